@@ -1,0 +1,41 @@
+"""What did the reanalysis of RBH-1 compute, and how do I open it?
+
+`ard` is the stranger's library: product types, the one reader and writer of product files, and
+`ard.open` for a whole bundle. It needs numpy and astropy, nothing else.
+"""
+
+from ard.cube import Cube, Lsf, Psf
+from ard.errors import (
+    ArdError,
+    ExtraMissingError,
+    FormatError,
+    IntegrityError,
+    NotFoundError,
+    UnitError,
+)
+from ard.io import read, write
+from ard.maps import Map
+from ard.provenance import Provenance
+from ard.s3d import read_cube, write_cube
+from ard.table import Table
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ArdError",
+    "Cube",
+    "ExtraMissingError",
+    "FormatError",
+    "IntegrityError",
+    "Lsf",
+    "Map",
+    "NotFoundError",
+    "Provenance",
+    "Psf",
+    "Table",
+    "UnitError",
+    "read",
+    "read_cube",
+    "write",
+    "write_cube",
+]

@@ -1,0 +1,87 @@
+"""How is the WCS of a cube written as the gwcs that JWST files carry in their ASDF extension?
+
+gwcs and asdf are needed to write, never to read; they are imported inside the functions.
+"""
+
+import io
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from astropy.wcs import WCS
+from numpy.typing import NDArray
+
+from ard.errors import ExtraMissingError
+
+
+def _pipeline(wcs: WCS, wave: NDArray[np.float64], *, linear: bool) -> Any:
+    try:
+        import gwcs
+        from astropy import coordinates, units
+        from astropy.modeling import models
+        from gwcs import coordinate_frames
+    except ImportError as error:
+        raise ExtraMissingError.for_module(str(error.name), "writing cubes") from error
+
+    x0, y0 = (float(value) - 1.0 for value in wcs.wcs.crpix)
+    matrix = np.asarray(wcs.wcs.get_pc()) * np.asarray(wcs.wcs.cdelt)[:, None]
+    ra, dec = (float(value) for value in wcs.wcs.crval)
+    pole = float(wcs.wcs.lonpole) if np.isfinite(wcs.wcs.lonpole) else 180.0
+    sky = (
+        models.Shift(-x0) & models.Shift(-y0)
+        | models.AffineTransformation2D(matrix=matrix)
+        | models.Pix2Sky_TAN()
+        | models.RotateNative2Celestial(ra, dec, pole)
+    )
+    spectrum: Any
+    if linear:
+        step = float((wave[-1] - wave[0]) / (wave.size - 1))
+        spectrum = models.Scale(step) | models.Shift(float(wave[0]))
+    else:
+        spectrum = models.Tabular1D(
+            points=np.arange(wave.size, dtype=float),
+            lookup_table=np.array(wave),
+            bounds_error=False,
+            fill_value=None,
+        )
+    pixels = coordinate_frames.CoordinateFrame(
+        naxes=3,
+        axes_type=("SPATIAL",) * 3,
+        axes_order=(0, 1, 2),
+        unit=(units.pix,) * 3,
+        axes_names=("x", "y", "z"),
+        name="detector",
+    )
+    world = coordinate_frames.CompositeFrame(
+        [
+            coordinate_frames.CelestialFrame(
+                axes_order=(0, 1), reference_frame=coordinates.ICRS(), name="sky"
+            ),
+            coordinate_frames.SpectralFrame(
+                axes_order=(2,), unit=(units.um,), axes_names=("wavelength",), name="spectral"
+            ),
+        ],
+        name="world",
+    )
+    return gwcs.WCS([(pixels, sky & spectrum), (world, None)])
+
+
+def hdu(wcs: WCS, wave: NDArray[np.float64], *, linear: bool) -> fits.BinTableHDU:
+    """Give the ASDF extension: a table with one row of bytes that holds ``meta.wcs``.
+
+    Raises
+    ------
+    ExtraMissingError
+        If gwcs or asdf is not installed.
+    """
+    pipeline = _pipeline(wcs, wave, linear=linear)
+    try:
+        import asdf
+    except ImportError as error:
+        raise ExtraMissingError.for_module("asdf", "writing cubes") from error
+    buffer = io.BytesIO()
+    asdf.AsdfFile({"meta": {"wcs": pipeline}}).write_to(buffer)
+    blob = np.frombuffer(buffer.getvalue(), dtype=np.uint8)
+    data = np.zeros(1, dtype=[("ASDF_METADATA", np.uint8, (blob.size,))])
+    data["ASDF_METADATA"][0] = blob
+    return fits.BinTableHDU(data, name="ASDF")

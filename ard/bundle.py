@@ -1,0 +1,359 @@
+"""How do I open a bundle, and what is in it?
+
+A bundle is a flat folder whose file names begin with the layer; here it looks like what it is:
+four layers of named products, each read when it is asked for. numpy and astropy are enough.
+"""
+
+import builtins
+import difflib
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from ard import layout
+from ard.archive import archive_members, read_member
+from ard.errors import FormatError, IntegrityError, NotFoundError
+from ard.integrity import not_intact, read_manifest, verify
+from ard.manifest import Entry, Manifest
+from ard.provenance import Provenance
+from ard.sums import Finding
+
+if TYPE_CHECKING:
+    from ard.cube import Cube
+    from ard.maps import Map
+    from ard.table import Table
+
+Level = Literal["none", "fast", "full"]
+_SIMULATED: Final = "SIMULATED DATA: made by the study's simulator, not observed"
+_TOY_GRID: Final = "TOY GRID: rests on a coarse stand-in for the shock models"
+_KILO: Final = 1000
+
+
+@dataclass(frozen=True)
+class BundleFile:
+    """Give one file of a bundle: what it is, where it is, and its content on demand.
+
+    Attributes
+    ----------
+    entry : Entry
+        What the manifest says: kind, media type, schema, size, digests, provenance.
+    path : pathlib.Path
+        The file, for tools that open files themselves (jdaviz, DS9).
+    """
+
+    entry: Entry
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """Full name, ``layer/product``; the file name for a file about the whole bundle."""
+        entry = self.entry
+        return entry.name if entry.layer is None else f"{entry.layer}/{entry.product}"
+
+    @property
+    def kind(self) -> str:
+        """Kind of the content: cube, map, table, document, figure, archive, text or page."""
+        return self.entry.kind
+
+    @property
+    def size(self) -> int:
+        """Size in bytes."""
+        return self.entry.size
+
+    @property
+    def provenance(self) -> Provenance | None:
+        """What made it, as the manifest says."""
+        return self.entry.provenance
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """Names of the files inside, for an archive; empty for anything else."""
+        return archive_members(self._file()) if self.kind == "archive" else ()
+
+    def member(self, name: str) -> bytes:
+        """Read one file inside of an archive, held against the archive's own list.
+
+        Raises
+        ------
+        FormatError
+            If this is no archive.
+        NotFoundError
+            If it has no such member.
+        """
+        if self.kind != "archive":
+            raise FormatError(
+                "this product has no members",
+                file=self.path,
+                expected="an archive",
+                found=f"a {self.kind}",
+                action="use load()",
+            )
+        return read_member(self._file(), name)
+
+    def read_bytes(self) -> bytes:
+        """Read the file as it is."""
+        return self._file().read_bytes()
+
+    def load(self) -> Any:
+        """Read the content.
+
+        Returns
+        -------
+        Cube, Map, Table, dict, str or bytes
+            By kind. A document gives a dict, a text a str, a figure its bytes, an archive a
+            dict from member name to bytes.
+        """
+        if self.kind == "archive":
+            return {name: self.member(name) for name in self.members}
+        if self.kind == "text":
+            return self.read_bytes().decode()
+        from ard.io import read
+
+        return read(self._file())
+
+    def _file(self) -> Path:
+        # The folder was checked when it was opened; it may have changed since.
+        if self.path.is_symlink() or not self.path.is_file():
+            raise IntegrityError(
+                "the file is no longer the regular file that the bundle listed",
+                file=self.path,
+                action="verify the bundle again",
+            )
+        return self.path
+
+
+class Bundle(Mapping[str, BundleFile]):
+    """Look at a bundle as layers of products; made by `ard.open`.
+
+    ``bundle["likelihood/ngc7469_cube"]`` is a product, ``bundle.load(...)`` its content; the
+    bare name (``"ngc7469_cube"``) does where no other layer uses it. Iteration runs over the
+    full names, layer by layer.
+
+    Attributes
+    ----------
+    folder : pathlib.Path
+        Where the bundle is.
+    manifest : Manifest
+        What it says about itself.
+    layers : mapping of str to mapping of str to BundleFile
+        Each present layer with its products.
+    documents : mapping of str to BundleFile
+        README, dataset card, data dictionary, check report and so on, by file name.
+    """
+
+    def __init__(self, folder: Path, manifest: Manifest) -> None:
+        self.folder = folder
+        self.manifest = manifest
+        files = [BundleFile(entry, folder / entry.name) for entry in manifest.entries]
+        self.layers: Mapping[str, Mapping[str, BundleFile]] = MappingProxyType(
+            {
+                layer: _by_product([file for file in files if file.entry.layer == layer])
+                for layer in layout.LAYERS
+                if layer not in manifest.absent_layers
+            }
+        )
+        self.documents: Mapping[str, BundleFile] = MappingProxyType(
+            {file.name: file for file in files if file.entry.layer is None}
+        )
+        self._files = {
+            file.name: file for products in self.layers.values() for file in products.values()
+        }
+
+    @property
+    def version(self) -> str:
+        """Version of the data."""
+        return self.manifest.version
+
+    @property
+    def simulated(self) -> bool:
+        """True if the data are a simulation."""
+        return self.manifest.simulated
+
+    @property
+    def absent_layers(self) -> Mapping[str, str]:
+        """Layers that have no product, with the reason."""
+        return self.manifest.absent_layers
+
+    def __getitem__(self, name: str) -> BundleFile:
+        if name in self._files:
+            return self._files[name]
+        found = [file for file in self._files.values() if name in _aliases(file)]
+        if len(found) == 1:
+            return found[0]
+        raise self._unknown(name, [file.name for file in found])
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._files
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._files)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Give a product by name, or the default where there is none."""
+        try:
+            return self[name]
+        except NotFoundError:
+            return default
+
+    def load(self, name: str) -> Any:
+        """Read a product; see `BundleFile.load` for what comes back."""
+        return self[name].load()
+
+    def cube(self, name: str | None = None) -> "Cube":
+        """Read a cube.
+
+        Parameters
+        ----------
+        name : str, optional
+            Name of the product or of the item it is about (``ngc7469``); not needed where the
+            bundle has one cube only.
+
+        Raises
+        ------
+        NotFoundError
+            If no cube has this name, or several have.
+        """
+        from ard.cube import Cube
+
+        product = self._of_kind("cube", name).load()
+        return _checked(product, Cube, name)
+
+    def map(self, name: str | None = None) -> "Map":
+        """Read a set of maps, named as in `cube`."""
+        from ard.maps import Map
+
+        return _checked(self._of_kind("map", name).load(), Map, name)
+
+    def table(self, name: str | None = None) -> "Table":
+        """Read a table, named as in `cube`."""
+        from ard.table import Table
+
+        return _checked(self._of_kind("table", name).load(), Table, name)
+
+    def verify(self, level: Level = "full", *, digest: str | None = None) -> tuple[Finding, ...]:
+        """Report every way in which the bundle differs from the one that was written."""
+        return verify(self.folder, level, digest=digest)
+
+    def _of_kind(self, kind: str, name: str | None) -> BundleFile:
+        files = [file for file in self._files.values() if file.kind == kind]
+        if name is not None:
+            exact = [file for file in files if name == file.name or name in _aliases(file)]
+            files = exact or [
+                file for file in files if str(file.entry.product).partition("_")[0] == name
+            ]
+        if len(files) == 1:
+            return files[0]
+        raise self._unknown(name or f"the {kind}", [file.name for file in files])
+
+    def _unknown(self, name: str, several: list[str]) -> NotFoundError:
+        if several:
+            return NotFoundError(
+                f"the name {name!r} means several products of this bundle",
+                file=self.folder,
+                expected="one of " + ", ".join(several),
+                found=name,
+                action="use the full name",
+            )
+        return NotFoundError(
+            f"the bundle has no product {name!r}",
+            file=self.folder,
+            expected=self._near(name),
+            found=name,
+            action="print the bundle for its list of products",
+        )
+
+    def _near(self, name: str) -> str:
+        layer, _, _ = name.partition("/")
+        if layer in self.absent_layers:
+            return f"nothing in {layer}: {self.absent_layers[layer]}"
+        aliases = {alias: file.name for file in self._files.values() for alias in _aliases(file)}
+        candidates = {**aliases, **{full: full for full in self._files}}
+        near = difflib.get_close_matches(name, candidates, cutoff=0.5)
+        near_names = list(dict.fromkeys(candidates[alias] for alias in near))
+        return "perhaps " + ", ".join(near_names) if near else "one of " + ", ".join(self._files)
+
+    def __repr__(self) -> str:
+        manifest = self.manifest
+        target = manifest.target.get("name", "unknown target")
+        total = sum(entry.size for entry in manifest.entries)
+        rows = [
+            f"<Bundle {self.folder.name}: {target}, version {manifest.version}, "
+            f"{len(self)} products, {human_size(total)}>"
+        ]
+        rows += [f"  {_SIMULATED}"] if manifest.simulated else []
+        rows += [f"  {_TOY_GRID}"] if manifest.toy_grid else []
+        width = max((len(name) for name in self._files), default=0)
+        for layer in layout.LAYERS:
+            if layer in self.absent_layers:
+                rows.append(f"  {layer}: absent, {self.absent_layers[layer]}")
+            for file in self.layers.get(layer, {}).values():
+                rows.append(f"  {file.name:<{width}}  {file.kind:<8}  {human_size(file.size):>9}")
+        return "\n".join(rows)
+
+
+def open(folder: str | os.PathLike[str], verify: Level = "fast") -> Bundle:
+    """Open a bundle: is it whole, and what does it hold?
+
+    Parameters
+    ----------
+    folder : path-like
+        The folder of the bundle, as downloaded.
+    verify : {"fast", "full", "none"}
+        ``fast`` looks at names, presence, sizes and the agreement of both lists; ``full`` reads
+        every byte as well; ``none`` reads the manifest only.
+
+    Returns
+    -------
+    Bundle
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such folder.
+    IntegrityError
+        If anything is wrong; it lists every finding.
+    """
+    findings = _verify(folder, verify)
+    if findings:
+        raise not_intact(Path(folder), findings)
+    return Bundle(Path(folder), read_manifest(folder))
+
+
+# `open` has a parameter of that name.
+_verify = verify
+
+
+def human_size(size: int) -> str:
+    """Write a number of bytes for people, in decimal units."""
+    value, unit = float(size), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if value < _KILO:
+            break
+        value, unit = value / _KILO, larger
+    return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+
+
+def _by_product(files: list[BundleFile]) -> Mapping[str, BundleFile]:
+    return MappingProxyType({str(file.entry.product): file for file in files})
+
+
+def _aliases(file: BundleFile) -> tuple[str, str]:
+    return (str(file.entry.product), file.entry.name)
+
+
+def _checked[T](product: object, kind: builtins.type[T], name: str | None) -> T:
+    if not isinstance(product, kind):
+        raise FormatError(
+            "the file does not hold the kind of product that the manifest says",
+            file=name,
+            expected=kind.__name__,
+            found=type(product).__name__,
+            action="verify the bundle in full",
+        )
+    return product

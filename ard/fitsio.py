@@ -1,0 +1,295 @@
+"""Is a FITS file whole, and how is one written so that equal content gives equal bytes?
+
+The standard does not ask for a checksum and most readers do not look at one, so a truncated or
+damaged file often reads without complaint. Here a file is walked header by header before its
+data are touched, and a CHECKSUM that is present has to be right.
+"""
+
+import gzip
+import io
+import math
+import os
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Final, cast
+
+import numpy as np
+from astropy.io import fits
+from astropy.io.fits.verify import VerifyWarning
+from astropy.utils.exceptions import AstropyUserWarning
+
+from ard.errors import FormatError, IntegrityError, NotFoundError
+from ard.fileio import atomic_path
+
+BLOCK: Final = 2880
+# The standard suggests the wall clock here; a fixed text makes equal content equal bytes.
+CHECKSUM_TEXT: Final = "HDU checksum"
+DATASUM_TEXT: Final = "data unit checksum"
+FETCH_AGAIN: Final = "fetch or copy the file again and compare its sha256 with the source"
+
+
+@dataclass(frozen=True)
+class HduSpan:
+    """Where one HDU lies in its (uncompressed) file, in bytes.
+
+    Attributes
+    ----------
+    name : str
+        EXTNAME, or PRIMARY.
+    header_start, data_start, end : int
+        Byte offsets; `end` includes the padding to a whole block.
+    header : astropy.io.fits.Header
+        The header as read.
+    """
+
+    name: str
+    header_start: int
+    data_start: int
+    end: int
+    header: fits.Header
+
+
+def _open_bytes(path: Path) -> BinaryIO:
+    with Path(path).open("rb") as stream:
+        zipped = stream.read(2) == b"\x1f\x8b"
+    return cast(BinaryIO, gzip.open(path, "rb") if zipped else Path(path).open("rb"))
+
+
+def _data_bytes(header: fits.Header) -> int:
+    """Give the size of the data unit in bytes, without padding (FITS 4.0, eq. 1 and 2)."""
+    axes = [int(header[f"NAXIS{i + 1}"]) for i in range(int(header["NAXIS"]))]
+    if not axes:
+        return 0
+    if header.get("GROUPS") is True and axes[0] == 0:
+        axes = axes[1:]
+    elements = int(header.get("PCOUNT", 0)) + math.prod(axes)
+    return abs(int(header["BITPIX"])) // 8 * int(header.get("GCOUNT", 1)) * elements
+
+
+def walk(path: str | os.PathLike[str]) -> tuple[HduSpan, ...]:
+    """Find every HDU of a file by its headers alone, and check that they fill the file exactly.
+
+    Parameters
+    ----------
+    path : path-like
+        A FITS file, plain or gzipped.
+
+    Returns
+    -------
+    tuple of HduSpan
+        One for each HDU, in file order.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such file.
+    FormatError
+        If it is not FITS.
+    IntegrityError
+        If it is truncated, or has bytes after its last HDU.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise NotFoundError(
+            "the file does not exist", file=path, expected="a FITS file", action="check the path"
+        )
+    try:
+        with _open_bytes(path) as stream:
+            length = _length(stream)
+            stream.seek(0)
+            if length == 0:
+                raise FormatError(
+                    "this is not a FITS file: it is empty",
+                    file=path,
+                    expected="a file that begins with SIMPLE",
+                    found="0 bytes",
+                    action=FETCH_AGAIN,
+                )
+            return tuple(_spans(path, stream, length))
+    except (EOFError, zlib.error, OSError) as error:
+        raise IntegrityError(
+            "the file cannot be read to its end",
+            file=path,
+            expected="a whole file",
+            found=str(error),
+            action=FETCH_AGAIN,
+        ) from error
+
+
+def _length(stream: BinaryIO) -> int:
+    # A gzip stream knows its length only when it has been read.
+    length = 0
+    while chunk := stream.read(1 << 20):
+        length += len(chunk)
+    return length
+
+
+def _spans(path: Path, stream: BinaryIO, length: int) -> Iterator[HduSpan]:
+    start = 0
+    while start < length:
+        stream.seek(start)
+        header = _read_header(path, stream, start)
+        data_start = stream.tell()
+        try:
+            size = _data_bytes(header)
+        except (KeyError, ValueError, TypeError) as error:
+            raise IntegrityError(
+                "a header lacks a keyword that gives the size of its data",
+                file=path,
+                expected="BITPIX, NAXIS and NAXISn as integers",
+                found=f"{error} at byte {start}",
+                action=FETCH_AGAIN,
+            ) from error
+        end = data_start + -(-size // BLOCK) * BLOCK
+        name = str(header.get("EXTNAME", "PRIMARY" if start == 0 else ""))
+        if end > length:
+            raise IntegrityError(
+                f"the file is truncated inside HDU {name}",
+                file=path,
+                expected=f"{end} bytes",
+                found=f"{length} bytes",
+                action=FETCH_AGAIN,
+            )
+        yield HduSpan(name, start, data_start, end, header)
+        start = end
+
+
+def _read_header(path: Path, stream: BinaryIO, start: int) -> fits.Header:
+    magic = stream.read(9)
+    stream.seek(start)
+    if start == 0 and magic[:6] != b"SIMPLE":
+        raise FormatError(
+            "this is not a FITS file",
+            file=path,
+            expected="a file that begins with SIMPLE",
+            found=f"a file that begins with {magic!r}",
+            action="check that the path names the file meant, and that no web page was saved",
+        )
+    if start > 0 and magic != b"XTENSION=":
+        raise IntegrityError(
+            "there are bytes after the last HDU, or a header is damaged",
+            file=path,
+            expected=f"XTENSION at byte {start}",
+            found=repr(magic),
+            action=FETCH_AGAIN,
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AstropyUserWarning)
+        try:
+            return fits.Header.fromfile(stream, endcard=True, padding=True)
+        except (OSError, ValueError, EOFError) as error:
+            raise IntegrityError(
+                "a header does not end",
+                file=path,
+                expected=f"an END card in the header at byte {start}",
+                found=str(error),
+                action=FETCH_AGAIN,
+            ) from error
+
+
+@contextmanager
+def open_hdus(path: str | os.PathLike[str]) -> Iterator[fits.HDUList]:
+    """Open a FITS file only if it is whole and every CHECKSUM it carries is right.
+
+    Data are read into memory, not mapped: a product must not change under its reader, and
+    gzipped files cannot be mapped anyway.
+
+    Yields
+    ------
+    astropy.io.fits.HDUList
+
+    Raises
+    ------
+    ArdError
+        As `walk`, and IntegrityError where a checksum is wrong.
+    """
+    walk(path)
+    with warnings.catch_warnings():
+        # Real archive headers have cards that the strict verifier dislikes; they are no damage.
+        warnings.simplefilter("ignore", VerifyWarning)
+        warnings.filterwarnings("error", message="(Checksum|Datasum) verification failed")
+        # The stream is ours, so that it is closed even where opening fails half-way.
+        with _open_bytes(Path(path)) as stream:
+            try:
+                hdus = fits.open(stream, memmap=False, checksum=True)
+                # Extensions are read lazily, and their checksums with them.
+                len(hdus)
+            except AstropyUserWarning as error:
+                raise _damaged(path, error) from error
+            except (OSError, ValueError, TypeError, KeyError) as error:
+                raise IntegrityError(
+                    "the file cannot be opened as FITS",
+                    file=path,
+                    expected="a readable FITS file",
+                    found=str(error),
+                    action=FETCH_AGAIN,
+                ) from error
+            with hdus:
+                yield hdus
+
+
+def _damaged(path: str | os.PathLike[str], error: Exception) -> IntegrityError:
+    return IntegrityError(
+        "a checksum in the file does not fit its bytes",
+        file=path,
+        expected="CHECKSUM and DATASUM of every HDU to be right",
+        found=str(error).strip(),
+        action=FETCH_AGAIN,
+    )
+
+
+def to_bytes(hdus: fits.HDUList) -> bytes:
+    """Serialise an HDU list, with checksums that carry no time.
+
+    Parameters
+    ----------
+    hdus : astropy.io.fits.HDUList
+        The content; its headers gain CHECKSUM and DATASUM cards.
+    """
+    buffer = io.BytesIO()
+    for hdu in hdus:
+        hdu.add_datasum(when=DATASUM_TEXT)
+        hdu.add_checksum(when=CHECKSUM_TEXT, override_datasum=True)
+    hdus.writeto(buffer, output_verify="exception", checksum=False)
+    return buffer.getvalue()
+
+
+def write_hdus(
+    path: str | os.PathLike[str],
+    hdus: fits.HDUList,
+    *,
+    overwrite: bool = False,
+    checksum: bool = True,
+) -> None:
+    """Write a FITS file atomically; equal content gives equal bytes.
+
+    Parameters
+    ----------
+    path : path-like
+        Where to; the folder is made.
+    hdus : astropy.io.fits.HDUList
+        The content.
+    overwrite : bool
+        Replace a file that is there.
+    checksum : bool
+        Add CHECKSUM and DATASUM. Only a stand-in for an archive file goes without.
+
+    Raises
+    ------
+    ArdError
+        If the file exists and `overwrite` is false.
+    """
+    with atomic_path(path, overwrite=overwrite) as temporary:
+        if checksum:
+            temporary.write_bytes(to_bytes(hdus))
+        else:
+            hdus.writeto(temporary, output_verify="exception", checksum=False)
+
+
+def native(data: np.ndarray) -> np.ndarray:
+    """Give an array in the machine's byte order, copied only where it has to be."""
+    return np.ascontiguousarray(data, dtype=data.dtype.newbyteorder("="))

@@ -1,0 +1,279 @@
+"""Cubes through FITS: round trips (oracle: the cube itself, astropy, specutils) and bad files."""
+
+import gzip
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.wcs import WCS
+from builders import make_cube
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import ard
+from ard import fitsio, s3d
+
+
+def assert_same(a: ard.Cube, b: ard.Cube) -> None:
+    np.testing.assert_array_equal(a.flux, b.flux)
+    np.testing.assert_array_equal(a.mask, b.mask)
+    np.testing.assert_array_equal(a.err[~a.mask], b.err[~b.mask])
+    np.testing.assert_array_equal(a.dq, b.dq)
+    np.testing.assert_allclose(a.wave, b.wave, rtol=1e-14)
+    y, x = np.mgrid[: a.shape[1], : a.shape[2]]
+    for one, other in zip(a.wcs.all_pix2world(x, y, 0), b.wcs.all_pix2world(x, y, 0), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-11)
+    assert a.provenance == b.provenance
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    shape=st.tuples(st.integers(2, 6), st.integers(1, 4), st.integers(1, 4)),
+    tabular=st.booleans(),
+    angle=st.floats(0, 2 * np.pi),
+    compress=st.booleans(),
+)
+def test_a_cube_survives_its_file(tmp_path_factory, seed, shape, tabular, angle, compress):
+    path = tmp_path_factory.mktemp("cube") / "a_cube.fits"
+    cube = make_cube(seed, shape, tabular=tabular, angle=angle)
+    ard.write_cube(path, cube, compress=compress)
+    back = ard.read_cube(path)
+    assert_same(cube, back)
+    assert back.meta["TARGNAME"] == "TEST"
+    assert back.simulated
+    np.testing.assert_array_equal(back.lsf.fwhm_um, cube.lsf.fwhm_um)
+    assert back.psf.source == "a test"
+
+
+def test_equal_cubes_give_equal_bytes(tmp_path):
+    for name in ("one.fits", "two.fits"):
+        ard.write_cube(tmp_path / name, make_cube(1))
+    assert (tmp_path / "one.fits").read_bytes() == (tmp_path / "two.fits").read_bytes()
+    # and what was read is written as it was
+    ard.write_cube(tmp_path / "three.fits", ard.read_cube(tmp_path / "one.fits"))
+    ard.write_cube(tmp_path / "four.fits", ard.read_cube(tmp_path / "three.fits"))
+    assert (tmp_path / "three.fits").read_bytes() == (tmp_path / "four.fits").read_bytes()
+
+
+def test_astropy_alone_verifies_the_file(tmp_path):
+    """Oracle: astropy's own checksum verification, warnings being errors."""
+    ard.write_cube(tmp_path / "a.fits", make_cube())
+    with fits.open(tmp_path / "a.fits", checksum=True) as hdus:
+        assert [hdu.name for hdu in hdus][:5] == ["PRIMARY", "SCI", "ERR", "DQ", "WMAP"]
+        assert all("CHECKSUM" in hdu.header for hdu in hdus)
+        assert "SIMULATED" in str(hdus[0].header["HISTORY"])
+        np.testing.assert_array_equal(hdus["DQ"].data == 513, make_cube().mask)
+
+
+@pytest.mark.parametrize("tabular", [False, True])
+def test_specutils_reads_what_we_write(tmp_path, tabular):
+    """Oracle: the JWST s3d loader of specutils, which takes its axes from the gwcs."""
+    specutils = pytest.importorskip("specutils")
+    pytest.importorskip("stdatamodels")
+    cube = make_cube(tabular=tabular)
+    ard.write_cube(tmp_path / "a_s3d.fits", cube)
+    spectrum = specutils.Spectrum.read(tmp_path / "a_s3d.fits", format="JWST s3d")
+    np.testing.assert_allclose(spectrum.spectral_axis.to_value("um"), cube.wave, rtol=1e-12)
+    assert str(spectrum.unit) == "MJy / sr"
+    np.testing.assert_array_equal(np.asarray(spectrum.flux.value), cube.flux.astype(np.float32))
+    ra, dec = cube.wcs.all_pix2world(2.0, 1.0, 0)
+    sky, _ = spectrum.wcs.pixel_to_world(2, 1, 0)
+    assert sky.ra.deg == pytest.approx(float(ra), abs=1e-10)
+    assert sky.dec.deg == pytest.approx(float(dec), abs=1e-10)
+
+
+def test_a_lone_image_gets_its_noise_from_its_scatter(tmp_path):
+    """Oracle: the standard deviation that the noise was drawn with."""
+    rng = np.random.default_rng(5)
+    sigma = 0.25
+    flux = rng.normal(0, sigma, (40, 30, 30)) + np.linspace(0, 5, 40)[:, None, None]
+    header = s3d._image(
+        make_cube(0, (40, 4, 3)), np.zeros((40, 4, 3)), "X", "MJy/sr", compress=False
+    ).header
+    header.remove("EXTNAME")
+    fits.PrimaryHDU(flux.astype(np.float32), header).writeto(tmp_path / "lone.fits")
+    cube = ard.read_cube(tmp_path / "lone.fits")
+    assert cube.meta["ERRFROM"] == "scatter"
+    # 900 spaxels: the median absolute deviation is good to about 4 % a channel
+    assert np.median(cube.err) == pytest.approx(sigma, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("unit", "factor"),
+    [("MJy/sr", 1.0), ("Jy/sr", 1e-6), ("mJy/arcsec^2", 42.5451703), ("uJy/arcsec2", 0.0425451703)],
+)
+def test_units_are_converted(tmp_path, unit, factor):
+    """Oracle: 1 arcsec^2 = 2.3504431e-11 sr."""
+    hdus = s3d.cube_hdus(make_cube())
+    for name in ("SCI", "ERR"):
+        hdus[name].header["BUNIT"] = unit
+    hdus.writeto(tmp_path / "a.fits")
+    cube = ard.read_cube(tmp_path / "a.fits")
+    good = ~cube.mask
+    np.testing.assert_allclose(cube.flux[good], factor * make_cube().flux[good], rtol=1e-7)
+    np.testing.assert_allclose(cube.err[good], factor * make_cube().err[good], rtol=1e-6)
+
+
+def spoil(change):
+    def write(path: Path) -> None:
+        hdus = s3d.cube_hdus(make_cube())
+        hdus = change(hdus) or hdus
+        hdus.writeto(path)
+
+    return write
+
+
+def _set(extension, keyword, value):
+    return spoil(lambda hdus: hdus[extension].header.__setitem__(keyword, value))
+
+
+def _truncated(path: Path) -> None:
+    ard.write_cube(path, make_cube())
+    path.write_bytes(path.read_bytes()[:-3000])
+
+
+def _flipped(path: Path) -> None:
+    ard.write_cube(path, make_cube())
+    data = bytearray(path.read_bytes())
+    span = fitsio.walk(path)[1]
+    data[span.data_start + 5] ^= 1
+    path.write_bytes(bytes(data))
+
+
+def _appended(path: Path) -> None:
+    ard.write_cube(path, make_cube())
+    path.write_bytes(path.read_bytes() + b"\0" * 1000)
+
+
+def _short_gzip(path: Path) -> None:
+    ard.write_cube(path.with_name("x.fits"), make_cube())
+    path.write_bytes(gzip.compress(path.with_name("x.fits").read_bytes())[:-40])
+
+
+def _falling(hdus):
+    for hdu in hdus[1:5]:
+        hdu.header["CDELT3"] = -0.000636
+
+
+@pytest.mark.parametrize(
+    ("write", "kind", "match"),
+    [
+        (lambda p: p.write_text("<html>maintenance</html>"), ard.FormatError, "not a FITS file"),
+        (lambda p: p.write_bytes(b""), ard.FormatError, "not a FITS file"),
+        (_truncated, ard.IntegrityError, "truncated inside HDU"),
+        (_flipped, ard.IntegrityError, "checksum in the file does not fit"),
+        (_appended, ard.IntegrityError, "after the last HDU"),
+        (_short_gzip, ard.IntegrityError, "cannot be read to its end"),
+        (spoil(lambda h: h.pop(2) and None), ard.FormatError, "extension ERR is missing"),
+        (_set("SCI", "BUNIT", "K"), ard.UnitError, "found: K"),
+        (_set("SCI", "BUNIT", ""), ard.UnitError, "no BUNIT"),
+        (_set("SCI", "BUNIT", "furlong/s"), ard.UnitError, "surface brightness"),
+        (_set("SCI", "CUNIT3", "Hz"), ard.UnitError, "not a length"),
+        (_set("SCI", "CTYPE3", "AWAV"), ard.FormatError, "not a vacuum wavelength"),
+        (_set("SCI", "CTYPE1", "GLON-TAN"), ard.FormatError, "not celestial"),
+        (_set("SCI", "PC1_1", float(0)), None, ""),
+        (spoil(_falling), ard.FormatError, "not monotonic"),
+    ],
+)
+def test_bad_files_are_refused_in_words(tmp_path, write, kind, match):
+    path = tmp_path / "bad_s3d.fits"
+    write(path)
+    if kind is None:  # a changed but valid matrix is read, and not as it was
+        assert not np.allclose(ard.read_cube(path).wcs.wcs.pc, make_cube().wcs.wcs.pc)
+        return
+    with pytest.raises(kind, match=match) as caught:
+        ard.read_cube(path)
+    message = str(caught.value)
+    assert "bad_s3d.fits" in message
+    assert "expected:" in message
+    assert "found:" in message
+    assert "what to do:" in message
+
+
+def test_a_missing_file_and_a_missing_table(tmp_path):
+    with pytest.raises(ard.NotFoundError, match="does not exist"):
+        ard.read_cube(tmp_path / "none.fits")
+    hdus = s3d.cube_hdus(make_cube(tabular=True))
+    del hdus["WCS-TABLE"]
+    hdus.writeto(tmp_path / "a.fits")
+    with pytest.raises(ard.FormatError, match="table is missing"):
+        ard.read_cube(tmp_path / "a.fits")
+
+
+def test_masks_come_from_every_sign_that_a_voxel_is_bad(tmp_path):
+    hdus = s3d.cube_hdus(
+        make_cube(shape=(4, 3, 3)).replace(
+            flux=np.ones((4, 3, 3)),
+            mask=np.zeros((4, 3, 3), bool),
+            dq=np.zeros((4, 3, 3), np.uint32),
+            weight=np.ones((4, 3, 3)),
+        )
+    )
+    hdus["SCI"].data[0, 0, 0] = np.nan
+    hdus["ERR"].data[0, 0, 1] = np.nan
+    hdus["ERR"].data[0, 0, 2] = 0
+    hdus["DQ"].data[0, 1, 0] = 1
+    hdus["DQ"].data[0, 1, 1] = 512
+    hdus["WMAP"].data[0, 1, 2] = 0
+    hdus["DQ"].data[0, 2, 0] = 4  # a jump that was corrected: usable
+    hdus["ERR"].data[0, 2, 1] = 5.6e27  # absurd, but finite: ingest judges it
+    hdus.writeto(tmp_path / "a.fits")
+    cube = ard.read_cube(tmp_path / "a.fits")
+    assert np.argwhere(cube.mask).tolist() == [[0, 0, i] for i in range(3)] + [
+        [0, 1, i] for i in range(3)
+    ]
+    assert np.isfinite(cube.var[0, 2, 1])
+    assert (cube.ivar[cube.mask] == 0).all()
+
+
+def test_nothing_is_overwritten_or_left_half_written(tmp_path, monkeypatch):
+    path = tmp_path / "a.fits"
+    ard.write_cube(path, make_cube(1))
+    before = path.read_bytes()
+    with pytest.raises(ard.ArdError, match="exists already"):
+        ard.write_cube(path, make_cube(2))
+
+    def fail(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="No space left"):
+        ard.write_cube(path, make_cube(2), overwrite=True)
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["a.fits"]
+
+
+@pytest.mark.real_data
+def test_ngc7469_reads_as_its_headers_say(shared_data):
+    """Oracle: the numbers of the archive file read with astropy alone."""
+    path = shared_data / "jwst" / "ngc7469_Level3_ch4-short_s3d.fits.gz"
+    cube = ard.read_cube(path)
+    with fits.open(path) as hdus:
+        science, header = hdus["SCI"].data, hdus["SCI"].header
+        full = WCS(header)
+        assert cube.shape == science.shape == (542, 27, 25)
+        np.testing.assert_array_equal(cube.mask, (hdus["DQ"].data & 513) != 0)
+        assert cube.pixel_area_sr == pytest.approx(header["PIXAR_SR"], rel=1e-4)
+    ra, dec, wave = full.all_pix2world(7.0, 19.0, 300.0, 0)
+    ours = cube.wcs.all_pix2world(7.0, 19.0, 0)
+    assert float(ours[0]) == pytest.approx(float(ra) % 360, abs=1e-9)
+    assert float(ours[1]) == pytest.approx(float(dec), abs=1e-9)
+    assert cube.wave[300] == pytest.approx(float(wave) * 1e6, rel=1e-12)
+    assert cube.flux.dtype == np.float64
+    assert cube.flux.dtype.isnative
+
+
+@pytest.mark.real_data
+def test_a_tabular_axis_and_a_flat_product(shared_data):
+    cube = ard.read_cube(
+        shared_data / "jwst" / "cubeviz_det_image_seq1_MIRIFUSHORT_12SHORTexp1_s3d.fits"
+    )
+    assert cube.wave[0] == pytest.approx(4.89, abs=1e-3)
+    assert (np.diff(cube.wave) > 0).all()
+    with pytest.raises(ard.FormatError, match="not a cube"):
+        ard.read_cube(
+            shared_data / "jwst" / "jw01345062001_03101_00001_nrs2_phot.138.1345_933.fits"
+        )

@@ -1,0 +1,145 @@
+"""Product types: invariants, maps and tables through files (oracle: the product itself)."""
+
+import pickle
+
+import numpy as np
+import pytest
+from astropy import units as u
+from astropy.table import QTable
+from builders import make_cube, make_map
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+import ard
+from ard.fileio import json_bytes
+
+
+def test_cubes_refuse_what_would_mislead():
+    cube = make_cube()
+    hole = np.array(cube.flux)
+    hole[~cube.mask] = np.nan
+    with pytest.raises(ard.FormatError, match="no finite flux"):
+        cube.replace(flux=hole)
+    with pytest.raises(ard.FormatError, match="no positive finite variance"):
+        cube.replace(var=np.zeros(cube.shape))
+    with pytest.raises(ard.FormatError, match="mask has another shape"):
+        cube.replace(mask=cube.mask[:-1])
+    with pytest.raises(ard.FormatError, match="not monotonic"):
+        cube.replace(wave=cube.wave[::-1])
+    with pytest.raises(ard.FormatError, match="does not fit the flux"):
+        cube.replace(wave=cube.wave[:-1])
+    with pytest.raises(ard.FormatError, match="three axes"):
+        cube.replace(flux=cube.flux[0])
+    with pytest.raises(ValueError, match="read-only"):
+        cube.flux[0] = 1
+    with pytest.raises(ard.UnitError, match="only cubes in MJy/sr"):
+        ard.write_cube("never.fits", cube.replace(unit="Jy"))
+
+
+def test_a_big_endian_array_becomes_native():
+    cube = make_cube()
+    swapped = cube.replace(flux=cube.flux.astype(">f8"))
+    assert swapped.flux.dtype.isnative
+    np.testing.assert_array_equal(swapped.flux, cube.flux)
+
+
+def test_derived_quantities_of_a_cube():
+    cube = make_cube()
+    edges = cube.wave_edges
+    assert edges.shape == (cube.shape[0] + 1,)
+    np.testing.assert_allclose(0.5 * (edges[1:] + edges[:-1]), cube.wave, rtol=1e-12)
+    assert cube.pixel_area_arcsec2 == pytest.approx(0.01, rel=1e-9)
+    assert cube.pixel_area_sr == pytest.approx(0.01 * 2.3504430539e-11, rel=1e-9)
+    np.testing.assert_allclose(cube.ivar[~cube.mask] * cube.var[~cube.mask], 1, rtol=1e-15)
+    assert "simulated Cube of TEST" in repr(cube)
+
+
+def test_lsf_widths_in_km_per_s():
+    """Oracle: R = 920 at 1.28929 um is 138.4 km/s (c / R / 2.3548)."""
+    lsf = ard.Lsf([1.2, 1.4], [1.28929 / 920] * 2, "closed form")
+    assert float(lsf.sigma_kms(1.28929)) == pytest.approx(299792.458 / 920 / 2.354820045, rel=1e-9)
+    with pytest.raises(ard.FormatError, match="not positive"):
+        ard.Lsf([1.0, 2.0], [0.1, -0.1], "bad")
+    with pytest.raises(ard.FormatError, match="different shape"):
+        ard.Psf([1.0, 2.0], [0.1], "bad")
+
+
+def test_a_map_survives_its_file(tmp_path):
+    product = make_map()
+    ard.write(tmp_path / "m.fits", product)
+    back = ard.read(tmp_path / "m.fits")
+    assert isinstance(back, ard.Map)
+    assert list(back.layers) == ["velocity", "snr"]
+    assert dict(back.units) == dict(product.units)
+    np.testing.assert_array_equal(back["velocity"], product["velocity"])
+    np.testing.assert_array_equal(back.mask, product.mask)
+    assert back.provenance == product.provenance
+    assert back.meta["TARGNAME"] == "TEST"
+    ard.write(tmp_path / "n.fits", back)
+    assert (tmp_path / "m.fits").read_bytes() == (tmp_path / "n.fits").read_bytes()
+    with pytest.raises(ard.NotFoundError, match="no layer 'sigma'"):
+        back["sigma"]
+
+
+def test_maps_refuse_layers_that_do_not_fit():
+    product = make_map()
+    with pytest.raises(ard.FormatError, match="needs a unit"):
+        product.replace(units={"velocity": "km/s"})
+    with pytest.raises(ard.FormatError, match="does not fit the mask"):
+        product.replace(mask=product.mask[:-1])
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    hnp.arrays(np.float64, st.integers(1, 8), elements=st.floats(allow_nan=False, width=64)),
+    st.sampled_from(["km/s", "um", "", "erg / (s cm2 arcsec2)"]),
+)
+def test_a_table_survives_its_file(tmp_path_factory, values, unit):
+    path = tmp_path_factory.mktemp("table") / "t.ecsv"
+    data = QTable({"v": values * u.Unit(unit), "name": [f"row {i}" for i in range(values.size)]})
+    table = ard.Table(data, {"note": "a test"}, ard.Provenance("s", "0", "a", "b", 1))
+    ard.write(path, table)
+    back = ard.read(path)
+    assert isinstance(back, ard.Table)
+    assert len(back) == values.size
+    np.testing.assert_array_equal(np.asarray(back.data["v"], float), values)
+    assert u.Unit(str(back.data["v"].unit or "")) == u.Unit(unit)
+    assert back.provenance == table.provenance
+    assert dict(back.meta) == {"note": "a test"}
+
+
+def test_types_survive_pickling():
+    """Workers hand products back by pickle."""
+    for product in (make_map(), make_cube(), make_map().provenance):
+        back = pickle.loads(pickle.dumps(product))
+        assert back.__class__ is product.__class__
+    error = pickle.loads(pickle.dumps(ard.UnitError("bad", file="f", expected=1, found=2)))
+    assert isinstance(error, ard.UnitError)
+    assert "expected: 1" in str(error)
+
+
+def test_documents_are_canonical(tmp_path):
+    assert json_bytes({"b": 1, "a": [1, 2.5]}) == json_bytes({"a": [1, 2.5], "b": 1})
+    with pytest.raises(ard.FormatError, match="cannot be written as JSON"):
+        json_bytes({"a": float("nan")})
+    (tmp_path / "x.json").write_text("[1]")
+    with pytest.raises(ard.FormatError, match="not an object"):
+        ard.read(tmp_path / "x.json")
+    (tmp_path / "x.json").write_text("{")
+    with pytest.raises(ard.FormatError, match="not valid JSON"):
+        ard.read(tmp_path / "x.json")
+    with pytest.raises(ard.FormatError, match="does not fit the type"):
+        ard.write(tmp_path / "x.fits", {"a": 1})
+    with pytest.raises(ard.NotFoundError):
+        ard.read(tmp_path / "none.json")
+    (tmp_path / "bad.ecsv").write_text("a,b\n1,2\n")
+    with pytest.raises(ard.FormatError, match="not an ECSV table"):
+        ard.read(tmp_path / "bad.ecsv")
+
+
+def test_provenance_refuses_unknown_fields():
+    record = make_map().provenance.to_dict()
+    assert ard.Provenance.from_dict(record) == make_map().provenance
+    with pytest.raises(ard.FormatError, match="incomplete or has unknown fields"):
+        ard.Provenance.from_dict({**record, "host": "x"})
