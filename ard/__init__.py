@@ -4,7 +4,9 @@
 `ard.open` for a whole bundle. It needs numpy and astropy, nothing else.
 """
 
+from ard.bundle import Bundle, open
 from ard.cube import Cube, Lsf, Psf
+from ard.describe import describe
 from ard.errors import (
     ArdError,
     ExtraMissingError,
@@ -13,6 +15,7 @@ from ard.errors import (
     NotFoundError,
     UnitError,
 )
+from ard.integrity import verify
 from ard.io import read, write
 from ard.maps import Map
 from ard.provenance import Provenance
@@ -23,6 +26,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ArdError",
+    "Bundle",
     "Cube",
     "ExtraMissingError",
     "FormatError",
@@ -34,8 +38,11 @@ __all__ = [
     "Psf",
     "Table",
     "UnitError",
+    "describe",
+    "open",
     "read",
     "read_cube",
+    "verify",
     "write",
     "write_cube",
 ]

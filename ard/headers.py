@@ -84,7 +84,8 @@ def celestial_wcs(header: fits.Header, file: str) -> WCS:
     wcs.wcs.ctype = ctype
     wcs.wcs.cunit = ["deg", "deg"]
     wcs.wcs.crpix = [float(header.get(f"CRPIX{i}", 0.0)) for i in (1, 2)]
-    wcs.wcs.crval = [float(header.get(f"CRVAL{i}", 0.0)) for i in (1, 2)]
+    # Some archive files give right ascension as a negative angle; a WCS then returns such too.
+    wcs.wcs.crval = [float(header.get("CRVAL1", 0.0)) % 360.0, float(header.get("CRVAL2", 0.0))]
     wcs.wcs.cdelt = cdelt
     wcs.wcs.pc = pc
     wcs.wcs.radesys = str(header.get("RADESYS", "ICRS"))

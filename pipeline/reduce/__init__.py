@@ -1,0 +1,1 @@
+"""How do observed cubes become maps of lines?"""

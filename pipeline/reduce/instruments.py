@@ -1,0 +1,54 @@
+"""Which line- and point-spread functions belong to the cube of a known instrument?"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ard.cube import FloatArray, Lsf, Psf
+from manifests.instruments import Curve, find_instrument
+
+
+def lsf_for(meta: Mapping[str, Any], wave: FloatArray) -> Lsf | None:
+    """Give the declared line-spread function for a header; None if the instrument is unknown.
+
+    Parameters
+    ----------
+    meta : mapping
+        Keywords of the primary header (INSTRUME, GRATING, EXP_TYPE).
+    wave : ndarray, shape (n_wave,)
+        Channels of the cube, um: only the nodes around them are kept.
+
+    Returns
+    -------
+    Lsf or None
+        FWHM = wavelength / resolving power at the declared nodes.
+    """
+    found = find_instrument(meta)
+    if found is None:
+        return None
+    nodes, power = _around(found.resolving_power, wave)
+    return Lsf(nodes, nodes / power, found.resolving_power.source)
+
+
+def psf_for(meta: Mapping[str, Any], wave: FloatArray) -> Psf | None:
+    """Give the declared point-spread function for a header; None if the instrument is unknown.
+
+    Parameters
+    ----------
+    meta, wave
+        As for `lsf_for`.
+    """
+    found = find_instrument(meta)
+    if found is None:
+        return None
+    nodes, fwhm = _around(found.psf_fwhm_arcsec, wave)
+    return Psf(nodes, fwhm, found.psf_fwhm_arcsec.source)
+
+
+def _around(curve: Curve, wave: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Keep the nodes inside the range of `wave` and the next one on either side."""
+    nodes, values = np.array(curve.wave_um), np.array(curve.value)
+    first = max(int(np.searchsorted(nodes, wave[0], side="right")) - 1, 0)
+    last = min(int(np.searchsorted(nodes, wave[-1])), nodes.size - 1)
+    return nodes[first : last + 1], values[first : last + 1]

@@ -1,0 +1,138 @@
+"""Which voxels hold no light from the sky, although the archive offers them?
+
+A resampled cube keeps hits of single detector pixels. They look like a line one channel wide in
+one spaxel. Clipping whatever is far from the continuum would remove emission lines as well, so
+a bright voxel is called an outlier only if it is isolated: an emission line is spread over
+channels by the line-spread function and over spaxels by the point-spread function.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from ard.cube import BoolArray, FloatArray
+
+MAD_TO_SIGMA = 1.482602218505602  # 1 / Phi^-1(3/4), for a Gaussian
+
+
+@dataclass(frozen=True)
+class Outliers:
+    """Outlying voxels of a cube, and the residuals they were found in.
+
+    Attributes
+    ----------
+    negative, positive : ndarray of bool, shape (n_wave, ny, nx)
+        Far below the local continuum and below zero; far above the continuum and isolated.
+    residual : ndarray, shape (n_wave, ny, nx)
+        Flux minus the running median along wavelength; NaN where masked.
+    """
+
+    negative: BoolArray
+    positive: BoolArray
+    residual: FloatArray
+
+    @property
+    def all(self) -> BoolArray:
+        """Give both kinds."""
+        return self.negative | self.positive
+
+
+def running_median(flux: FloatArray, width: int) -> FloatArray:
+    """Give the median over a window of channels, NaN ignored.
+
+    Parameters
+    ----------
+    flux : ndarray, shape (n_wave, ny, nx)
+    width : int
+        Odd number of channels; the window is cut at the ends of the axis.
+
+    Returns
+    -------
+    ndarray, shape (n_wave, ny, nx)
+        NaN where the window holds no data.
+    """
+    n_wave, ny, _ = flux.shape
+    half = min(width, 2 * n_wave - 1) // 2
+    padded = np.pad(flux, ((half, half), (0, 0), (0, 0)), constant_values=np.nan)
+    out = np.empty_like(flux)
+    for y in range(ny):  # a row at a time bounds the memory to width x n_wave x nx
+        windows = sliding_window_view(padded[:, y], 2 * half + 1, axis=0)
+        out[:, y] = nanmedian(windows, axis=-1)
+    return out
+
+
+def nanmedian(values: FloatArray, axis: int) -> FloatArray:
+    """Give the median along an axis, ignoring NaN; NaN (without warning) where all are.
+
+    Sorting puts NaN last; the middle of the finite part is then picked by its index.
+    """
+    ordered = np.sort(values, axis=axis)
+    count = np.isfinite(ordered).sum(axis=axis, keepdims=True)
+    low = np.take_along_axis(ordered, np.maximum((count - 1) // 2, 0), axis)
+    high = np.take_along_axis(
+        ordered, np.maximum(count // 2, 0).clip(max=ordered.shape[axis] - 1), axis
+    )
+    return np.asarray(np.squeeze(0.5 * (low + high), axis))
+
+
+def robust_sigma(values: FloatArray, axis: int) -> FloatArray:
+    """Give 1.48 times the median absolute deviation along an axis, ignoring NaN."""
+    centre = np.expand_dims(nanmedian(values, axis), axis)
+    return MAD_TO_SIGMA * nanmedian(np.abs(values - centre), axis)
+
+
+def neighbour_maximum(values: FloatArray) -> FloatArray:
+    """Give the largest of the six neighbours in wavelength, y and x; -inf where there is none."""
+    padded = np.pad(values, 1, constant_values=-np.inf)
+    padded = np.where(np.isfinite(padded), padded, -np.inf)
+    core = slice(1, -1)
+    sides = [
+        padded[:-2, core, core],
+        padded[2:, core, core],
+        padded[core, :-2, core],
+        padded[core, 2:, core],
+        padded[core, core, :-2],
+        padded[core, core, 2:],
+    ]
+    return np.asarray(np.maximum.reduce(sides))
+
+
+def find_outliers(
+    flux: FloatArray,
+    err: FloatArray,
+    mask: BoolArray,
+    *,
+    width: int,
+    n_sigma: float,
+    isolation: float,
+) -> Outliers:
+    """Find voxels that no astronomical source can explain.
+
+    Parameters
+    ----------
+    flux, err : ndarray, shape (n_wave, ny, nx)
+        Flux and its standard deviation.
+    mask : ndarray of bool, shape (n_wave, ny, nx)
+        True = do not use.
+    width : int
+        Channels of the running median that stands for the continuum.
+    n_sigma : float
+        Smallest deviation, in units of the larger of `err` and the robust scatter of the spaxel.
+    isolation : float
+        A positive outlier exceeds each of its six neighbours by this factor.
+
+    Returns
+    -------
+    Outliers
+    """
+    clean = np.where(mask, np.nan, flux)
+    residual = clean - running_median(clean, width)
+    # The scatter of the spaxel covers fringes and slices that err does not know of.
+    sigma = np.maximum(np.where(mask, np.nan, err), robust_sigma(residual, axis=0))
+    with np.errstate(invalid="ignore"):
+        # A dip in a bright spectrum may be absorption or a fringe; light below zero is neither.
+        negative = (residual < -n_sigma * sigma) & (clean < -n_sigma * sigma)
+        high = residual > n_sigma * sigma
+        alone = residual > isolation * np.maximum(neighbour_maximum(residual), sigma)
+    return Outliers(negative & ~mask, high & alone & ~mask, residual)

@@ -1,0 +1,119 @@
+"""What did this run do, is it sound, and what does it show? One page, readable anywhere.
+
+The page is self-contained: pictures are inline, nothing is fetched, so it can be mailed and kept.
+"""
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ard.errors import ExtraMissingError
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a report is made from; everything is already computed.
+
+    Attributes
+    ----------
+    run : mapping
+        The run document.
+    qualities : mapping of str to mapping
+        The quality document of each item.
+    recoveries : mapping of str to mapping
+        The recovery document of each item; empty where the truth is not known.
+    figures : mapping of str to bytes
+        PNG bytes by file name.
+    checks : mapping
+        The check report of the bundle.
+    manifest : mapping
+        The bundle's manifest.
+    digest : str
+        sha256 of the bundle's sha256sums.txt.
+    tasks : sequence of mapping
+        The record of each task: task, status, seconds.
+    bundle_name : str
+        Folder name of the bundle, for the snippet.
+    """
+
+    run: Mapping[str, Any]
+    qualities: Mapping[str, Mapping[str, Any]]
+    recoveries: Mapping[str, Mapping[str, Any]]
+    figures: Mapping[str, bytes]
+    checks: Mapping[str, Any]
+    manifest: Mapping[str, Any]
+    digest: str
+    tasks: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
+    bundle_name: str = "bundle"
+
+
+def render(contents: Contents) -> bytes:
+    """Render the report as one HTML file.
+
+    Parameters
+    ----------
+    contents : Contents
+        What to show.
+
+    Returns
+    -------
+    bytes
+        UTF-8 HTML.
+
+    Raises
+    ------
+    ExtraMissingError
+        If jinja2 is not installed.
+    """
+    try:
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+    except ImportError as error:
+        raise ExtraMissingError.for_module("jinja2", "writing the report") from error
+    environment = Environment(
+        loader=PackageLoader("pipeline", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(number=_number, size=_size, picture=_picture, seconds=_seconds)
+    items = list(contents.run["items"])
+    page = environment.get_template("report.html.j2").render(
+        c=contents,
+        items=items,
+        figures_of={item: _figures_of(item, contents.figures) for item in items},
+        failed=[r for r in contents.checks["results"] if r["status"] != "PASSED"],
+        total_bytes=sum(int(f["size"]) for f in contents.manifest["files"]),
+    )
+    return page.encode()
+
+
+def _figures_of(item: str, figures: Mapping[str, bytes]) -> list[tuple[str, bytes]]:
+    """Give an item's pictures: maps first, then spectrum and noise."""
+    mine = [(name, data) for name, data in sorted(figures.items()) if name.startswith(f"{item}_")]
+    return sorted(mine, key=lambda pair: "_maps" not in pair[0])
+
+
+def _number(value: object, digits: int = 3) -> str:
+    """Write a number as a person would; a dash where there is none."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool | str | int):
+        return str(value)
+    return f"{value:.{digits}g}" if isinstance(value, float) else str(value)
+
+
+def _size(value: int) -> str:
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if value >= scale:
+            return f"{value / scale:.1f} {unit}"
+    return f"{value} B"
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.1f} s"
+
+
+def _picture(data: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(data).decode()

@@ -1,0 +1,78 @@
+"""Which columns must each table have, of which type, unit and range?
+
+These are pandera models, and importing this module imports pandera: ask `schemas.tables`, which
+does so when it is needed. Title, description and unit of each column feed the data dictionary.
+"""
+
+from typing import Any, Final
+
+import pandera.pandas as pa
+
+ROLES: Final = ("science", "imprint", "background")
+FULL_CIRCLE_DEG: Final = 360.0
+POLE_DEG: Final = 90.0
+# Rounding of either column to float32; far below any calibration error.
+REDSHIFT_RTOL: Final = 1e-6
+
+
+def _field(title: str, description: str, unit: str = "", **checks: Any) -> Any:
+    return pa.Field(title=title, description=description, metadata={"unit": unit}, **checks)
+
+
+class Lines(pa.DataFrameModel):
+    """Which emission lines did a run look for?"""
+
+    name: str = _field("line", "Name used in layers and columns.", unique=True)
+    label: str = _field("label", "Name for figures.")
+    wave_vac_um: float = _field("rest wavelength", "Vacuum wavelength at rest.", "um", gt=0)
+    wave_obs_um: float = _field(
+        "observed wavelength", "Vacuum wavelength at the target's redshift.", "um", gt=0
+    )
+    group: str = _field("group", "Lines of a group share velocity and intrinsic width.")
+    ratio_to: str = _field("ratio to", "Line whose flux fixes this one's; empty where free.")
+    ratio: float = _field(
+        "ratio", "Flux of this line over that of ratio_to; NaN where free.", nullable=True, gt=0
+    )
+
+    @pa.dataframe_check(error="a ratio needs a line to be relative to, and the reverse")
+    def ratio_is_complete(cls, table: Any) -> Any:
+        """Say for each row whether both or neither of ratio and ratio_to are given."""
+        return (table["ratio_to"] != "") == table["ratio"].notna()
+
+    @pa.dataframe_check(error="ratio_to must name a line of the table")
+    def ratio_is_known(cls, table: Any) -> Any:
+        """Say for each row whether the line in ratio_to exists."""
+        return (table["ratio_to"] == "") | table["ratio_to"].isin(table["name"])
+
+    @pa.dataframe_check(error="one redshift must join the rest and observed wavelengths")
+    def one_redshift(cls, table: Any) -> Any:
+        """Say for each row whether its wavelength is stretched by the common factor."""
+        stretch = table["wave_obs_um"] / table["wave_vac_um"]
+        return (stretch / stretch.median() - 1.0).abs() < REDSHIFT_RTOL
+
+
+class Exposures(pa.DataFrameModel):
+    """Which exposures went into a run, and which part did each play?"""
+
+    filename: str = _field("file", "Name of the exposure's file.", unique=True)
+    role: str = _field("role", "science, imprint (leakage calibration) or background.", isin=ROLES)
+    pointing: str = _field("pointing", "Pointing that it belongs to.")
+    dither: int = _field("dither", "Number within the dither pattern.", ge=1)
+    level: str = _field("level", "Processing level of the file.")
+    exptime_s: float = _field("exposure time", "Effective exposure time.", "s", gt=0)
+    is_imprint: bool = _field("imprint", "IS_IMPRT of the header.")
+    ra_deg: float = _field(
+        "right ascension", "ICRS, of the pointing.", "deg", ge=0.0, lt=FULL_CIRCLE_DEG
+    )
+    dec_deg: float = _field(
+        "declination", "ICRS, of the pointing.", "deg", ge=-POLE_DEG, le=POLE_DEG
+    )
+    err_median: float = _field("median error", "Median of ERR over finite voxels.", "MJy/sr", gt=0)
+
+    @pa.dataframe_check(error="what the header calls an imprint has the role imprint, no other")
+    def role_follows_header(cls, table: Any) -> Any:
+        """Say for each row whether its role agrees with the header."""
+        return table["is_imprint"] == (table["role"] == "imprint")
+
+
+MODELS: Final = {"exposures": Exposures, "lines": Lines}

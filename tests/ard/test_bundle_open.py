@@ -1,0 +1,416 @@
+"""Does `ard.open` show a bundle as layers of products, and refuse one that is not whole?
+
+The bundle is written here by hand, not by `release`, so that reader and writer are two witnesses.
+"""
+
+import hashlib
+import json
+import re
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.table import Table as AstropyTable
+from builders import make_cube, make_map
+from stranger import ROOT, run_python
+
+import ard
+from ard.bundle import human_size
+from ard.manifest import parse_manifest
+
+PROVENANCE = ard.Provenance("ingest", "0.1.0", "a" * 64, "b" * 64, None, True, {"x": "c" * 64})
+KINDS = {
+    "likelihood_t001_cube.fits": ("likelihood", "t001_cube", "cube", "application/fits"),
+    "likelihood_lines.ecsv": ("likelihood", "lines", "table", "text/x-ecsv"),
+    "inference_t001_linemap.fits": ("inference", "t001_linemap", "map", "application/fits"),
+    "validation_t001_quality.json": ("validation", "t001_quality", "document", "application/json"),
+    "validation_figures.zip": ("validation", "figures", "archive", "application/zip"),
+    "README.md": (None, None, "text", "text/markdown"),
+}
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def write_zip(path: Path, members: dict[str, bytes]) -> None:
+    sums = "".join(f"{sha256(data)}  {name}\n" for name, data in sorted(members.items()))
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in {**members, "sha256sums.txt": sums.encode()}.items():
+            archive.writestr(name, data)
+
+
+def write_lists(folder: Path, **changes: object) -> None:
+    """Write manifest.json and sha256sums.txt for what lies in the folder."""
+    entries = []
+    for name, (layer, product, kind, media_type) in sorted(KINDS.items()):
+        data = (folder / name).read_bytes()
+        entries.append(
+            {
+                "name": name,
+                "layer": layer,
+                "product": product,
+                "kind": kind,
+                "media_type": media_type,
+                "schema": None,
+                "size": len(data),
+                "sha256": sha256(data),
+                "md5": hashlib.md5(data).hexdigest(),
+                "provenance": PROVENANCE.to_dict() if kind == "cube" else None,
+            }
+        )
+    layers = ("likelihood", "inference", "validation")
+    document = {
+        "schema": "manifest",
+        "name": "rbh1-ard",
+        "version": "1.2.3",
+        "simulated": True,
+        "toy_grid": False,
+        "target": {"name": "Test object"},
+        "code_version": "0.1.0",
+        "layers": {
+            layer: [row["name"] for row in entries if row["layer"] == layer] for layer in layers
+        },
+        "absent_layers": {"representative": "none were made"},
+        "files": entries,
+        **changes,
+    }
+    (folder / "manifest.json").write_text(json.dumps(document))
+    write_sums(folder)
+
+
+def write_sums(folder: Path) -> None:
+    names = sorted(path.name for path in folder.iterdir() if path.name != "sha256sums.txt")
+    lines = [f"{sha256((folder / name).read_bytes())}  {name}\n" for name in names]
+    (folder / "sha256sums.txt").write_text("".join(lines))
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("template") / "bundle"
+    ard.write(folder / "likelihood_t001_cube.fits", make_cube(5))
+    lines = AstropyTable({"name": ["OIII5007"], "wave_vac_um": [0.500824]})
+    ard.write(folder / "likelihood_lines.ecsv", ard.Table(lines))
+    ard.write(folder / "inference_t001_linemap.fits", make_map(6))
+    ard.write(folder / "validation_t001_quality.json", {"schema": "quality", "answer": 42})
+    (folder / "README.md").write_text("# Read me: ω\n", encoding="utf-8")
+    write_zip(folder / "validation_figures.zip", {"a.png": b"picture", "a.ecsv": b"numbers"})
+    write_lists(folder)
+    return folder
+
+
+@pytest.fixture
+def folder(template: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(template, tmp_path / "bundle"))
+
+
+def test_products_are_reached_by_layer_and_name(template):
+    bundle = ard.open(template)
+    assert list(bundle) == [
+        "likelihood/lines",
+        "likelihood/t001_cube",
+        "inference/t001_linemap",
+        "validation/figures",
+        "validation/t001_quality",
+    ]
+    assert len(bundle) == 5
+    assert list(bundle.layers) == ["likelihood", "inference", "validation"]
+    assert bundle.layers["inference"]["t001_linemap"] is bundle["inference/t001_linemap"]
+    assert bundle["t001_linemap"] is bundle["inference/t001_linemap"]
+    assert bundle["inference_t001_linemap.fits"] is bundle["inference/t001_linemap"]
+    assert bundle.absent_layers == {"representative": "none were made"}
+    assert bundle.simulated
+    assert bundle.version == "1.2.3"
+    assert "likelihood/t001_cube" in bundle
+    assert "likelihood/t002_cube" not in bundle
+    assert bundle.get("likelihood/t002_cube") is None
+    assert bundle.get("likelihood/t001_cube") is bundle["t001_cube"]
+
+
+def test_contents_are_what_was_written(template):
+    # Oracle: the same product, made again from its seed.
+    bundle = ard.open(template, verify="full")
+    assert np.array_equal(bundle.cube("t001").flux, make_cube(5).flux, equal_nan=True)
+    assert np.array_equal(bundle.cube().mask, make_cube(5).mask)
+    assert np.array_equal(
+        bundle.map("t001_linemap").layers["velocity"], make_map(6).layers["velocity"], True
+    )
+    assert bundle.table("lines").data["name"][0] == "OIII5007"
+    assert bundle.load("validation/t001_quality") == {"schema": "quality", "answer": 42}
+    assert bundle.documents["README.md"].load() == "# Read me: ω\n"
+
+
+def test_products_say_where_they_are_and_what_made_them(template):
+    product = ard.open(template)["likelihood/t001_cube"]
+    assert product.path == template / "likelihood_t001_cube.fits"
+    assert product.size == product.path.stat().st_size
+    assert product.kind == "cube"
+    assert product.provenance == PROVENANCE
+    assert product.read_bytes() == product.path.read_bytes()
+    assert product.members == ()
+    assert ard.open(template)["lines"].provenance is None
+
+
+def test_figures_are_reached_inside_their_archive(template):
+    figures = ard.open(template)["validation/figures"]
+    assert figures.members == ("a.ecsv", "a.png")
+    assert figures.member("a.png") == b"picture"
+    assert figures.load() == {"a.ecsv": b"numbers", "a.png": b"picture"}
+    with pytest.raises(ard.NotFoundError, match=r"no such member[\s\S]*a\.ecsv, a\.png"):
+        figures.member("b.png")
+    with pytest.raises(ard.FormatError, match="has no members"):
+        ard.open(template)["likelihood/lines"].member("a.png")
+
+
+def test_a_damaged_member_is_not_handed_out(folder):
+    path = folder / "validation_figures.zip"
+    path.write_bytes(path.read_bytes().replace(b"picture", b"forgery"))
+    write_lists(folder)
+    figures = ard.open(folder)["validation/figures"]
+    with pytest.raises(ard.IntegrityError, match=r"a\.png"):
+        figures.member("a.png")
+    assert figures.member("a.ecsv") == b"numbers"
+
+
+def test_an_archive_without_a_list_hands_out_nothing(folder):
+    with zipfile.ZipFile(folder / "validation_figures.zip", "w") as archive:
+        archive.writestr("a.png", b"picture")
+    write_lists(folder)
+    with pytest.raises(ard.IntegrityError, match="no list of its own"):
+        ard.open(folder)["figures"].member("a.png")
+
+
+def test_a_file_that_is_no_archive_says_so(folder):
+    (folder / "validation_figures.zip").write_bytes(b"no zip")
+    write_lists(folder)
+    with pytest.raises(ard.IntegrityError, match="not a readable zip"):
+        _ = ard.open(folder)["figures"].members
+
+
+def test_reading_is_lazy(folder):
+    # What was not asked for is not read: a damaged product does not hinder the others.
+    bundle = ard.open(folder)
+    (folder / "inference_t001_linemap.fits").write_bytes(b"gone")
+    assert bundle.cube().shape == make_cube(5).shape
+    with pytest.raises(ard.ArdError):
+        bundle.map()
+
+
+def test_a_link_put_in_place_after_opening_is_not_followed(folder, tmp_path):
+    bundle = ard.open(folder)
+    (tmp_path / "other").write_text("{}")
+    (folder / "validation_t001_quality.json").unlink()
+    (folder / "validation_t001_quality.json").symlink_to(tmp_path / "other")
+    with pytest.raises(ard.IntegrityError, match="no longer the regular file"):
+        bundle.load("t001_quality")
+
+
+def test_an_unknown_name_gets_near_matches(template):
+    bundle = ard.open(template)
+    with pytest.raises(ard.NotFoundError, match=r"perhaps likelihood/t001_cube"):
+        bundle["likelihood/t01_cube"]
+    with pytest.raises(ard.NotFoundError, match=r"perhaps .*inference/t001_linemap"):
+        bundle.load("t001_linemaps")
+    with pytest.raises(ard.NotFoundError, match=r"nothing in representative: none were made"):
+        bundle["representative/x"]
+    with pytest.raises(ard.NotFoundError, match=r"one of likelihood/lines, "):
+        bundle["zzz"]
+    with pytest.raises(ard.NotFoundError, match=r"no product 't009'"):
+        bundle.cube("t009")
+
+
+def test_a_name_of_several_products_is_refused(folder, monkeypatch):
+    second = "inference_t001_cube.fits"
+    shutil.copy(folder / "likelihood_t001_cube.fits", folder / second)
+    row = ("inference", "t001_cube", "cube", "application/fits")
+    monkeypatch.setitem(KINDS, second, row)
+    write_lists(folder)
+    bundle = ard.open(folder)
+    names = r"one of likelihood/t001_cube, inference/t001_cube"
+    for ask in (lambda: bundle["t001_cube"], bundle.cube, lambda: bundle.cube("t001")):
+        with pytest.raises(ard.NotFoundError, match=names):
+            ask()
+    assert bundle.cube("inference/t001_cube").shape == (7, 4, 3)
+
+
+def test_a_manifest_that_lies_about_the_kind_is_found(folder, monkeypatch):
+    row = ("inference", "t001_linemap", "cube", "application/fits")
+    monkeypatch.setitem(KINDS, "inference_t001_linemap.fits", row)
+    write_lists(folder)
+    with pytest.raises(ard.FormatError, match=r"the manifest says[\s\S]*expected: Cube"):
+        ard.open(folder).cube("t001_linemap")
+
+
+def test_the_overview_names_what_matters(template):
+    text = repr(ard.open(template))
+    assert text.startswith("<Bundle bundle: Test object, version 1.2.3, 5 products, ")
+    assert "SIMULATED DATA" in text
+    assert "TOY GRID" not in text
+    assert "representative: absent, none were made" in text
+    assert all(name in text for name in ard.open(template))
+
+
+def test_the_toy_grid_is_named(folder):
+    write_lists(folder, toy_grid=True)
+    assert "TOY GRID" in repr(ard.open(folder))
+
+
+@pytest.mark.parametrize(
+    ("size", "text"), [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (2_500_000_000, "2.5 GB")]
+)
+def test_sizes_are_written_for_people(size, text):
+    assert human_size(size) == text
+
+
+def test_a_damaged_bundle_is_refused_with_every_finding(folder):
+    (folder / "README.md").unlink()
+    (folder / "surplus.txt").write_text("x")
+    with pytest.raises(ard.IntegrityError) as refused:
+        ard.open(folder)
+    assert "2 findings" in str(refused.value)
+    assert "README.md: missing file" in str(refused.value)
+    assert "surplus.txt: unlisted file" in str(refused.value)
+
+
+def test_the_level_decides_what_is_looked_at(folder):
+    path = folder / "likelihood_lines.ecsv"
+    data = bytearray(path.read_bytes())
+    data[-3] ^= 1
+    path.write_bytes(data)
+    assert len(ard.open(folder, verify="fast")) == 5
+    with pytest.raises(ard.IntegrityError, match=r"1 finding\b[\s\S]*likelihood_lines\.ecsv"):
+        ard.open(folder, verify="full")
+    path.unlink()
+    assert len(ard.open(folder, verify="none")) == 5
+    assert ard.open(folder, verify="none").verify("fast")[0].file == path.name
+
+
+def test_a_place_without_a_bundle_is_told(tmp_path):
+    with pytest.raises(ard.NotFoundError, match="no such bundle"):
+        ard.open(tmp_path / "nowhere")
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(ard.NotFoundError, match="found: a file"):
+        ard.open(tmp_path / "file")
+    with pytest.raises(ard.IntegrityError, match=r"manifest\.json: missing file"):
+        ard.open(tmp_path, verify="none")
+
+
+def test_an_unknown_level_is_told(template):
+    with pytest.raises(ard.ArdError, match="fast or full"):
+        ard.verify(template, "half")
+
+
+def wrong(**changes):
+    return lambda row: {**row, **changes}
+
+
+def without(field):
+    return lambda row: {key: value for key, value in row.items() if key != field}
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (wrong(layer="elsewhere"), "layer is wrong"),
+        (wrong(product=None), "name and layer differ"),
+        (wrong(layer=None), "name and layer differ"),
+        (wrong(product="other"), "name and layer differ"),
+        (wrong(kind="poem"), "kind is wrong"),
+        (wrong(size=-1), "size is wrong"),
+        (wrong(size=True), "size is wrong"),
+        (wrong(size="12"), "size is wrong"),
+        (wrong(sha256="A" * 64), "sha256 is wrong"),
+        (wrong(md5="0" * 31), "md5 is wrong"),
+        (wrong(media_type=""), "media_type is wrong"),
+        (wrong(provenance=[]), "provenance is wrong"),
+        (wrong(provenance={"stage": "x"}), "provenance is wrong"),
+        (wrong(name="../secret"), "name is wrong"),
+        (wrong(name="a/b"), "name is wrong"),
+        (wrong(name="a\\b"), "name is wrong"),
+        (wrong(name="/etc/passwd"), "name is wrong"),
+        (wrong(name="c:x"), "name is wrong"),
+        (wrong(name="a\nb"), "name is wrong"),
+        (wrong(name="a\n"), "name is wrong"),
+        (wrong(name=""), "name is wrong"),
+        (wrong(name=".."), "name is wrong"),
+        (wrong(name=7), "name is wrong"),
+        (wrong(name="x" * 91), "name is wrong"),
+        (wrong(name="manifest.json", layer=None, product=None), "lists one of the two lists"),
+        (without("md5"), "md5 is missing"),
+        (lambda row: "a text", r"files\[0\] is wrong"),
+    ],
+)
+def test_every_field_of_an_entry_is_checked(template, change, problem):
+    document = json.loads((template / "manifest.json").read_text())
+    document["files"][0] = change(document["files"][1])
+    manifest, findings = parse_manifest(document)
+    assert any(finding.file == "manifest.json" for finding in findings)
+    assert any(re.search(problem, finding.problem) for finding in findings), findings
+    # What is wrong is not used; what is right still is.
+    assert manifest is not None
+    assert len(manifest.entries) == len(document["files"]) - 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"schema": "other"}, "schema is wrong"),
+        ({"name": "other"}, "name is wrong"),
+        ({"version": 1}, "version is wrong"),
+        ({"simulated": "no"}, "simulated is wrong"),
+        ({"toy_grid": None}, "toy_grid is wrong"),
+        ({"target": []}, "target is wrong"),
+        ({"layers": {"likelihood": "x"}}, "layers is wrong"),
+        ({"absent_layers": {"representative": ""}}, "absent_layers is wrong"),
+        ({"files": {}}, "files is wrong"),
+        ({"absent_layers": {}}, "layer representative has to have products or a reason"),
+        ({"absent_layers": {"likelihood": "x", "representative": "y"}}, "layer likelihood has to"),
+        ({"absent_layers": {"cellar": "x", "representative": "y"}}, "unknown layer"),
+        ({"layers": {}}, "the products of layer likelihood differ"),
+    ],
+)
+def test_every_field_of_the_manifest_is_checked(template, changes, problem):
+    document = {**json.loads((template / "manifest.json").read_text()), **changes}
+    _, findings = parse_manifest(document)
+    assert any(finding.problem.startswith(problem) for finding in findings), findings
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"[1]",
+        b"{",
+        b"\xff\xfe",
+        b'{"schema": NaN}',
+        b'{"schema": 1, "schema": "manifest"}',
+        b"[" * 100_000,
+    ],
+    ids=["empty", "list", "half", "no text", "nan", "twice", "deep"],
+)
+def test_a_manifest_that_is_no_json_object_is_a_finding(folder, text):
+    (folder / "manifest.json").write_bytes(text)
+    findings = [row for row in ard.verify(folder) if row.problem == "cannot be read"]
+    assert [row.file for row in findings] == ["manifest.json"]
+
+
+def test_a_stranger_reads_every_product(template, base_environment, tmp_path):
+    # A copy of ard alone, and an environment that holds numpy, astropy and what they need.
+    shutil.copytree(ROOT / "ard", tmp_path / "ard", ignore=shutil.ignore_patterns("__pycache__"))
+    code = """
+import json, sys
+import ard
+bundle = ard.open(sys.argv[1], verify="full")
+print(json.dumps({name: type(product.load()).__name__ for name, product in bundle.items()}))
+"""
+    result = run_python(code, tmp_path, base_environment, args=(str(template),))
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout) == {
+        "likelihood/lines": "Table",
+        "likelihood/t001_cube": "Cube",
+        "inference/t001_linemap": "Map",
+        "validation/figures": "dict",
+        "validation/t001_quality": "dict",
+    }
