@@ -25,10 +25,11 @@ from ard.fileio import read_json
 from ard.fitsio import HduSpan, walk
 from ard.headers import celestial_wcs
 from ard.maps import MASK
-from ard.s3d import DO_NOT_USE
+from ard.s3d import DO_NOT_USE, NON_SCIENCE
 from ard.table import read_ecsv
 
 _ARCSEC: Final = 3600.0
+_UNUSABLE: Final = DO_NOT_USE | NON_SCIENCE
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 _PNG_SIZE: Final = struct.Struct(">II")
 _HEAD: Final = 512
@@ -202,7 +203,7 @@ def _ecsv(path: Path) -> dict[str, Any]:
         {
             "name": column.name,
             "dtype": str(column.dtype),
-            "unit": "" if column.unit is None else str(column.unit),
+            "unit": unit_text(column.unit),
             "description": str(getattr(column, "description", None) or ""),
         }
         for column in table.data.itercols()
@@ -214,6 +215,11 @@ def _ecsv(path: Path) -> dict[str, Any]:
         "simulated": table.simulated,
         "provenance": record,
     }
+
+
+def unit_text(unit: object) -> str:
+    """Spell a unit as the schemas do (``MJy/sr``); empty for None."""
+    return "" if unit is None else str(unit).replace(" / ", "/")
 
 
 def _png(path: Path) -> dict[str, Any]:
@@ -297,7 +303,7 @@ def _cube(hdus: fits.HDUList, image: fits.ImageHDU, file: str) -> dict[str, Any]
     flux = np.asarray(image.data)
     masked = ~np.isfinite(flux)
     if "DQ" in hdus and hdus["DQ"].shape == flux.shape:
-        masked |= (np.asarray(hdus["DQ"].data).astype(np.int64) & DO_NOT_USE) != 0
+        masked |= (np.asarray(hdus["DQ"].data).astype(np.int64) & _UNUSABLE) != 0
     return {
         "kind": "cube",
         "shape": list(flux.shape),

@@ -61,3 +61,8 @@ def product_stem(item: str | None, product: str, part: str | None = None) -> str
     """
     stem = product if item is None else f"{item}_{product}"
     return stem if part is None else f"{stem}-{part}"
+
+
+def flux_layer(line: str) -> str:
+    """Name the layer of a line map that holds the flux of a line."""
+    return f"flux_{line.lower()}"

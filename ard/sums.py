@@ -152,6 +152,9 @@ def parse_sums(data: bytes, file: str) -> tuple[dict[str, str], list[Finding]]:
             findings.append(Finding(file, "a file is listed twice", "each file once", name))
         else:
             sums[name] = digest
+    if not findings and list(sums) != sorted(sums):
+        # One content has one form, so that no change of the list can go unseen.
+        findings.append(Finding(file, "the list is not in order", "names in ascending order"))
     return sums, findings
 
 

@@ -5,10 +5,13 @@ The page is self-contained: pictures are inline, nothing is fetched, so it can b
 
 import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from ard import io, layout
 from ard.errors import ExtraMissingError
+from pipeline.runner import RECORDS_DIR
 
 
 @dataclass(frozen=True)
@@ -27,14 +30,12 @@ class Contents:
         PNG bytes by file name.
     checks : mapping
         The check report of the bundle.
-    manifest : mapping
-        The bundle's manifest.
-    digest : str
-        sha256 of the bundle's sha256sums.txt.
     tasks : sequence of mapping
         The record of each task: task, status, seconds.
-    bundle_name : str
-        Folder name of the bundle, for the snippet.
+    manifest : mapping or None
+        The bundle's manifest; None where no bundle could be built.
+    digest : str
+        sha256 of the bundle's sha256sums.txt.
     """
 
     run: Mapping[str, Any]
@@ -42,13 +43,51 @@ class Contents:
     recoveries: Mapping[str, Mapping[str, Any]]
     figures: Mapping[str, bytes]
     checks: Mapping[str, Any]
-    manifest: Mapping[str, Any]
-    digest: str
-    tasks: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
-    bundle_name: str = "bundle"
+    tasks: Sequence[Mapping[str, Any]]
+    manifest: Mapping[str, Any] | None = None
+    digest: str = ""
 
 
-def render(contents: Contents) -> bytes:
+def page(root: Path) -> str:
+    """Read what a run left in its folder, and render its report.
+
+    Parameters
+    ----------
+    root : path
+        The run folder: products/, checks.json, and bundle/ where the checks passed.
+    """
+    products = root / layout.PRODUCTS_DIR
+    run = io.read_json(products / layout.RUN_FILE)
+    validation = products / layout.LAYER_OF[layout.QUALITY]
+    bundle = root / layout.BUNDLE_DIR
+    checks = io.read_json(root / layout.CHECKS_FILE)
+    # A bundle of an earlier run of this folder says nothing about products that failed.
+    built = (bundle / layout.MANIFEST_FILE).is_file() and checks["verdict"] == "PASSED"
+    contents = Contents(
+        run=run,
+        qualities=_documents(validation, run["items"], layout.QUALITY),
+        recoveries=_documents(validation, run["items"], layout.RECOVERY),
+        figures={p.name: p.read_bytes() for p in validation.glob(f"{layout.FIGURES_DIR}/*.png")},
+        checks=checks,
+        tasks=_records(root),
+        manifest=io.read_json(bundle / layout.MANIFEST_FILE) if built else None,
+        digest=io.sha256_file(bundle / layout.SUMS_FILE) if built else "",
+    )
+    return render(contents)
+
+
+def _documents(folder: Path, items: Sequence[str], product: str) -> dict[str, dict[str, Any]]:
+    places = {item: folder / f"{layout.product_stem(item, product)}.json" for item in items}
+    return {item: io.read_json(place) for item, place in places.items() if place.is_file()}
+
+
+def _records(root: Path) -> list[dict[str, Any]]:
+    folder = root / layout.STATE_DIR / RECORDS_DIR
+    records = [io.read_json(path) for path in folder.glob("*.json")]
+    return sorted(records, key=lambda record: str(record["start"]))
+
+
+def render(contents: Contents) -> str:
     """Render the report as one HTML file.
 
     Parameters
@@ -58,8 +97,8 @@ def render(contents: Contents) -> bytes:
 
     Returns
     -------
-    bytes
-        UTF-8 HTML.
+    str
+        HTML.
 
     Raises
     ------
@@ -79,14 +118,15 @@ def render(contents: Contents) -> bytes:
     )
     environment.filters.update(number=_number, size=_size, picture=_picture, seconds=_seconds)
     items = list(contents.run["items"])
-    page = environment.get_template("report.html.j2").render(
+    return environment.get_template("report.html.j2").render(
         c=contents,
         items=items,
         figures_of={item: _figures_of(item, contents.figures) for item in items},
         failed=[r for r in contents.checks["results"] if r["status"] != "PASSED"],
-        total_bytes=sum(int(f["size"]) for f in contents.manifest["files"]),
+        layers=len(layout.LAYERS),
+        bundle_name=layout.BUNDLE_DIR,
+        total_bytes=sum(int(f["size"]) for f in (contents.manifest or {"files": []})["files"]),
     )
-    return page.encode()
 
 
 def _figures_of(item: str, figures: Mapping[str, bytes]) -> list[tuple[str, bytes]]:

@@ -9,6 +9,7 @@ from astropy import units as u
 from astropy.table import QTable
 from matplotlib.axes import Axes
 
+from ard.layout import flux_layer
 from ard.maps import Map
 from ard.table import Table
 from manifests import Target
@@ -63,13 +64,13 @@ def _draw(group: str, linemap: Map, target: Target, config: Config) -> bytes:
         shown = snr > config.snr_shown
     low, high = config.percentile, 100.0 - config.percentile
     panels = [
-        (f"flux_{line}", f"{target.line(line).label}", np.isfinite(snr), style.SEQUENTIAL),
+        (flux_layer(line), target.line(line).label, np.isfinite(snr), style.SEQUENTIAL),
         ("velocity", "velocity", shown, style.DIVERGING),
         ("sigma", "intrinsic dispersion", shown, style.SEQUENTIAL),
         ("snr", "signal to noise", np.isfinite(snr), style.SEQUENTIAL),
     ]
     with style.style():
-        figure = style.new(10.5, 3.0)
+        figure = style.new(10.5, 4.2)
         for axes, (layer, title, where, colours) in zip(
             figure.subplots(1, 4, sharey=True), panels, strict=True
         ):
@@ -79,12 +80,13 @@ def _draw(group: str, linemap: Map, target: Target, config: Config) -> bytes:
                 vmax = max(abs(vmin), abs(vmax))
                 vmin = -vmax
             image = axes.imshow(values, extent=extent, cmap=colours, vmin=vmin, vmax=vmax)
-            unit = linemap.units[layer]
-            figure.colorbar(image, ax=axes, shrink=0.85, label=unit)
+            bar = figure.colorbar(image, ax=axes, location="bottom", shrink=0.9)
+            bar.set_label(linemap.units[layer] or "ratio", fontsize=8)
             _finish(axes, title)
         axes_list = figure.axes
-        axes_list[0].set_ylabel("offset [arcsec]")
+        axes_list[0].set_ylabel("y offset [arcsec]")
         style.compass(axes_list[0], linemap.wcs)
+        figure.get_layout_engine().set(rect=(0, 0, 1, 0.94))  # room for the title of the figure
         note = "  (SIMULATED)" if linemap.simulated else ""
         figure.suptitle(
             f"{target.name}, {target.group(group).title}: velocity and width where S/N > "
@@ -96,11 +98,11 @@ def _draw(group: str, linemap: Map, target: Target, config: Config) -> bytes:
 
 def _brightest(group: str, linemap: Map, target: Target) -> str:
     """Name the line of the group with the largest total flux."""
-    names = [n for n in target.group(group).lines if f"flux_{n}" in linemap.layers]
+    names = [n for n in target.group(group).lines if flux_layer(n) in linemap.layers]
     good = ~linemap.mask
 
     def total(name: str) -> float:
-        return float(np.nansum(np.where(good, linemap[f"flux_{name}"], 0.0)))
+        return float(np.nansum(np.where(good, linemap[flux_layer(name)], 0.0)))
 
     return max(names, key=total)
 
@@ -108,7 +110,7 @@ def _brightest(group: str, linemap: Map, target: Target) -> str:
 def _finish(axes: Axes, title: str) -> None:
     axes.plot(0, 0, "+", color=style.VERMILION, ms=8, mew=1.2)
     axes.set_title(title)
-    axes.set_xlabel("offset [arcsec]")
+    axes.set_xlabel("x offset [arcsec]")
 
 
 def _table(linemap: Map) -> Table:

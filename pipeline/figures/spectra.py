@@ -92,8 +92,8 @@ def _draw_spectrum(
         axes = figure.subplots()
         axes.fill_between(cube.wave, flux - err, flux + err, step="mid", color=style.GREY, lw=0)
         axes.step(cube.wave, flux, where="mid", color=style.BLACK, lw=0.8)
-        low, high = style.limits(flux, 0.5, 99.95)
-        axes.set_ylim(low - 0.1 * (high - low), high + 0.35 * (high - low))
+        low, high = style.limits(flux, 0.5, 100.0)
+        axes.set_ylim(low - 0.1 * (high - low), high + 0.6 * (high - low))
         axes.set_xlim(cube.wave[0], cube.wave[-1])
         for line in target.lines:
             wave = line.wave_obs_um(target.redshift)

@@ -21,6 +21,7 @@ BLACK: Final = "#000000"
 BLUE: Final = "#0072B2"
 VERMILION: Final = "#D55E00"
 GREY: Final = "#8A8A8A"
+COMPASS: Final = "#E69F00"  # seen on both ends of the colour scales
 
 _DPI: Final = 110
 _STYLE: Final[Any] = {
@@ -80,17 +81,19 @@ def compass(axes: Axes, wcs: WCS) -> None:
     inverse = np.linalg.inv(wcs.pixel_scale_matrix)
     for label, sky in (("N", (0.0, 1.0)), ("E", (1.0, 0.0))):
         step: FloatArray = inverse @ np.asarray(sky)
-        step = 0.11 * step / np.hypot(*step)
+        # In points, because a fraction of the axes is not the same length in x and y.
+        step = 24.0 * step / np.hypot(*step)
         axes.annotate(
             label,
-            xy=(0.16, 0.16),
-            xytext=(0.16 + step[0], 0.16 + step[1]),
+            xy=(0.2, 0.2),
+            xytext=tuple(step),
             xycoords="axes fraction",
-            textcoords="axes fraction",
+            textcoords="offset points",
             ha="center",
             va="center",
-            fontsize=7,
-            arrowprops={"arrowstyle": "<-", "lw": 0.8, "shrinkA": 3, "shrinkB": 0},
+            fontsize=8,
+            color=COMPASS,
+            arrowprops={"arrowstyle": "<|-", "lw": 1.0, "color": COMPASS, "shrinkB": 0},
         )
 
 

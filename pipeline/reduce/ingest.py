@@ -93,7 +93,6 @@ def run(*, cube: Cube, target: Target, config: Config) -> dict[str, Any]:
     )
     seen = {
         "schema": "ingest",
-        "item": target.item,
         "simulated": cube.simulated,
         "source_file": str(cube.meta.get("FILENAME", "")),
         "error_from": str(cube.meta.get("ERRFROM", "file")),

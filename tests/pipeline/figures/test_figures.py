@@ -1,0 +1,104 @@
+"""Figures: repeatable bytes, and tables that hold what is shown (oracle: the products)."""
+
+import io
+
+import numpy as np
+import pytest
+from astropy.wcs import WCS
+from matplotlib.image import imread
+
+import ard
+from manifests import load_target
+from pipeline.figures import maps, spectra, style
+
+RBH1 = load_target("rbh1")
+
+
+def sky(nx: int, ny: int, angle: float = 0.4) -> WCS:
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
+    wcs.wcs.crpix = [nx / 2, ny / 2]
+    wcs.wcs.crval = [RBH1.anchor.ra_deg, RBH1.anchor.dec_deg]
+    wcs.wcs.cdelt = [0.1 / 3600, 0.1 / 3600]
+    c, s = np.cos(angle), np.sin(angle)
+    wcs.wcs.pc = [[-c, s], [s, c]]
+    wcs.wcs.set()
+    return wcs
+
+
+def linemap(*, simulated: bool = True) -> ard.Map:
+    y, x = np.mgrid[:12, :10]
+    layers = {
+        "velocity": 10.0 * (x - 4.5),
+        "sigma": 30.0 + y,
+        "snr": 1.0 + 3.0 * y,
+        "flux_halpha": 1e-17 * (1 + x),
+        "flux_nii6583": 1e-18 * (1 + x),
+    }
+    units = {
+        "velocity": "km/s", "sigma": "km/s", "snr": "",
+        "flux_halpha": "erg s-1 cm-2 arcsec-2", "flux_nii6583": "erg s-1 cm-2 arcsec-2",
+    }  # fmt: skip
+    mask = np.zeros((12, 10), bool)
+    mask[0, :3] = True
+    return ard.Map(layers, units, mask, sky(10, 12), {"SIMULATD": simulated})
+
+
+def test_map_figures_repeat_and_their_tables_hold_the_maps():
+    one, other = (
+        maps.run(linemaps={"halpha": linemap()}, target=RBH1, config=maps.Config())
+        for _ in range(2)
+    )
+    assert one["figure"]["halpha"] == other["figure"]["halpha"]
+    picture = imread(io.BytesIO(one["figure"]["halpha"]))
+    assert picture.shape[0] > 300
+    assert picture.shape[1] > 1000
+    assert picture[..., :3].std() > 0.05  # something is drawn
+    table = one["data"]["halpha"].data
+    assert len(table) == 117
+    y, x = np.asarray(table["y"]), np.asarray(table["x"])
+    np.testing.assert_array_equal(table["velocity"].value, linemap()["velocity"][y, x])
+    assert str(table["velocity"].unit) == "km / s"
+
+
+def test_a_map_with_nothing_bright_is_drawn_all_the_same():
+    faint = linemap().replace(
+        layers={**linemap().layers, "snr": np.full((12, 10), np.nan)},
+    )
+    result = maps.run(linemaps={"halpha": faint}, target=RBH1, config=maps.Config())
+    assert result["figure"]["halpha"].startswith(b"\x89PNG")
+
+
+def test_the_spectrum_is_the_mean_over_the_aperture():
+    """Oracle: the mean written as a loop over the spaxels of the circle."""
+    rng = np.random.default_rng(2)
+    shape = (40, 12, 10)
+    mask = rng.random(shape) < 0.1
+    flux = rng.normal(1, 0.1, shape)
+    cube = ard.Cube(
+        np.where(mask, np.nan, flux), np.full(shape, 0.01), mask,
+        1.27 + 0.000636 * np.arange(40), sky(10, 12), meta={"SIMULATD": True},
+    )  # fmt: skip
+    seen = {"noise": {"scale": [1.5] * 39 + [None]}}
+    config = spectra.Config(aperture_arcsec=0.25)
+    one = spectra.run(cube=cube, seen=seen, target=RBH1, config=config)
+    table = one["spectrum_data"].data
+    near = [(y, x) for y in range(12) for x in range(10) if np.hypot(x - 4, y - 5) <= 2.5]
+    for k in (0, 17, 39):
+        used = [flux[k, y, x] for y, x in near if not mask[k, y, x]]
+        assert table["n_spaxels"][k] == len(used)
+        assert table["flux"][k].value == pytest.approx(np.mean(used), rel=1e-12)
+        assert table["err"][k].value == pytest.approx(0.1 / np.sqrt(len(used)), rel=1e-12)
+    again = spectra.run(cube=cube, seen=seen, target=RBH1, config=config)
+    assert (one["spectrum"], one["noise"]) == (again["spectrum"], again["noise"])
+    assert np.isnan(one["noise_data"].data["scale"][-1])
+
+
+def test_limits_and_scales():
+    assert style.limits(np.array([np.nan]), 2, 98) == (0.0, 1.0)
+    assert style.limits(np.full(5, 3.0), 2, 98) == (2.5, 3.5)
+    assert style.limits(np.arange(101.0), 2, 98) == (2.0, 98.0)
+    assert style.pixel_arcsec(sky(10, 12)) == pytest.approx(0.1, rel=1e-12)
+    assert style.extent(sky(10, 12), (12, 10), 4.0, 5.0) == pytest.approx(
+        (-0.45, 0.55, -0.55, 0.65)
+    )

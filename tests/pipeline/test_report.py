@@ -1,0 +1,113 @@
+"""The report: complete, self-contained, honest about what is missing."""
+
+import re
+from html.parser import HTMLParser
+
+from manifests import load_target
+from pipeline.materialize import Config, run
+from pipeline.report import Contents, render
+from schemas import validate
+
+RBH1 = load_target("rbh1")
+CONTEXT = {
+    "simulated": True, "source": "twin", "items": ["t001"], "code_sha256": "a" * 64,
+    "config_sha256": "b" * 64,
+}  # fmt: skip
+
+
+def run_document(**context) -> dict:
+    rows = [
+        {"path": "inference/t001_linemap.fits", "kind": "map", "stage": "extract",
+         "schema": "linemap"},
+        {"path": "validation/figures/t001_maps.png", "kind": "figure", "stage": "maps"},
+    ]  # fmt: skip
+    products = {row["path"]: None for row in rows}
+    result = run(
+        products=products, rows=rows, target=RBH1, context=CONTEXT | context, config=Config()
+    )
+    assert result["products"] == products
+    return result["run"]
+
+
+def contents(**changes) -> Contents:
+    cube = {
+        "shape": [560, 53, 49], "wave_um": {"min": 0.97, "max": 1.35},
+        "spaxels": {"usable": 1400, "total": 2597}, "masked_fraction": 0.46,
+        "voxels": {"outliers_positive": 3, "outliers_negative": 4, "absurd_errors": 5},
+        "noise_ratio": 1.875,
+        "noise": {"correlation": {"wave_lag1": 0.2, "y_lag1": None, "x_lag1": 0.5}},
+    }  # fmt: skip
+    row = {
+        "group": "halpha", "n_fitted": 1000, "n_detected": 300, "snr_detected": 8.0,
+        "velocity_p05_kms": -590.0, "velocity_median_kms": -280.0, "velocity_p95_kms": None,
+        "sigma_median_kms": 60.0, "chi2_dof_median": 1.1,
+    }  # fmt: skip
+    result = {"check": "physics.x", "product": "<b>p</b>", "status": "PASSED", "measured": 0.5,
+              "limit": 1.0, "detail": "", "remedy": ""}  # fmt: skip
+    given = {
+        "run": run_document(),
+        "qualities": {"t001": {"cube": cube, "maps": [row]}},
+        "recoveries": {},
+        "figures": {"t001_spectrum.png": b"\x89PNG1", "t001_maps.png": b"\x89PNG2"},
+        "checks": {"verdict": "PASSED", "counts": {"PASSED": 1}, "results": [result]},
+        "tasks": [{"task": "ingest[t001]", "status": "done", "seconds": 1.5}],
+        "manifest": {"files": [{"name": "x.fits", "kind": "cube", "size": 12_300_000}]},
+        "digest": "c" * 64,
+    }
+    return Contents(**(given | changes))
+
+
+class Links(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag, attrs):
+        self.found += [v for k, v in attrs if k in ("src", "href") and v]
+        if tag not in ("meta", "img", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_the_page_stands_alone_and_is_well_formed():
+    page = render(contents())
+    links = Links()
+    links.feed(page)
+    assert links.open == []
+    assert len(links.found) == 2
+    assert all(link.startswith("data:image/png;base64,") for link in links.found)
+    assert not re.search(r"https?://", page)
+    assert "<b>p</b>" not in page
+    assert "&lt;b&gt;p" in page
+
+
+def test_the_page_says_what_was_measured_and_what_is_missing():
+    page = render(contents())
+    for text in ("RBH-1", "Simulated data", "-590", "12.3 MB", "c" * 64, "representative"):
+        assert text in page
+    assert page.index("t001_maps.png") < page.index("t001_spectrum.png")
+    assert "no model has been fitted" in page
+
+
+def test_a_failed_check_is_shown_and_no_bundle_is_claimed():
+    failed = {"check": "physics.y", "product": "p", "status": "FAILED", "measured": None,
+              "limit": 1.0, "detail": "It is too large.", "remedy": "Make it smaller."}  # fmt: skip
+    checks = {"verdict": "FAILED", "counts": {"PASSED": 0}, "results": [failed]}
+    page = render(contents(checks=checks, manifest=None, digest=""))
+    assert "It is too large." in page
+    assert "Make it smaller." in page
+    assert "No bundle was built" in page
+    assert "Every check passed" not in page
+
+
+def test_the_run_document_follows_its_schema_and_names_absent_layers():
+    document = run_document()
+    assert set(document["absent_layers"]) == {"likelihood", "representative"}
+    provenance = {
+        "stage": "materialize", "code_version": "0.1.0", "code_sha256": "a" * 64,
+        "config_sha256": "b" * 64, "seed": None, "simulated": True, "inputs": {}, "tools": {},
+    }  # fmt: skip
+    assert validate(document | {"provenance": provenance}, "run") == ()
