@@ -43,8 +43,8 @@ class Config:
     absurd_err_factor: float = 1e4
     max_absurd_fraction: float = 0.1
     continuum_channels: int = 25
-    outlier_sigma: float = 8.0
-    outlier_isolation: float = 3.0
+    outlier_sigma: float = 10.0
+    outlier_isolation: float = 4.0
 
 
 def run(*, cube: Cube, target: Target, config: Config) -> dict[str, Any]:

@@ -1,9 +1,10 @@
 """Which voxels hold no light from the sky, although the archive offers them?
 
-A resampled cube keeps hits of single detector pixels. They look like a line one channel wide in
-one spaxel. Clipping whatever is far from the continuum would remove emission lines as well, so
-a bright voxel is called an outlier only if it is isolated: an emission line is spread over
-channels by the line-spread function and over spaxels by the point-spread function.
+A resampled cube keeps hits of single detector pixels. They look like a line one channel wide.
+Clipping whatever is far from the continuum would remove emission lines as well, so a bright voxel
+is called an outlier only if it stands alone in its spectrum: the line-spread function spreads
+any light over two channels or more. (It may be wide on the sky, because drizzling spreads a pixel
+over spaxels.)
 """
 
 from dataclasses import dataclass
@@ -82,20 +83,13 @@ def robust_sigma(values: FloatArray, axis: int) -> FloatArray:
     return MAD_TO_SIGMA * nanmedian(np.abs(values - centre), axis)
 
 
-def neighbour_maximum(values: FloatArray) -> FloatArray:
-    """Give the largest of the six neighbours in wavelength, y and x; -inf where there is none."""
-    padded = np.pad(values, 1, constant_values=-np.inf)
-    padded = np.where(np.isfinite(padded), padded, -np.inf)
-    core = slice(1, -1)
-    sides = [
-        padded[:-2, core, core],
-        padded[2:, core, core],
-        padded[core, :-2, core],
-        padded[core, 2:, core],
-        padded[core, core, :-2],
-        padded[core, core, 2:],
-    ]
-    return np.asarray(np.maximum.reduce(sides))
+def adjacent_maximum(values: FloatArray) -> FloatArray:
+    """Give the larger of the two adjacent channels: inf beside NaN, the other one at an end."""
+    filled = np.where(np.isnan(values), np.inf, values)
+    end = np.full((1, *values.shape[1:]), -np.inf)
+    before = np.concatenate([end, filled[:-1]])
+    after = np.concatenate([filled[1:], end])
+    return np.asarray(np.maximum(before, after))
 
 
 def find_outliers(
@@ -120,7 +114,8 @@ def find_outliers(
     n_sigma : float
         Smallest deviation, in units of the larger of `err` and the robust scatter of the spaxel.
     isolation : float
-        A positive outlier exceeds each of its six neighbours by this factor.
+        A positive outlier exceeds both adjacent channels by this factor. The centre of an
+        unresolved line of FWHM 2 channels exceeds them by less than 2.
 
     Returns
     -------
@@ -134,5 +129,5 @@ def find_outliers(
         # A dip in a bright spectrum may be absorption or a fringe; light below zero is neither.
         negative = (residual < -n_sigma * sigma) & (clean < -n_sigma * sigma)
         high = residual > n_sigma * sigma
-        alone = residual > isolation * np.maximum(neighbour_maximum(residual), sigma)
+        alone = residual > isolation * np.maximum(adjacent_maximum(residual), sigma)
     return Outliers(negative & ~mask, high & alone & ~mask, residual)
