@@ -45,11 +45,6 @@ class Limit:
     evidence: str
     target: str | None = None
 
-    @property
-    def number(self) -> float:
-        """Give the single threshold (the lower one of a pair)."""
-        return self.value[0] if isinstance(self.value, tuple) else self.value
-
     def accepts(self, measured: float) -> bool:
         """Say whether a measured number keeps the limit; what is not finite never does."""
         if not math.isfinite(measured):
@@ -66,12 +61,15 @@ class Limit:
             }[self.comparison]
         )
 
-    def __str__(self) -> str:
+    @property
+    def bound(self) -> str:
+        """Give comparison and value in words, without the unit."""
         if isinstance(self.value, tuple):
-            text = f"{self.value[0]:g} to {self.value[1]:g}"
-        else:
-            text = f"{self.comparison} {self.value:g}"
-        return text if self.unit == "1" else f"{text} {self.unit}"
+            return f"{self.value[0]:g} to {self.value[1]:g}"
+        return f"{self.comparison} {self.value:g}"
+
+    def __str__(self) -> str:
+        return self.bound if self.unit == "1" else f"{self.bound} {self.unit}"
 
 
 @dataclass(frozen=True)

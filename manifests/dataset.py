@@ -26,6 +26,17 @@ CARD_FIELDS: Final = (
     "maintenance",
 )
 
+_FIELDS: Final = (
+    "name",
+    "title",
+    "abstract",
+    "publisher",
+    "publisher_url",
+    "keywords",
+    "licence",
+    "software",
+)
+
 
 @dataclass(frozen=True)
 class Licence:
@@ -54,8 +65,8 @@ class Dataset:
 
     Attributes
     ----------
-    name, publisher : str
-        Short name of the dataset, and who publishes it.
+    name, publisher, publisher_url : str
+        Short name of the dataset, and who publishes it, with the address.
     title, abstract : str
         With ``{target}`` where the name of the target goes.
     keywords : tuple of str
@@ -74,6 +85,7 @@ class Dataset:
 
     name: str
     publisher: str
+    publisher_url: str
     title: str
     abstract: str
     keywords: tuple[str, ...]
@@ -102,7 +114,7 @@ def load_dataset(path: str | PathLike[str] | None = None) -> Dataset:
     root = Section(read_toml(file), "", file)
     root.only("dataset", "authors", "references", "card")
     dataset, card = root.table("dataset"), root.table("card")
-    dataset.only("name", "title", "abstract", "publisher", "keywords", "licence", "software")
+    dataset.only(*_FIELDS)
     card.only(*CARD_FIELDS)
     licence, software = dataset.table("licence"), dataset.table("software")
     authors = tuple(row.text("name") for row in root.tables("authors"))
@@ -111,6 +123,7 @@ def load_dataset(path: str | PathLike[str] | None = None) -> Dataset:
     return Dataset(
         name=dataset.text("name"),
         publisher=dataset.text("publisher"),
+        publisher_url=dataset.text("publisher_url"),
         title=dataset.text("title"),
         abstract=dataset.text("abstract"),
         keywords=_texts(dataset, "keywords"),

@@ -1,0 +1,291 @@
+"""Where does the gas shine, how fast does it move, and how turbulent is it, in every spaxel?
+
+Each kinematic group of the target is fitted on its own: its lines share velocity and intrinsic
+width, fixed flux ratios tie doublets, and the line-spread function is taken out.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import numpy as np
+
+from ard.cube import SPEED_OF_LIGHT_KMS, BoolArray, Cube, FloatArray, Lsf
+from ard.errors import ArdError, UnitError
+from ard.layout import flux_layer
+from ard.maps import Map
+from manifests import Line, Target
+from pipeline.reduce import linefit
+from pipeline.reduce.instruments import lsf_for
+from pipeline.reduce.linefit import FitResult
+from pipeline.reduce.windows import LineSet, covered
+
+FLUX_UNIT: Final = "erg s-1 cm-2 arcsec-2"
+_MJY_CGS: Final = 1e-17  # 1 MJy in erg s-1 cm-2 Hz-1, exact by definition of the jansky
+_SPEED_OF_LIGHT_UM_S: Final = SPEED_OF_LIGHT_KMS * 1e9
+_SR_PER_ARCSEC2: Final = (np.pi / 180.0 / 3600.0) ** 2
+
+
+@dataclass(frozen=True)
+class Config(linefit.Config):
+    """Settings of the extract stage: those of the fit, and three of its own.
+
+    Attributes
+    ----------
+    error_scale : {"residual", "none"}
+        "residual" multiplies the errors of a spaxel by sqrt(chi2 / dof) where that is above 1:
+        real cubes have errors that are 1.7 to 2.1 times too small.
+    lsf_gain : float
+        Resolving power in flight over that of the cube's line-spread function. For NIRSpec the
+        declared curve is pre-launch; in flight it is 1 to 1.25 times better.
+    resolving_power : float or None
+        Lambda / FWHM to use for a cube whose instrument has no declared line-spread function.
+    """
+
+    error_scale: Literal["residual", "none"] = "residual"
+    lsf_gain: float = 1.0
+    resolving_power: float | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.lsf_gain <= 0 or (self.resolving_power or 1.0) <= 0:
+            raise ValueError("lsf_gain and resolving_power must be positive")
+
+
+def run(*, cube: Cube, target: Target, config: Config) -> dict[str, dict[str, Map]]:
+    """Fit every group of lines that the cube covers.
+
+    Parameters
+    ----------
+    cube : Cube
+        In MJy/sr, its bad voxels masked.
+    target : manifests.Target
+        Redshift, position and lines.
+    config : Config
+        Settings.
+
+    Returns
+    -------
+    dict
+        ``linemaps``: one Map for each covered group, by name of the group. Layers: velocity,
+        sigma and their errors (km/s), flux_<line> and flux_<line>_err, snr, chi2_dof, n_used,
+        status (see `linefit.Status`). Masked are spaxels without a fit that may be used; there
+        the layers are NaN, or hold a value at the edge of the search.
+
+    Raises
+    ------
+    ArdError
+        If the target is outside the field, no line is inside the wavelength range, the unit is
+        another, or the line-spread function is not known.
+    """
+    if cube.unit != "MJy/sr":
+        problem = "lines are extracted from a surface brightness"
+        raise UnitError(problem, file=_file(cube), expected="MJy/sr", found=cube.unit)
+    _require_inside(cube, target)
+    groups = covered_groups(cube.wave_edges, target)
+    if not groups:
+        raise _no_lines(cube, target)
+    lsf = _lsf(cube, config)
+    density = flux_density_per_mjy_sr(cube.wave)
+    flux = np.where(cube.mask, 0.0, cube.flux).reshape(cube.shape[0], -1).T * density
+    ivar = cube.ivar.reshape(cube.shape[0], -1).T / density**2
+    maps = {}
+    for name in groups:
+        lines = line_set(target, name, cube.wave_edges, lsf)
+        others = [line.wave_vac_um for line in target.lines if line.group != name]
+        fit = linefit.fit(
+            flux, ivar, cube.wave_edges, lines, target.redshift, config, others_um=np.array(others)
+        )
+        scale = _error_scale(fit, config)
+        meta = _meta(cube, target, name, lines, groups)
+        meta |= {"ERRSCALE": config.error_scale, "LSFSRC": lsf.source}
+        meta |= _chi2_meta(fit, scale)
+        maps[name] = _linemap(cube, lines, fit.scaled(scale), meta)
+    return {"linemaps": maps}
+
+
+def flux_density_per_mjy_sr(wave: FloatArray) -> FloatArray:
+    """Give 1 MJy/sr as flux density per wavelength, f_lambda = f_nu c / lambda^2.
+
+    Parameters
+    ----------
+    wave : ndarray
+        Wavelength, um.
+
+    Returns
+    -------
+    ndarray
+        erg s-1 cm-2 arcsec-2 um-1.
+    """
+    return np.asarray(_MJY_CGS * _SR_PER_ARCSEC2 * _SPEED_OF_LIGHT_UM_S / wave**2)
+
+
+def covered_groups(wave_edges: FloatArray, target: Target) -> tuple[str, ...]:
+    """Name the groups of which at least one line is inside a wavelength range.
+
+    Parameters
+    ----------
+    wave_edges : ndarray, shape (n_wave + 1,)
+        Channel edges, um.
+    target : manifests.Target
+        Redshift and lines.
+    """
+    return tuple(g.name for g in target.groups if _inside(wave_edges, target, g.name).any())
+
+
+def _inside(wave_edges: FloatArray, target: Target, group: str) -> BoolArray:
+    rest = np.array([line.wave_vac_um for line in target.group_lines(group)])
+    return covered(wave_edges, rest, target.redshift)
+
+
+def line_set(target: Target, group: str, wave_edges: FloatArray, lsf: Lsf) -> LineSet:
+    """Give the lines of a group that are inside the range, with their ties and instrument widths.
+
+    A line whose reference lies outside the range keeps its share of the common amplitude.
+    """
+    lines = target.group_lines(group)
+    rest = np.array([line.wave_vac_um for line in lines])
+    every = LineSet(
+        tuple(line.name for line in lines),
+        rest,
+        _ratios(lines),
+        lsf.sigma_kms(rest * (1.0 + target.redshift)),
+    )
+    return every.select(_inside(wave_edges, target, group))
+
+
+def _ratios(lines: tuple[Line, ...]) -> FloatArray:
+    """Give flux of each line / amplitude: one column for each line whose flux is free."""
+    free = [line.name for line in lines if line.ratio_to is None]
+    ratio = np.zeros((len(lines), len(free)))
+    for row, line in enumerate(lines):
+        ratio[row, free.index(line.ratio_to or line.name)] = line.ratio or 1.0
+    return ratio
+
+
+def _lsf(cube: Cube, config: Config) -> Lsf:
+    found = cube.lsf or lsf_for(cube.meta, cube.wave)
+    if found is not None and config.lsf_gain != 1.0:
+        source = f"{found.source}; resolving power times {config.lsf_gain:g}"
+        return Lsf(found.wave, found.fwhm_um / config.lsf_gain, source)
+    if found is not None:
+        return found
+    if config.resolving_power is not None:
+        source = f"resolving power {config.resolving_power:g} from the configuration"
+        return Lsf(cube.wave, cube.wave / config.resolving_power, source)
+    keys = ("INSTRUME", "GRATING", "CHANNEL", "BAND")
+    raise ArdError(
+        "the line-spread function of this cube is not known",
+        file=_file(cube),
+        expected="an extension LSF, or an instrument that the study declares",
+        found=", ".join(f"{key} {cube.meta[key]}" for key in keys if key in cube.meta)
+        or "no instrument keywords",
+        action="give the resolving power: --set extract.resolving_power=1000",
+    )
+
+
+def _error_scale(fit: FitResult, config: Config) -> FloatArray:
+    """Say by how much each spaxel's errors are too small: sqrt(chi2 / dof), never below 1."""
+    if config.error_scale == "none":
+        return np.ones(fit.status.shape)
+    return np.sqrt(np.fmax(fit.chi2_dof, 1.0))
+
+
+def _linemap(cube: Cube, lines: LineSet, fit: FitResult, meta: Mapping[str, Any]) -> Map:
+    layers = {
+        "velocity": fit.velocity,
+        "velocity_err": fit.velocity_err,
+        "sigma": fit.sigma,
+        "sigma_err": fit.sigma_err,
+        "snr": _snr(fit),
+        "chi2_dof": np.where(fit.usable, fit.chi2_dof, np.nan),
+        "n_used": fit.n_used,
+        "status": fit.status.astype(np.float64),
+    }
+    units = dict.fromkeys(layers, "") | dict.fromkeys(list(layers)[:4], "km/s")
+    for row, name in enumerate(lines.names):
+        layer = flux_layer(name)
+        layers |= {layer: fit.flux[:, row], f"{layer}_err": fit.flux_err[:, row]}
+        units |= {layer: FLUX_UNIT, f"{layer}_err": FLUX_UNIT}
+    shape = cube.shape[1:]
+    return Map(
+        layers={name: values.reshape(shape) for name, values in layers.items()},
+        units=units,
+        mask=~fit.usable.reshape(shape),
+        wcs=cube.wcs,
+        meta=meta,
+    )
+
+
+def _snr(fit: FitResult) -> FloatArray:
+    """Give flux over error of the brightest line of each spaxel; NaN where there is none."""
+    flux = np.where(np.isfinite(fit.flux), fit.flux, -np.inf)
+    best = flux.argmax(axis=1)[:, None]
+    ratio = np.take_along_axis(fit.flux, best, 1) / np.take_along_axis(fit.flux_err, best, 1)
+    return np.asarray(ratio[:, 0])
+
+
+def _chi2_meta(fit: FitResult, scale: FloatArray) -> dict[str, float]:
+    """Summarise how the residuals relate to the errors of the cube, lines and continuum apart."""
+    good = fit.usable
+    summary = {}
+    if good.any():
+        summary["CHI2MED"] = float(np.median(fit.chi2_dof[good]))
+        summary["SCALEMED"] = float(np.median(scale[good]))
+        free = good & (fit.dof_continuum > 0)
+        if free.any():
+            ratio = fit.chi2_continuum[free].sum() / fit.dof_continuum[free].sum()
+            summary["CHI2CONT"] = float(ratio)
+    return {key: float(f"{value:.6g}") for key, value in summary.items()}
+
+
+def _meta(
+    cube: Cube, target: Target, group: str, lines: LineSet, groups: tuple[str, ...]
+) -> dict[str, Any]:
+    """Say what was fitted, and what was not because the cube does not cover it."""
+    kept = ("TELESCOP", "INSTRUME", "TARGNAME", "SIMULATD", "GRATING", "FILTER", "CHANNEL", "BAND")
+    meta = {key: cube.meta[key] for key in kept if key in cube.meta}
+    missed = [line.name for line in target.group_lines(group) if line.name not in lines.names]
+    skipped = [entry.name for entry in target.groups if entry.name not in groups]
+    return meta | {
+        "SIMULATD": cube.simulated,
+        "ITEM": target.item,
+        "REDSHIFT": target.redshift,
+        "GROUP": group,
+        "LINES": ", ".join(lines.names),
+        "LINEMISS": ", ".join(missed) or "none",
+        "GRPSKIP": ", ".join(skipped) or "none",
+    }
+
+
+def _file(cube: Cube) -> str | None:
+    name = cube.meta.get("FILENAME")
+    return None if name is None else str(name)
+
+
+def _require_inside(cube: Cube, target: Target) -> None:
+    place = target.anchor
+    x, y = (float(v) for v in cube.wcs.all_world2pix(place.ra_deg, place.dec_deg, 0, quiet=True))
+    _, ny, nx = cube.shape
+    if -0.5 <= x <= nx - 0.5 and -0.5 <= y <= ny - 0.5:
+        return
+    raise ArdError(
+        f"the target {target.name} is outside the field of this cube",
+        file=_file(cube),
+        expected=f"RA {place.ra_deg:.6f}, Dec {place.dec_deg:.6f} deg inside {nx} x {ny} spaxels",
+        found=f"pixel x = {x:.1f}, y = {y:.1f}",
+        action="give the target file that belongs to this cube",
+    )
+
+
+def _no_lines(cube: Cube, target: Target) -> ArdError:
+    wanted = ", ".join(
+        f"{line.label} at {line.wave_obs_um(target.redshift):.4f} um" for line in target.lines
+    )
+    return ArdError(
+        f"the cube covers no line of {target.name}",
+        file=_file(cube),
+        expected=wanted,
+        found=f"{cube.wave[0]:.4f} to {cube.wave[-1]:.4f} um",
+        action="give a cube of another band, or a target file with lines and redshift that fit",
+    )

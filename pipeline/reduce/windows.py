@@ -1,0 +1,148 @@
+"""Which channels of a cube belong to which emission lines?
+
+Around each line a window in velocity is cut out; windows that touch form one block, and each
+block has its own continuum. Where the cube ends, the window ends: windows are never mirrored.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ard.cube import SPEED_OF_LIGHT_KMS
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
+
+MIN_CHANNELS: Final = 3  # a line and a constant: fewer channels on one side hold no line at all
+
+
+@dataclass(frozen=True, eq=False)
+class LineSet:
+    """Which lines are fitted together, and how are their fluxes tied?
+
+    Attributes
+    ----------
+    names : tuple of str
+        The lines, length n_lines.
+    wave_rest_um : ndarray, shape (n_lines,)
+        Vacuum wavelengths at rest.
+    ratio : ndarray, shape (n_lines, n_free)
+        Flux of each line = `ratio` @ amplitudes; one column for each free amplitude.
+    sigma_lsf_kms : ndarray, shape (n_lines,)
+        Standard deviation of the line-spread function at each line.
+    """
+
+    names: tuple[str, ...]
+    wave_rest_um: FloatArray
+    ratio: FloatArray
+    sigma_lsf_kms: FloatArray
+
+    @property
+    def n_free(self) -> int:
+        """Number of free amplitudes."""
+        return int(self.ratio.shape[1])
+
+    def select(self, keep: BoolArray) -> "LineSet":
+        """Give the lines where `keep` (shape (n_lines,)) is true, and the amplitudes they need."""
+        ratio = self.ratio[keep]
+        return LineSet(
+            tuple(name for name, kept in zip(self.names, keep, strict=True) if kept),
+            self.wave_rest_um[keep],
+            ratio[:, (ratio != 0).any(axis=0)],
+            self.sigma_lsf_kms[keep],
+        )
+
+
+def velocity_kms(wave_um: FloatArray, wave_rest_um: float, redshift: float) -> FloatArray:
+    """Give the velocity (km/s) at which a line falls on a wavelength: c (w / (w0 (1 + z)) - 1)."""
+    return SPEED_OF_LIGHT_KMS * (wave_um / (wave_rest_um * (1.0 + redshift)) - 1.0)
+
+
+def covered(wave_edges: FloatArray, wave_rest_um: FloatArray, redshift: float) -> BoolArray:
+    """Say which lines fall into the wavelength range of a cube.
+
+    Parameters
+    ----------
+    wave_edges : ndarray, shape (n_wave + 1,)
+        Channel edges, um.
+    wave_rest_um : ndarray, shape (n_lines,)
+        Vacuum wavelengths at rest, um.
+    redshift : float
+        Of velocity zero.
+
+    Returns
+    -------
+    ndarray of bool, shape (n_lines,)
+        True where a line has `MIN_CHANNELS` channels on either side, its own counted.
+    """
+    observed = np.asarray(wave_rest_um) * (1.0 + redshift)
+    position = np.searchsorted(wave_edges, observed)
+    return (position >= MIN_CHANNELS) & (position <= wave_edges.size - MIN_CHANNELS)
+
+
+@dataclass(frozen=True, eq=False)
+class Windows:
+    """Which channels are fitted, in which blocks, and which block holds each line?
+
+    Attributes
+    ----------
+    channels : ndarray of int, shape (n_used,)
+        Indices of the fitted channels, increasing.
+    blocks : tuple of slice
+        Each block as a slice of `channels`.
+    line_block : tuple of int
+        The block of each line.
+    """
+
+    channels: IntArray
+    blocks: tuple[slice, ...]
+    line_block: tuple[int, ...]
+
+
+def cut(
+    wave_edges: FloatArray,
+    lines: LineSet,
+    redshift: float,
+    half_width_kms: float,
+    others_um: FloatArray | None = None,
+) -> Windows:
+    """Cut the windows of a set of lines out of the channels.
+
+    Parameters
+    ----------
+    wave_edges : ndarray, shape (n_wave + 1,)
+        Channel edges, um.
+    lines : LineSet
+        Lines that the cube covers.
+    redshift : float
+        Of velocity zero.
+    half_width_kms : float
+        A channel belongs to a line if its centre is nearer than this.
+    others_um : ndarray, shape (n_others,), optional
+        Rest wavelengths of lines of other groups. A channel nearer to one of them than to any
+        line of this set, and inside its window, is left out: its light has another owner.
+
+    Returns
+    -------
+    Windows
+    """
+    centre = 0.5 * (wave_edges[1:] + wave_edges[:-1])
+    own = _distance(centre, lines.wave_rest_um, redshift)
+    use = own.min(axis=0) < half_width_kms
+    if others_um is not None and np.size(others_um):
+        use &= own.min(axis=0) <= _distance(centre, np.asarray(others_um), redshift).min(axis=0)
+    channels = np.flatnonzero(use)
+    starts = np.flatnonzero(np.diff(channels, prepend=-2) > 1)
+    ends = np.append(starts[1:], channels.size)
+    blocks = tuple(slice(int(a), int(b)) for a, b in zip(starts, ends, strict=True))
+    nearest = own[:, channels].argmin(axis=1)
+    line_block = tuple(int(np.searchsorted(starts, k, side="right")) - 1 for k in nearest)
+    return Windows(channels, blocks, line_block)
+
+
+def _distance(wave_um: FloatArray, wave_rest_um: FloatArray, redshift: float) -> FloatArray:
+    """Give |velocity| of each wavelength from each line, shape (n_lines, n_wave), km/s."""
+    return np.stack([np.abs(velocity_kms(wave_um, rest, redshift)) for rest in wave_rest_um])
