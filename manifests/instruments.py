@@ -31,6 +31,16 @@ class Curve:
 
 
 @dataclass(frozen=True)
+class Gain:
+    """Resolving power in flight over the declared curve: value, range, and their source."""
+
+    value: float
+    range: tuple[float, float]
+    source: str
+    evidence: str
+
+
+@dataclass(frozen=True)
 class Instrument:
     """One configuration of an instrument.
 
@@ -44,12 +54,15 @@ class Instrument:
         Wavelength over FWHM of an unresolved line.
     psf_fwhm_arcsec : Curve
         FWHM of a point source.
+    gain : Gain or None
+        Correction of the resolving power; None where the curve was measured in flight.
     """
 
     name: str
     keywords: Mapping[str, str]
     resolving_power: Curve
     psf_fwhm_arcsec: Curve
+    gain: Gain | None = None
 
     def matches(self, meta: Mapping[str, Any]) -> bool:
         """Say whether a header describes this configuration."""
@@ -76,7 +89,7 @@ def find_instrument(meta: Mapping[str, Any]) -> Instrument | None:
 
 
 def _instrument(row: Section) -> Instrument:
-    row.only("name", "keywords", "lsf", "psf")
+    row.only("name", "keywords", "lsf", "psf", "gain")
     keywords = row.table("keywords")
     if not keywords.data:
         raise row.error("an instrument is known by its keywords", "keywords", "none")
@@ -85,7 +98,18 @@ def _instrument(row: Section) -> Instrument:
         keywords={key: keywords.text(key) for key in sorted(keywords.data)},
         resolving_power=_curve(row.table("lsf"), "resolving_power"),
         psf_fwhm_arcsec=_curve(row.table("psf"), "fwhm_arcsec"),
+        gain=_gain(row.table("gain")) if "gain" in row.data else None,
     )
+
+
+def _gain(section: Section) -> Gain:
+    section.only("value", "range", "source", "evidence")
+    value, ends = section.number("value"), _numbers(section, "range")
+    if len(ends) != 2 or not ends[0] <= value <= ends[1]:
+        raise section.error("'value' must lie inside 'range'", "low <= value <= high", ends)
+    low, high = ends
+    source, evidence = section.text("source"), section.choice("evidence", EVIDENCE)
+    return Gain(value, (low, high), source, evidence)
 
 
 def _curve(section: Section, name: str) -> Curve:

@@ -22,13 +22,17 @@ def lsf_for(meta: Mapping[str, Any], wave: FloatArray) -> Lsf | None:
     Returns
     -------
     Lsf or None
-        FWHM = wavelength / resolving power at the declared nodes.
+        FWHM = wavelength / resolving power at the declared nodes, in flight.
     """
     found = find_instrument(meta)
     if found is None:
         return None
     nodes, power = _around(found.resolving_power, wave)
-    return Lsf(nodes, nodes / power, found.resolving_power.source)
+    source = found.resolving_power.source
+    if found.gain is not None:
+        power = power * found.gain.value
+        source = f"{source}; times {found.gain.value:g}: {found.gain.source}"
+    return Lsf(nodes, nodes / power, source)
 
 
 def psf_for(meta: Mapping[str, Any], wave: FloatArray) -> Psf | None:
