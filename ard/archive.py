@@ -53,14 +53,16 @@ def read_member(path: Path, name: str) -> bytes:
                 found=name,
             )
         label = f"{path.name}!{name}"
-        broken = [finding for finding in (*findings, *more) if finding.file in (label, path.name)]
-        if not (broken or more) and name in good:
+        broken = more + [finding for finding in findings if finding.file == label]
+        if name not in good:
+            broken = broken or [Finding(label, "missing member")]
+        elif not broken:
             broken = _compare_member(archive, good[name], sums[name], label)
-        if broken or more or name not in good:
+        if broken:
             raise IntegrityError(
                 "a member of the archive is not what the archive's own list says",
                 file=path,
-                found="; ".join(map(str, broken or more or [f"{name} is missing"])),
+                found="; ".join(map(str, broken)),
                 action=_FETCH_AGAIN,
             )
         return archive.read(good[name])
@@ -82,7 +84,7 @@ def verify_archive(path: Path) -> list[Finding]:
 def _open(path: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, ValueError, OSError) as error:
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:
         raise IntegrityError(
             "the file is not a readable zip",
             file=path,

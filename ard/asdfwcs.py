@@ -79,9 +79,24 @@ def hdu(wcs: WCS, wave: NDArray[np.float64], *, linear: bool) -> fits.BinTableHD
         import asdf
     except ImportError as error:
         raise ExtraMissingError.for_module("asdf", "writing cubes") from error
-    buffer = io.BytesIO()
-    asdf.AsdfFile({"meta": {"wcs": pipeline}}).write_to(buffer)
-    blob = np.frombuffer(buffer.getvalue(), dtype=np.uint8)
+    blob = np.frombuffer(_asdf_bytes(asdf, {"meta": {"wcs": pipeline}}), dtype=np.uint8)
     data = np.zeros(1, dtype=[("ASDF_METADATA", np.uint8, (blob.size,))])
     data["ASDF_METADATA"][0] = blob
     return fits.BinTableHDU(data, name="ASDF")
+
+
+def _asdf_bytes(asdf: Any, tree: dict[str, Any]) -> bytes:
+    """Write a tree so that equal trees give equal bytes.
+
+    asdf lists the extensions it used in the order of a set, which is another one in every
+    process; but it keeps the order of a list that is there. So the list is made by a first
+    writing, and given, sorted, to a second.
+    """
+    first, second = io.BytesIO(), io.BytesIO()
+    asdf.AsdfFile(tree).write_to(first)
+    first.seek(0)
+    with asdf.open(first) as file:
+        used = sorted(map(dict, file["history"]["extensions"]), key=repr)
+    listed = [asdf.tags.core.ExtensionMetadata(entry) for entry in used]
+    asdf.AsdfFile({**tree, "history": {"extensions": listed}}).write_to(second)
+    return second.getvalue()

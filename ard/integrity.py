@@ -83,6 +83,10 @@ def verify(
     root = _bundle_folder(folder)
     if level == "none":
         return ()
+    return tuple(sorted(set(_findings(root, level == "full", digest))))
+
+
+def _findings(root: Path, full: bool, digest: str | None) -> list[Finding]:
     present, findings = _scan(root)
     sums, more = _load_sums(root, present)
     manifest, others = _load_manifest(root, present)
@@ -94,9 +98,7 @@ def verify(
     findings += _sizes(present, entries)
     if digest is not None and layout.SUMS_FILE in present:
         findings += _published(root, digest)
-    if level == "full":
-        findings += _contents(root, present, entries, sums)
-    return tuple(sorted(set(findings)))
+    return findings + (_contents(root, present, entries, sums) if full else [])
 
 
 def not_intact(folder: Path, findings: Iterable[Finding]) -> IntegrityError:
@@ -222,12 +224,25 @@ def _contents(
 
 
 def _inside(path: Path) -> list[Finding]:
-    if path.suffix == ".zip":
-        return verify_archive(path)
-    if path.suffix == ".fits":
-        try:
-            with open_hdus(path):
-                return []
-        except ArdError as error:
-            return [Finding(path.name, error.problem, error.expected or "", error.found or "")]
+    """Look into a file whose bytes are the listed ones."""
+    try:
+        if path.suffix == ".zip":
+            return verify_archive(path)
+        if path.suffix == ".fits":
+            _require_fits(path)
+    except ArdError as error:
+        return [Finding(path.name, error.problem, error.expected or "", error.found or "")]
     return []
+
+
+def _require_fits(path: Path) -> None:
+    try:
+        with open_hdus(path):
+            return
+    except ArdError:
+        raise
+    except Exception as error:
+        # FITS readers were not written for damaged headers, and raise whatever they meet.
+        raise IntegrityError(
+            "the file cannot be read as FITS", file=path, found=f"{type(error).__name__}: {error}"
+        ) from error

@@ -135,11 +135,19 @@ def parse_sums(data: bytes, file: str) -> tuple[dict[str, str], list[Finding]]:
         text = data.decode("ascii")
     except UnicodeDecodeError as error:
         return {}, [Finding(file, "not a list of sha256 sums", "ASCII text", str(error.reason))]
-    findings: list[Finding] = []
+    sums, findings = _parse_lines(text.removesuffix("\n").split("\n"), file)
     if not text.endswith("\n"):
         findings.append(Finding(file, "the list ends within a line", "a final newline"))
+    if not findings and list(sums) != sorted(sums):
+        # One content has one form, so that no change of the list can go unseen.
+        findings.append(Finding(file, "the list is not in order", "names in ascending order"))
+    return sums, findings
+
+
+def _parse_lines(lines: list[str], file: str) -> tuple[dict[str, str], list[Finding]]:
     sums: dict[str, str] = {}
-    for number, line in enumerate(text.removesuffix("\n").split("\n"), start=1):
+    findings: list[Finding] = []
+    for number, line in enumerate(lines, start=1):
         match = _LINE.fullmatch(line)
         if match is None:
             found = f"line {number}: {quote(line)}"
@@ -152,9 +160,6 @@ def parse_sums(data: bytes, file: str) -> tuple[dict[str, str], list[Finding]]:
             findings.append(Finding(file, "a file is listed twice", "each file once", name))
         else:
             sums[name] = digest
-    if not findings and list(sums) != sorted(sums):
-        # One content has one form, so that no change of the list can go unseen.
-        findings.append(Finding(file, "the list is not in order", "names in ascending order"))
     return sums, findings
 
 

@@ -1,0 +1,7 @@
+"""`python -m checks` is `rbh1-check`."""
+
+import sys
+
+from checks.entry import main
+
+sys.exit(main())

@@ -1,0 +1,206 @@
+"""Is everything there, in its place and shape, and does it say where it comes from?"""
+
+from pathlib import PurePosixPath
+from typing import Any, Final
+
+import schemas
+from ard import layout
+from checks.folder import BUNDLE, RUN, UNKNOWN, Product, digest
+from checks.load import document, table_columns
+from checks.registry import Limits, any_file, check, in_layer, whole_folder
+from checks.result import Outcome, failed, passed, skipped
+from schemas import tables
+
+# What every item of a run must have, and what a simulated one must have besides.
+PER_ITEM: Final = (layout.CUBE, layout.LINEMAP, layout.QUALITY)
+SIMULATED_ITEM: Final = (layout.RECOVERY,)
+# What a run must have once, and what a run on the simulated observation must have besides.
+ONCE: Final = (layout.LINES,)
+TWIN_ONCE: Final = (layout.EXPOSURES,)
+OWN_SCHEMAS: Final = {
+    layout.RUN_FILE: "run",
+    layout.MANIFEST_FILE: "manifest",
+    layout.CHECKS_FILE: "check-report",
+}
+OF_KIND: Final = {"cube": "cube", "map": "map", "table": "table", "figure": "figure"}
+WITH_RECORD: Final = ("cube", "map", "table", "document")
+
+
+@check("structure.folder", whole_folder)
+def folder(product: Product, _: Limits) -> Outcome:
+    """Is this a run or a bundle, with a readable document and at least one product?"""
+    here = product.folder
+    if here.kind == UNKNOWN:
+        return failed(here.problem, "give the folder of a run, or an unpacked bundle")
+    if here.document is None:
+        return failed(" ".join(here.problem.split()), "run again, or fetch the bundle again")
+    if not here.products:
+        return failed("no product was found", "run to the end first", measured=0, limit=">= 1")
+    return passed(f"{here.kind} with {len(here.products)} products", len(here.products))
+
+
+@check("structure.inventory", whole_folder)
+def inventory(product: Product, _: Limits) -> Outcome:
+    """Are all expected products there, and no others than the document lists?"""
+    here = product.folder
+    if here.document is None:
+        return skipped("there is no run document or manifest", "see structure.folder")
+    problems = [*_unlisted(product), *_missing(product), *_silent_layers(product)]
+    if problems:
+        remedy = "run to the end, or give the reason in absent_layers"
+        return failed("; ".join(problems), remedy, measured=len(problems), limit="none")
+    return passed(f"{len(here.products)} products as listed")
+
+
+def _unlisted(product: Product) -> list[str]:
+    here = product.folder
+    rows = (here.document or {}).get("products")
+    if here.kind != RUN or not isinstance(rows, list):
+        return []
+    listed = {str(row.get("path")) for row in rows if isinstance(row, dict)}
+    present = {file.name for file in here.files} - {layout.RUN_FILE}
+    return [f"{name} is listed and not there" for name in sorted(listed - present)] + [
+        f"{name} is there and not listed" for name in sorted(present - listed)
+    ]
+
+
+def _missing(product: Product) -> list[str]:
+    here, known = product.folder, product.folder.document or {}
+    per_item = PER_ITEM + (SIMULATED_ITEM if known.get("simulated") is True else ())
+    once = ONCE + (TWIN_ONCE if known.get("source") == "twin" else ())
+    expected: list[tuple[str | None, str]]
+    expected = [(item, name) for item in here.items for name in per_item]
+    expected += [(None, name) for name in once]
+    return [
+        f"{layout.product_stem(item, name)} is missing from {layout.LAYER_OF[name]}"
+        for item, name in expected
+        if not any(p.layer == layout.LAYER_OF[name] for p in here.siblings(item, name))
+    ]
+
+
+def _silent_layers(product: Product) -> list[str]:
+    reasons = (product.folder.document or {}).get("absent_layers")
+    explained = set(reasons) if isinstance(reasons, dict) else set()
+    present = {file.layer for file in product.folder.products}
+    silent = [layer for layer in layout.LAYERS if layer not in present | explained]
+    both = [layer for layer in layout.LAYERS if layer in present & explained]
+    return [f"layer {layer} is absent without a reason" for layer in silent] + [
+        f"layer {layer} is called absent and is there" for layer in both
+    ]
+
+
+@check("structure.layout", in_layer, reads=False)
+def place(product: Product, _: Limits) -> Outcome:
+    """Does the product lie in its layer, under the name of a known product and item?"""
+    parts = PurePosixPath(product.name).parts
+    figures = (layout.LAYER_OF[layout.QUALITY], layout.FIGURES_DIR)
+    if product.layer == figures[0] and figures[1] in (*parts[1:-1], product.stem):
+        return passed("a figure, or the data behind one")
+    above = () if product.folder.kind == BUNDLE else (product.layer,)
+    if product.layer not in layout.LAYERS or parts[:-1] != above:
+        found, remedy = f"lies in {'/'.join(parts[:-1])}", "move it into its layer"
+        return failed(found, remedy, limit="one of " + ", ".join(layout.LAYERS))
+    home = layout.LAYER_OF.get(product.product)
+    if home != product.layer:
+        text = "is no known product" if home is None else f"belongs into {home}"
+        remedy = "rename or move it; names of products stand in ard/layout.py"
+        return failed(f"'{product.product}' {text}", remedy, limit=home or "a known product")
+    if product.item is not None and product.item not in product.folder.items:
+        items = ", ".join(product.folder.items) or "none"
+        return failed(f"item '{product.item}' is not one of the run's", "rename it", limit=items)
+    return passed(f"{product.layer}, item {product.item or 'none'}")
+
+
+@check("structure.schema", any_file)
+def follows_schema(product: Product, _: Limits) -> Outcome:
+    """Does the product follow its schema, and a table the model of its columns?"""
+    problems: list[str] = []
+    names = _schemas_of(product)
+    for name in names:
+        problems += [str(problem) for problem in _problems(product, name)]
+    if problems:
+        detail = f"not as {' and '.join(names)} should be: {'; '.join(problems)}"
+        remedy = "correct the stage that writes it, or the schema"
+        return failed(detail, remedy, measured=len(problems), limit="none")
+    return passed(f"follows {' and '.join(names)}" if names else "no schema for this kind")
+
+
+def _schemas_of(product: Product) -> tuple[str, ...]:
+    facts = product.facts or {}
+    if product.layer is None:
+        own = OWN_SCHEMAS.get(product.name)
+        return () if own is None else (own,)
+    found = [OF_KIND.get(product.kind), facts.get("schema")]
+    if product.product in (*schemas.names(), *tables.names()):
+        found.append(product.product)
+    if product.product == layout.LINEMAP:
+        found.remove(OF_KIND.get(product.kind))  # the line map's schema says all of it
+    return tuple(dict.fromkeys(str(name) for name in found if name is not None))
+
+
+def _problems(product: Product, name: str) -> tuple[schemas.Problem, ...]:
+    if name in tables.names():
+        if product.kind != "table":
+            return (schemas.Problem(".", f"a {product.kind} is not a table"),)
+        return tables.validate(*table_columns(product), name)
+    if name not in schemas.names():
+        return (schemas.Problem("schema", f"there is no schema '{name}'"),)
+    content: dict[str, Any] = product.facts or {}
+    return schemas.validate(document(product) if product.kind == "document" else content, name)
+
+
+def _with_record(product: Product) -> bool:
+    unreadable = product.facts is None
+    return in_layer(product) and (unreadable or product.kind in WITH_RECORD)
+
+
+@check("structure.provenance", _with_record)
+def provenance(product: Product, _: Limits) -> Outcome:
+    """Does the product say what made it, and are the inputs it names the ones that are there?"""
+    record = (product.facts or {}).get("provenance")
+    if not isinstance(record, dict) or not isinstance(record.get("inputs"), dict):
+        return failed("there is no provenance record", "write it with ard.write", limit="a record")
+    inputs: dict[str, Any] = record["inputs"]
+    problems = [text for name, sha in inputs.items() if (text := _unresolved(product, name, sha))]
+    if problems:
+        remedy = "run again from the inputs that are there"
+        return failed("; ".join(problems), remedy, measured=len(problems), limit="none")
+    return passed(f"stage {record.get('stage')}, {len(inputs)} inputs")
+
+
+def _unresolved(product: Product, name: str, sha256: Any) -> str:
+    """Say what is wrong with one input; empty where nothing is.
+
+    Inputs are named relative to the run folder, or by file name alone where they came from
+    elsewhere. A bundle holds only the products, which are copies of what the stages wrote: an
+    input with the name of a product has to be that product.
+    """
+    here = product.folder
+    if here.kind == BUNDLE:
+        same = [file for file in here.products if _tail(file) == PurePosixPath(name).name]
+        if same and all(digest(file.path) != sha256 for file in same):
+            return f"{name} is not the file that was used"
+        return ""
+    inside = here.root / name
+    if not inside.resolve().is_relative_to(here.root.resolve()):
+        return f"{name} lies outside of the run"
+    if inside.is_file():
+        return "" if digest(inside) == sha256 else f"{name} is not the file that was used"
+    return f"{name} is gone" if "/" in name else ""
+
+
+def _tail(file: Product) -> str:
+    return file.path.name.removeprefix(f"{file.layer}_")
+
+
+@check("structure.simulated", _with_record)
+def simulated(product: Product, _: Limits) -> Outcome:
+    """Does the product say the same as the whole about whether it is simulated?"""
+    here = product.folder
+    if here.document is None or not isinstance(here.document.get("simulated"), bool):
+        return skipped("the document does not say if this is simulated", "see structure.schema")
+    expected, found = here.document["simulated"], (product.facts or {}).get("simulated")
+    if found is not expected:
+        detail = f"simulated is {found} here and {expected} in the {here.kind}'s document"
+        return failed(detail, "make the product again", measured=found, limit=str(expected))
+    return passed(f"simulated: {found}", found)

@@ -1,0 +1,1 @@
+"""How do archive files become the products of the study? Stages, their graph and their runner."""

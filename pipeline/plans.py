@@ -1,0 +1,173 @@
+"""What is a run about: a simulated observation, or a file of the user?
+
+A plan says which cubes there are, where their files are and which kinematic groups they can show,
+before anything is computed.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+import ard
+from ard import layout
+from ard.cube import FloatArray
+from ard.errors import ArdError, NotFoundError
+from manifests import Target
+from manifests.target import TARGETS_DIR, load_target
+from pipeline.code import code_sha256
+from pipeline.config import RunConfig, make_config
+from pipeline.graph import Files, Plan
+from pipeline.stages import CUBE, STAGES, TWIN, Stage
+
+TWIN_TARGET: Final = "rbh1"
+TRUTH_MAPS: Final = "truth.fits"
+
+
+def stages_for(source: str) -> tuple[Stage, ...]:
+    """Give the stages of a kind of plan, in order."""
+    return tuple(stage for stage in STAGES if source in stage.sources)
+
+
+def twin_plan(
+    root: Path,
+    config_file: Path | None = None,
+    settings: Iterable[str] = (),
+    base: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Plan:
+    """Plan a run on a simulated observation.
+
+    Parameters
+    ----------
+    root : path
+        The run folder.
+    config_file : path, optional
+        TOML settings.
+    settings : iterable of str
+        ``stage.key=value``.
+    base : mapping, optional
+        Values below file and settings: what ``rbh1 demo`` was asked for.
+
+    Raises
+    ------
+    ArdError
+        If a setting is unknown or impossible.
+    """
+    from pipeline.simulate import geometry, headers, twin
+
+    config = make_config(config_file, settings, stages_for(TWIN), base)
+    simulate = config["simulate"]
+    files = {name: root / name for name in twin.file_names(simulate)}
+    archive = {name.partition("/")[2]: path for name, path in files.items()}
+    cubes = {p.item: archive[headers.ITEM_STEM.format(item=p.item)] for p in geometry.POINTINGS}
+    exposures = {name: archive[name] for name in (f"{e.name}_s3d.fits" for e in geometry.EXPOSURES)}
+    edges = _edges(geometry.window(simulate.size).wave)
+    inputs: dict[str, Files] = {
+        "target": TARGETS_DIR / f"{TWIN_TARGET}.toml",
+        "exposures": exposures,
+        "truth": files[f"{layout.TRUTH_DIR}/{TRUTH_MAPS}"],
+    }
+    return _plan(root, TWIN, cubes, inputs, _groups(edges, load_target(TWIN_TARGET)), config)
+
+
+def cube_plan(
+    root: Path,
+    cube: Path,
+    target: Path | str,
+    config_file: Path | None = None,
+    settings: Iterable[str] = (),
+) -> Plan:
+    """Plan a run on one JWST s3d file.
+
+    Parameters
+    ----------
+    root : path
+        The run folder.
+    cube : path
+        The file.
+    target : path or str
+        The target's TOML file, or the name of a target that comes with the study.
+    config_file, settings
+        As for `twin_plan`.
+
+    Raises
+    ------
+    ArdError
+        If the file is no s3d cube, or shows no line of the target.
+    """
+    cube = cube.resolve()
+    config = make_config(config_file, settings, stages_for(CUBE))
+    file = _target_file(target)
+    declared = load_target(file)
+    groups = _groups(_wave_edges(cube), declared)
+    if not groups:
+        raise ArdError(
+            "the cube shows no line of the target",
+            file=cube,
+            expected=f"one of the lines {', '.join(line.name for line in declared.lines)} "
+            f"at redshift {declared.redshift:g}",
+            found="a wavelength range without them",
+            action="check the redshift and the lines in the target's file",
+        )
+    inputs: dict[str, Files] = {"target": file}
+    return _plan(root, CUBE, {declared.item: cube}, inputs, groups, config)
+
+
+def _plan(
+    root: Path,
+    source: str,
+    cubes: Mapping[str, Path],
+    inputs: Mapping[str, Files],
+    groups: tuple[str, ...],
+    config: RunConfig,
+) -> Plan:
+    code = tuple(entry for stage in stages_for(source) for entry in stage.code)
+    return Plan(
+        root=root,
+        source=source,
+        items=tuple(cubes),
+        inputs=inputs,
+        item_inputs={"cube": cubes},
+        parts={"groups": groups},
+        context={
+            "source": source,
+            "items": list(cubes),
+            "simulated": source == TWIN,
+            "code_version": ard.__version__,
+            "code_sha256": code_sha256(code),
+            "config_sha256": config.sha256,
+        },
+        config=config,
+    )
+
+
+def _target_file(target: Path | str) -> Path:
+    path = Path(target)
+    if path.suffix != ".toml":
+        load_target(str(target))  # says which names there are
+        path = TARGETS_DIR / f"{target}.toml"
+    return path.resolve()
+
+
+def _groups(edges: FloatArray, target: Target) -> tuple[str, ...]:
+    from pipeline.reduce.extract import covered_groups
+
+    return covered_groups(edges, target)
+
+
+def _edges(wave: FloatArray) -> FloatArray:
+    middle = 0.5 * (wave[1:] + wave[:-1])
+    return np.concatenate([[2 * wave[0] - middle[0]], middle, [2 * wave[-1] - middle[-1]]])
+
+
+def _wave_edges(path: Path) -> FloatArray:
+    if not path.is_file():
+        raise NotFoundError(
+            "the cube does not exist",
+            file=path,
+            expected="a JWST s3d FITS file",
+            found="a folder" if path.is_dir() else "no such file",
+            action="check the path given with --cube",
+        )
+    return ard.read_cube(path).wave_edges

@@ -1,0 +1,266 @@
+"""How is one task executed: inputs read, the stage called, outputs and record written?
+
+Stages are pure; what touches the disk is here. A task runs in a worker process, so what comes back
+is small and plain.
+"""
+
+import importlib
+import os
+import platform
+import time
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, is_dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from astropy.io import fits
+
+import ard
+from ard import io, layout
+from ard.errors import ArdError
+from ard.fitsio import write_hdus
+from ard.provenance import Provenance
+from pipeline.code import tool_versions
+from pipeline.graph import Files, Task
+from pipeline.values import plain
+
+RECORDS_DIR: Final = "records"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why could a task not be done?  Plain texts, because errors cross process borders badly."""
+
+    problem: str
+    file: str | None = None
+    expected: str | None = None
+    found: str | None = None
+    action: str | None = None
+    traceback: str = ""
+
+    @classmethod
+    def of(cls, error: BaseException) -> "Failure":
+        """Describe an exception; the errors of the project say more than others."""
+        text = "".join(traceback.format_exception(error))
+        if hasattr(error, "problem"):
+            names = ("file", "expected", "found", "action")
+            file, expected, found, action = (getattr(error, name, None) for name in names)
+            return cls(str(error.problem), file, expected, found, action, text)
+        return cls(
+            problem=f"{type(error).__name__}: {error}",
+            action="run again with --debug for the traceback, and report it",
+            traceback=text,
+        )
+
+    def lines(self) -> list[str]:
+        """Give the message for people: the problem, then its details."""
+        rows = [
+            ("file", self.file),
+            ("expected", self.expected),
+            ("found", self.found),
+            ("what to do", self.action),
+        ]
+        return [self.problem, *(f"  {label}: {value}" for label, value in rows if value)]
+
+
+@dataclass(frozen=True)
+class Result:
+    """How did a task end, and how long did it take (seconds)?"""
+
+    task: str
+    seconds: float
+    failure: Failure | None = None
+
+
+def record_path(root: Path, task: str) -> Path:
+    """Say where the record of a task is."""
+    return root / layout.STATE_DIR / RECORDS_DIR / f"{task}.json"
+
+
+def execute(task: Task) -> Result:
+    """Run one task and write its outputs and its record; failures are returned, not raised.
+
+    Parameters
+    ----------
+    task : Task
+        What to run.
+
+    Returns
+    -------
+    Result
+        The outcome. After a failure, outputs of an earlier execution are still in place.
+    """
+    started, clock = datetime.now(UTC), time.perf_counter()
+    failure = None
+    digests: dict[str, dict[str, str]] = {"inputs": {}, "outputs": {}}
+    try:
+        digests["inputs"] = {task.short(p): io.sha256_file(p) for p in _files(task.inputs)}
+        _run(task, digests["inputs"])
+        digests["outputs"] = {task.short(p): io.sha256_file(p) for p in _files(task.outputs)}
+    except Exception as error:  # noqa: BLE001 (whatever a stage raises ends this task only)
+        failure = Failure.of(error)
+    seconds = time.perf_counter() - clock
+    record = {
+        "schema": "record",
+        "task": task.name,
+        "stage": task.stage.name,
+        "status": "failed" if failure else "done",
+        "start": started.isoformat(),
+        "end": datetime.now(UTC).isoformat(),
+        "seconds": round(seconds, 3),
+        "host": platform.node(),
+        "pid": os.getpid(),
+        "config": plain(task.config),
+        "config_sha256": task.config_sha256,
+        "code_sha256": task.code_sha256,
+        "tools": dict(tool_versions()) | {"python": platform.python_version()},
+        "failure": None if failure is None else plain(failure),
+        **digests,
+    }
+    io.write_json(record_path(task.root, task.name), record, overwrite=True)
+    return Result(task.name, seconds, failure)
+
+
+def _run(task: Task, digests: Mapping[str, str]) -> None:
+    loaders = {read.name: read.load for read in task.stage.reads}
+    inputs = {name: _load(files, loaders.get(name, "path")) for name, files in task.inputs.items()}
+    run = importlib.import_module(task.stage.module).run
+    result = run(**inputs, **task.values, config=task.config)
+    provenance = _provenance(task, inputs, digests)
+    if isinstance(result, Mapping):
+        _write_named(task, result, provenance)
+    elif isinstance(result, Iterable) and len(task.outputs) == 1:
+        (files,) = task.outputs.values()
+        _write_stream(task, result, files, provenance)
+    else:
+        raise _stage_error(task, "a mapping of output names to products", type(result).__name__)
+
+
+def _load(files: Files, load: str) -> Any:
+    if not isinstance(files, Path):
+        return {name: _load(inner, load) for name, inner in files.items()}
+    return _loader(load)(files)
+
+
+def _loader(load: str) -> Callable[[Path], Any]:
+    simple: dict[str, Callable[[Path], Any]] = {
+        "product": io.read,
+        "path": lambda path: path,
+        "headers": read_headers,
+        "bytes": Path.read_bytes,
+    }
+    if load == "target":
+        load = "manifests.target:load_target"
+    if load in simple:
+        return simple[load]
+    module, _, function = load.partition(":")
+    reader: Callable[[Path], Any] = getattr(importlib.import_module(module), function)
+    return reader
+
+
+def read_headers(path: Path) -> dict[str, fits.Header]:
+    """Read the headers of a FITS file by extension name (``PRIMARY``, ``SCI``, ...)."""
+    with fits.open(path) as hdus:
+        return {hdu.name or str(i): hdu.header.copy() for i, hdu in enumerate(hdus)}
+
+
+def _provenance(task: Task, inputs: Mapping[str, Any], digests: Mapping[str, str]) -> Provenance:
+    simulated = task.simulated or any(_is_simulated(value) for value in inputs.values())
+    return Provenance(
+        stage=task.stage.name,
+        code_version=ard.__version__,
+        code_sha256=task.code_sha256,
+        config_sha256=task.config_sha256,
+        seed=getattr(task.config, "seed", None),
+        simulated=simulated,
+        inputs=dict(digests),
+        tools=dict(tool_versions()),
+    )
+
+
+def _is_simulated(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        recorded = value.get("provenance")
+        if isinstance(recorded, Mapping) and "simulated" in recorded:
+            return bool(recorded["simulated"])
+        return any(_is_simulated(inner) for inner in value.values())
+    return bool(getattr(value, "simulated", False))
+
+
+def _write_named(task: Task, result: Mapping[str, Any], provenance: Provenance) -> None:
+    if set(result) != set(task.outputs):
+        expected = ", ".join(sorted(task.outputs))
+        raise _stage_error(task, f"the outputs {expected}", ", ".join(map(str, result)))
+    # Everything is checked before the first file is replaced.
+    pairs = [
+        pair
+        for name, product in result.items()
+        for pair in _pair(task, name, product, task.outputs[name])
+    ]
+    for path, product in pairs:
+        _write(path, product, provenance)
+
+
+def _pair(task: Task, name: str, product: Any, files: Files) -> list[tuple[Path, Any]]:
+    if isinstance(files, Path):
+        return [(files, product)]
+    if not isinstance(product, Mapping) or set(product) != set(files):
+        expected = f"'{name}' as a mapping with the keys {', '.join(sorted(files))}"
+        found = ", ".join(map(str, product)) if isinstance(product, Mapping) else type(product)
+        raise _stage_error(task, expected, found)
+    return [
+        pair for key in files for pair in _pair(task, f"{name}/{key}", product[key], files[key])
+    ]
+
+
+def _write_stream(
+    task: Task, result: Iterable[tuple[str, Any]], files: Files, provenance: Provenance
+) -> None:
+    if isinstance(files, Path):
+        raise _stage_error(task, "one product", "an iterator of products")
+    written = set()
+    for name, product in result:
+        place = files.get(name)
+        if not isinstance(place, Path):
+            raise _stage_error(task, f"the files {', '.join(files)}", name)
+        _write(place, product, provenance)
+        written.add(name)
+    if missing := set(files) - written:
+        raise _stage_error(task, f"also {', '.join(sorted(missing))}", "they were not made")
+
+
+def _write(path: Path, product: Any, provenance: Provenance) -> None:
+    if isinstance(product, Path):
+        # A file that is copied keeps the provenance of its maker.
+        io.atomic_write_bytes(path, product.read_bytes(), overwrite=True)
+    elif isinstance(product, fits.HDUList):
+        write_hdus(path, product, overwrite=True)
+    elif isinstance(product, str):
+        io.atomic_write_bytes(path, product.encode(), overwrite=True)
+    else:
+        io.write(path, _signed(product, provenance), overwrite=True)
+
+
+def _signed(product: Any, provenance: Provenance) -> Any:
+    if isinstance(product, Mapping):
+        return dict(product) | {"provenance": provenance.to_dict()}
+    if is_dataclass(product) and not isinstance(product, type) and hasattr(product, "provenance"):
+        return replace(product, provenance=provenance)
+    return product
+
+
+def _files(files: Files) -> list[Path]:
+    if isinstance(files, Path):
+        return [files]
+    return [path for inner in files.values() for path in _files(inner)]
+
+
+def _stage_error(task: Task, expected: object, found: object) -> ArdError:
+    return ArdError(
+        f"the stage '{task.stage.name}' does not give what pipeline/stages.py declares",
+        expected=expected,
+        found=found,
+        action=f"make {task.stage.module}.run and its declaration agree",
+    )

@@ -1,0 +1,285 @@
+"""Which stages are there, in which order, and what does each read and write?
+
+A stage is a module with a frozen dataclass ``Config`` and a pure function
+``run(*, <reads by name>, config)``. It is declared once, in `STAGES`; the task graph is built from
+this declaration (`pipeline.graph`), and the runner does the reading and writing
+(`pipeline.runner`). A module is imported when it is needed, never here.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+TWIN: Final = "twin"
+CUBE: Final = "cube"
+SOURCES: Final = (TWIN, CUBE)
+
+
+@dataclass(frozen=True)
+class Read:
+    """One input of a stage.
+
+    Attributes
+    ----------
+    name : str
+        The keyword of `run` that receives it.
+    source : str
+        ``<stage>.<write>``, or ``plan.<name>`` for what the plan brings: the input cube, the
+        target, ``plan.item`` (the item's name), ``plan.context`` (facts about the run). The item
+        is implied: a stage that runs per item gets the value of its own item; a stage that runs
+        once gets a mapping of item to value.
+    load : str
+        How the file is handed over: ``product`` (what `ard.read` gives), ``path``, ``target``,
+        ``headers`` (the FITS headers of every extension), ``bytes``; or ``module:function``,
+        a reader of a path.
+    optional : bool
+        Hand over None where the plan has no such input.
+    """
+
+    name: str
+    source: str
+    load: str = "product"
+    optional: bool = False
+
+
+@dataclass(frozen=True)
+class Write:
+    """One output of a stage.
+
+    Attributes
+    ----------
+    name : str
+        The key in the mapping that `run` returns.
+    path : str
+        Where it goes, relative to the run folder. ``{item}`` is replaced by the item (a stage that
+        runs once returns a mapping of item to product), ``{part}`` by each entry of `parts` (a
+        mapping of part to product; nothing if there is one part, else ``-<part>``), and ``{name}``
+        by each name that `names` gives (a mapping of name to product).
+    kind : str
+        cube, map, table, document, figure, archive, text or page.
+    layer : str
+        The folder under products/ to which `materialize` copies it; empty for a work file.
+    schema : str
+        The schema that its content follows.
+    parts : str
+        The list of the plan over which ``{part}`` runs, such as ``groups``.
+    names : str
+        The function of the stage's module that lists the values of ``{name}`` for a config.
+    """
+
+    name: str
+    path: str
+    kind: str
+    layer: str = ""
+    schema: str = ""
+    parts: str = ""
+    names: str = ""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of the pipeline: where its code is, what it reads, what it writes.
+
+    Attributes
+    ----------
+    name : str
+        Its name in task names, configuration tables and records.
+    module : str
+        The module with `Config` and `run`.
+    summary : str
+        One line for people.
+    reads, writes : tuple
+        Inputs and outputs.
+    code : tuple of str
+        The packages or modules (``pipeline/reduce``) whose sources decide, with the versions of
+        the numeric libraries, whether results are still current.
+    per_item : bool
+        Run once for each item (cube) instead of once.
+    sources : tuple of str
+        The kinds of plan it belongs to: twin, cube.
+    collects : bool
+        It also receives every output that has a layer, and puts them into products/.
+    in_main : bool
+        Run in the main process (JAX holds state that workers must not duplicate).
+    typical_seconds : float
+        How long one task takes on one core of a laptop for the compact twin: what `rbh1 plan`
+        says before there is a record of this run.
+    config : str
+        The name of the module's configuration class.
+    """
+
+    name: str
+    module: str
+    summary: str
+    reads: tuple[Read, ...] = ()
+    writes: tuple[Write, ...] = ()
+    code: tuple[str, ...] = ()
+    per_item: bool = False
+    sources: tuple[str, ...] = SOURCES
+    collects: bool = False
+    in_main: bool = False
+    typical_seconds: float = 1.0
+    config: str = "Config"
+
+
+_REDUCE: Final = ("pipeline/reduce", "manifests")
+_FIGURES: Final = "validation/figures"
+_TARGET: Final = Read("target", "plan.target", load="target")
+
+STAGES: Final[tuple[Stage, ...]] = (
+    Stage(
+        name="simulate",
+        module="pipeline.simulate.twin",
+        summary="simulate the observation, with its truth",
+        writes=(Write("files", "{name}", "archive", names="file_names"),),
+        code=("pipeline/simulate",),
+        sources=(TWIN,),
+        config="TwinConfig",
+        typical_seconds=60.0,
+    ),
+    Stage(
+        name="exposures",
+        module="pipeline.reduce.exposures",
+        summary="give every exposure its role and pointing",
+        reads=(
+            Read("exposures", "plan.exposures", load="pipeline.reduce.exposures:read_exposure"),
+        ),
+        writes=(
+            Write(
+                "exposures",
+                "work/exposures.ecsv",
+                "table",
+                layer="likelihood",
+                schema="exposures",
+            ),
+        ),
+        code=_REDUCE,
+        sources=(TWIN,),
+        typical_seconds=5.0,
+    ),
+    Stage(
+        name="lines",
+        module="pipeline.reduce.lines",
+        summary="write the line list",
+        reads=(_TARGET,),
+        writes=(Write("lines", "work/lines.ecsv", "table", layer="likelihood", schema="lines"),),
+        code=_REDUCE,
+        typical_seconds=0.1,
+    ),
+    Stage(
+        name="ingest",
+        module="pipeline.reduce.ingest",
+        summary="read a cube, judge it, mask what cannot be used",
+        reads=(Read("cube", "plan.cube"), _TARGET),
+        writes=(
+            Write("cube", "work/{item}_cube.fits", "cube", layer="likelihood", schema="cube"),
+            Write("seen", "work/{item}_seen.json", "document"),
+        ),
+        code=_REDUCE,
+        per_item=True,
+        typical_seconds=10.0,
+    ),
+    Stage(
+        name="extract",
+        module="pipeline.reduce.extract",
+        summary="fit the lines in every spaxel",
+        reads=(Read("cube", "ingest.cube"), _TARGET),
+        writes=(
+            Write(
+                "linemaps",
+                "work/{item}_linemap{part}.fits",
+                "map",
+                layer="inference",
+                schema="linemap",
+                parts="groups",
+            ),
+        ),
+        code=_REDUCE,
+        per_item=True,
+        typical_seconds=30.0,
+    ),
+    Stage(
+        name="quality",
+        module="pipeline.reduce.quality",
+        summary="put the quality of a cube and its maps into one document",
+        reads=(
+            Read("item", "plan.item"),
+            Read("seen", "ingest.seen"),
+            Read("linemaps", "extract.linemaps"),
+        ),
+        writes=(
+            Write(
+                "quality",
+                "work/{item}_quality.json",
+                "document",
+                layer="validation",
+                schema="quality",
+            ),
+        ),
+        code=_REDUCE,
+        per_item=True,
+        typical_seconds=0.5,
+    ),
+    Stage(
+        name="recovery",
+        module="pipeline.reduce.recovery",
+        summary="compare what was found with what was put in",
+        reads=(
+            Read("item", "plan.item"),
+            Read("linemaps", "extract.linemaps"),
+            Read("truth", "plan.truth", load="pipeline.reduce.recovery:read_truth"),
+        ),
+        writes=(
+            Write(
+                "recovery",
+                "work/{item}_recovery.json",
+                "document",
+                layer="validation",
+                schema="recovery",
+            ),
+        ),
+        code=_REDUCE,
+        per_item=True,
+        sources=(TWIN,),
+        typical_seconds=0.5,
+    ),
+    Stage(
+        name="maps",
+        module="pipeline.figures.maps",
+        summary="draw the line maps",
+        reads=(Read("linemaps", "extract.linemaps"), _TARGET),
+        writes=(
+            Write(
+                "figure", "work/figures/{item}_maps{part}.png", "figure", _FIGURES, parts="groups"
+            ),
+            Write("data", "work/figures/{item}_maps{part}.ecsv", "table", _FIGURES, parts="groups"),
+        ),
+        code=("pipeline/figures", "manifests"),
+        per_item=True,
+        typical_seconds=3.0,
+    ),
+    Stage(
+        name="spectra",
+        module="pipeline.figures.spectra",
+        summary="draw spectrum and noise",
+        reads=(Read("cube", "ingest.cube"), Read("seen", "ingest.seen"), _TARGET),
+        writes=(
+            Write("spectrum", "work/figures/{item}_spectrum.png", "figure", _FIGURES),
+            Write("spectrum_data", "work/figures/{item}_spectrum.ecsv", "table", _FIGURES),
+            Write("noise", "work/figures/{item}_noise.png", "figure", _FIGURES),
+            Write("noise_data", "work/figures/{item}_noise.ecsv", "table", _FIGURES),
+        ),
+        code=("pipeline/figures", "manifests"),
+        per_item=True,
+        typical_seconds=3.0,
+    ),
+    Stage(
+        name="materialize",
+        module="pipeline.materialize",
+        summary="put the products into their layers",
+        reads=(_TARGET, Read("context", "plan.context")),
+        writes=(Write("run", "products/run.json", "document", schema="run"),),
+        code=("pipeline/materialize.py", "manifests"),
+        collects=True,
+        typical_seconds=1.0,
+    ),
+)

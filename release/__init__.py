@@ -1,0 +1,1 @@
+"""How does a finished run become a bundle that can be deposited, and is a bundle still whole?"""

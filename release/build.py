@@ -1,0 +1,269 @@
+"""How is a bundle written, so that it is either whole or not there at all?
+
+Plan, judge, write into a folder beside the final one, verify every byte of it, and only then give
+it its name.
+"""
+
+import contextlib
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from ard import layout
+from ard.describe import describe
+from ard.errors import ArdError, IntegrityError
+from ard.fileio import atomic_write_bytes, json_bytes, sha256_file
+from ard.integrity import bundle_digest, not_intact, read_manifest, verify
+from manifests.dataset import load_dataset
+from release.gate import Judge, describe_products, judge_run
+from release.manifest import manifest_document, product_record, rendered_record, sums_text
+from release.model import MARK, Built, FileRecord, Plan, PlannedFile, Release
+from release.pack import write_archive
+from release.plan import declared_schemas, make_plan
+from release.render.citation import render_citation
+from release.render.datasheet import render_datasheet
+from release.render.dictionary import render_dictionary
+from release.render.readme import render_readme
+from release.render.rocrate import crate_document
+
+_ARCHIVE_COMMENT: Final = f"{MARK} simulated data, not observed"
+_BLOCK: Final = 1 << 20
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Options:
+    """Say how a bundle is to be built.
+
+    Attributes
+    ----------
+    version : str
+        Version of the data.
+    date : str or None
+        Day of release, ISO 8601; None writes none.
+    overwrite : bool
+        Replace a bundle that is there.
+    """
+
+    version: str = "0.1.0"
+    date: str | None = None
+    overwrite: bool = False
+
+
+def build(
+    run: Path,
+    out: Path,
+    options: Options = Options(),
+    *,
+    judge: Judge | None = None,
+    progress: Progress | None = None,
+) -> Built:
+    """Write the bundle of a run.
+
+    Parameters
+    ----------
+    run : Path
+        The run folder.
+    out : Path
+        The bundle to write. It must not exist, unless it is a bundle and may be overwritten.
+    options : Options
+        Version, date, overwriting.
+    judge : callable, optional
+        Judges the run; the registry of `checks` by default.
+    progress : callable, optional
+        Is told, in a few words, what is being done.
+
+    Returns
+    -------
+    Built
+        Where it is, and its digest.
+
+    Raises
+    ------
+    RefusedError
+        If a check or the content of the run forbids it; nothing is written.
+    ArdError
+        If the run or the place for the bundle is not usable; nothing is left behind.
+    """
+    tell = progress or _silent
+    _require_place(run, out, options.overwrite)
+    material = _approve(run, judge, tell)
+    with _beside(out) as folder:
+        _fill(folder, material, options, tell)
+        tell("verifying every byte")
+        findings = verify(folder, "full")
+        if findings:
+            raise not_intact(folder, findings)
+        _give_name(folder, out)
+    return Built(
+        folder=out,
+        digest=bundle_digest(out),
+        files=len(material.plan.files),
+        size=sum(path.stat().st_size for path in out.iterdir()),
+    )
+
+
+@dataclass(frozen=True)
+class _Material:
+    """What was judged: the plan, the digest of each source, the report, the descriptions."""
+
+    plan: Plan
+    before: Mapping[Path, str]
+    report: Mapping[str, Any]
+    descriptions: Mapping[str, Mapping[str, Any]]
+
+
+def _approve(run: Path, judge: Judge | None, tell: Progress) -> _Material:
+    tell("planning")
+    plan = make_plan(run)
+    # Taken before the checks run, so that what is released is what was judged.
+    before = {path: sha256_file(path) for file in plan.products for path in file.sources.values()}
+    tell("running the checks")
+    report = judge_run(run, judge)
+    return _Material(plan, before, report, describe_products(plan))
+
+
+def _fill(folder: Path, material: _Material, options: Options, tell: Progress) -> None:
+    records = []
+    for file in material.plan.products:
+        tell(f"writing {file.name}")
+        records.append(_write_product(folder, file, material))
+    tell("writing the documents")
+    release = Release(
+        plan=material.plan,
+        dataset=load_dataset(),
+        version=options.version,
+        date=options.date,
+        products=tuple(records),
+        report=material.report,
+    )
+    _write_documents(folder, release)
+
+
+def _silent(_: str) -> None:
+    return None
+
+
+def _require_place(run: Path, out: Path, overwrite: bool) -> None:
+    """Refuse a place that holds anything but a bundle that may go, or that is the run itself."""
+    if out.is_symlink() or out.exists():
+        if not overwrite:
+            raise ArdError(
+                "there is something at the place for the bundle",
+                file=out,
+                expected="a name that is free",
+                found="a folder" if out.is_dir() else "a file",
+                action="choose another name, or give --overwrite if it is a bundle",
+            )
+        if out.is_symlink() or not out.is_dir():
+            raise ArdError("only a bundle can be overwritten", file=out, found="no folder")
+        try:
+            read_manifest(out)
+        except IntegrityError as error:
+            raise ArdError(
+                "only a bundle can be overwritten, and this folder is none",
+                file=out,
+                expected=f"a folder with a sound {layout.MANIFEST_FILE}",
+                found=error.problem,
+                action="choose another name",
+            ) from error
+    products = (run / layout.PRODUCTS_DIR).resolve()
+    if out.resolve() == run.resolve() or out.resolve().is_relative_to(products):
+        raise ArdError(
+            "the bundle cannot be written over the run or among its products",
+            file=out,
+            action="choose another place",
+        )
+
+
+@contextlib.contextmanager
+def _beside(out: Path) -> Iterator[Path]:
+    """Lend a new folder beside the final one, and leave none behind."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    folder = out.with_name(f".{out.name}.{secrets.token_hex(4)}.part")
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _give_name(folder: Path, out: Path) -> None:
+    """Move the finished folder to its name; an old bundle goes only when the new one is there."""
+    if not out.exists():
+        folder.rename(out)
+        return
+    old = folder.with_suffix(".old")
+    out.rename(old)
+    try:
+        folder.rename(out)
+    except OSError:
+        old.rename(out)
+        raise
+    shutil.rmtree(old)
+
+
+def _write_product(folder: Path, file: PlannedFile, material: _Material) -> FileRecord:
+    """Copy or pack one product, and make sure that what is written is what was judged."""
+    path, plan = folder / file.name, material.plan
+    place = (str(file.layer), str(file.product))
+    if file.name.endswith(".zip"):
+        members = write_archive(path, file.sources, _ARCHIVE_COMMENT if plan.simulated else "")
+        for name, source in file.sources.items():
+            _require_same(source, material.before[source], members[name])
+        return product_record(path, place, None, describe(path))
+    (source,) = file.sources.values()
+    _copy(source, path)
+    schema = declared_schemas(plan.run).get(source.relative_to(_products(plan)).as_posix())
+    record = product_record(path, place, schema, material.descriptions[file.name])
+    _require_same(source, material.before[source], record.sha256)
+    return record
+
+
+def _products(plan: Plan) -> Path:
+    return plan.run / layout.PRODUCTS_DIR
+
+
+def _copy(source: Path, target: Path) -> None:
+    with source.open("rb") as reader, target.open("xb") as writer:
+        shutil.copyfileobj(reader, writer, _BLOCK)
+        writer.flush()
+        os.fsync(writer.fileno())
+
+
+def _require_same(source: Path, before: str, written: str) -> None:
+    if before != written:
+        raise IntegrityError(
+            "a product changed while the bundle was being built",
+            file=source,
+            expected=before,
+            found=written,
+            action="wait until the run is finished, then build again",
+        )
+
+
+def _write_documents(folder: Path, release: Release) -> None:
+    """Write what tells about the products, then the two lists of everything."""
+    texts: dict[str, bytes] = {
+        layout.CHECKS_FILE: json_bytes(release.report),
+        layout.DICTIONARY_FILE: render_dictionary(release).encode(),
+        layout.DATASHEET_FILE: render_datasheet(release).encode(),
+        layout.CITATION_FILE: render_citation(release).encode(),
+        layout.README_FILE: render_readme(release).encode(),
+    }
+    rendered = []
+    for name, data in texts.items():
+        atomic_write_bytes(folder / name, data)
+        rendered.append(rendered_record(folder / name))
+    crate = json_bytes(crate_document(release, rendered))
+    atomic_write_bytes(folder / layout.CRATE_FILE, crate)
+    rendered.append(rendered_record(folder / layout.CRATE_FILE))
+    everything = (*release.products, *rendered)
+    manifest = json_bytes(manifest_document(release.plan, release.version, everything))
+    atomic_write_bytes(folder / layout.MANIFEST_FILE, manifest)
+    atomic_write_bytes(folder / layout.SUMS_FILE, sums_text(folder).encode())

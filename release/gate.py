@@ -1,0 +1,124 @@
+"""What forbids the release of a run?
+
+The checks are run anew on the run folder; a stored report is never believed.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from ard.describe import describe
+from ard.errors import ArdError
+from ard.fitsio import walk
+from manifests.waivers import NEVER_WAIVED, may_waive
+from release.model import Plan, RefusedError
+
+_PASSED: Final = "PASSED"
+_ERROR: Final = "ERROR"
+_SIMULATED: Final = "SIMULATD"
+
+
+class Report(Protocol):
+    """What the judge returns; only its JSON form is used."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the check report in its JSON form."""
+
+
+Judge = Callable[[Path], Report]
+
+
+def judge_run(run: Path, judge: Judge | None = None) -> dict[str, Any]:
+    """Run the checks on a run folder and give their report, if nothing in it forbids a release.
+
+    Parameters
+    ----------
+    run : Path
+        The run folder.
+    judge : callable, optional
+        Judges a folder; the registry of `checks` by default.
+
+    Returns
+    -------
+    dict
+        The check report in its JSON form.
+
+    Raises
+    ------
+    RefusedError
+        If a check failed, broke or could not be made, and no waiver covers it; names each.
+    """
+    if judge is None:
+        from checks.judging import judge as registry
+
+        judge = registry
+    report = judge(run).to_dict()
+    reasons = [_sentence(row) for row in report["results"] if _forbids(row)]
+    if not report["results"]:
+        reasons.append("no product was checked")
+    if not reasons and report["verdict"] != _PASSED:
+        reasons.append(f"the verdict of the checks is {report['verdict']}")
+    if reasons:
+        raise RefusedError(
+            "the bundle is not built: the checks do not allow it",
+            tuple(reasons),
+            "see rbh1-check for remedies; waivers are rows of manifests/waivers.toml, but not for "
+            + " or ".join(NEVER_WAIVED),
+        )
+    return report
+
+
+def _forbids(row: Mapping[str, Any]) -> bool:
+    if row["status"] == _PASSED:
+        return False
+    # A check that broke has shown nothing that could be accepted.
+    return row["status"] == _ERROR or not row.get("waived") or not may_waive(row["check"])
+
+
+def _sentence(row: Mapping[str, Any]) -> str:
+    text = f"{row['check']} on {row['product']}: {row['status']}"
+    if row.get("measured") is not None or row.get("limit") is not None:
+        unit = f" {row['unit']}" if row.get("unit") else ""
+        text += f", measured {row.get('measured')}{unit}, limit {row.get('limit')}{unit}"
+    detail = row.get("detail")
+    if row.get("waived") and not may_waive(row["check"]):
+        text += ", and it cannot be waived"
+    return f"{text}. {detail}" if detail else text
+
+
+def describe_products(plan: Plan) -> dict[str, dict[str, Any]]:
+    """Describe every product that is one file, by its name in the bundle.
+
+    Raises
+    ------
+    RefusedError
+        If a file cannot be understood, or a mark of simulated data is missing or wrong.
+    """
+    descriptions: dict[str, dict[str, Any]] = {}
+    reasons: list[str] = []
+    for file in plan.products:
+        if file.name.endswith(".zip"):
+            continue
+        (path,) = file.sources.values()
+        try:
+            descriptions[file.name] = describe(path)
+            reasons += _wrong_mark(plan, file.name, path, descriptions[file.name])
+        except ArdError as error:
+            reasons.append(f"{file.name}: {error.problem} (found: {error.found})")
+    if reasons:
+        raise RefusedError(
+            "the bundle is not built: a product is not what it has to be",
+            tuple(reasons),
+            "make the products named above again with this version of rbh1-ard",
+        )
+    return descriptions
+
+
+def _wrong_mark(plan: Plan, name: str, path: Path, description: Mapping[str, Any]) -> list[str]:
+    """Simulated data must never pass for observed, nor the reverse."""
+    marked = bool(description.get("simulated", False))
+    if not plan.simulated:
+        return [f"{name} is marked as simulated, but the run is not"] if marked else []
+    if path.suffix == ".fits" and walk(path)[0].header.get(_SIMULATED) is not True:
+        return [f"{name} lacks the card {_SIMULATED} = T, though the run is simulated"]
+    return []

@@ -1,0 +1,195 @@
+"""Which files of a run go into a bundle, and under which names?
+
+Nothing is written here, and only names and sizes are looked at.
+"""
+
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+
+from ard import layout
+from ard.errors import FormatError
+from ard.fileio import read_json
+from ard.sums import NAME_RULE, is_safe_name, quote
+from release.model import Plan, PlannedFile, RefusedError
+
+# Written by the build itself, in this order; each may tell about those before it.
+RENDERED: Final = (
+    layout.CHECKS_FILE,
+    layout.DICTIONARY_FILE,
+    layout.DATASHEET_FILE,
+    layout.CITATION_FILE,
+    layout.README_FILE,
+    layout.CRATE_FILE,
+    layout.MANIFEST_FILE,
+    layout.SUMS_FILE,
+)
+_RUN_FIELDS: Final[Mapping[str, type]] = {
+    "target": dict,
+    "simulated": bool,
+    "toy_grid": bool,
+    "code_version": str,
+    "products": list,
+    "absent_layers": dict,
+}
+_ACTION: Final = "finish or mend the run, then build again"
+
+
+def make_plan(run: Path) -> Plan:
+    """Say what a bundle of this run would hold.
+
+    Parameters
+    ----------
+    run : Path
+        The run folder.
+
+    Returns
+    -------
+    Plan
+
+    Raises
+    ------
+    NotFoundError, FormatError
+        If there is no finished run.
+    RefusedError
+        If a product is missing, not declared, no regular file, empty or cannot be named.
+    """
+    document = _read_run(run)
+    products = run / layout.PRODUCTS_DIR
+    found, problems = _scan(products)
+    problems += _declared(document, found)
+    files = [_planned(layer, name, found[layer, name]) for layer, name in sorted(found)]
+    files.sort(key=lambda file: (layout.LAYERS.index(file.layer or ""), file.name))
+    problems += _naming(files) + _layers(document["absent_layers"], files)
+    if problems:
+        raise RefusedError("the bundle is not built", tuple(problems), _ACTION)
+    rendered = [PlannedFile(name, None, None) for name in RENDERED]
+    return Plan(
+        run=run,
+        files=(*files, *rendered),
+        simulated=document["simulated"],
+        toy_grid=document["toy_grid"],
+        target=document["target"],
+        code_version=document["code_version"],
+        absent_layers=document["absent_layers"],
+    )
+
+
+def declared_schemas(run: Path) -> dict[str, str | None]:
+    """Give the schema that the run declared for each product, by path below the products."""
+    return {row["path"]: row.get("schema") for row in _read_run(run)["products"]}
+
+
+def _read_run(run: Path) -> dict[str, Any]:
+    file = run / layout.PRODUCTS_DIR / layout.RUN_FILE
+    document = read_json(file)
+    wrong = [name for name, kind in _RUN_FIELDS.items() if not isinstance(document.get(name), kind)]
+    if document.get("schema") != "run" or wrong or not document["target"].get("name"):
+        raise FormatError(
+            "this is not the record of a run",
+            file=file,
+            expected="schema 'run' with " + ", ".join(_RUN_FIELDS),
+            found="wrong or missing: " + (", ".join(wrong) or "schema, or the target's name"),
+            action="run the pipeline to its end first",
+        )
+    rows = document["products"]
+    if not all(isinstance(row, dict) and isinstance(row.get("path"), str) for row in rows):
+        raise FormatError(
+            "the record of the run lists a product without a path", file=file, action=_ACTION
+        )
+    return document
+
+
+_Found = dict[tuple[str, str], dict[str, Path]]
+
+
+def _scan(products: Path) -> tuple[_Found, list[str]]:
+    """Find what is there: (layer, file or folder) to the files it consists of."""
+    found: _Found = {}
+    problems: list[str] = []
+    for path in sorted(products.iterdir()):
+        if path.name == layout.RUN_FILE:
+            continue
+        if path.name not in layout.LAYERS or path.is_symlink() or not path.is_dir():
+            problems.append(f"products/{path.name} is neither a layer nor {layout.RUN_FILE}")
+            continue
+        for product in sorted(path.iterdir()):
+            members = dict(_files_of(product, problems))
+            if members:
+                found[path.name, product.name] = members
+    return found, problems
+
+
+def _files_of(product: Path, problems: list[str]) -> Iterator[tuple[str, Path]]:
+    """Yield the regular files of a product (itself, or those of its folder) by name."""
+    mode = product.lstat().st_mode
+    children = sorted(product.iterdir()) if stat.S_ISDIR(mode) else [product]
+    for path in children:
+        label = path.relative_to(product.parent.parent).as_posix()
+        status = path.lstat()
+        if not stat.S_ISREG(status.st_mode):
+            problems.append(f"{label} is not a regular file")
+        elif status.st_size == 0:
+            problems.append(f"{label} is empty, which no deposit takes")
+        elif not is_safe_name(path.name):
+            problems.append(f"{label}: the name {quote(path.name)} is not safe in a deposit")
+        else:
+            yield path.name, path
+
+
+def _declared(document: Mapping[str, Any], found: _Found) -> list[str]:
+    """Compare what the run says it made with what is there, in both directions."""
+    there = set()
+    for (layer, name), members in found.items():
+        folder = _is_folder(name, members)
+        there |= {f"{layer}/{name}/{member}" if folder else f"{layer}/{name}" for member in members}
+    listed = {row["path"] for row in document["products"]}
+    # A folder may be declared as a whole.
+    whole = {path for path in listed if tuple(PurePosixPath(path).parts) in found}
+    missing = sorted(listed - there - whole)
+    strange = [
+        path
+        for path in sorted(there - listed)
+        if PurePosixPath(path).parent.as_posix() not in whole
+    ]
+    return [f"{path} was declared by the run, but is missing" for path in missing] + [
+        f"{path} was not declared by the run" for path in strange
+    ]
+
+
+def _is_folder(name: str, members: Mapping[str, Path]) -> bool:
+    return next(iter(members.values())).parent.name == name
+
+
+def _planned(layer: str, name: str, members: Mapping[str, Path]) -> PlannedFile:
+    folder = _is_folder(name, members)
+    file = f"{layer}_{name}.zip" if folder else f"{layer}_{name}"
+    product = name if folder else Path(name).stem
+    size = sum(path.stat().st_size for path in members.values())
+    return PlannedFile(file, layer, product, dict(members), size)
+
+
+def _naming(files: list[PlannedFile]) -> list[str]:
+    problems = [
+        f"{file.name} is no name for a deposit (rule: {NAME_RULE.pattern})"
+        for file in files
+        if NAME_RULE.fullmatch(file.name) is None
+    ]
+    products: dict[tuple[str | None, str | None], str] = {}
+    for file in files:
+        other = products.setdefault((file.layer, file.product), file.name)
+        if other != file.name:
+            problems.append(f"{file.name} and {other} would be one product, {file.product}")
+    return problems
+
+
+def _layers(absent: Mapping[str, str], files: list[PlannedFile]) -> list[str]:
+    present = {file.layer for file in files}
+    problems = ["the run has no product at all"] if not files else []
+    for layer in layout.LAYERS:
+        if layer in present and layer in absent:
+            problems.append(f"layer {layer} has products, but is declared absent")
+        if layer not in present and not absent.get(layer):
+            problems.append(f"layer {layer} has no product and no reason for it")
+    return problems

@@ -1,0 +1,467 @@
+"""Does each check find the fault it is there for, and no other check find it too?
+
+The oracle is the construction: a run that is good in every respect, with one fault planted.
+"""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from builders import make_wcs
+from runs import (
+    PNG,
+    SHA,
+    Edit,
+    edit_fits,
+    edit_json,
+    make_bundle,
+    make_cube,
+    make_run,
+    write_lists,
+    write_run_document,
+)
+
+import ard
+from ard import io, layout
+from ard.fitsio import walk, write_hdus
+from checks import all_checks, judge
+from checks.result import Status
+from manifests import load_target
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A fault: the check that has to find it, where it is planted, and how."""
+
+    check: str
+    where: str
+    edit: Edit
+
+
+def layer(name: str, value: float, where: tuple[int, int] = (2, 2)) -> Edit:
+    def change(hdus: fits.HDUList) -> None:
+        hdus[name].data[where] = value
+
+    return edit_fits(change)
+
+
+def whole_layer(**factors: float) -> Edit:
+    def change(hdus: fits.HDUList) -> None:
+        for name, factor in factors.items():
+            hdus[name].data *= np.float32(factor)
+
+    return edit_fits(change)
+
+
+def voxel(extension: str, value: float) -> Edit:
+    def change(hdus: fits.HDUList) -> None:
+        hdus[extension].data[5, 0, 3] = value
+
+    return edit_fits(change)
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-2880])
+
+
+def replace_by_link(path: Path) -> None:
+    kept = path.parents[3] / "kept.png"
+    path.rename(kept)
+    path.symlink_to(kept)
+
+
+def flip_last_bit_of_n_used(path: Path) -> None:
+    # The least significant bit of a float32: a change that no physics can see.
+    start = next(span.data_start for span in walk(path) if span.name == "N_USED")
+    data = bytearray(path.read_bytes())
+    data[start + 3] ^= 1
+    path.write_bytes(bytes(data))
+
+
+def no_checksum(hdus: fits.HDUList) -> None:
+    """Change nothing; the edit leaves the sums out."""
+
+
+def pack(method: str, quantize_level: float) -> Edit:
+    """Compress SCI, with right checksums of the table that it is stored in."""
+
+    def edit(path: Path) -> None:
+        with fits.open(path, memmap=False) as hdus:
+            science = hdus["SCI"]
+            hdus[1] = fits.CompImageHDU(
+                science.data,
+                science.header,
+                name="SCI",
+                compression_type=method,
+                tile_shape=(1, *science.shape[1:]),
+                quantize_level=quantize_level,
+            )
+            write_hdus(path, hdus, overwrite=True)
+        with fits.open(path, memmap=False, disable_image_compression=True) as hdus:
+            write_hdus(path, hdus, overwrite=True)
+
+    return edit
+
+
+def mask_nearly_all(hdus: fits.HDUList) -> None:
+    keep = np.zeros(hdus["SCI"].data.shape, dtype=bool)
+    keep[:, 2, 1] = True  # the target's spaxel
+    hdus["SCI"].data[~keep] = np.nan
+    hdus["DQ"].data[~keep] = 513
+    hdus["WMAP"].data[~keep] = 0
+
+
+def swapped_wavelengths(path: Path) -> None:
+    cube = make_cube(load_target("rbh1"))
+    bent = cube.wave + 1e-5 * np.sin(np.arange(cube.wave.size))
+    archive = path.parents[2] / "archive" / "t001_s3d.fits"
+    record = ard.Provenance(
+        "ingest", "0", SHA, SHA, None, True, {f"archive/{archive.name}": io.sha256_file(archive)}
+    )
+    ard.write(path, cube.replace(wave=bent, provenance=record), overwrite=True)
+
+    def swap(hdus: fits.HDUList) -> None:
+        table = hdus["WCS-TABLE"].data["wavelength"]
+        table[0, [4, 5], 0] = table[0, [5, 4], 0]
+
+    edit_fits(swap)(path)
+
+
+def shift_fits_wcs(hdus: fits.HDUList) -> None:
+    hdus["SCI"].header["CRPIX1"] += 0.01
+
+
+def larger_pixel(hdus: fits.HDUList) -> None:
+    hdus["SCI"].header["PIXAR_SR"] *= 1.01
+
+
+def wrong_unit(hdus: fits.HDUList) -> None:
+    hdus["N_USED"].header["BUNIT"] = "s"
+
+
+def no_record(hdus: fits.HDUList) -> None:
+    del hdus["PROVENANCE"]
+
+
+def faint(hdus: fits.HDUList) -> None:
+    hdus["SNR"].data[:] = 5
+    for line in ("OIII4959", "OIII5007"):
+        hdus[f"FLUX_{line}_ERR"].data[:] = hdus[f"FLUX_{line}"].data / 5
+
+
+def bad_noise_in_faint_spaxels(hdus: fits.HDUList) -> None:
+    for name in ("SNR", "CHI2_DOF"):
+        hdus[name].data[4, :] = 6
+    for line in ("OIII4959", "OIII5007"):
+        hdus[f"FLUX_{line}_ERR"].data[4, :] = hdus[f"FLUX_{line}"].data[4, :] / 6
+
+
+def misfit_in_bright_spaxels(hdus: fits.HDUList) -> None:
+    bad_noise_in_faint_spaxels(hdus)
+    hdus["CHI2_DOF"].data[:4] = 12
+    hdus["CHI2_DOF"].data[4] = 1
+
+
+def text(old: str, new: str) -> Edit:
+    def edit(path: Path) -> None:
+        content = path.read_text()
+        assert old in content
+        path.write_text(content.replace(old, new))
+
+    return edit
+
+
+def set_field(*keys: str, value: object) -> Edit:
+    def change(document: dict) -> None:
+        inner = document
+        for key in keys[:-1]:
+            inner = inner[int(key) if key.isdigit() else key]
+        inner[keys[-1]] = value
+
+    return edit_json(change)
+
+
+def group(field: str, value: float | None) -> Edit:
+    return set_field("groups", "0", field, value=value)
+
+
+def recovery_in_wrong_layer(path: Path) -> None:
+    products = path.parent
+    copy = products / "inference" / "t001_recovery.json"
+    shutil.copy(products / "validation" / "t001_recovery.json", copy)
+    path.unlink()
+    write_run_document(products.parent)
+
+
+def stray_file(path: Path) -> None:
+    (path.parent / "likelihood" / "t001_lines.ecsv").write_bytes(
+        (path.parent / "likelihood" / "lines.ecsv").read_bytes()
+    )
+
+
+FAULTS = [
+    Fault("integrity.readable", "linemap", truncate),
+    Fault("integrity.readable", "quality", text("{", "")),
+    Fault("integrity.readable", "exposures", lambda p: p.write_bytes(b"<html>down</html>")),
+    Fault("integrity.names", "figure", replace_by_link),
+    Fault("integrity.checksum", "linemap", flip_last_bit_of_n_used),
+    Fault("integrity.checksum", "cube", edit_fits(no_checksum, checksum=False)),
+    Fault("integrity.compression", "cube", pack("RICE_1", 16)),
+    Fault("integrity.compression", "cube", pack("GZIP_2", 16)),
+    Fault("structure.folder", "run", Path.unlink),
+    Fault("structure.inventory", "run", stray_file),
+    Fault("structure.inventory", "run", set_field("absent_layers", value={})),
+    Fault("structure.inventory", "run", set_field("items", value=["t001", "t002"])),
+    Fault("structure.layout", "run", recovery_in_wrong_layer),
+    Fault("structure.schema", "linemap", edit_fits(wrong_unit)),
+    Fault("structure.schema", "lines", text("unit: um", "unit: nm")),
+    Fault("structure.schema", "exposures", text("imprint t001", "sky t001")),
+    Fault("structure.schema", "quality", set_field("invented", value=1)),
+    Fault("structure.schema", "run", set_field("invented", value=1)),
+    Fault("structure.provenance", "linemap", edit_fits(no_record)),
+    Fault("structure.provenance", "quality", set_field("provenance", value=None)),
+    Fault(
+        "structure.provenance",
+        "recovery",
+        set_field("provenance", "inputs", value={"work/extract/t001.fits": SHA}),
+    ),
+    Fault(
+        "structure.provenance",
+        "recovery",
+        set_field("provenance", "inputs", value={"products/likelihood/lines.ecsv": SHA}),
+    ),
+    Fault(
+        "structure.provenance", "recovery", set_field("provenance", "inputs", value={"../x": SHA})
+    ),
+    Fault("structure.simulated", "exposures", text("simulated: true", "simulated: false")),
+    Fault("physics.cube_masked", "cube", edit_fits(mask_nearly_all)),
+    Fault("physics.cube_flux", "cube", voxel("SCI", np.nan)),
+    Fault("physics.cube_errors", "cube", voxel("ERR", 0.0)),
+    Fault("physics.cube_errors", "cube", voxel("ERR", np.nan)),
+    Fault("physics.cube_weights", "cube", voxel("WMAP", 0.0)),
+    Fault("physics.cube_wave", "cube", swapped_wavelengths),
+    Fault("physics.cube_area", "cube", edit_fits(larger_pixel)),
+    Fault("physics.cube_wcs", "cube", edit_fits(shift_fits_wcs)),
+    Fault("physics.cube_position", "run", set_field("target", "tip", "dec_deg", value=-8.3)),
+    Fault("physics.cube_position", "run", set_field("target", "tip", "dec_deg", value=80.0)),
+    Fault("physics.map_values", "linemap", layer("VELOCITY", np.nan)),
+    Fault("physics.map_values", "linemap", layer("FLUX_OIII5007", np.nan)),
+    Fault("physics.map_errors", "linemap", layer("VELOCITY_ERR", -1.0)),
+    Fault("physics.map_errors", "linemap", layer("SIGMA_ERR", 0.0)),
+    Fault("physics.map_velocity", "linemap", layer("VELOCITY", -2000.0)),
+    Fault("physics.map_sigma", "linemap", layer("SIGMA", -5.0)),
+    Fault("physics.map_sigma", "linemap", layer("SIGMA", 1e4)),
+    Fault("physics.map_ratio", "linemap", whole_layer(FLUX_OIII5007=1.1, FLUX_OIII5007_ERR=1.1)),
+    Fault("physics.map_snr", "linemap", layer("SNR", 40.0)),
+    Fault("physics.map_chi2", "linemap", whole_layer(CHI2_DOF=9.0)),
+    Fault("physics.map_chi2", "linemap", edit_fits(bad_noise_in_faint_spaxels)),
+    Fault("physics.detected", "linemap", edit_fits(faint)),
+    Fault("physics.quality_noise", "quality", set_field("cube", "noise_ratio", value=5.0)),
+    Fault("physics.quality_agrees", "quality", set_field("cube", "masked_fraction", value=0.2)),
+    Fault("recovery.compared", "recovery", group("n_compared", 3)),
+    Fault("recovery.velocity_bias", "recovery", group("velocity_bias_kms", -60.0)),
+    Fault("recovery.velocity_bias", "recovery", group("velocity_bias_kms", None)),
+    Fault("recovery.velocity_scatter", "recovery", group("velocity_scatter_kms", 150.0)),
+    Fault("recovery.velocity_pull", "recovery", group("velocity_pull_scatter", 6.0)),
+    Fault("recovery.flux_ratio", "recovery", group("flux_ratio_median", 0.5)),
+]
+
+
+@pytest.fixture(scope="module")
+def good_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_run(tmp_path_factory.mktemp("good"))
+
+
+def failing(report) -> set[str]:
+    return {result.check for result in report.results if result.status is Status.FAILED}
+
+
+def test_good_run_passes(good_run):
+    report = judge(good_run)
+    assert report.bad == ()
+    assert report.verdict == "PASSED"
+    assert report.counts["products"] == 7
+
+
+def test_lossless_compression_passes(tmp_path):
+    assert judge(make_run(tmp_path, {"cube": pack("GZIP_2", 0)})).bad == ()
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda f: f"{f.check}-{f.where}")
+def test_planted_fault_is_found_by_its_check_alone(fault, tmp_path):
+    report = judge(make_run(tmp_path, {fault.where: fault.edit}))
+    assert failing(report) == {fault.check}, report.bad
+    assert report.counts["ERROR"] == 0, report.bad
+    assert report.verdict == "FAILED"
+    for result in report.results:
+        if result.status is Status.FAILED:
+            assert result.detail
+            assert result.remedy
+
+
+def test_every_gating_check_has_a_planted_fault():
+    """Checks that only report (no gate) and the bundle's own check are tested by themselves."""
+    planted = {fault.check for fault in FAULTS} | {"integrity.bundle", "recovery.sigma_bias"}
+    assert planted == {check.name for check in all_checks()}
+
+
+def second_group(**changes: float) -> Edit:
+    """Add a group of fewer spaxels whose velocities are wrong."""
+
+    def change(document: dict) -> None:
+        first = document["groups"][0]
+        document["groups"].append(first | {"group": "oi", "velocity_bias_kms": 70.0} | changes)
+
+    return edit_json(change)
+
+
+def test_every_group_with_enough_spaxels_has_to_be_recovered(tmp_path):
+    report = judge(make_run(tmp_path / "enough", {"recovery": second_group(n_compared=12)}))
+    assert failing(report) == {"recovery.velocity_bias"}
+    assert "oi 70" in report.bad[0].detail
+    report = judge(make_run(tmp_path / "few", {"recovery": second_group(n_compared=2)}))
+    assert report.bad == ()
+
+
+def test_a_limit_without_gate_reports_and_passes(tmp_path):
+    run = make_run(tmp_path, {"recovery": group("sigma_bias_kms", 500.0)})
+    report = judge(run)
+    assert report.verdict == "PASSED"
+    row = next(r for r in report.results if r.check == "recovery.sigma_bias")
+    assert "only reported" in row.detail
+
+
+def test_a_profile_that_is_not_gaussian_is_no_noise_problem(tmp_path):
+    """Bright spaxels with a large chi-square, as in NGC 7469, beside faint ones with a good one."""
+    run = make_run(tmp_path, {"linemap": edit_fits(misfit_in_bright_spaxels)})
+    assert judge(run).bad == ()
+
+
+# ---- bundles
+
+
+def spoil_bytes(bundle: Path) -> None:
+    path = bundle / "likelihood_lines.ecsv"
+    path.write_text(path.read_text().replace("H alpha", "H alpho"))
+
+
+def drop_file(bundle: Path) -> None:
+    (bundle / "validation_t001_velocity.png").unlink(missing_ok=True)
+    (bundle / layout.README_FILE).unlink()
+
+
+def add_file(bundle: Path) -> None:
+    (bundle / "extra.txt").write_text("not listed\n")
+
+
+@pytest.mark.parametrize("spoil", [spoil_bytes, drop_file, add_file])
+def test_bundle_fault_is_found(spoil: Callable[[Path], None], good_run, tmp_path):
+    bundle = make_bundle(good_run, tmp_path / "bundle")
+    assert judge(bundle).bad == ()
+    spoil(bundle)
+    assert failing(judge(bundle)) == {"integrity.bundle"}
+
+
+def test_bundle_input_that_is_another_file_is_found(good_run, tmp_path):
+    bundle = make_bundle(good_run, tmp_path / "bundle")
+    document = io.read_json(good_run / "products" / layout.RUN_FILE)
+    wrong = {"products/inference/t001_linemap.fits": SHA}
+    set_field("provenance", "inputs", value=wrong)(bundle / "validation_t001_quality.json")
+    write_lists(bundle, document)
+    assert failing(judge(bundle)) == {"structure.provenance"}
+
+
+def test_bundle_without_manifest_fails_and_does_not_raise(good_run, tmp_path):
+    bundle = make_bundle(good_run, tmp_path / "bundle")
+    (bundle / layout.MANIFEST_FILE).unlink()
+    report = judge(bundle)
+    assert {"structure.folder", "integrity.bundle"} <= failing(report)
+    assert report.counts["ERROR"] == 0
+
+
+def test_wrong_kind_under_a_known_name_breaks_no_check(tmp_path):
+    """A map where the cube should be: reported by the schema, and nothing raises."""
+
+    def swap(path: Path) -> None:
+        other = ard.Map(
+            {"velocity": np.zeros((2, 2))}, {"velocity": "km/s"}, np.zeros((2, 2), bool), make_wcs()
+        )
+        ard.write(path, other, overwrite=True)
+
+    report = judge(make_run(tmp_path, {"cube": swap}))
+    assert "structure.schema" in failing(report)
+    assert report.counts["ERROR"] == 0, report.bad
+
+
+def bare(hdus: fits.HDUList) -> None:
+    for name in ("ERR", "WMAP", "DQ", "ASDF"):
+        del hdus[name]
+
+
+def no_layers(hdus: fits.HDUList) -> None:
+    for name in ("VELOCITY", "SIGMA", "SNR", "CHI2_DOF"):
+        del hdus[name]
+
+
+@pytest.mark.parametrize(
+    ("where", "edit", "expected"),
+    [
+        ("cube", edit_fits(bare), {"cube_errors", "cube_weights", "cube_wcs"}),
+        ("linemap", edit_fits(no_layers), {"map_values", "map_velocity", "map_sigma", "map_snr"}),
+        ("quality", lambda p: p.write_text('{"schema": "quality"}'), {"quality_noise"}),
+        ("recovery", lambda p: p.write_text('{"schema": "recovery", "groups": 3}'), set()),
+        ("run", lambda p: p.write_text('{"schema": "run"}'), set()),
+    ],
+)
+def test_missing_parts_fail_and_never_break_a_check(where, edit, expected, tmp_path):
+    report = judge(make_run(tmp_path, {where: edit}))
+    assert report.counts["ERROR"] == 0, report.bad
+    assert {f"physics.{name}" for name in expected} <= failing(report)
+    assert "structure.schema" in failing(report)
+
+
+def all_masked(hdus: fits.HDUList) -> None:
+    hdus["MASK"].data[:] = 1
+
+
+def test_map_without_a_single_spaxel_fails(tmp_path):
+    found = failing(judge(make_run(tmp_path, {"linemap": edit_fits(all_masked)})))
+    assert {"physics.map_velocity", "physics.map_sigma", "physics.map_chi2"} <= found
+    assert "physics.detected" in found
+
+
+def rename(name: str) -> Edit:
+    def edit(path: Path) -> None:
+        place = path.parent / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        path.rename(place)
+
+    return edit
+
+
+@pytest.mark.parametrize(
+    ("where", "edit", "expected", "says"),
+    [
+        ("figure", rename("T001 velocity.png"), "integrity.names", "unsafe name"),
+        ("recovery", rename("../drafts/t001_recovery.json"), "structure.layout", "lies in drafts"),
+        ("recovery", rename("t001_invented.json"), "structure.layout", "is no known product"),
+        ("recovery", rename("t009_recovery.json"), "structure.layout", "item 't009'"),
+        ("recovery", set_field("schema", value="invented"), "structure.schema", "no schema"),
+        ("lines", lambda p: p.write_bytes(PNG), "integrity.readable", "not what its name"),
+        ("exposures", rename("exposures.json"), "integrity.readable", "not what its name"),
+        ("run", set_field("target", value="RBH-1"), "structure.schema", "target"),
+        ("run", set_field("products", value=[]), "structure.inventory", "not listed"),
+        ("run", set_field("simulated", value=None), "structure.schema", "simulated"),
+    ],
+)
+def test_misplaced_and_misnamed_products_are_found(where, edit, expected, says, tmp_path):
+    """Such faults break more than one rule; the right one has to be among them."""
+    report = judge(make_run(tmp_path, {where: edit}))
+    details = [row.detail for row in report.results if row.check == expected and not row.good]
+    assert any(says in detail for detail in details), report.bad
+    assert report.counts["ERROR"] == 0, report.bad
+    assert report.verdict == "FAILED"

@@ -1,0 +1,85 @@
+"""What do all tests share: where they run, what they may use, and what they are handed?"""
+
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Before numpy, jax and matplotlib are imported, which read these once. The tests run in several
+# processes, each of which would otherwise start one thread per core.
+for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".cache" / "jax"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
+
+import pytest  # noqa: E402
+from hypothesis import HealthCheck, settings  # noqa: E402
+from stranger import link_base_environment  # noqa: E402
+
+# "ci" draws the same examples every time and asks for no speed, which a shared machine has not;
+# HYPOTHESIS_PROFILE=search looks for new examples.
+settings.register_profile("ci", derandomize=True, deadline=None)
+settings.register_profile(
+    "search", deadline=None, max_examples=1000, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--run-slow", action="store_true", help="run the tests marked slow too")
+    parser.addoption(
+        "--run-network", action="store_true", help="run the tests that talk to the outside world"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    reasons = {
+        "slow": None if config.getoption("--run-slow") else "slow: give --run-slow",
+        "network": None if config.getoption("--run-network") else "network: give --run-network",
+        "real_data": None if shared_data_folder() else _no_shared_data(),
+        "gpu": None if _has_gpu(items) else "gpu: JAX sees none here",
+        "postgres": _unset("postgres", "RBH1_TEST_POSTGRES_URL"),
+        "broker": _unset("broker", "RBH1_BROKER_URL"),
+    }
+    for item in items:
+        for marker, reason in reasons.items():
+            if reason and item.get_closest_marker(marker):
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def shared_data_folder() -> Path | None:
+    """Where the real public data lie, or None where this machine has none."""
+    folder = Path(os.environ.get("RBH1_SHARED_DATA") or ROOT.parent / "shared" / "data")
+    return folder if (folder / "SHA256SUMS").is_file() else None
+
+
+def _no_shared_data() -> str:
+    return "real_data: no real data here; set RBH1_SHARED_DATA to the folder with SHA256SUMS"
+
+
+def _unset(marker: str, variable: str) -> str | None:
+    return None if os.environ.get(variable) else f"{marker}: {variable} is not set"
+
+
+def _has_gpu(items: list[pytest.Item]) -> bool:
+    if not any(item.get_closest_marker("gpu") for item in items):
+        return False  # nobody asks, so JAX need not be imported
+    import jax
+
+    return any(device.platform == "gpu" for device in jax.devices())
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real public data; skips, visibly, where there is none."""
+    folder = shared_data_folder()
+    if folder is None:
+        pytest.skip(_no_shared_data())
+    return folder
+
+
+@pytest.fixture(scope="session")
+def base_environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An import path with the base dependencies and nothing else (see tests/stranger.py)."""
+    return link_base_environment(tmp_path_factory.mktemp("base"))

@@ -1,0 +1,183 @@
+"""Does the command line say the right thing on the right channel, with the right exit code?"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from small_run import FakeJudge, result
+
+import checks.judging
+from ard.integrity import bundle_digest
+from release.cli import cli
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# What a machine that only verifies need not have.
+STUDY = "jax jaxlib galpy matplotlib pytask psycopg2 sqlalchemy pandas pipeline"
+HIDDEN = """
+import sys
+study = sys.argv[1].split()
+
+class Filter:
+    def __init__(self, finder):
+        self.finder = finder
+    def __getattr__(self, name):
+        return getattr(self.finder, name)
+    def find_spec(self, name, path=None, target=None):
+        hidden = name.partition(".")[0] in study
+        return None if hidden else self.finder.find_spec(name, path, target)
+
+sys.meta_path[:] = map(Filter, sys.meta_path)
+from release.entry import main
+sys.argv = ["rbh1-release", *sys.argv[2:]]
+sys.exit(main())
+"""
+
+
+@pytest.fixture
+def judge(monkeypatch: pytest.MonkeyPatch) -> FakeJudge:
+    """The registry of checks, replaced by one that passes everything."""
+    fake = FakeJudge()
+    monkeypatch.setattr(checks.judging, "judge", fake)
+    return fake
+
+
+def call(*arguments: object) -> Result:
+    return CliRunner().invoke(cli, [str(argument) for argument in arguments])
+
+
+def test_build_prints_the_path_alone_on_stdout(run_folder, tmp_path, judge):
+    out = tmp_path / "b"
+    shown = call("build", "--run", run_folder, "--out", out)
+    assert shown.exit_code == 0, shown.stderr
+    assert shown.stdout == f"{out}\n"
+    assert bundle_digest(out) in shown.stderr
+    assert "datePublished" in shown.stderr
+
+
+def test_build_prints_json_on_demand(run_folder, tmp_path, judge):
+    out = tmp_path / "b"
+    arguments = ["--version", "1.0.0", "--date", "2026-02-03", "--json"]
+    shown = call("build", "--run", run_folder, "--out", out, *arguments)
+    document = json.loads(shown.stdout)
+    assert document["bundle"] == str(out)
+    assert document["digest"] == bundle_digest(out)
+    assert document["files"] == len(list(out.iterdir()))
+    assert document["size"] == sum(path.stat().st_size for path in out.iterdir())
+    assert "datePublished" not in shown.stderr
+
+
+def test_a_refused_build_ends_with_1_and_names_each_check(run_folder, tmp_path, judge):
+    judge.rows = [result("physics.one", "FAILED"), result("physics.two", "SKIPPED")]
+    shown = call("build", "--run", run_folder, "--out", tmp_path / "b")
+    assert shown.exit_code == 1
+    assert "physics.one" in shown.stderr
+    assert "physics.two" in shown.stderr
+    assert shown.stdout == ""
+    shown = call("build", "--run", run_folder, "--out", tmp_path / "b", "--json")
+    assert shown.exit_code == 1
+    reasons = json.loads(shown.stdout)["refused"]
+    assert [reason.partition(" ")[0] for reason in reasons] == ["physics.one", "physics.two"]
+    assert not (tmp_path / "b").exists()
+
+
+def test_what_cannot_run_ends_with_3(run_folder, tmp_path, judge):
+    shown = call("build", "--run", tmp_path / "nowhere", "--out", tmp_path / "b")
+    assert (shown.exit_code, shown.stdout) == (3, "")
+    assert "run.json" in shown.stderr
+    shown = call("build", "--run", run_folder, "--out", run_folder)
+    assert shown.exit_code == 3
+    assert "place for the bundle" in shown.stderr
+    assert call("verify", tmp_path / "nowhere").exit_code == 3
+
+
+def test_wrong_usage_ends_with_2(run_folder, tmp_path, judge):
+    arguments = ["build", "--run", run_folder, "--out", tmp_path / "b", "--date", "yesterday"]
+    shown = call(*arguments)
+    assert shown.exit_code == 2
+    assert "YYYY-MM-DD" in shown.stderr
+    assert call("verify", tmp_path, "--digest", "abc").exit_code == 2
+    assert call("build").exit_code == 2
+
+
+def test_a_dry_run_writes_nothing(run_folder, tmp_path, judge):
+    judge.rows = [result("physics.one", "FAILED")]  # not asked
+    arguments = ["build", "--run", run_folder, "--out", tmp_path / "b", "--dry-run"]
+    shown = call(*arguments)
+    assert shown.exit_code == 0, shown.stderr
+    for text in ("likelihood_t001_cube.fits", "README.md", "written by the build", "13 files"):
+        assert text in shown.stdout
+    assert "representative: absent, no synthetic cubes are made yet" in shown.stdout
+    document = json.loads(call(*arguments, "--json").stdout)
+    assert len(document["files"]) == 13
+    assert not (tmp_path / "b").exists()
+
+
+def test_overwriting_has_to_be_asked_for(run_folder, bundle_folder, judge):
+    arguments = ["build", "--run", run_folder, "--out", bundle_folder]
+    assert call(*arguments).exit_code == 3
+    assert call(*arguments, "--overwrite").exit_code == 0
+
+
+def test_verify_is_quiet_about_an_intact_bundle(built_bundle):
+    shown = call("verify", built_bundle)
+    assert (shown.exit_code, shown.stdout) == (0, "intact (full)\n")
+    assert bundle_digest(built_bundle) in shown.stderr
+    assert call("verify", built_bundle, "--fast").stdout == "intact (fast)\n"
+    assert call("verify", built_bundle, "--digest", bundle_digest(built_bundle)).exit_code == 0
+
+
+def test_verify_names_each_finding_and_ends_with_1(bundle_folder):
+    (bundle_folder / "surplus").write_text("x")
+    path = bundle_folder / "checks.json"
+    path.write_text(path.read_text().replace("PASSED", "FAILED"))
+    shown = call("verify", bundle_folder)
+    assert shown.exit_code == 1
+    assert "surplus: unlisted file" in shown.stdout
+    assert "checks.json: sha256 differs" in shown.stdout
+    document = json.loads(call("verify", bundle_folder, "--json").stdout)
+    assert document["intact"] is False
+    assert {row["file"] for row in document["findings"]} == {"surplus", "checks.json"}
+    assert document["digest"] == bundle_digest(bundle_folder)
+    # The change kept the size, so the fast level sees the surplus file only.
+    document = json.loads(call("verify", bundle_folder, "--fast", "--json").stdout)
+    assert {row["file"] for row in document["findings"]} == {"surplus"}
+
+
+def test_verify_compares_the_published_digest(built_bundle):
+    shown = call("verify", built_bundle, "--digest", "0" * 64)
+    assert shown.exit_code == 1
+    assert "not the published bundle" in shown.stdout
+
+
+def test_verify_says_so_where_there_is_no_list(bundle_folder):
+    (bundle_folder / "sha256sums.txt").unlink()
+    document = json.loads(call("verify", bundle_folder, "--json").stdout)
+    assert document["digest"] is None
+    assert "sha256sums.txt" in {row["file"] for row in document["findings"]}
+
+
+def test_verify_needs_no_part_of_the_study(built_bundle):
+    shown = subprocess.run(
+        [sys.executable, "-c", HIDDEN, STUDY, "verify", built_bundle, "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+    )
+    assert shown.returncode == 0, shown.stderr
+    assert json.loads(shown.stdout)["intact"] is True
+
+
+def test_the_package_runs_as_a_module(built_bundle):
+    shown = subprocess.run(
+        [sys.executable, "-m", "release", "verify", built_bundle, "--fast"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+    )
+    assert (shown.returncode, shown.stdout) == (0, "intact (fast)\n"), shown.stderr

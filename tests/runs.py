@@ -1,0 +1,346 @@
+"""A tiny run folder that is good in every respect: what planted faults are planted in."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy import units as u
+from astropy.io import fits
+from astropy.table import QTable
+from builders import make_wcs
+
+import ard
+from ard import io, layout
+from ard.describe import describe
+from ard.fitsio import write_hdus
+from ard.sums import format_sums
+from manifests import Target, load_target
+
+SHA = "ab" * 32
+PNG = (
+    b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\1\0\0\0\1\x08\0\0\0\0:~\x9bU"
+    b"\0\0\0\nIDATx\x9cc`\0\0\0\2\0\1H\xaf\xa4q\0\0\0\0IEND\xaeB`\x82"
+)
+N_WAVE, NY, NX = 12, 5, 4
+type Edit = Callable[[Path], None]
+
+
+def record(stage: str, inputs: dict[str, str] | None = None, *, simulated: bool = True):
+    return ard.Provenance(
+        stage, ard.__version__, SHA, SHA, 1, simulated, inputs or {}, {"numpy": "2"}
+    )
+
+
+def make_cube(target: Target, inputs: dict[str, str] | None = None) -> ard.Cube:
+    """Noise of known size on a grid that is centred on the target; one voxel is masked."""
+    rng = np.random.default_rng(7)
+    shape = (N_WAVE, NY, NX)
+    mask = np.zeros(shape, dtype=bool)
+    mask[3, 0, 0] = True
+    flux = np.where(mask, np.nan, rng.normal(0.0, 0.1, shape))
+    place = target.anchor
+    return ard.Cube(
+        flux,
+        np.full(shape, 0.01),
+        mask,
+        0.9703 + 0.000636 * np.arange(N_WAVE),
+        make_wcs(0.3, place.ra_deg, place.dec_deg),
+        dq=np.where(mask, 513, 0).astype(np.uint32),
+        weight=np.where(mask, 0.0, 4.0),
+        lsf=ard.Lsf([0.9, 1.3], [1.3e-3, 1.4e-3], "a test"),
+        psf=ard.Psf([0.9, 1.3], [0.12, 0.14], "a test"),
+        meta={"TELESCOP": "JWST", "TARGNAME": "RBH-1", "SIMULATD": True},
+        provenance=record("ingest", inputs),
+    )
+
+
+def make_linemap(cube: ard.Cube, inputs: dict[str, str] | None = None) -> ard.Map:
+    """One group of two tied lines, detected in every spaxel but a masked one."""
+    shape = (NY, NX)
+    mask = np.zeros(shape, dtype=bool)
+    mask[0, 0] = True
+    ramp = np.linspace(-300.0, 50.0, NY * NX).reshape(shape)
+    weak = np.linspace(1e-17, 5e-17, NY * NX).reshape(shape)
+    values = {
+        "velocity": ramp,
+        "velocity_err": np.full(shape, 10.0),
+        "sigma": np.full(shape, 80.0),
+        "sigma_err": np.full(shape, 12.0),
+        "snr": np.full(shape, 20.0),
+        "chi2_dof": np.full(shape, 1.1),
+        "n_used": np.full(shape, 11.0),
+        "flux_oiii4959": weak,
+        "flux_oiii4959_err": weak / 20.0,
+        "flux_oiii5007": 2.984 * weak,
+        "flux_oiii5007_err": 2.984 * weak / 20.0,
+    }
+    layers = {name: np.where(mask, np.nan, layer) for name, layer in values.items()}
+    kms = ("velocity", "velocity_err", "sigma", "sigma_err")
+    flux = "erg s-1 cm-2 arcsec-2"
+    units = {n: "km/s" if n in kms else flux if n.startswith("flux") else "" for n in layers}
+    meta = {"TARGNAME": "RBH-1", "SIMULATD": True, "TELESCOP": "JWST"}
+    return ard.Map(layers, units, mask, cube.wcs, meta, record("extract", inputs))
+
+
+def lines_table(target: Target, inputs: dict[str, str] | None = None) -> ard.Table:
+    lines = target.lines
+    data = QTable(
+        {
+            "name": [line.name for line in lines],
+            "label": [line.label for line in lines],
+            "wave_vac_um": [line.wave_vac_um for line in lines] * u.um,
+            "wave_obs_um": [line.wave_obs_um(target.redshift) for line in lines] * u.um,
+            "group": [line.group for line in lines],
+            "ratio_to": [line.ratio_to or "" for line in lines],
+            "ratio": [line.ratio or np.nan for line in lines],
+        }
+    )
+    return ard.Table(data, {}, record("lines", inputs))
+
+
+def exposures_table() -> ard.Table:
+    data = QTable(
+        {
+            "filename": ["jw1_s3d.fits", "jw2_s3d.fits"],
+            "role": ["science", "imprint"],
+            "pointing": ["t001", "t001"],
+            "dither": [1, 1],
+            "level": ["2b", "2b"],
+            "exptime_s": [3501.334, 102.1] * u.s,
+            "is_imprint": [False, True],
+            "ra_deg": [40.44051, 40.44051] * u.deg,
+            "dec_deg": [-8.350361, -8.350361] * u.deg,
+            "err_median": [0.084, 2.36] * u.MJy / u.sr,
+        }
+    )
+    return ard.Table(data, {}, record("exposures"))
+
+
+def seen_cube(masked_fraction: float) -> dict[str, Any]:
+    spread = {"min": -0.3, "p1": -0.2, "median": 0.0, "p99": 0.2, "max": 0.3}
+    names = (
+        "nan flagged nan_without_flag flag_without_nan nan_with_weight weightless_without_nan "
+        "flux_without_error"
+    )
+    consistency = dict.fromkeys(names.split(), 0)
+    return {
+        "masked_fraction": masked_fraction,
+        "err_median": 0.1,
+        "noise_ratio": 1.0,
+        "outlier_fraction": 0.0,
+        "source_file": "t001_s3d.fits",
+        "error_from": "file",
+        "shape": [N_WAVE, NY, NX],
+        "wave_um": {"min": 0.9703, "max": 0.9773},
+        "target_pixel": {"x": 1.5, "y": 2.0},
+        "spaxels": {"total": NY * NX, "usable": NY * NX},
+        "voxels": {
+            "total": N_WAVE * NY * NX,
+            "masked_by_archive": 1,
+            "absurd_errors": 0,
+            "outliers_negative": 0,
+            "outliers_positive": 0,
+            "masked_fraction": masked_fraction,
+        },
+        "consistency": consistency,
+        "flux": spread,
+        "err": spread,
+        "noise": {
+            "scatter_over_err": 1.0,
+            "wave_um": [0.9703],
+            "scale": [None],
+            "correlation": {"wave_lag1": 0.0, "y_lag1": 0.4, "x_lag1": None},
+        },
+    }
+
+
+def quality_document(masked_fraction: float, inputs: dict[str, str]) -> dict[str, Any]:
+    return {
+        "schema": "quality",
+        "item": "t001",
+        "simulated": True,
+        "cube": seen_cube(masked_fraction),
+        "maps": [
+            {
+                "group": "oiii",
+                "n_spaxels": NY * NX,
+                "n_fitted": NY * NX - 1,
+                "n_detected": NY * NX - 1,
+                "snr_detected": 8.0,
+                "chi2_dof_median": 1.1,
+                "velocity_p05_kms": -270.0,
+                "velocity_median_kms": -110.0,
+                "velocity_p95_kms": 40.0,
+                "sigma_median_kms": 80.0,
+            }
+        ],
+        "provenance": record("quality", inputs).to_dict(),
+    }
+
+
+def recovery_document(inputs: dict[str, str]) -> dict[str, Any]:
+    return {
+        "schema": "recovery",
+        "item": "t001",
+        "simulated": True,
+        "snr_min": 8.0,
+        "groups": [
+            {
+                "group": "oiii",
+                "n_compared": NY * NX - 1,
+                "velocity_bias_kms": -3.0,
+                "velocity_scatter_kms": 12.0,
+                "velocity_pull_scatter": 1.2,
+                "sigma_bias_kms": 5.0,
+                "sigma_scatter_kms": 14.0,
+                "flux_ratio_median": 1.01,
+            }
+        ],
+        "provenance": record("recovery", inputs).to_dict(),
+    }
+
+
+def make_run(root: Path, edits: Mapping[str, Edit] | None = None) -> Path:
+    """Write a run folder with one item of the simulated observation, and give its path.
+
+    Each edit changes a file right after it is written, so that what is made from it is made from
+    the changed file: only the planted fault is wrong.
+    """
+    target, products = load_target("rbh1"), root / layout.PRODUCTS_DIR
+    edits = edits or {}
+
+    def put(name: str, path: Path, product: Any) -> dict[str, str]:
+        ard.write(path, product)
+        if name in edits:
+            edits[name](path)
+        return {path.relative_to(root).as_posix(): io.sha256_file(path)}
+
+    archive = put("archive", root / layout.ARCHIVE_DIR / "t001_s3d.fits", b"the input cube")
+    cube = make_cube(target, archive)
+    from_cube = put("cube", products / "likelihood" / "t001_cube.fits", cube)
+    linemap = make_linemap(cube, from_cube)
+    from_map = put("linemap", products / "inference" / "t001_linemap.fits", linemap)
+    lines = lines_table(target, {"rbh1.toml": SHA})
+    put("lines", products / "likelihood" / "lines.ecsv", lines)
+    put("exposures", products / "likelihood" / "exposures.ecsv", exposures_table())
+    masked = masked_fraction(products / "likelihood" / "t001_cube.fits")
+    validation = products / "validation"
+    put("quality", validation / "t001_quality.json", quality_document(masked, from_map))
+    put("recovery", validation / "t001_recovery.json", recovery_document(from_map))
+    put("figure", validation / "figures" / "t001_velocity.png", PNG)
+    write_run_document(root)
+    if "run" in edits:
+        edits["run"](products / layout.RUN_FILE)
+    return root
+
+
+def masked_fraction(path: Path) -> float:
+    try:
+        return float(describe(path)["masked_fraction"])
+    except ard.ArdError:
+        return 0.0
+
+
+def edit_json(change: Callable[[dict[str, Any]], None]) -> Edit:
+    """Make an edit of a JSON file from a change of its document."""
+
+    def edit(path: Path) -> None:
+        document = io.read_json(path)
+        change(document)
+        io.write_json(path, document, overwrite=True)
+
+    return edit
+
+
+def edit_fits(change: Callable[[fits.HDUList], None], *, checksum: bool = True) -> Edit:
+    """Make an edit of a FITS file from a change of its HDUs; checksums are made anew."""
+
+    def edit(path: Path) -> None:
+        with fits.open(path, memmap=False, do_not_scale_image_data=False) as hdus:
+            change(hdus)
+            for hdu in hdus:
+                hdu.header.remove("CHECKSUM", ignore_missing=True)
+                hdu.header.remove("DATASUM", ignore_missing=True)
+            write_hdus(path, hdus, overwrite=True, checksum=checksum)
+
+    return edit
+
+
+def make_bundle(run: Path, bundle: Path) -> Path:
+    """Flatten a run into the deposit form: layer prefixes, manifest and list of sums."""
+    products = run / layout.PRODUCTS_DIR
+    document = io.read_json(products / layout.RUN_FILE)
+    for path in sorted(products.glob("*/*.*")):
+        name = f"{path.parent.name}_{path.name}"
+        io.atomic_write_bytes(bundle / name, path.read_bytes())
+    io.atomic_write_bytes(bundle / layout.README_FILE, b"# A tiny bundle\n")
+    write_lists(bundle, document)
+    return bundle
+
+
+def write_lists(bundle: Path, document: Mapping[str, Any]) -> None:
+    """Write the manifest and the sums of a flat folder."""
+    files = []
+    for path in sorted(bundle.iterdir()):
+        if path.name in (layout.MANIFEST_FILE, layout.SUMS_FILE):
+            continue
+        layer = next((n for n in layout.LAYERS if path.name.startswith(f"{n}_")), None)
+        facts = describe(path)
+        files.append(
+            {
+                "name": path.name,
+                "layer": layer,
+                "product": path.stem.removeprefix(f"{layer}_") if layer else None,
+                "kind": facts["kind"],
+                "media_type": facts["media_type"],
+                "schema": None,
+                "size": facts["size"],
+                "sha256": io.sha256_file(path),
+                "md5": io.md5_file(path),
+                "provenance": facts["provenance"],
+            }
+        )
+    keys = ("simulated", "toy_grid", "target", "code_version", "absent_layers")
+    layers = {n: [f["name"] for f in files if f["layer"] == n] for n in layout.LAYERS}
+    manifest = {key: document[key] for key in keys} | {
+        "schema": "manifest",
+        "name": "rbh1-ard",
+        "version": "0.1.0",
+        "layers": {name: listed for name, listed in layers.items() if listed},
+        "files": files,
+    }
+    io.write_json(bundle / layout.MANIFEST_FILE, manifest, overwrite=True)
+    sums = {
+        path.name: io.sha256_file(path)
+        for path in bundle.iterdir()
+        if path.name != layout.SUMS_FILE
+    }
+    io.atomic_write_bytes(bundle / layout.SUMS_FILE, format_sums(sums).encode(), overwrite=True)
+
+
+def write_run_document(root: Path, **changes: Any) -> None:
+    """Write run.json over the products that are there."""
+    products = root / layout.PRODUCTS_DIR
+    kinds = {".fits": "cube", ".ecsv": "table", ".json": "document", ".png": "figure"}
+    rows = []
+    for path in sorted(products.rglob("*.*")):
+        if path.name != layout.RUN_FILE:
+            kind = "map" if "linemap" in path.name else kinds[path.suffix]
+            name = path.relative_to(products).as_posix()
+            rows.append({"path": name, "kind": kind, "schema": None, "stage": "a stage"})
+    document = {
+        "schema": "run",
+        "target": load_target("rbh1").to_dict(),
+        "simulated": True,
+        "toy_grid": False,
+        "source": "twin",
+        "items": ["t001"],
+        "code_version": ard.__version__,
+        "code_sha256": SHA,
+        "config_sha256": SHA,
+        "products": rows,
+        "absent_layers": {"representative": "no model was fitted to whole cubes"},
+        "provenance": record("materialize").to_dict(),
+    }
+    io.write_json(products / layout.RUN_FILE, document | changes, overwrite=True)

@@ -1,0 +1,110 @@
+"""Do the table models accept the study's tables and find what is wrong with others?"""
+
+import numpy as np
+import pytest
+
+from manifests import load_target
+from schemas import SchemaError, tables
+
+NAN = float("nan")
+
+
+def lines():
+    target = load_target("rbh1")
+    columns = {
+        "name": [line.name for line in target.lines],
+        "label": [line.label for line in target.lines],
+        "wave_vac_um": [line.wave_vac_um for line in target.lines],
+        "wave_obs_um": [line.wave_obs_um(target.redshift) for line in target.lines],
+        "group": [line.group for line in target.lines],
+        "ratio_to": [line.ratio_to or "" for line in target.lines],
+        "ratio": [line.ratio or NAN for line in target.lines],
+    }
+    return columns, {"wave_vac_um": "um", "wave_obs_um": "um"}
+
+
+def exposures():
+    columns = {
+        "filename": ["a.fits", "b.fits"],
+        "role": ["science", "imprint"],
+        "pointing": ["t001", "t001"],
+        "dither": [1, 2],
+        "level": ["2b", "2b"],
+        "exptime_s": [3501.3, 102.0],
+        "is_imprint": [False, True],
+        "ra_deg": [40.44, 40.44],
+        "dec_deg": [-8.35, -8.35],
+        "err_median": [0.08, 2.3],
+    }
+    units = {"exptime_s": "s", "ra_deg": "deg", "dec_deg": "deg", "err_median": "MJy/sr"}
+    return columns, units
+
+
+GOOD = {"lines": lines, "exposures": exposures}
+
+
+@pytest.mark.parametrize("name", tables.names())
+def test_good_table_is_accepted(name):
+    columns, units = GOOD[name]()
+    assert tables.validate(columns, units, name) == ()
+    more = columns | {"remark": ["x"] * len(columns[next(iter(columns))])}
+    assert tables.validate(more, units, name) == ()
+
+
+@pytest.mark.parametrize("name", tables.names())
+def test_each_column_is_needed(name):
+    columns, units = GOOD[name]()
+    for column in columns:
+        if column in ("ratio", "ratio_to", "name", "role", "is_imprint", "wave_obs_um"):
+            continue  # others depend on these, and say so first
+        rest = {key: value for key, value in columns.items() if key != column}
+        found = [str(problem) for problem in tables.validate(rest, units, name)]
+        assert f"{column}: the column is missing" in found
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "values", "where", "says"),
+    [
+        ("lines", "name", ["x"] * 10, "name", "uniqueness"),
+        ("lines", "wave_vac_um", [-1.0] * 10, "wave_vac_um", "greater_than"),
+        ("lines", "wave_obs_um", np.linspace(1, 2, 10), ".", "one redshift"),
+        ("lines", "ratio_to", ["nothing"] * 10, ".", "must name a line of the table"),
+        ("lines", "ratio", [NAN] * 10, ".", "a ratio needs a line"),
+        ("lines", "ratio", ["high"] * 10, "ratio", "dtype"),
+        ("exposures", "role", ["science", "sky"], "role", "isin"),
+        ("exposures", "role", ["imprint", "imprint"], ".", "no other"),
+        ("exposures", "filename", ["a.fits", "a.fits"], "filename", "uniqueness"),
+        ("exposures", "dither", [0, 1], "dither", "greater_than_or_equal"),
+        ("exposures", "exptime_s", [0.0, 1.0], "exptime_s", "greater_than"),
+        ("exposures", "err_median", [NAN, 1.0], "err_median", "not_nullable"),
+        ("exposures", "ra_deg", [360.0, 1.0], "ra_deg", "less_than"),
+        ("exposures", "dec_deg", [-91.0, 1.0], "dec_deg", "greater_than_or_equal"),
+    ],
+)
+def test_wrong_values_are_found(name, column, values, where, says):
+    columns, units = GOOD[name]()
+    problems = tables.validate(columns | {column: list(values)}, units, name)
+    assert any(p.where == where and says in p.problem for p in problems), problems
+
+
+def test_every_failure_is_reported_not_only_the_first():
+    columns, units = exposures()
+    columns |= {"dither": [0, 1], "exptime_s": [-1.0, 1.0]}
+    problems = tables.validate(columns, units | {"ra_deg": "rad"}, "exposures")
+    assert {p.where for p in problems} == {"dither", "exptime_s", "ra_deg"}
+
+
+def test_unknown_table():
+    with pytest.raises(SchemaError, match="there is no table model 'invented'"):
+        tables.model("invented")
+    with pytest.raises(SchemaError, match="there is no table model"):
+        tables.fields("invented")
+
+
+def test_columns_have_units_where_their_name_says_so():
+    ends = {"_um": "um", "_s": "s", "_deg": "deg"}
+    for name in tables.names():
+        for field in tables.fields(name):
+            for end, unit in ends.items():
+                if field.name.endswith(end):
+                    assert field.unit == unit
