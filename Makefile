@@ -1,13 +1,14 @@
 # make demo   sets everything up and runs the demonstration
 # make test   sets everything up and passes the tests
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types layers docs check format lock clean
+.PHONY: help setup demo test lowest lint types layers docs check format lock clean
 SHELL := /bin/bash
 
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.rbh1-ready
-PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
+LOWEST := .venv-lowest
+PIP := -m pip install -qq --disable-pip-version-check
 WORKERS ?= 2
 PYTEST_OPTIONS ?=
 
@@ -20,13 +21,22 @@ help: ## say what can be made
 
 setup: $(STAMP) ## make .venv from the lock and install the project in it
 
+# $(call environment,FOLDER,LOCK)
+define environment
+	@test -x $(1)/bin/python || { python=$$(tools/find_python) && \
+		echo "making $(1) with $$python" && "$$python" -m venv $(1); }
+	@echo "installing the versions of $(2) (about a minute) ..."
+	@$(1)/bin/python $(PIP) --require-hashes -r $(2)
+	@$(1)/bin/python $(PIP) --no-deps --no-build-isolation --editable .
+endef
+
 # The stamp comes last, so that an interrupted installation is taken up again.
 $(STAMP): requirements.lock pyproject.toml tools/find_python
-	@test -x $(BIN)/python || { python=$$(tools/find_python) && echo "making $(VENV) with $$python" \
-		&& "$$python" -m venv $(VENV); }
-	@echo "installing the locked versions (about a minute) ..."
-	@$(PIP) --require-hashes -r requirements.lock
-	@$(PIP) --no-deps --no-build-isolation --editable .
+	$(call environment,$(VENV),requirements.lock)
+	@touch $@
+
+$(LOWEST)/.rbh1-ready: requirements-lowest.lock pyproject.toml tools/find_python
+	$(call environment,$(LOWEST),requirements-lowest.lock)
 	@touch $@
 
 demo: $(STAMP) ## a simulated observation, end to end, into demo-run/
@@ -34,6 +44,12 @@ demo: $(STAMP) ## a simulated observation, end to end, into demo-run/
 
 test: $(STAMP) ## the tests (PYTEST_OPTIONS="--run-slow -k name" for more or fewer)
 	$(THREADS) $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST_OPTIONS)
+
+# Warnings of libraries as old as these say what has changed since, which is not ours to mend.
+lowest: $(LOWEST)/.rbh1-ready ## the tests of products and judge with the oldest versions allowed
+	$(THREADS) $(LOWEST)/bin/python -m pytest -n $(WORKERS) --dist loadgroup \
+		-o filterwarnings=default -W ignore -q \
+		$(addprefix tests/,ard checks manifests release schemas pipeline/reduce)
 
 lint: $(STAMP) ## ruff: rules and layout
 	$(BIN)/ruff check .
@@ -54,15 +70,19 @@ format: $(STAMP) ## let ruff lay the code out
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# No index address, no path: the lock must say the same on every machine.
-lock: ## write requirements.lock anew from pyproject.toml (needs uv)
-	printf '%s\n' '# Versions and hashes for every platform; `make lock` writes this file from pyproject.toml.' \
-		> requirements.lock.new
-	uv pip compile pyproject.toml --extra study --extra test --extra docs --upgrade \
-		--universal --python-version 3.12 --generate-hashes --no-header --no-annotate \
-		--no-emit-index-url --no-emit-find-links --quiet >> requirements.lock.new
-	mv requirements.lock.new requirements.lock
+# No index address, no path: a lock must say the same on every machine. "lowest" takes the oldest
+# versions that pyproject.toml allows for what the study imports, with today's tools for testing.
+COMPILE := uv pip compile pyproject.toml --universal --python-version 3.12 --upgrade --quiet \
+	--no-annotate --no-emit-index-url --no-emit-find-links
+
+lock: ## write the locks anew from pyproject.toml (needs uv)
+	$(COMPILE) --generate-hashes --extra study --extra test --extra docs \
+		--custom-compile-command "make lock" --output-file requirements.lock
+	lowest=$$(mktemp) && trap 'rm "$$lowest"' EXIT && \
+	$(COMPILE) --extra study --resolution lowest-direct --only-binary :all: > "$$lowest" && \
+	$(COMPILE) --generate-hashes --extra study --extra test --constraint "$$lowest" \
+		--custom-compile-command "make lock" > requirements-lowest.lock
 
 clean: ## remove the environment, caches and what was built
-	rm -rf $(VENV) .venv-uv .cache .coverage .mypy_cache .pytest_cache .ruff_cache \
+	rm -rf $(VENV) $(LOWEST) .venv-uv .cache .coverage .mypy_cache .pytest_cache .ruff_cache \
 		.import_linter_cache .hypothesis build dist site

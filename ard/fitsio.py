@@ -19,7 +19,7 @@ from typing import BinaryIO, Final, cast
 
 import numpy as np
 from astropy.io import fits
-from astropy.io.fits.verify import VerifyWarning
+from astropy.io.fits.verify import VerifyError, VerifyWarning
 from astropy.utils.exceptions import AstropyUserWarning
 
 from ard.errors import FormatError, IntegrityError, NotFoundError
@@ -136,7 +136,7 @@ def _spans(path: Path, stream: BinaryIO, length: int) -> Iterator[HduSpan]:
         data_start = stream.tell()
         try:
             size = _data_bytes(header)
-        except (KeyError, ValueError, TypeError) as error:
+        except (KeyError, ValueError, TypeError, VerifyError) as error:
             raise IntegrityError(
                 "a header lacks a keyword that gives the size of its data",
                 file=path,
@@ -181,7 +181,7 @@ def _read_header(path: Path, stream: BinaryIO, start: int) -> fits.Header:
         warnings.simplefilter("ignore", AstropyUserWarning)
         try:
             return fits.Header.fromfile(stream, endcard=True, padding=True)
-        except (OSError, ValueError, EOFError) as error:
+        except (OSError, ValueError, EOFError, VerifyError) as error:
             raise IntegrityError(
                 "a header does not end",
                 file=path,
@@ -207,39 +207,63 @@ def open_hdus(path: str | os.PathLike[str]) -> Iterator[fits.HDUList]:
     ArdError
         As `walk`, and IntegrityError where a checksum is wrong.
     """
-    walk(path)
-    with warnings.catch_warnings():
+    spans = walk(path)
+    # The stream is ours, so that it is closed even where opening fails half-way.
+    with warnings.catch_warnings(), _open_bytes(Path(path)) as stream:
         # Real archive headers have cards that the strict verifier dislikes; they are no damage.
         warnings.simplefilter("ignore", VerifyWarning)
-        warnings.filterwarnings("error", message="(Checksum|Datasum) verification failed")
-        # The stream is ours, so that it is closed even where opening fails half-way.
-        with _open_bytes(Path(path)) as stream:
+        try:
+            _require_sums(path, stream, spans)
+            hdus = fits.open(stream, memmap=False)
+            len(hdus)  # extensions are read lazily; damage has to show here
+        except (OSError, ValueError, TypeError, KeyError, VerifyError) as error:
+            raise _unreadable(path, error) from error
+        with hdus:
             try:
-                hdus = fits.open(stream, memmap=False, checksum=True)
-                # Extensions are read lazily, and their checksums with them.
-                len(hdus)
-            except AstropyUserWarning as error:
-                raise _damaged(path, error) from error
-            except (OSError, ValueError, TypeError, KeyError) as error:
-                raise IntegrityError(
-                    "the file cannot be opened as FITS",
-                    file=path,
-                    expected="a readable FITS file",
-                    found=str(error),
-                    action=FETCH_AGAIN,
-                ) from error
-            with hdus:
                 yield hdus
+            except VerifyError as error:  # a card that cannot be parsed shows when it is asked for
+                raise _unreadable(path, error) from error
 
 
-def _damaged(path: str | os.PathLike[str], error: Exception) -> IntegrityError:
+def _unreadable(path: str | os.PathLike[str], error: Exception) -> IntegrityError:
     return IntegrityError(
-        "a checksum in the file does not fit its bytes",
+        "the file cannot be read as FITS",
         file=path,
-        expected="CHECKSUM and DATASUM of every HDU to be right",
-        found=str(error).strip(),
+        expected="headers and data that follow the FITS standard",
+        found=str(error),
         action=FETCH_AGAIN,
     )
+
+
+def _require_sums(
+    path: str | os.PathLike[str], stream: BinaryIO, spans: tuple[HduSpan, ...]
+) -> None:
+    """Refuse an HDU whose CHECKSUM does not fit its bytes.
+
+    astropy sums a header as it would write it, which hides damage in padding and comments; here
+    the bytes themselves are summed.
+    """
+    for span in spans:
+        if not str(span.header.get("CHECKSUM", "")).strip():
+            continue  # the standard: absent or empty means not known
+        stream.seek(span.header_start)
+        if not _sums_to_zero(stream.read(span.end - span.header_start)):
+            raise IntegrityError(
+                "a checksum in the file does not fit its bytes",
+                file=path,
+                expected="the CHECKSUM of every HDU to be right",
+                found=f"HDU {span.name} has been changed",
+                action=FETCH_AGAIN,
+            )
+    stream.seek(0)
+
+
+def _sums_to_zero(data: bytes) -> bool:
+    """Say whether the 32-bit ones' complement sum is (minus) zero (FITS 4.0, appendix J)."""
+    total = int(np.frombuffer(data, dtype=">u4").sum(dtype=np.uint64))
+    while total >> 32:
+        total = (total & 0xFFFFFFFF) + (total >> 32)
+    return total == 0xFFFFFFFF
 
 
 def to_bytes(hdus: fits.HDUList) -> bytes:
@@ -250,10 +274,23 @@ def to_bytes(hdus: fits.HDUList) -> bytes:
     hdus : astropy.io.fits.HDUList
         The content; its headers gain CHECKSUM and DATASUM cards.
     """
-    buffer = io.BytesIO()
+    if any(isinstance(hdu, fits.CompImageHDU) for hdu in hdus):
+        # A sum is over the bytes as stored, so the images are compressed before it is taken.
+        raw = io.BytesIO(_serialised(hdus))
+        with fits.open(raw, disable_image_compression=True, do_not_scale_image_data=True) as stored:
+            return _summed(stored)
+    return _summed(hdus)
+
+
+def _summed(hdus: fits.HDUList) -> bytes:
     for hdu in hdus:
         hdu.add_datasum(when=DATASUM_TEXT)
         hdu.add_checksum(when=CHECKSUM_TEXT, override_datasum=True)
+    return _serialised(hdus)
+
+
+def _serialised(hdus: fits.HDUList) -> bytes:
+    buffer = io.BytesIO()
     hdus.writeto(buffer, output_verify="exception", checksum=False)
     return buffer.getvalue()
 

@@ -93,7 +93,7 @@ def _findings(root: Path, full: bool, digest: str | None) -> list[Finding]:
     findings += more + others
     entries = {entry.name: entry for entry in manifest.entries} if manifest else {}
     if manifest and sums:
-        findings += _agreement(entries, sums)
+        findings += _agreement(entries, sums) + _same_manifest(root, sums)
     findings += _presence(present, {*sums, *entries, *_LISTS})
     findings += _sizes(present, entries)
     if digest is not None and layout.SUMS_FILE in present:
@@ -176,6 +176,15 @@ def _agreement(entries: Mapping[str, Entry], sums: Mapping[str, str]) -> list[Fi
             problem = f"{layout.MANIFEST_FILE} and {layout.SUMS_FILE} differ"
             findings.append(Finding(name, problem, entry.sha256, sums[name]))
     return findings
+
+
+def _same_manifest(root: Path, sums: Mapping[str, str]) -> list[Finding]:
+    """Compare the manifest with its sum, which stands in the list only."""
+    name = layout.MANIFEST_FILE
+    found = sha256_file(root / name)
+    if sums.get(name, found) == found:
+        return []
+    return [Finding(name, "sha256 differs", sums[name], found)]
 
 
 def _presence(present: Mapping[str, int], expected: set[str]) -> list[Finding]:

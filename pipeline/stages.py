@@ -134,7 +134,7 @@ STAGES: Final[tuple[Stage, ...]] = (
         code=("pipeline/simulate",),
         sources=(TWIN,),
         config="TwinConfig",
-        typical_seconds=60.0,
+        typical_seconds=25.0,
     ),
     Stage(
         name="exposures",
@@ -154,7 +154,7 @@ STAGES: Final[tuple[Stage, ...]] = (
         ),
         code=_REDUCE,
         sources=(TWIN,),
-        typical_seconds=5.0,
+        typical_seconds=4.0,
     ),
     Stage(
         name="lines",
@@ -176,7 +176,7 @@ STAGES: Final[tuple[Stage, ...]] = (
         ),
         code=_REDUCE,
         per_item=True,
-        typical_seconds=10.0,
+        typical_seconds=6.0,
     ),
     Stage(
         name="extract",
@@ -195,7 +195,7 @@ STAGES: Final[tuple[Stage, ...]] = (
         ),
         code=_REDUCE,
         per_item=True,
-        typical_seconds=30.0,
+        typical_seconds=10.0,
     ),
     Stage(
         name="quality",
@@ -255,7 +255,7 @@ STAGES: Final[tuple[Stage, ...]] = (
         ),
         code=("pipeline/figures", "manifests"),
         per_item=True,
-        typical_seconds=3.0,
+        typical_seconds=6.0,
     ),
     Stage(
         name="spectra",

@@ -178,21 +178,32 @@ def test_what_the_rooms_import_is_declared_and_the_other_way_round():
     assert idle <= {"asdf-astropy"}
 
 
-def lock_entries() -> dict[str, str]:
-    """Name to the whole text of its entry in the lock."""
-    text = re.sub(r"^#.*\n", "", (ROOT / "requirements.lock").read_text(), flags=re.M)
+def lock_entries(lock: str) -> dict[str, str]:
+    """Name to the whole text of its entry in a lock."""
+    text = re.sub(r"^#.*\n", "", (ROOT / lock).read_text(), flags=re.M)
     entries = re.split(r"\n(?=\S)", text.strip())
     return {canonicalize_name(entry.partition("==")[0]): entry for entry in entries}
 
 
-def test_the_lock_pins_and_hashes_all_that_is_declared():
-    entries = lock_entries()
+@pytest.mark.parametrize(
+    ("lock", "extras"),
+    [("requirements.lock", ("study", "test", "docs")), ("requirements-lowest.lock", ("study",))],
+)
+def test_a_lock_pins_and_hashes_all_that_is_declared(lock, extras):
+    entries = lock_entries(lock)
     for entry in entries.values():
         assert "--hash=sha256:" in entry, entry
-    for name, requirement in requirements("study", "test", "docs").items():
+    for name, requirement in requirements(*extras).items():
         version = re.match(r"[^=\s\[]+(?:\[[^]]*])?==(\S+)", entries[name])
         assert version, name
         assert requirement.specifier.contains(version[1]), f"{name} is locked at {version[1]}"
+
+
+def test_the_lowest_lock_is_the_lowest():
+    entries = lock_entries("requirements-lowest.lock")
+    for name, requirement in requirements().items():
+        lowest = [part.version for part in requirement.specifier if part.operator == ">="]
+        assert entries[name].startswith(f"{name}=={lowest[0]}"), entries[name][:40]
 
 
 def test_no_file_names_a_package_index_or_a_place_on_one_machine():

@@ -86,7 +86,6 @@ def _draw(group: str, linemap: Map, target: Target, config: Config) -> bytes:
         axes_list = figure.axes
         axes_list[0].set_ylabel("y offset [arcsec]")
         style.compass(axes_list[0], linemap.wcs)
-        figure.get_layout_engine().set(rect=(0, 0, 1, 0.94))  # room for the title of the figure
         note = "  (SIMULATED)" if linemap.simulated else ""
         figure.suptitle(
             f"{target.name}, {target.group(group).title}: velocity and width where S/N > "

@@ -282,6 +282,22 @@ def test_a_fits_file_that_was_damaged_before_it_was_listed_is_found(folder):
     )
 
 
+@pytest.mark.parametrize("level", ["fast", "full"])
+def test_a_manifest_edited_by_hand_is_found_by_its_sum(folder, level):
+    path = folder / "manifest.json"
+    path.write_text(path.read_text().replace('"1.2.3"', '"1.2.4"'))
+    assert [(row.file, row.problem) for row in ard.verify(folder, level)] == [
+        ("manifest.json", "sha256 differs")
+    ]
+
+
+def test_a_link_is_called_a_link(folder):
+    (folder / "README.md").rename(folder.parent / "README.md")
+    (folder / "README.md").symlink_to("../README.md")
+    problems = {row.problem for row in ard.verify(folder, "fast") if row.file == "README.md"}
+    assert "is a symbolic link" in problems
+
+
 def test_twins_in_case_are_found():
     (finding,) = case_twins(["readme.md", "README.md", "other"])
     assert finding.file == "readme.md"

@@ -59,12 +59,14 @@ def test_equal_cubes_give_equal_bytes(tmp_path):
     assert (tmp_path / "three.fits").read_bytes() == (tmp_path / "four.fits").read_bytes()
 
 
-def test_astropy_alone_verifies_the_file(tmp_path):
+@pytest.mark.parametrize("compress", [False, True])
+def test_astropy_alone_verifies_the_file(tmp_path, compress):
     """Oracle: astropy's own checksum verification, warnings being errors."""
-    ard.write_cube(tmp_path / "a.fits", make_cube())
+    ard.write_cube(tmp_path / "a.fits", make_cube(), compress=compress)
+    with fits.open(tmp_path / "a.fits", checksum=True, disable_image_compression=True) as hdus:
+        assert all("CHECKSUM" in hdu.header for hdu in hdus)
     with fits.open(tmp_path / "a.fits", checksum=True) as hdus:
         assert [hdu.name for hdu in hdus][:5] == ["PRIMARY", "SCI", "ERR", "DQ", "WMAP"]
-        assert all("CHECKSUM" in hdu.header for hdu in hdus)
         assert "SIMULATED" in str(hdus[0].header["HISTORY"])
         np.testing.assert_array_equal(hdus["DQ"].data == 513, make_cube().mask)
 

@@ -1,7 +1,7 @@
 import importlib.util
 import itertools
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -61,8 +61,3 @@ def toy_run(toy: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     yield run
     for name in [n for n in sys.modules if n.partition(".")[0] == run.name]:
         del sys.modules[name]
-
-
-@pytest.fixture
-def make_toy(toy: ModuleType) -> Callable[[Path], ToyRun]:
-    return lambda folder: ToyRun(toy, folder)

@@ -9,9 +9,9 @@ from scipy.stats import norm
 
 from pipeline.reduce.outliers import (
     MAD_TO_SIGMA,
+    adjacent_maximum,
     find_outliers,
     nanmedian,
-    adjacent_maximum,
     robust_sigma,
     running_median,
 )
