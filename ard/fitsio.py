@@ -221,7 +221,8 @@ def open_hdus(path: str | os.PathLike[str]) -> Iterator[fits.HDUList]:
         with hdus:
             try:
                 yield hdus
-            except VerifyError as error:  # a card that cannot be parsed shows when it is asked for
+            except (VerifyError, UnicodeDecodeError) as error:
+                # A card or a text that cannot be parsed shows only when it is asked for.
                 raise _unreadable(path, error) from error
 
 
