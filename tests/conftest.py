@@ -1,6 +1,8 @@
 """What do all tests share: where they run, what they may use, and what they are handed?"""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -83,3 +85,19 @@ def shared_data() -> Path:
 def base_environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An import path with the base dependencies and nothing else (see tests/stranger.py)."""
     return link_base_environment(tmp_path_factory.mktemp("base"))
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of the smallest simulated observation, made by the public command.
+
+    Tests that use it carry the mark xdist_group("tiny_run"), so that it is made once.
+    """
+    folder = tmp_path_factory.mktemp("tiny") / "run"
+    command = [sys.executable, "-m", "pipeline", "demo", "--size", "tiny", "--out", str(folder)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=folder.parent,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:] + done.stdout
+    return folder

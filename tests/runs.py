@@ -188,7 +188,7 @@ def recovery_document(inputs: dict[str, str]) -> dict[str, Any]:
         "groups": [
             {
                 "group": "oiii",
-                "n_compared": NY * NX - 1,
+                "n_compared": 90,
                 "velocity_bias_kms": -3.0,
                 "velocity_scatter_kms": 12.0,
                 "velocity_pull_scatter": 1.2,

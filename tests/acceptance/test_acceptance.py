@@ -15,16 +15,16 @@ from checks.report import Report
 VARIABLE = "RBH1_RUN_DIR"
 
 
+pytestmark = pytest.mark.xdist_group("tiny_run")
+
+
 @pytest.fixture(scope="session")
 def run_folder(request: pytest.FixtureRequest) -> Path:
-    """The run to judge; skips, visibly, where there is none."""
+    """The run to judge."""
     named = os.environ.get(VARIABLE)
     if named:
         return Path(named)
-    try:
-        made: Path = request.getfixturevalue("tiny_run")
-    except pytest.FixtureLookupError:
-        pytest.skip(f"no run to judge: {VARIABLE} is not set")
+    made: Path = request.getfixturevalue("tiny_run")
     return made
 
 

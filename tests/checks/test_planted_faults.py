@@ -320,7 +320,7 @@ def second_group(**changes: float) -> Edit:
 
 
 def test_every_group_with_enough_spaxels_has_to_be_recovered(tmp_path):
-    report = judge(make_run(tmp_path / "enough", {"recovery": second_group(n_compared=12)}))
+    report = judge(make_run(tmp_path / "enough", {"recovery": second_group(n_compared=40)}))
     assert failing(report) == {"recovery.velocity_bias"}
     assert "oi 70" in report.bad[0].detail
     report = judge(make_run(tmp_path / "few", {"recovery": second_group(n_compared=2)}))
