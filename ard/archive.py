@@ -15,7 +15,16 @@ from ard import layout
 from ard.errors import IntegrityError, NotFoundError
 from ard.sums import Finding, case_twins, is_safe_name, parse_sums, unsafe_name
 
-_ENCRYPTED: Final = 0x1
+_UTF8_NAME: Final = 0x800  # the one flag that a plain stored member may carry
+# All that zipfile raises for an archive that it cannot, or does not want to, read.
+_UNREADABLE: Final = (
+    zipfile.BadZipFile,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+    OSError,
+    EOFError,
+)
 _UNIX_MODE_SHIFT: Final = 16
 _FETCH_AGAIN: Final = "fetch the archive again and compare its sha256 with the manifest"
 
@@ -84,7 +93,7 @@ def verify_archive(path: Path) -> list[Finding]:
 def _open(path: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:
+    except _UNREADABLE as error:
         raise IntegrityError(
             "the file is not a readable zip",
             file=path,
@@ -136,8 +145,8 @@ def _not_plain(info: zipfile.ZipInfo) -> str | None:
         return "a member is a folder"
     if stat.S_ISLNK(mode):
         return "a member is a symbolic link"
-    if info.flag_bits & _ENCRYPTED:
-        return "a member is encrypted"
+    if info.flag_bits & ~_UTF8_NAME:
+        return "a member is encrypted, patched or written as a stream"
     if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
         return "a member is compressed"
     return None
@@ -152,7 +161,7 @@ def _own_list(
         return {}, [Finding(own, "the archive has no list of its own", "a stored list of sha256")]
     try:
         return parse_sums(archive.read(good[layout.SUMS_FILE]), own)
-    except (zipfile.BadZipFile, OSError, EOFError) as error:
+    except _UNREADABLE as error:
         return {}, [Finding(own, "the archive's list cannot be read", found=str(error))]
 
 
@@ -177,6 +186,6 @@ def _compare_member(
 ) -> list[Finding]:
     try:
         found = hashlib.sha256(archive.read(info)).hexdigest()
-    except (zipfile.BadZipFile, OSError, EOFError) as error:
+    except _UNREADABLE as error:
         return [Finding(label, "the member cannot be read", expected, str(error))]
     return [] if found == expected else [Finding(label, "sha256 differs", expected, found)]

@@ -19,7 +19,7 @@ from ard.errors import FormatError, IntegrityError, NotFoundError
 from ard.integrity import not_intact, read_manifest, verify
 from ard.manifest import Entry, Manifest
 from ard.provenance import Provenance
-from ard.sums import Finding
+from ard.sums import Finding, quote
 
 if TYPE_CHECKING:
     from ard.cube import Cube
@@ -109,10 +109,25 @@ class BundleFile:
         if self.kind == "archive":
             return {name: self.member(name) for name in self.members}
         if self.kind == "text":
-            return self.read_bytes().decode()
+            return self._text()
         from ard.io import read
 
         return read(self._file())
+
+    def _text(self) -> str:
+        try:
+            return self.read_bytes().decode()
+        except UnicodeDecodeError as error:
+            raise FormatError(
+                "the text cannot be read",
+                file=self.path,
+                expected="UTF-8",
+                found=str(error),
+                action="verify the bundle in full; read_bytes() gives the bytes",
+            ) from error
+
+    def __repr__(self) -> str:
+        return f"<BundleFile {self.name}: {self.kind}, {human_size(self.size)}>"
 
     def _file(self) -> Path:
         # The folder was checked when it was opened; it may have changed since.
@@ -283,7 +298,7 @@ class Bundle(Mapping[str, BundleFile]):
         target = manifest.target.get("name", "unknown target")
         total = sum(entry.size for entry in manifest.entries)
         rows = [
-            f"<Bundle {self.folder.name}: {target}, version {manifest.version}, "
+            f"<Bundle {self.folder.name}: {_shown(target)}, version {_shown(manifest.version)}, "
             f"{len(self)} products, {human_size(total)}>"
         ]
         rows += [f"  {_SIMULATED}"] if manifest.simulated else []
@@ -337,6 +352,11 @@ def human_size(size: int) -> str:
             break
         value, unit = value / _KILO, larger
     return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+
+
+def _shown(value: object) -> str:
+    """Show an untrusted text without what could drive a terminal."""
+    return quote(str(value)).strip("'")
 
 
 def _by_product(files: list[BundleFile]) -> Mapping[str, BundleFile]:

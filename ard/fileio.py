@@ -91,6 +91,33 @@ def write_json(
     atomic_write_bytes(path, json_bytes(document), overwrite=overwrite)
 
 
+def parse_json(data: bytes) -> Any:
+    """Parse JSON strictly: no field twice, no NaN or infinity, no bottomless nesting.
+
+    Readers differ in which of two equal fields they believe, so such a text is refused.
+
+    Raises
+    ------
+    ValueError
+        If it is not JSON in this sense.
+    """
+    try:
+        return json.loads(data, object_pairs_hook=_once_each, parse_constant=_no_constant)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) != len(pairs):
+        raise ValueError("a field occurs twice")
+    return document
+
+
+def _no_constant(text: str) -> None:
+    raise ValueError(f"{text} is not JSON")
+
+
 def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Read a JSON document whose top level is an object.
 
@@ -100,7 +127,7 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
         If there is no such file, or it is not a JSON object.
     """
     try:
-        document = json.loads(Path(path).read_bytes())
+        document = parse_json(Path(path).read_bytes())
     except FileNotFoundError as error:
         raise NotFoundError(
             "the file does not exist", file=path, expected="a JSON file", action="check the path"

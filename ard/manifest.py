@@ -4,7 +4,6 @@
 counts only if it is a flat, safe one, so that no entry can lead out of the folder.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -12,6 +11,7 @@ from typing import Any, Final
 
 from ard import layout
 from ard.errors import ArdError
+from ard.fileio import parse_json
 from ard.provenance import Provenance
 from ard.sums import Finding, case_twins, is_md5, is_safe_name, is_sha256, quote
 
@@ -153,26 +153,14 @@ _ENTRY_FIELDS: Final[_Rules] = {
 def parse_manifest_bytes(data: bytes) -> tuple[Manifest | None, list[Finding]]:
     """Read the text of a manifest, as `parse_manifest` reads its JSON form."""
     try:
-        document = json.loads(data, object_pairs_hook=_once_each, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
+        document = parse_json(data)
+    except ValueError as error:
         found = quote(str(error))
         return None, [Finding(layout.MANIFEST_FILE, "cannot be read", "a JSON object", found)]
     if not isinstance(document, dict):
         found = quote(document)
         return None, [Finding(layout.MANIFEST_FILE, "cannot be read", "a JSON object", found)]
     return parse_manifest(document)
-
-
-def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    document = dict(pairs)
-    if len(document) != len(pairs):
-        # Readers differ in which of the two they believe.
-        raise ValueError("a field occurs twice")
-    return document
-
-
-def _no_constant(text: str) -> None:
-    raise ValueError(f"{text} is not JSON")
 
 
 def parse_manifest(document: Mapping[str, Any]) -> tuple[Manifest | None, list[Finding]]:
@@ -267,4 +255,17 @@ def _layer_findings(manifest: Manifest, layers: Mapping[str, list[str]]) -> list
         if bool(expected) == (layer in manifest.absent_layers):
             problem = f"layer {layer} has to have products or a reason for their absence"
             findings.append(Finding(name, problem, "one of the two"))
-    return findings
+    return findings + _hidden_findings(manifest)
+
+
+def _hidden_findings(manifest: Manifest) -> list[Finding]:
+    """Find files of one layer and product: only one of them could be asked for by its name."""
+    names: dict[tuple[str, str], list[str]] = {}
+    for entry in manifest.entries:
+        if entry.layer is not None and entry.product is not None:
+            names.setdefault((entry.layer, entry.product), []).append(entry.name)
+    return [
+        Finding(same[1], f"has the layer and product of {same[0]}", "a product of its own")
+        for same in names.values()
+        if len(same) > 1
+    ]

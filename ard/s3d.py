@@ -68,7 +68,7 @@ def read_cube(path: str | os.PathLike[str], *, noise: Noise = "auto") -> Cube:
         layout = image.name == "SCI"
         from_file = noise == "file" or (noise == "auto" and layout)
         error = (
-            _array(_extension(hdus, "ERR", flux.shape, name), factor)
+            _errors(_extension(hdus, "ERR", flux.shape, name), factor, name)
             if from_file
             else scatter(flux)
         )
@@ -140,6 +140,12 @@ def _array(hdu: fits.ImageHDU, factor: float) -> FloatArray:
     return data
 
 
+def _errors(hdu: fits.ImageHDU, factor: float, name: str) -> FloatArray:
+    """Read errors in their own unit, which some writers leave out: then it is that of SCI."""
+    unit = str(hdu.header.get("BUNIT", "")).strip()
+    return _array(hdu, _to_mjy_sr(unit, name) if unit else factor)
+
+
 def _extension(
     hdus: fits.HDUList, extension: str, shape: tuple[int, ...], name: str
 ) -> fits.ImageHDU:
@@ -180,7 +186,7 @@ def _mask(
     flux: FloatArray, error: FloatArray, dq: np.ndarray | None, weight: np.ndarray | None
 ) -> BoolArray:
     with np.errstate(over="ignore", invalid="ignore"):
-        usable = np.isfinite(flux) & np.isfinite(error**2) & (error**2 > 0)
+        usable = np.isfinite(flux) & np.isfinite(error**2) & (error > 0)
     if dq is not None:
         usable &= (dq & _UNUSABLE) == 0
     if weight is not None:

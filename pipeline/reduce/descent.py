@@ -68,6 +68,8 @@ def descend(
         # Below a few units of rounding of chi square, better and worse mean nothing.
         near = limits.tolerance**2 + _ROUNDING * state.chi2
         done = _decrement(state, point[active], low, high) < near
+        # Where no line has enough light on good channels there is nothing to converge to.
+        done &= np.isfinite(state.chi2)
         converged[active[done]] = True
         going = ~done & (damping < _MAX_DAMPING) & np.isfinite(state.chi2)
         active, damping, state = active[going], damping[going], state.take(going)

@@ -46,6 +46,16 @@ class Config:
     outlier_sigma: float = 10.0
     outlier_isolation: float = 4.0
 
+    def __post_init__(self) -> None:
+        if self.min_channels < 1 or self.absurd_err_factor <= 1:
+            raise ValueError("min_channels of 1 or more and absurd_err_factor above 1 needed")
+        if not 0 <= self.max_absurd_fraction < 1:
+            raise ValueError("max_absurd_fraction must be 0 or more, and below 1")
+        if self.continuum_channels < 3 or self.continuum_channels % 2 == 0:
+            raise ValueError("continuum_channels must be odd, and 3 or more")
+        if self.outlier_sigma <= 0 or self.outlier_isolation < 1:
+            raise ValueError("outlier_sigma above 0 and outlier_isolation of 1 or more needed")
+
 
 def run(*, cube: Cube, target: Target, config: Config) -> dict[str, Any]:
     """Judge and mask one cube.

@@ -10,7 +10,8 @@ from manifests.instruments import Curve, find_instrument
 
 
 def lsf_for(meta: Mapping[str, Any], wave: FloatArray) -> Lsf | None:
-    """Give the declared line-spread function for a header; None if the instrument is unknown.
+    """Give the declared line-spread function for a header; None if the instrument is
+    unknown or its curve does not cover the wavelengths.
 
     Parameters
     ----------
@@ -27,7 +28,10 @@ def lsf_for(meta: Mapping[str, Any], wave: FloatArray) -> Lsf | None:
     found = find_instrument(meta)
     if found is None:
         return None
-    nodes, power = _around(found.resolving_power, wave)
+    around = _around(found.resolving_power, wave)
+    if around is None:
+        return None
+    nodes, power = around
     source = found.resolving_power.source
     if found.gain is not None:
         power = power * found.gain.value
@@ -36,7 +40,8 @@ def lsf_for(meta: Mapping[str, Any], wave: FloatArray) -> Lsf | None:
 
 
 def psf_for(meta: Mapping[str, Any], wave: FloatArray) -> Psf | None:
-    """Give the declared point-spread function for a header; None if the instrument is unknown.
+    """Give the declared point-spread function for a header; None if the instrument is
+    unknown or its curve does not cover the wavelengths.
 
     Parameters
     ----------
@@ -46,13 +51,21 @@ def psf_for(meta: Mapping[str, Any], wave: FloatArray) -> Psf | None:
     found = find_instrument(meta)
     if found is None:
         return None
-    nodes, fwhm = _around(found.psf_fwhm_arcsec, wave)
+    around = _around(found.psf_fwhm_arcsec, wave)
+    if around is None:
+        return None
+    nodes, fwhm = around
     return Psf(nodes, fwhm, found.psf_fwhm_arcsec.source)
 
 
-def _around(curve: Curve, wave: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Keep the nodes inside the range of `wave` and the next one on either side."""
+def _around(curve: Curve, wave: FloatArray) -> tuple[FloatArray, FloatArray] | None:
+    """Keep the nodes inside the range of `wave` and the next one on either side.
+
+    None where the curve does not cover the range: a width that nobody measured is no width.
+    """
     nodes, values = np.array(curve.wave_um), np.array(curve.value)
+    if wave[0] < nodes[0] or wave[-1] > nodes[-1]:
+        return None
     first = max(int(np.searchsorted(nodes, wave[0], side="right")) - 1, 0)
     last = min(int(np.searchsorted(nodes, wave[-1])), nodes.size - 1)
     return nodes[first : last + 1], values[first : last + 1]

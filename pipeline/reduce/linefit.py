@@ -90,6 +90,13 @@ class Config:
             raise ValueError("window_kms, sigma_max_kms and chunk must be positive")
         if self.continuum_order < 0 or self.width_step <= 1 or self.velocity_step <= 0:
             raise ValueError("continuum_order >= 0, width_step > 1 and velocity_step > 0 needed")
+        fastest = max(abs(self.velocity_min_kms), abs(self.velocity_max_kms))
+        if self.window_kms <= fastest:
+            raise ValueError("window_kms must be above the largest velocity that is searched")
+        if not (0 <= self.drop_coverage <= self.min_coverage <= 1 and self.min_coverage > 0):
+            raise ValueError("0 <= drop_coverage <= min_coverage <= 1 and min_coverage > 0 needed")
+        if self.min_dof < 1 or self.max_iterations < 1 or self.tolerance <= 0:
+            raise ValueError("min_dof and max_iterations of 1 or more, tolerance above 0 needed")
 
 
 @dataclass(frozen=True, eq=False)
@@ -268,7 +275,8 @@ def _collect(
     flux_var = np.einsum("lk,nkm,lm->nl", ratio, cov[:, 2:, 2:], ratio)
     near = data.response.near(point[:, 0], point[:, 1], projection.CONTINUUM_SIGMA)
     far = (data.root > 0) & ~near
-    failed = ~enough | ~converged | ~np.isfinite(errors[:, :2]).all(axis=1)
+    failed = ~enough | ~converged | ~found.allowed
+    failed |= ~np.isfinite(errors[:, :2]).all(axis=1)
     status = _status(point, enough, failed, seen.all(axis=1), config)
 
     def valid(values: FloatArray) -> FloatArray:

@@ -1,10 +1,10 @@
 """Which voxels hold no light from the sky, although the archive offers them?
 
 A resampled cube keeps hits of single detector pixels. They look like a line one channel wide.
-Clipping whatever is far from the continuum would remove emission lines as well, so a bright voxel
-is called an outlier only if it stands alone in its spectrum: the line-spread function spreads
-any light over two channels or more. (It may be wide on the sky, because drizzling spreads a pixel
-over spaxels.)
+Clipping whatever is far from the continuum would remove emission lines as well, and the negative
+ghosts of them that a subtracted pointing leaves. So a voxel is called an outlier only if it
+stands alone in its spectrum: the line-spread function spreads any light over two channels or
+more. (It may be wide on the sky, because drizzling spreads a pixel over spaxels.)
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,8 @@ class Outliers:
     Attributes
     ----------
     negative, positive : ndarray of bool, shape (n_wave, ny, nx)
-        Far below the local continuum and below zero; far above the continuum and isolated.
+        Far below the local continuum and below zero; far above the continuum; both alone in
+        wavelength.
     residual : ndarray, shape (n_wave, ny, nx)
         Flux minus the running median along wavelength; NaN where masked.
     """
@@ -114,7 +115,7 @@ def find_outliers(
     n_sigma : float
         Smallest deviation, in units of the larger of `err` and the robust scatter of the spaxel.
     isolation : float
-        A positive outlier exceeds both adjacent channels by this factor. The centre of an
+        An outlier exceeds both adjacent channels by this factor. The centre of an
         unresolved line of FWHM 2 channels exceeds them by less than 2.
 
     Returns
@@ -127,7 +128,9 @@ def find_outliers(
     sigma = np.maximum(np.where(mask, np.nan, err), robust_sigma(residual, axis=0))
     with np.errstate(invalid="ignore"):
         # A dip in a bright spectrum may be absorption or a fringe; light below zero is neither.
-        negative = (residual < -n_sigma * sigma) & (clean < -n_sigma * sigma)
+        # But a subtracted pointing leaves a negative image of the lines, as wide as they are.
+        low = (residual < -n_sigma * sigma) & (clean < -n_sigma * sigma)
+        below = -residual > isolation * np.maximum(adjacent_maximum(-residual), sigma)
         high = residual > n_sigma * sigma
         alone = residual > isolation * np.maximum(adjacent_maximum(residual), sigma)
-    return Outliers(negative & ~mask, high & alone & ~mask, residual)
+    return Outliers(low & below & ~mask, high & alone & ~mask, residual)

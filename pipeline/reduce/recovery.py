@@ -44,7 +44,8 @@ def read_truth(path: Path) -> dict[str, dict[str, FloatArray]]:
     Returns
     -------
     dict
-        Item to layer name (lower case: velocity, sigma, flux_<line>) to ndarray, shape (ny, nx).
+        Item to layer name (lower case: velocity_<line>, sigma_<line>, flux_<line>) to ndarray,
+        shape (ny, nx).
 
     Raises
     ------
@@ -120,7 +121,13 @@ def run(
 
 def _row(group: str, found: Map, truth: TruthMaps, config: Config) -> dict[str, Any]:
     line = brightest_line(found)
-    true = {name: _truth_layer(truth, name, found) for name in ("velocity", "sigma", line)}
+    # Lines weigh the gas along the line of sight differently, so each has a velocity of its own.
+    of_line = line.removeprefix("flux_")
+    true = {
+        "velocity": _truth_layer(truth, f"velocity_{of_line}", found),
+        "sigma": _truth_layer(truth, f"sigma_{of_line}", found),
+        line: _truth_layer(truth, line, found),
+    }
     good = _comparable(found, true, config)
     velocity = (found["velocity"] - true["velocity"])[good]
     sigma = (found["sigma"] - true["sigma"])[good]

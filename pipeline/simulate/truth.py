@@ -20,48 +20,55 @@ FloatArray = NDArray[np.float64]
 APERTURE_ALONG: Final = (-2.5, 0.3)
 APERTURE_HALF_WIDTH: Final = 0.3
 _FAINT: Final = 1e-6  # of the peak: below it a velocity has no meaning
-_REFERENCE: Final = "Halpha"
-UNITS: Final = {"velocity": "km/s", "sigma": "km/s", "continuum": "MJy/sr"}
 FLUX_UNIT: Final = "erg s-1 cm-2 arcsec-2"
 
 
 def maps(scene: Scene, cut: geometry.Window, pointing: int) -> dict[str, FloatArray]:
     """What are the true flux, velocity and dispersion maps of a pointing?
 
+    Components have line ratios of their own, so each line weighs the gas along a line of sight
+    differently and has a velocity of its own.
+
     Returns
     -------
     dict of ndarray, shape (ny, nx)
-        `velocity` and `sigma` (km/s, weighted by H alpha, NaN where there is none),
-        `continuum` (MJy/sr) and `flux_<line>` (erg/s/cm2/arcsec2).
+        `velocity_<line>` and `sigma_<line>` (km/s, NaN where there is no light of the line),
+        `flux_<line>` (erg/s/cm2/arcsec2) and `continuum` (MJy/sr).
     """
     shape = cut.shape[1:]
     wcs = geometry.sky(cut, pointing)
-    moments = np.zeros((3, *shape))
-    flux = {line.name: np.zeros(shape) for line in LINES}
+    moments = {line.name: np.zeros((3, *shape)) for line in LINES}
     for component in scene:
         extra = component.sigma_kms**2 - optics.sharing_variance(component)
         for fwhm, group in optics.by_psf().items():
             planes = optics.velocity_planes(component, wcs, shape, fwhm)
-            total = planes.halpha.sum(axis=0)
+            v = planes.velocity
+            powers = np.stack([np.ones_like(v), v, v**2 + extra])
+            of_component = np.tensordot(powers, planes.halpha, axes=1)
             for line in group:
-                flux[line.name] += component.ratios[line.name] * total
-            if any(line.name == _REFERENCE for line in group):
-                v = planes.velocity
-                powers = np.stack([np.ones_like(v), v, v**2 + extra])
-                moments += np.tensordot(powers, planes.halpha, axes=1)
-    layers = _kinematics(moments)
-    area = geometry.SPAXEL_ARCSEC**2
-    layers["continuum"] = optics.continuum(scene, wcs, shape)
-    return layers | {f"flux_{name}": f / area for name, f in flux.items()}
+                moments[line.name] += component.ratios[line.name] * of_component
+    layers = {"continuum": optics.continuum(scene, wcs, shape)}
+    for name, of_line in moments.items():
+        mean, spread = _kinematics(of_line)
+        layers |= {f"velocity_{name}": mean, f"sigma_{name}": spread}
+        layers[f"flux_{name}"] = of_line[0] / geometry.SPAXEL_ARCSEC**2
+    return layers
 
 
-def _kinematics(moments: FloatArray) -> dict[str, FloatArray]:
+def _kinematics(moments: FloatArray) -> tuple[FloatArray, FloatArray]:
     total = moments[0]
     seen = total > _FAINT * total.max(initial=0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
         mean = np.where(seen, moments[1] / total, np.nan)
         spread = np.sqrt(np.maximum(moments[2] / total - mean**2, 0.0))
-    return {"velocity": mean, "sigma": np.where(seen, spread, np.nan)}
+    return mean, np.where(seen, spread, np.nan)
+
+
+def unit_of(layer: str) -> str:
+    """In which unit is a layer?"""
+    if layer.startswith(("velocity_", "sigma_")):
+        return "km/s"
+    return "MJy/sr" if layer == "continuum" else FLUX_UNIT
 
 
 def hdus(layers: dict[str, dict[str, FloatArray]], cut: geometry.Window) -> fits.HDUList:
@@ -80,7 +87,7 @@ def hdus(layers: dict[str, dict[str, FloatArray]], cut: geometry.Window) -> fits
     for pointing, (item, maps_of_item) in enumerate(layers.items()):
         for layer, values in maps_of_item.items():
             header = geometry.sky(cut, pointing).to_header()
-            header["BUNIT"] = UNITS.get(layer, FLUX_UNIT)
+            header["BUNIT"] = unit_of(layer)
             header["ITEM"], header["LAYER"] = item, layer
             data = values.astype(np.float32)
             images.append(fits.ImageHDU(data, header=header, name=f"{item}_{layer}".upper()))

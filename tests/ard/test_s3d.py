@@ -120,6 +120,14 @@ def test_units_are_converted(tmp_path, unit, factor):
     np.testing.assert_allclose(cube.err[good], factor * make_cube().err[good], rtol=1e-6)
 
 
+def test_errors_are_read_in_their_own_unit(tmp_path):
+    hdus = s3d.cube_hdus(make_cube())
+    hdus["ERR"].header["BUNIT"] = "Jy/sr"
+    hdus.writeto(tmp_path / "a.fits")
+    cube = ard.read_cube(tmp_path / "a.fits")
+    np.testing.assert_allclose(cube.err[~cube.mask], 1e-6 * make_cube().err[~cube.mask], rtol=1e-6)
+
+
 def spoil(change):
     def write(path: Path) -> None:
         hdus = s3d.cube_hdus(make_cube())
@@ -217,7 +225,7 @@ def test_masks_come_from_every_sign_that_a_voxel_is_bad(tmp_path):
     )
     hdus["SCI"].data[0, 0, 0] = np.nan
     hdus["ERR"].data[0, 0, 1] = np.nan
-    hdus["ERR"].data[0, 0, 2] = 0
+    hdus["ERR"].data[0, 0, 2] = -0.5
     hdus["DQ"].data[0, 1, 0] = 1
     hdus["DQ"].data[0, 1, 1] = 512
     hdus["WMAP"].data[0, 1, 2] = 0

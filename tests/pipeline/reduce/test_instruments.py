@@ -57,6 +57,9 @@ def test_an_unknown_instrument_has_no_curves():
     wave = np.array([1.0, 1.1])
     assert lsf_for({"INSTRUME": "NIRSPEC", "GRATING": "G395H"}, wave) is None
     assert psf_for({}, wave) is None
+    # and a curve says nothing about wavelengths that it does not cover
+    assert lsf_for(NIRSPEC, np.array([0.72, 0.85])) is None
+    assert psf_for(NIRSPEC, np.array([1.8, 2.2])) is None
     assert find_instrument({"INSTRUME": "MIRI", "EXP_TYPE": "MIR_LRS-FIXEDSLIT"}) is None
 
 

@@ -347,3 +347,16 @@ def test_inputs_are_left_alone():
 def test_impossible_settings_are_refused(wrong):
     with pytest.raises(ValueError, match=r"must be|needed"):
         Config(**wrong)
+
+
+def test_a_line_with_too_little_light_on_good_channels_is_no_measurement():
+    """Two of three channels masked: no velocity may come back as if it had been measured."""
+    truth = cases.Truth(np.full(40, -300.0), np.full(40, 60.0), np.full((40, 2), 5.0))
+    flux = cases.spectra(cases.HALPHA, truth)
+    rng = np.random.default_rng(4)
+    flux = flux + rng.normal(0, 0.01 * flux.max(), flux.shape)
+    ivar = np.full_like(flux, (0.01 * flux.max()) ** -2)
+    ivar[:, np.arange(flux.shape[1]) % 3 != 0] = 0.0
+    found = fit(flux, ivar, EDGES, cases.HALPHA, Z, Config(min_coverage=0.9))
+    assert not found.usable.any()
+    assert np.isnan(found.velocity).all()

@@ -36,8 +36,10 @@ def linemap(**changes):
 
 def truth():
     return {
-        "velocity": np.zeros(SHAPE),
-        "sigma": np.full(SHAPE, 100.0),
+        "velocity_halpha": np.zeros(SHAPE),
+        "sigma_halpha": np.full(SHAPE, 100.0),
+        "velocity_nii6583": np.full(SHAPE, 55.0),  # another line's must not be used
+        "sigma_nii6583": np.full(SHAPE, 55.0),
         "flux_nii6583": np.full(SHAPE, 1e-17),
         "flux_halpha": np.full(SHAPE, 2e-17),
     }
@@ -85,7 +87,7 @@ def test_only_bright_unmasked_spaxels_with_a_truth_count():
     mask = np.zeros(SHAPE, bool)
     mask[:, 11] = True
     true = truth()
-    true["velocity"][:, 12] = np.nan
+    true["velocity_halpha"][:, 12] = np.nan
     _, row = run(found.replace(mask=mask), true)
     assert row["n_compared"] == SHAPE[0] * (SHAPE[1] - 13)
 
@@ -141,6 +143,6 @@ def test_an_item_without_truth_is_refused():
 
 
 def test_a_truth_on_another_grid_is_refused():
-    true = truth() | {"sigma": np.zeros((3, 3))}
-    with pytest.raises(FormatError, match="no layer sigma on the grid"):
+    true = truth() | {"sigma_halpha": np.zeros((3, 3))}
+    with pytest.raises(FormatError, match="no layer sigma_halpha on the grid"):
         run(linemap(), true)

@@ -283,13 +283,13 @@ def test_truth_maps_agree_with_the_noiseless_cube(observe: Observe) -> None:
     mean = (flux * wave[line][:, None, None]).sum(axis=0)[strong] / flux.sum(axis=0)[strong]
     rest = np.average([0.6564632, 0.658527, 0.654986], weights=[1, *nii])
     velocity = (mean / (rest * 1.964) - 1) * 299792.458
-    np.testing.assert_allclose(velocity, _truth(quiet, "velocity", "t001")[strong], atol=3)
+    np.testing.assert_allclose(velocity, _truth(quiet, "velocity_Halpha", "t001")[strong], atol=3)
 
 
 def test_blank_truth_is_blank(observe: Observe) -> None:
     blank = observe(truth="blank")
     assert (_truth(blank, "flux_Halpha", "t001") == 0).all()
-    assert np.isnan(_truth(blank, "velocity", "t001")).all()
+    assert np.isnan(_truth(blank, "velocity_Halpha", "t001")).all()
     assert blank["truth/truth.json"]["components"] == []
 
 
@@ -299,7 +299,7 @@ def test_other_truths_shine_in_both_pointings(observe: Observe, truth: str) -> N
     for item in ("t001", "t002"):
         flux = _truth(observation, "flux_Halpha", item)
         assert flux.max() > 1e-17
-        velocity = _truth(observation, "velocity", item)
+        velocity = _truth(observation, "velocity_Halpha", item)
         assert -750 < np.nanmin(velocity) < np.nanmax(velocity) < 150
 
 

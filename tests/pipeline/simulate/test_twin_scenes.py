@@ -77,7 +77,7 @@ def test_edge_on_disc_has_the_closed_form_mean_velocity(x: float, expected: floa
 def test_velocity_along_the_wake_is_red_then_bluest_then_minus_300(pointing: int) -> None:
     """Oracle: the published ordering: +50, -600 about 1 kpc behind, then about -300."""
     cut = geometry.window("full")
-    velocity = truth.maps(scenes.scene("bow_ring"), cut, pointing)["velocity"]
+    velocity = truth.maps(scenes.scene("bow_ring"), cut, pointing)["velocity_Halpha"]
     wcs = geometry.sky(cut, pointing)
     x0, y0 = wcs.wcs_world2pix(*scenes.TIP_DEG, 0)
     pa = np.deg2rad(scenes.WAKE_PA_DEG)
