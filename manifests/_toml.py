@@ -10,7 +10,7 @@ from typing import Any
 from manifests.errors import ManifestError
 
 # How well a value is known, as in the study's table of published values.
-EVIDENCE = ("primary", "data", "computed", "secondary")
+EVIDENCE = ("primary", "data", "computed", "choice", "secondary")
 
 
 def read_toml(path: Path) -> dict[str, Any]:
