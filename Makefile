@@ -43,11 +43,11 @@ demo: $(STAMP) ## a simulated observation, end to end, into demo-run/
 	$(BIN)/rbh1 demo --out demo-run
 
 test: $(STAMP) ## the tests (PYTEST_OPTIONS="--run-slow -k name" for more or fewer)
-	$(THREADS) $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST_OPTIONS)
+	$(THREADS) $(BIN)/python -m pytest -n $(WORKERS) $(PYTEST_OPTIONS)
 
 # Warnings of libraries as old as these say what has changed since, which is not ours to mend.
 lowest: $(LOWEST)/.rbh1-ready ## the tests of products and judge with the oldest versions allowed
-	$(THREADS) $(LOWEST)/bin/python -m pytest -n $(WORKERS) --dist loadgroup \
+	$(THREADS) $(LOWEST)/bin/python -m pytest -n $(WORKERS) \
 		-o filterwarnings=default -W ignore -q \
 		$(addprefix tests/,ard checks manifests release schemas pipeline/reduce)
 

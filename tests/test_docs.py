@@ -101,40 +101,6 @@ def parse_only(monkeypatch: pytest.MonkeyPatch) -> CliRunner:
     return CliRunner()
 
 
-@pytest.fixture(scope="module")
-def demo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with demo-run/, made by the command of the README in its smallest size.
-
-    So small a field holds few spaxels, and one seed in several misses a limit of the comparison
-    with the truth; the seed is one whose demonstration ends with a bundle.
-    """
-    folder = tmp_path_factory.mktemp("docs")
-    words = [
-        sys.executable,
-        "-m",
-        "pipeline",
-        "demo",
-        "--out",
-        "demo-run",
-        "--size",
-        "tiny",
-        "--seed",
-        "7",
-    ]
-    done = subprocess.run(
-        [*words, "-j", "1"],
-        cwd=folder,
-        env={**os.environ, "RBH1_REPO_DIR": str(folder)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder
-
-
-# One worker runs them all, so that the demonstration is made once.
-@pytest.mark.xdist_group("docs")
 @pytest.mark.parametrize("block", PYTHON, ids=str)
 def test_python_blocks_run(block, request, monkeypatch, tmp_path):
     how, _, reason = block.how.partition(" ")
@@ -142,7 +108,7 @@ def test_python_blocks_run(block, request, monkeypatch, tmp_path):
         assert reason, "say why the block cannot run"
         pytest.skip(reason)
     assert how in ("", "bundle"), f"nobody knows how to test {block.how!r}"
-    monkeypatch.chdir(request.getfixturevalue("demo_folder") if how else tmp_path)
+    monkeypatch.chdir(request.getfixturevalue("tiny_run").parent if how else tmp_path)
     exec(compile(block.text, str(block), "exec"), {"__name__": "__main__"})
 
 
