@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from ard import layout
 from ard.describe import unit_text
 from ard.fileio import read_json
+from ard.layout import flux_layer
 from ard.maps import Map, map_from_hdus
 from ard.s3d import DO_NOT_USE, NON_SCIENCE
 from ard.table import read_ecsv
@@ -147,11 +148,6 @@ def fixed_ratios(product: Product) -> tuple[tuple[str, str, float], ...]:
     rows = zip(*(columns.get(key, []) for key in ("name", "ratio_to", "ratio")), strict=False)
     pairs = [(flux_layer(name), flux_layer(to), float(ratio)) for name, to, ratio in rows if to]
     return tuple(pair for pair in pairs if {pair[0], pair[1]} <= present)
-
-
-def flux_layer(line: str) -> str:
-    """Name the flux layer of a line."""
-    return f"flux_{line.lower()}"
 
 
 def number(values: Mapping[str, Any], name: str) -> float:

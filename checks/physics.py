@@ -28,6 +28,7 @@ LINEMAP: Final = of_kind("map", layout.LINEMAP)
 QUALITY: Final = of_kind("document", layout.QUALITY)
 # Layers that have a value wherever a fit was made; a flux may be absent with its line.
 CORE: Final = ("velocity", "velocity_err", "sigma", "sigma_err", "snr", "chi2_dof", "n_used")
+WIDTHS: Final = ("LSF", "PSF")
 MASK_IT: Final = "mask these voxels when the cube is ingested"
 REFIT: Final = "mask these spaxels, or correct the fit"
 
@@ -165,11 +166,9 @@ def map_values(product: Product, limits: Limits) -> Outcome:
     absent = [name for name in CORE if name not in data.layers]
     if absent:
         return failed(f"no layer {', '.join(absent)}", "correct the stage that writes it")
-    # The flux of a line outside of the cube is absent everywhere. Other layers are diagnostics.
+    # A line outside of the cube has no layer at all. Other layers are diagnostics.
     observed = [
-        layer
-        for name, layer in data.layers.items()
-        if name in CORE or (name.startswith("flux_") and np.isfinite(layer[~data.mask]).any())
+        layer for name, layer in data.layers.items() if name in CORE or name.startswith("flux_")
     ]
     bad = sum(np.count_nonzero(~np.isfinite(layer[~data.mask])) for layer in observed)
     detail = f"{bad} values are missing in unmasked spaxels"
@@ -178,11 +177,67 @@ def map_values(product: Product, limits: Limits) -> Outcome:
 
 @check("physics.map_errors", LINEMAP, ("map.bad_errors",))
 def map_errors(product: Product, limits: Limits) -> Outcome:
-    """Is every error positive?"""
+    """Is every error positive and finite?"""
     data = line_map(product)
-    errors = [layer for name, layer in data.layers.items() if name.endswith("_err")]
-    bad = sum(np.count_nonzero(layer[~data.mask] <= 0) for layer in errors)
+    errors = [layer[~data.mask] for name, layer in data.layers.items() if name.endswith("_err")]
+    bad = sum(np.count_nonzero(~(np.isfinite(error) & (error > 0))) for error in errors)
     return compare(limits["map.bad_errors"], bad, f"{bad} errors are not positive", REFIT)
+
+
+@check("physics.cube_widths", CUBE, ("cube.width_coverage",))
+def cube_widths(product: Product, limits: Limits) -> Outcome:
+    """Does the cube say how sharp it is, on the sky and in wavelength, at every channel?"""
+    wave = (product.facts or {}).get("wave", {})
+    first, last = number(wave, "min"), number(wave, "max")
+    fewest = float("inf")
+    with opened(product.path) as hdus:
+        for name in WIDTHS:
+            if name not in hdus:
+                return failed(f"no extension {name}", "declare the instrument", limit="both")
+            nodes, width = (np.asarray(hdus[name].data[c], float) for c in ("WAVE", "FWHM"))
+            if not (np.isfinite(width) & (width > 0)).all() or not width.size:
+                return failed(f"{name} has widths that are not positive", "correct them")
+            shared = min(last, nodes.max()) - max(first, nodes.min())
+            fewest = min(fewest, shared / (last - first) if last > first else float("nan"))
+    detail = f"widths cover {fewest:.0%} of the wavelength range"
+    return compare(limits["cube.width_coverage"], fewest, detail, "declare the whole range")
+
+
+@check("physics.map_grid", LINEMAP, ("map.grid",))
+def map_grid(product: Product, limits: Limits) -> Outcome:
+    """Does the map lie on the grid of the cube that it was made from?"""
+    cubes = product.folder.siblings(product.item, layout.CUBE)
+    if not cubes or cubes[0].facts is None:
+        return failed("there is no readable cube of its item", "put the cube back")
+    data, cube = line_map(product), cube_arrays(cubes[0])
+    if data.shape != cube.flux.shape[1:]:
+        detail = f"the map is {data.shape} and the cube {cube.flux.shape[1:]}"
+        return failed(detail, "make the map again", measured=str(data.shape))
+    ny, nx = data.shape
+    x, y = np.array([0, nx - 1, 0, nx - 1]), np.array([0, 0, ny - 1, ny - 1])
+    sky = celestial_wcs(cube.header, cubes[0].name).all_pix2world(x, y, 0)
+    back = data.wcs.all_world2pix(*sky, 0, quiet=True)
+    off = float(np.hypot(back[0] - x, back[1] - y).max())
+    detail = f"corners differ by up to {off:.2g} spaxels"
+    return compare(limits["map.grid"], off, detail, "make the map again from the cube")
+
+
+@check("physics.map_fit", LINEMAP, ("map.fit_excess", "map.detection_snr"))
+def map_fit(product: Product, limits: Limits) -> Outcome:
+    """Does the fit leave no more over where the lines are than beside them?"""
+    data = line_map(product)
+    if not {"chi2_dof", "chi2_continuum", "snr"} <= set(data.layers):
+        return failed("no layer chi2_dof, chi2_continuum or snr", "correct the stage")
+    both = ~data.mask & np.isfinite(data["chi2_continuum"]) & np.isfinite(data["chi2_dof"])
+    bright = both & np.vectorize(limits["map.detection_snr"].accepts, otypes=[bool])(data["snr"])
+    asked = bright if bright.any() else both
+    whole, beside = (
+        float(np.median(data[name][asked])) if asked.any() else float("nan")
+        for name in ("chi2_dof", "chi2_continuum")
+    )
+    excess = whole / beside if beside > 0 else float("nan")
+    detail = f"chi2/dof {whole:.2f} with the lines, {beside:.2f} beside, {asked.sum()} spaxels"
+    return compare(limits["map.fit_excess"], excess, detail, "look at the line profile and the LSF")
 
 
 @check("physics.map_velocity", LINEMAP, ("map.velocity_abs",))
@@ -224,30 +279,34 @@ def map_ratio(product: Product, limits: Limits) -> Outcome:
     """Do lines whose ratio atomic physics fixes have that ratio?"""
     data = line_map(product)
     layers = {name.lower(): layer[~data.mask] for name, layer in data.layers.items()}
-    worst, where = 0.0, "no unmasked spaxel has both"
+    worst, where = float("nan"), "no unmasked spaxel has both"
     for name, to, ratio in fixed_ratios(product):
         both = np.isfinite(layers[name]) & np.isfinite(layers[to])
+        if not both.any():
+            return compare(limits["map.ratio"], float("nan"), f"no spaxel has {name}", REFIT)
         expected = ratio * layers[to][both]
         scale = np.where(expected == 0, 1.0, np.abs(expected))
         off = float(np.max(np.abs(layers[name][both] - expected) / scale, initial=0.0))
-        if off >= worst:
+        if not off < worst:
             worst, where = off, f"{name} over {to} is off by up to {off:.2g} of {ratio:g}"
     return compare(limits["map.ratio"], worst, where, "tie the fluxes in the fit")
 
 
 @check("physics.map_snr", LINEMAP, ("map.snr",))
 def map_snr(product: Product, limits: Limits) -> Outcome:
-    """Is the signal to noise that of one of the lines, flux over error?"""
+    """Is the signal to noise that of the brightest line, flux over error?"""
     data = line_map(product)
     lines = [n for n in data.layers if n.startswith("flux_") and f"{n}_err" in data.layers]
     if "snr" not in data.layers or not lines:
         return failed("no snr, or no line with its error", "correct the stage that writes it")
     snr = data["snr"][~data.mask]
+    flux = np.stack([data[name][~data.mask] for name in lines])
+    error = np.stack([data[f"{name}_err"][~data.mask] for name in lines])
+    best = np.where(np.isfinite(flux), flux, -np.inf).argmax(axis=0)[None]
     with np.errstate(divide="ignore", invalid="ignore"):
-        each = [data[name][~data.mask] / data[f"{name}_err"][~data.mask] for name in lines]
-    off = np.abs(np.stack(each) - snr) / np.maximum(np.abs(snr), 1.0)
-    nearest = np.min(np.where(np.isnan(off), np.inf, off), axis=0, initial=np.inf)
-    worst = float(np.max(nearest[np.isfinite(snr)], initial=0.0))
+        ratio = (np.take_along_axis(flux, best, 0) / np.take_along_axis(error, best, 0))[0]
+    off = np.abs(ratio - snr) / np.maximum(np.abs(snr), 1.0)
+    worst = float(np.max(np.where(np.isnan(off), np.inf, off), initial=0.0))
     detail = f"differs from flux over error by up to {worst:.2g}"
     return compare(limits["map.snr"], worst, detail, "compute snr from the layers of the map")
 

@@ -5,6 +5,8 @@ from typing import Any, Final
 
 import schemas
 from ard import layout
+from ard.errors import ArdError
+from ard.fileio import read_json
 from checks.folder import BUNDLE, RUN, UNKNOWN, Product, digest
 from checks.load import document, table_columns
 from checks.registry import Limits, any_file, check, in_layer, whole_folder
@@ -22,6 +24,11 @@ OWN_SCHEMAS: Final = {
     layout.MANIFEST_FILE: "manifest",
     layout.CHECKS_FILE: "check-report",
 }
+PAPERS: Final = (
+    *(layout.README_FILE, layout.DATASHEET_FILE, layout.DICTIONARY_FILE),
+    *(layout.CITATION_FILE, layout.CRATE_FILE, layout.CHECKS_FILE),
+)
+PASSED: Final = "PASSED"
 OF_KIND: Final = {"cube": "cube", "map": "map", "table": "table", "figure": "figure"}
 WITH_RECORD: Final = ("cube", "map", "table", "document")
 
@@ -172,14 +179,14 @@ def _unresolved(product: Product, name: str, sha256: Any) -> str:
     """Say what is wrong with one input; empty where nothing is.
 
     Inputs are named relative to the run folder, or by file name alone where they came from
-    elsewhere. A bundle holds only the products, which are copies of what the stages wrote: an
-    input with the name of a product has to be that product.
+    elsewhere. Products are copies of what the stages wrote: an input with the name of a product
+    has to be that product, for it is the product that is released.
     """
     here = product.folder
+    same = [file for file in here.products if _tail(file) == PurePosixPath(name).name]
+    if same and all(digest(file.path) != sha256 for file in same):
+        return f"{name} is not the file that was used"
     if here.kind == BUNDLE:
-        same = [file for file in here.products if _tail(file) == PurePosixPath(name).name]
-        if same and all(digest(file.path) != sha256 for file in same):
-            return f"{name} is not the file that was used"
         return ""
     inside = here.root / name
     if not inside.resolve().is_relative_to(here.root.resolve()):
@@ -191,6 +198,74 @@ def _unresolved(product: Product, name: str, sha256: Any) -> str:
 
 def _tail(file: Product) -> str:
     return file.path.name.removeprefix(f"{file.layer}_")
+
+
+def _of_run(product: Product) -> bool:
+    here = product.folder
+    return in_layer(product) and here.kind == RUN and bool(_row_of(product))
+
+
+@check("structure.as_written", _of_run, reads=False)
+def as_written(product: Product, _: Limits) -> Outcome:
+    """Is the product still what the last stage put there?"""
+    record = (product.folder.document or {}).get("provenance")
+    inputs = record.get("inputs") if isinstance(record, dict) else None
+    sums = inputs if isinstance(inputs, dict) else {}
+    known = {sha for name, sha in sums.items() if PurePosixPath(name).name == product.path.name}
+    if not known:
+        return failed("the run document does not name it", "run again", limit="a sha256")
+    found = digest(product.path)
+    if found not in known:
+        remedy = "run again; a product is never edited by hand"
+        return failed("it has been changed since", remedy, measured=found, limit=" or ".join(known))
+    return passed("as the run document says")
+
+
+def _whole_bundle(product: Product) -> bool:
+    return whole_folder(product) and product.folder.kind == BUNDLE
+
+
+@check("structure.papers", _whole_bundle)
+def papers(product: Product, _: Limits) -> Outcome:
+    """Has the bundle all its papers, and was it judged good when it was built?"""
+    root = product.folder.root
+    missing = [name for name in PAPERS if not (root / name).is_file()]
+    if missing:
+        return failed(f"no {', no '.join(missing)}", "build the bundle again", limit="all papers")
+    try:
+        verdict = read_json(root / layout.CHECKS_FILE).get("verdict")
+    except ArdError as error:
+        return failed(error.problem, "build the bundle again", limit=PASSED)
+    if verdict != PASSED:
+        return failed(f"its own check report says {verdict}", "do not use it", limit=PASSED)
+    return passed(f"{len(PAPERS)} papers, judged {verdict}", len(PAPERS))
+
+
+def _row_of(product: Product) -> dict[str, Any]:
+    """Give what the run document or the manifest says about a product; empty where nothing."""
+    here = product.folder
+    rows = (here.document or {}).get("files" if here.kind == BUNDLE else "products")
+    key = "name" if here.kind == BUNDLE else "path"
+    listed = [r for r in rows if isinstance(r, dict)] if isinstance(rows, list) else []
+    return next((row for row in listed if row.get(key) == product.name), {})
+
+
+def _listed(product: Product) -> bool:
+    return in_layer(product) and bool(_row_of(product))
+
+
+@check("structure.as_listed", _listed)
+def as_listed(product: Product, _: Limits) -> Outcome:
+    """Is the product of the kind, and from the source, that the document says?"""
+    row, facts = _row_of(product), product.facts or {}
+    wrong = [
+        f"{name} is {facts[name]!r} and listed as {row[name]!r}"
+        for name in ("kind", "media_type", "provenance")
+        if name in row and name in facts and row[name] != facts[name]
+    ]
+    if wrong:
+        return failed("; ".join(wrong), "make the folder again", limit="as described")
+    return passed(f"a {product.kind}, as listed")
 
 
 @check("structure.simulated", _with_record)

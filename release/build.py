@@ -99,6 +99,9 @@ def build(
         findings = verify(folder, "full")
         if findings:
             raise not_intact(folder, findings)
+        # The run was good; what was made of it is what leaves the house.
+        tell("judging the bundle")
+        judge_run(folder, judge)
         _give_name(folder, out)
     return Built(
         folder=out,

@@ -15,6 +15,7 @@ from ard import io, layout
 from ard.describe import describe
 from ard.fitsio import write_hdus
 from ard.sums import format_sums
+from checks import judge
 from manifests import Target, load_target
 
 SHA = "ab" * 32
@@ -69,6 +70,7 @@ def make_linemap(cube: ard.Cube, inputs: dict[str, str] | None = None) -> ard.Ma
         "sigma_err": np.full(shape, 12.0),
         "snr": np.full(shape, 20.0),
         "chi2_dof": np.full(shape, 1.1),
+        "chi2_continuum": np.full(shape, 1.0),
         "n_used": np.full(shape, 11.0),
         "flux_oiii4959": weak,
         "flux_oiii4959_err": weak / 20.0,
@@ -275,7 +277,11 @@ def make_bundle(run: Path, bundle: Path) -> Path:
     for path in sorted(products.glob("*/*.*")):
         name = f"{path.parent.name}_{path.name}"
         io.atomic_write_bytes(bundle / name, path.read_bytes())
-    io.atomic_write_bytes(bundle / layout.README_FILE, b"# A tiny bundle\n")
+    for name in (layout.README_FILE, layout.DATASHEET_FILE, layout.DICTIONARY_FILE):
+        io.atomic_write_bytes(bundle / name, b"# A tiny bundle\n")
+    io.atomic_write_bytes(bundle / layout.CITATION_FILE, b"cff-version: 1.2.0\n")
+    io.write_json(bundle / layout.CRATE_FILE, {"@graph": []})
+    io.write_json(bundle / layout.CHECKS_FILE, judge(run).to_dict())
     write_lists(bundle, document)
     return bundle
 
@@ -320,6 +326,12 @@ def write_lists(bundle: Path, document: Mapping[str, Any]) -> None:
     io.atomic_write_bytes(bundle / layout.SUMS_FILE, format_sums(sums).encode(), overwrite=True)
 
 
+def _sums(products: Path) -> dict[str, str]:
+    """Give what the last stage read: every product as the stages wrote it."""
+    files = (p for p in sorted(products.rglob("*.*")) if p.name != layout.RUN_FILE)
+    return {f"work/{path.name}": io.sha256_file(path) for path in files if path.is_file()}
+
+
 def write_run_document(root: Path, **changes: Any) -> None:
     """Write run.json over the products that are there."""
     products = root / layout.PRODUCTS_DIR
@@ -342,6 +354,6 @@ def write_run_document(root: Path, **changes: Any) -> None:
         "config_sha256": SHA,
         "products": rows,
         "absent_layers": {"representative": "no model was fitted to whole cubes"},
-        "provenance": record("materialize").to_dict(),
+        "provenance": record("materialize", _sums(products)).to_dict(),
     }
     io.write_json(products / layout.RUN_FILE, document | changes, overwrite=True)

@@ -15,9 +15,6 @@ from checks.report import Report
 VARIABLE = "RBH1_RUN_DIR"
 
 
-pytestmark = pytest.mark.xdist_group("tiny_run")
-
-
 @pytest.fixture(scope="session")
 def run_folder(request: pytest.FixtureRequest) -> Path:
     """The run to judge."""

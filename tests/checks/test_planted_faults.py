@@ -35,11 +35,15 @@ from manifests import load_target
 
 @dataclass(frozen=True)
 class Fault:
-    """A fault: the check that has to find it, where it is planted, and how."""
+    """A fault: the check that has to find it, where it is planted, and how.
+
+    `also` names other checks that such a fault cannot but break.
+    """
 
     check: str
     where: str
     edit: Edit
+    also: tuple[str, ...] = ()
 
 
 def layer(name: str, value: float, where: tuple[int, int] = (2, 2)) -> Edit:
@@ -162,8 +166,9 @@ def bad_noise_in_faint_spaxels(hdus: fits.HDUList) -> None:
 
 def misfit_in_bright_spaxels(hdus: fits.HDUList) -> None:
     bad_noise_in_faint_spaxels(hdus)
-    hdus["CHI2_DOF"].data[:4] = 12
-    hdus["CHI2_DOF"].data[4] = 1
+    for name in ("CHI2_DOF", "CHI2_CONTINUUM"):
+        hdus[name].data[:4] = 12
+        hdus[name].data[4] = 1
 
 
 def text(old: str, new: str) -> Edit:
@@ -201,6 +206,37 @@ def stray_file(path: Path) -> None:
     (path.parent / "likelihood" / "t001_lines.ecsv").write_bytes(
         (path.parent / "likelihood" / "lines.ecsv").read_bytes()
     )
+
+
+def moved_map(hdus: fits.HDUList) -> None:
+    for hdu in hdus:
+        if "CRVAL2" in hdu.header:
+            hdu.header["CRVAL2"] += 0.1 / 3600
+
+
+def without(name: str) -> Callable[[fits.HDUList], None]:
+    def change(hdus: fits.HDUList) -> None:
+        del hdus[name]
+
+    return change
+
+
+def narrow_lsf(hdus: fits.HDUList) -> None:
+    hdus["LSF"].data["WAVE"] = [1.1, 1.3]
+
+
+def edited_afterwards(run_file: Path) -> None:
+    """Make a quality document better after the run, where nothing is made from it."""
+    set_field("cube", "noise_ratio", value=1.23)(
+        run_file.parent / "validation" / "t001_quality.json"
+    )
+
+
+def called_a_table(run_file: Path) -> None:
+    document = io.read_json(run_file)
+    row = next(r for r in document["products"] if r["path"].endswith("t001_cube.fits"))
+    row["kind"] = "table"
+    io.write_json(run_file, document, overwrite=True)
 
 
 FAULTS = [
@@ -243,9 +279,9 @@ FAULTS = [
     Fault("physics.cube_errors", "cube", voxel("ERR", 0.0)),
     Fault("physics.cube_errors", "cube", voxel("ERR", np.nan)),
     Fault("physics.cube_weights", "cube", voxel("WMAP", 0.0)),
-    Fault("physics.cube_wave", "cube", swapped_wavelengths),
+    Fault("physics.cube_wave", "cube", swapped_wavelengths, ("physics.cube_widths",)),
     Fault("physics.cube_area", "cube", edit_fits(larger_pixel)),
-    Fault("physics.cube_wcs", "cube", edit_fits(shift_fits_wcs)),
+    Fault("physics.cube_wcs", "cube", edit_fits(shift_fits_wcs), ("physics.map_grid",)),
     Fault("physics.cube_position", "run", set_field("target", "tip", "dec_deg", value=-8.3)),
     Fault("physics.cube_position", "run", set_field("target", "tip", "dec_deg", value=80.0)),
     Fault("physics.map_values", "linemap", layer("VELOCITY", np.nan)),
@@ -257,7 +293,21 @@ FAULTS = [
     Fault("physics.map_sigma", "linemap", layer("SIGMA", 1e4)),
     Fault("physics.map_ratio", "linemap", whole_layer(FLUX_OIII5007=1.1, FLUX_OIII5007_ERR=1.1)),
     Fault("physics.map_snr", "linemap", layer("SNR", 40.0)),
-    Fault("physics.map_chi2", "linemap", whole_layer(CHI2_DOF=9.0)),
+    Fault("physics.map_chi2", "linemap", whole_layer(CHI2_DOF=9.0, CHI2_CONTINUUM=9.0)),
+    Fault("physics.map_fit", "linemap", whole_layer(CHI2_CONTINUUM=0.1)),
+    Fault("physics.map_grid", "linemap", edit_fits(moved_map)),
+    Fault("physics.cube_widths", "cube", edit_fits(without("LSF"))),
+    Fault("physics.cube_widths", "cube", edit_fits(without("PSF"))),
+    Fault("physics.cube_widths", "cube", edit_fits(narrow_lsf)),
+    Fault(
+        "physics.map_values",
+        "linemap",
+        whole_layer(FLUX_OIII4959=np.nan),
+        ("physics.map_ratio",),
+    ),
+    Fault("physics.map_errors", "linemap", layer("VELOCITY_ERR", np.inf), ("physics.map_values",)),
+    Fault("structure.as_written", "run", edited_afterwards),
+    Fault("structure.as_listed", "run", called_a_table),
     Fault("physics.map_chi2", "linemap", edit_fits(bad_noise_in_faint_spaxels)),
     Fault("physics.detected", "linemap", edit_fits(faint)),
     Fault("physics.quality_noise", "quality", set_field("cube", "noise_ratio", value=5.0)),
@@ -294,7 +344,7 @@ def test_lossless_compression_passes(tmp_path):
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda f: f"{f.check}-{f.where}")
 def test_planted_fault_is_found_by_its_check_alone(fault, tmp_path):
     report = judge(make_run(tmp_path, {fault.where: fault.edit}))
-    assert failing(report) == {fault.check}, report.bad
+    assert failing(report) == {fault.check, *fault.also}, report.bad
     assert report.counts["ERROR"] == 0, report.bad
     assert report.verdict == "FAILED"
     for result in report.results:
@@ -305,7 +355,8 @@ def test_planted_fault_is_found_by_its_check_alone(fault, tmp_path):
 
 def test_every_gating_check_has_a_planted_fault():
     """Checks that only report (no gate) and the bundle's own check are tested by themselves."""
-    planted = {fault.check for fault in FAULTS} | {"integrity.bundle", "recovery.sigma_bias"}
+    planted = {fault.check for fault in FAULTS}
+    planted |= {"integrity.bundle", "structure.papers", "recovery.sigma_bias"}
     assert planted == {check.name for check in all_checks()}
 
 
@@ -358,12 +409,34 @@ def add_file(bundle: Path) -> None:
     (bundle / "extra.txt").write_text("not listed\n")
 
 
-@pytest.mark.parametrize("spoil", [spoil_bytes, drop_file, add_file])
-def test_bundle_fault_is_found(spoil: Callable[[Path], None], good_run, tmp_path):
+def spoil_verdict(bundle: Path) -> None:
+    set_field("verdict", value="FAILED")(bundle / layout.CHECKS_FILE)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "expected"),
+    [
+        (spoil_bytes, {"integrity.bundle"}),
+        (add_file, {"integrity.bundle"}),
+        (drop_file, {"integrity.bundle", "structure.papers"}),
+        (spoil_verdict, {"integrity.bundle", "structure.papers"}),
+    ],
+)
+def test_bundle_fault_is_found(spoil: Callable[[Path], None], expected, good_run, tmp_path):
     bundle = make_bundle(good_run, tmp_path / "bundle")
     assert judge(bundle).bad == ()
     spoil(bundle)
-    assert failing(judge(bundle)) == {"integrity.bundle"}
+    assert failing(judge(bundle)) == expected
+
+
+def test_items_whose_maps_were_swapped_are_found(tmp_path):
+    """Each map is sound by itself; only what it was made into tells."""
+    other = tmp_path / "other.fits"
+    run = make_run(tmp_path / "run")
+    place = run / "products" / "inference" / "t001_linemap.fits"
+    ard.write(other, ard.read(place).replace(meta={"TARGNAME": "another"}))
+    place.write_bytes(other.read_bytes())
+    assert {"structure.as_written", "structure.provenance"} <= failing(judge(run))
 
 
 def test_bundle_input_that_is_another_file_is_found(good_run, tmp_path):
