@@ -145,9 +145,10 @@ def plan_command(
     """Say which tasks a run would execute, why, and about how long it would take."""
     plan = _usage(lambda: _make_plan(cube, target, out, config, settings))
     tasks = _tasks(plan)
-    from pipeline import flow, show
+    from pipeline import flow, folder, show
     from pipeline.doctor import cores
 
+    folder.require_ours(plan.root, tasks)
     report = flow.plan_tasks(tasks, plan.root)
     show.plan(report, tasks, plan.root, jobs or cores(), as_json)
 
@@ -261,25 +262,42 @@ def _tasks(plan: "Plan") -> tuple["Task", ...]:
 
 
 def _run(plan: "Plan", jobs: int | None, as_json: bool, tail: bool) -> None:
-    from pipeline import flow, show
-    from pipeline.doctor import cores
-    from pipeline.progress import Display
+    from pipeline import flow, folder, show
     from pipeline.status import save_plan
 
     tasks = _tasks(plan)
     flow.require_inputs(tasks)
-    save_plan(plan, tasks)
+    folder.require_ours(plan.root, tasks)
+    # Nothing is changed by a run that does not hold the lock, from the plan to the report.
+    with folder.locked(plan.root):
+        save_plan(plan, tasks, _say)
+        report = _execute(tasks, plan.root, jobs)
+        if report.interrupted:
+            raise KeyboardInterrupt
+        if not report.ok:
+            _explain(report)
+            sys.exit(COULD_NOT_RUN)
+        if tail:
+            _tail(plan, as_json)
+        else:
+            show.paths({"run": plan.root}, as_json)
+
+
+def _execute(tasks: tuple["Task", ...], root: Path, jobs: int | None) -> "FlowReport":
+    from pipeline import flow, folder
+    from pipeline.doctor import cores
+    from pipeline.outcome import UNCHANGED, Outcome
+    from pipeline.progress import Display
+
     with Display(len(tasks)) as display:
-        report = flow.run_tasks(tasks, plan.root, jobs or cores(), display)
-    if report.interrupted:
-        raise KeyboardInterrupt
-    if not report.ok:
-        _explain(report)
-        sys.exit(COULD_NOT_RUN)
-    if not tail:
-        show.paths({"run": plan.root}, as_json)
-        return
-    _tail(plan, as_json)
+
+        def observe(outcome: Outcome) -> None:
+            if outcome.status != UNCHANGED:
+                # What was concluded from the products does not hold for those that are made now.
+                folder.clear_results(root)
+            display(outcome)
+
+        return flow.run_tasks(tasks, root, jobs or cores(), observe)
 
 
 def _explain(report: "FlowReport") -> None:

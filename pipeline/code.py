@@ -9,8 +9,8 @@ from typing import Final
 
 from ard.errors import NotFoundError
 
-# The libraries whose version can change a number.
-NUMERIC_TOOLS: Final = ("numpy", "scipy", "astropy")
+# The libraries whose version can change a number, or another byte of a product.
+NUMERIC_TOOLS: Final = ("numpy", "scipy", "astropy", "asdf", "gwcs", "matplotlib")
 # The code that every task runs through, whichever its stage.
 SHARED_CODE: Final = ("ard", "pipeline/runner.py")
 

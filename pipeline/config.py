@@ -117,6 +117,14 @@ def _read_toml(file: Path) -> dict[str, Any]:
             expected="a TOML file",
             action="check the path given with --config",
         ) from error
+    except OSError as error:
+        raise ArdError(
+            "the configuration file cannot be read",
+            file=file,
+            expected="a TOML file",
+            found="a folder" if isinstance(error, IsADirectoryError) else error.strerror,
+            action="check the path given with --config",
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ArdError(
             "the configuration file is not valid TOML",

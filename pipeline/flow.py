@@ -7,18 +7,17 @@ path and the environment of the process, polls once a second, and ends well afte
 scheduler hook of our own hands tasks to the workers of `pipeline.workers` instead.
 """
 
-import fcntl
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Final
+from typing import Any
 
 from ard import layout
 from ard.errors import ArdError
 from ard.io import sha256_file
+from pipeline.folder import locked
 from pipeline.graph import Task
 from pipeline.outcome import (
     DONE,
@@ -34,13 +33,13 @@ from pipeline.outcome import (
 from pipeline.runner import Failure, Result, execute
 from pipeline.workers import Workers
 
-LOCK_FILE: Final = "lock"
-
 
 def run_tasks(
     tasks: Sequence[Task], root: Path, workers: int, observer: Observer = lambda _: None
 ) -> FlowReport:
     """Execute what is out of date, in parallel; what is current stays.
+
+    The caller holds the lock of the folder (`pipeline.folder.locked`), which covers more than this.
 
     Parameters
     ----------
@@ -56,14 +55,14 @@ def run_tasks(
     Raises
     ------
     ArdError
-        If an input of the plan is missing, or another process works in the same folder.
+        If an input of the plan is missing.
     """
     require_inputs(tasks)
-    with _locked(root):
-        _sweep(tasks)
-        scheduler = _Scheduler(workers, observer)
-        _build(tasks, root, scheduler)
-        return FlowReport(tuple(scheduler.outcomes), scheduler.interrupted)
+    (root / layout.STATE_DIR).mkdir(parents=True, exist_ok=True)
+    _sweep(tasks)
+    scheduler = _Scheduler(workers, observer)
+    _build(tasks, root, scheduler)
+    return FlowReport(tuple(scheduler.outcomes), scheduler.interrupted)
 
 
 def plan_tasks(tasks: Sequence[Task], root: Path) -> FlowReport:
@@ -77,7 +76,7 @@ def plan_tasks(tasks: Sequence[Task], root: Path) -> FlowReport:
     require_inputs(tasks)
     if not (root / layout.STATE_DIR).is_dir():
         return FlowReport(tuple(Outcome(t.name, WOULD_RUN, reasons=("first run",)) for t in tasks))
-    with _locked(root):
+    with locked(root):
         session = _build(tasks, root, None)
     return FlowReport(tuple(_explained(report) for report in session.execution_reports))
 
@@ -101,24 +100,6 @@ def require_inputs(tasks: Sequence[Task]) -> None:
                     found="a folder" if path.is_dir() else "no such file",
                     action="check the path",
                 )
-
-
-@contextmanager
-def _locked(root: Path) -> Iterator[None]:
-    state = root / layout.STATE_DIR
-    state.mkdir(parents=True, exist_ok=True)
-    with (state / LOCK_FILE).open("w") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ArdError(
-                "another process is working in this run folder",
-                file=root,
-                expected="one run at a time",
-                found="a lock that is held",
-                action="wait for it to end, or choose another folder with --out",
-            ) from error
-        yield
 
 
 def _sweep(tasks: Sequence[Task]) -> None:

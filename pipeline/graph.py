@@ -111,6 +111,10 @@ class Task:
         """Say if a file belongs to the run folder."""
         return path.is_relative_to(self.root)
 
+    def outside_files(self) -> dict[str, Path]:
+        """Give the input files that are not in the run folder, by a flat name."""
+        return {n: path for n, path in self.input_files().items() if not self.inside(path)}
+
 
 def flatten(files: Files, prefix: str = "") -> Iterator[tuple[str, Path]]:
     """Walk a tree of files; names are joined with slashes."""

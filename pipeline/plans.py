@@ -12,7 +12,7 @@ import numpy as np
 
 import ard
 from ard import layout
-from ard.cube import FloatArray
+from ard.cube import Cube, FloatArray
 from ard.errors import ArdError, NotFoundError
 from manifests import Target
 from manifests.target import TARGETS_DIR, load_target
@@ -94,13 +94,16 @@ def cube_plan(
     Raises
     ------
     ArdError
-        If the file is no s3d cube, or shows no line of the target.
+        If the file is no s3d cube, shows no line of the target, or comes from an instrument whose
+        line-spread function is not known.
     """
     cube = cube.resolve()
     config = make_config(config_file, settings, stages_for(CUBE))
     file = _target_file(target)
     declared = load_target(file)
-    groups = _groups(_wave_edges(cube), declared)
+    observed = _read_cube(cube)
+    _require_lsf(observed, cube, config)
+    groups = _groups(observed.wave_edges, declared)
     if not groups:
         raise ArdError(
             "the cube shows no line of the target",
@@ -161,7 +164,7 @@ def _edges(wave: FloatArray) -> FloatArray:
     return np.concatenate([[2 * wave[0] - middle[0]], middle, [2 * wave[-1] - middle[-1]]])
 
 
-def _wave_edges(path: Path) -> FloatArray:
+def _read_cube(path: Path) -> Cube:
     if not path.is_file():
         raise NotFoundError(
             "the cube does not exist",
@@ -170,4 +173,31 @@ def _wave_edges(path: Path) -> FloatArray:
             found="a folder" if path.is_dir() else "no such file",
             action="check the path given with --cube",
         )
-    return ard.read_cube(path).wave_edges
+    try:
+        return ard.read_cube(path)
+    except ArdError as error:
+        # The reader knows the name of the file only, or the one in its header.
+        raise type(error)(
+            error.problem,
+            file=path,
+            expected=error.expected,
+            found=error.found,
+            action=error.action,
+        ) from error
+
+
+def _require_lsf(cube: Cube, path: Path, config: RunConfig) -> None:
+    # The stage that needs it would say so too, but only after minutes of computing.
+    from pipeline.reduce.instruments import lsf_for
+
+    known = config["extract"].resolving_power is not None or cube.lsf is not None
+    if known or lsf_for(cube.meta, cube.wave) is not None:
+        return
+    keys = [key for key in ("INSTRUME", "GRATING", "CHANNEL", "BAND") if key in cube.meta]
+    raise ArdError(
+        "the line-spread function of this cube is not known",
+        file=path,
+        expected="an extension LSF, or an instrument that the study declares",
+        found=", ".join(f"{key} {cube.meta[key]}" for key in keys) or "no instrument keywords",
+        action="give the resolving power: --set extract.resolving_power=1000",
+    )

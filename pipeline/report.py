@@ -36,6 +36,8 @@ class Contents:
         The bundle's manifest; None where no bundle could be built.
     digest : str
         sha256 of the bundle's sha256sums.txt.
+    problem : str
+        Why there is no good bundle although the checks passed.
     """
 
     run: Mapping[str, Any]
@@ -46,15 +48,18 @@ class Contents:
     tasks: Sequence[Mapping[str, Any]]
     manifest: Mapping[str, Any] | None = None
     digest: str = ""
+    problem: str = ""
 
 
-def page(root: Path) -> str:
+def page(root: Path, problem: str = "") -> str:
     """Read what a run left in its folder, and render its report.
 
     Parameters
     ----------
     root : path
         The run folder: products/, checks.json, and bundle/ where the checks passed.
+    problem : str
+        Why there is no good bundle although the checks passed.
     """
     products = root / layout.PRODUCTS_DIR
     run = io.read_json(products / layout.RUN_FILE)
@@ -62,7 +67,8 @@ def page(root: Path) -> str:
     bundle = root / layout.BUNDLE_DIR
     checks = io.read_json(root / layout.CHECKS_FILE)
     # A bundle of an earlier run of this folder says nothing about products that failed.
-    built = (bundle / layout.MANIFEST_FILE).is_file() and checks["verdict"] == "PASSED"
+    passed = checks["verdict"] == "PASSED" and not problem
+    built = passed and (bundle / layout.MANIFEST_FILE).is_file()
     contents = Contents(
         run=run,
         qualities=_documents(validation, run["items"], layout.QUALITY),
@@ -72,6 +78,7 @@ def page(root: Path) -> str:
         tasks=_records(root),
         manifest=io.read_json(bundle / layout.MANIFEST_FILE) if built else None,
         digest=io.sha256_file(bundle / layout.SUMS_FILE) if built else "",
+        problem=problem,
     )
     return render(contents)
 

@@ -9,6 +9,7 @@ import os
 import platform
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, is_dataclass, replace
 from datetime import UTC, datetime
@@ -22,6 +23,7 @@ from ard import io, layout
 from ard.errors import ArdError
 from ard.fitsio import write_hdus
 from ard.provenance import Provenance
+from pipeline import stages
 from pipeline.code import tool_versions
 from pipeline.graph import Files, Task
 from pipeline.values import plain
@@ -48,6 +50,15 @@ class Failure:
             names = ("file", "expected", "found", "action")
             file, expected, found, action = (getattr(error, name, None) for name in names)
             return cls(str(error.problem), file, expected, found, action, text)
+        if isinstance(error, OSError) and error.filename is not None:
+            return cls(
+                problem="a file or folder cannot be read or written",
+                file=str(error.filename),
+                expected="a path that this user may read and write, and room on the disk",
+                found=error.strerror or type(error).__name__,
+                action="check the path and its permissions, and run again",
+                traceback=text,
+            )
         return cls(
             problem=f"{type(error).__name__}: {error}",
             action="run again with --debug for the traceback, and report it",
@@ -96,11 +107,11 @@ def execute(task: Task) -> Result:
     failure = None
     digests: dict[str, dict[str, str]] = {"inputs": {}, "outputs": {}}
     try:
-        digests["inputs"] = {task.short(p): io.sha256_file(p) for p in _files(task.inputs)}
+        digests["inputs"] = {name: io.sha256_file(p) for name, p in _input_names(task).items()}
         _run(task, digests["inputs"])
         digests["outputs"] = {task.short(p): io.sha256_file(p) for p in _files(task.outputs)}
     except Exception as error:  # noqa: BLE001 (whatever a stage raises ends this task only)
-        failure = Failure.of(error)
+        failure = _located(Failure.of(error), task)
     seconds = time.perf_counter() - clock
     record = {
         "schema": "record",
@@ -130,12 +141,52 @@ def _run(task: Task, digests: Mapping[str, str]) -> None:
     result = run(**inputs, **task.values, config=task.config)
     provenance = _provenance(task, inputs, digests)
     if isinstance(result, Mapping):
+        _require_unchanged(task, digests)
         _write_named(task, result, provenance)
     elif isinstance(result, Iterable) and len(task.outputs) == 1:
         (files,) = task.outputs.values()
         _write_stream(task, result, files, provenance)
+        _require_unchanged(task, digests)  # an iterator reads while its products are written
     else:
         raise _stage_error(task, "a mapping of output names to products", type(result).__name__)
+
+
+def _input_names(task: Task) -> dict[str, Path]:
+    """Give every input file by the name that records know it by; each name stands for one file."""
+    labels = {path: label for label, path in task.input_files().items()}
+    uses = Counter(task.short(path) for path in labels)
+    return {
+        task.short(path) if uses[task.short(path)] == 1 else f"{label}:{path.name}": path
+        for path, label in labels.items()
+    }
+
+
+def _require_unchanged(task: Task, digests: Mapping[str, str]) -> None:
+    for name, path in _input_names(task).items():
+        if task.inside(path) or (path.is_file() and io.sha256_file(path) == digests[name]):
+            continue
+        raise ArdError(
+            f"an input of '{task.name}' changed while it was being used",
+            file=path,
+            expected=f"the content it had at the start, sha256 {digests[name]}",
+            found="other content" if path.is_file() else "no such file",
+            action="wait until nothing writes the file, and run again",
+        )
+
+
+def _located(failure: Failure, task: Task) -> Failure:
+    """Name the file that the user gave where a stage knows only what a header calls it."""
+    named = Path(failure.file) if failure.file else None
+    if named is not None and named.is_absolute() and named.exists():
+        return failure
+    targets = {read.name for read in task.stage.reads if read.load == "target"}
+    given = [p for label, p in task.outside_files().items() if label not in targets]
+    if len(given) != 1:
+        return failure
+    found = failure.found
+    if named is not None and named.name != given[0].name:
+        found = "; ".join(text for text in (found, f"the header calls it {named.name}") if text)
+    return replace(failure, file=str(given[0]), found=found)
 
 
 def _load(files: Files, load: str) -> Any:
@@ -262,5 +313,6 @@ def _stage_error(task: Task, expected: object, found: object) -> ArdError:
         f"the stage '{task.stage.name}' does not give what pipeline/stages.py declares",
         expected=expected,
         found=found,
+        file=stages.__file__,
         action=f"make {task.stage.module}.run and its declaration agree",
     )

@@ -5,19 +5,19 @@ Reads the plan and the records in ``.rbh1`` and the engine's own state; needs no
 
 import json
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from ard import layout
 from ard.errors import ArdError, NotFoundError
-from ard.io import read_json, write_json
-from pipeline.graph import Plan, Task
+from ard.io import read_json, sha256_file, write_json
+from pipeline.folder import PLAN_FILE
+from pipeline.graph import Plan, Task, flatten
 from pipeline.outcome import DONE, FAILED
 from pipeline.runner import RECORDS_DIR, record_path
 
-PLAN_FILE: Final = "plan.json"
 PENDING: Final = "pending"
 
 
@@ -36,8 +36,19 @@ class TaskStatus:
         return asdict(self)
 
 
-def save_plan(plan: Plan, tasks: Sequence[Task]) -> None:
+def save_plan(
+    plan: Plan, tasks: Sequence[Task], say: Callable[[str], None] = lambda _: None
+) -> None:
     """Note in the run folder what it is for, and refuse a folder that is for something else.
+
+    Parameters
+    ----------
+    plan : Plan
+        What the run is about.
+    tasks : sequence of Task
+        Its tasks.
+    say : callable
+        Told if a file that the run reads is not the one it was.
 
     Raises
     ------
@@ -50,6 +61,7 @@ def save_plan(plan: Plan, tasks: Sequence[Task]) -> None:
         "source": plan.source,
         "items": list(plan.items),
         "config": plan.config.to_dict(),
+        "inputs": _inputs(plan, tasks),
         # A list, because JSON objects are written in the order of their keys.
         "tasks": [
             {"task": task.name, "outputs": sorted(map(task.short, task.output_files().values()))}
@@ -57,8 +69,11 @@ def save_plan(plan: Plan, tasks: Sequence[Task]) -> None:
         ],
     }
     if path.exists():
-        _require_same(read_json(path), document, plan.root)
-        _remove_stale(read_json(path), document, plan.root)
+        old = read_json(path)
+        _require_same(old, document, plan.root)
+        for line in _changed_inputs(old, document):
+            say(line)
+        _remove_stale(old, document, plan.root)
     write_json(path, document, overwrite=True)
 
 
@@ -72,6 +87,30 @@ def _require_same(old: dict[str, Any], new: dict[str, Any], root: Path) -> None:
             found=", ".join(f"{name} {old.get(name)}" for name in fields),
             action="choose another folder with --out, or remove this one",
         )
+
+
+def _inputs(plan: Plan, tasks: Sequence[Task]) -> dict[str, dict[str, str]]:
+    """Give path and digest of each file that no task makes, by its name in the plan."""
+    made = {path for task in tasks for path in task.output_files().values()}
+    named = dict(flatten(plan.inputs))
+    for name, by_item in plan.item_inputs.items():
+        one = len(by_item) == 1
+        named |= {name if one else f"{name}/{item}": path for item, path in by_item.items()}
+    return {
+        name: {"path": str(path), "sha256": sha256_file(path)}
+        for name, path in named.items()
+        if path not in made
+    }
+
+
+def _changed_inputs(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    # A plan of an earlier version says nothing about inputs.
+    before, after = old.get("inputs", {}), new["inputs"]
+    return [
+        f"input {name} changed: its tasks run again"
+        for name in after
+        if name in before and before[name]["sha256"] != after[name]["sha256"]
+    ]
 
 
 def _remove_stale(old: dict[str, Any], new: dict[str, Any], root: Path) -> None:

@@ -16,6 +16,7 @@ from typing import Any, Final
 import ard
 from ard import io, layout
 from ard.errors import ArdError
+from pipeline.folder import clear_results
 
 type Say = Callable[[str], None]
 PROGRAM: Final = "rbh1-release"
@@ -67,23 +68,38 @@ def finish(root: Path, say: Say) -> TailReport:
     Raises
     ------
     ArdError
-        If a step could not be done.
+        If a step could not be done, or the folder of the bundle is not one of ours. The page is
+        written even if no good bundle could be built.
     """
     # What an earlier run left would be taken for the result of this one.
-    shutil.rmtree(root / layout.BUNDLE_DIR, ignore_errors=True)
+    clear_results(root)
     say("judging the products")
     document = judge(root)
     paths = {"products": root / layout.PRODUCTS_DIR, "checks": root / layout.CHECKS_FILE}
+    failure: ArdError | None = None
     if document["verdict"] == PASSED:
-        bundle = root / layout.BUNDLE_DIR
-        say("building the bundle")
-        build_bundle(root, bundle)
-        say("opening the bundle")
-        ard.open(bundle, verify="full")
-        paths["bundle"] = bundle
+        try:
+            paths["bundle"] = _make_bundle(root, say)
+        except ArdError as error:
+            failure = error
     say("writing the report")
-    paths["report"] = write_report(root)
+    paths["report"] = write_report(root, "" if failure is None else _short(failure))
+    if failure is not None:
+        raise failure
     return TailReport(document["verdict"], document["counts"], _failures(document), paths)
+
+
+def _make_bundle(root: Path, say: Say) -> Path:
+    bundle = root / layout.BUNDLE_DIR
+    say("building the bundle")
+    build_bundle(root, bundle)
+    say("opening the bundle")
+    ard.open(bundle, verify="full")
+    return bundle
+
+
+def _short(error: ArdError) -> str:
+    return f"{error.problem}: {error.found}" if error.found else error.problem
 
 
 def judge(root: Path) -> dict[str, Any]:
@@ -149,8 +165,15 @@ def command() -> Sequence[str]:
     return [found] if found else [sys.executable, "-m", "release"]
 
 
-def write_report(root: Path) -> Path:
+def write_report(root: Path, problem: str = "") -> Path:
     """Write the page about a run, with its figures inside, and give its path.
+
+    Parameters
+    ----------
+    root : path
+        The run folder.
+    problem : str
+        Why there is no good bundle although the checks passed.
 
     Raises
     ------
@@ -160,5 +183,5 @@ def write_report(root: Path) -> Path:
     from pipeline.report import page
 
     path = root / layout.REPORT_FILE
-    io.atomic_write_bytes(path, page(root).encode(), overwrite=True)
+    io.atomic_write_bytes(path, page(root, problem).encode(), overwrite=True)
     return path

@@ -16,6 +16,7 @@ import pytest
 
 from ard.errors import ArdError
 from pipeline import flow
+from pipeline.folder import locked
 from pipeline.outcome import DONE, FAILED, SKIPPED, UNCHANGED, WOULD_RUN, Outcome
 from pipeline.runner import record_path
 
@@ -153,8 +154,8 @@ def test_a_dying_worker_fails_its_own_task_only(toy_run):
 
 
 def test_two_runs_in_one_folder_are_refused(toy_run):
-    with flow._locked(toy_run.root), pytest.raises(ArdError, match="another process is working"):
-        flow.run_tasks(toy_run.tasks(), toy_run.root, 0)
+    with locked(toy_run.root), pytest.raises(ArdError, match="another process is working"):
+        flow.plan_tasks(toy_run.tasks(), toy_run.root)
 
 
 def test_a_missing_input_is_named_before_anything_runs(toy_run):
@@ -194,6 +195,7 @@ from pathlib import Path
 sys.path[:0] = {paths!r}
 import conftest_helper as helper
 from pipeline import flow
+from pipeline.folder import locked
 
 if __name__ == "__main__":
     run = helper.open_run(Path({folder!r}), {name!r})

@@ -40,13 +40,17 @@ class Judgement:
 def calls(tmp_path, monkeypatch):
     """Put a stand-in for the release in place; gives what it was called with."""
 
+    def write(root, problem):
+        (root / "report.html").write_text(problem or "all is well")
+        return root / "report.html"
+
     def prepare(fails=""):
         program, log = tmp_path / "rbh1-release", tmp_path / "calls.log"
         program.write_text(STAND_IN.format(python=sys.executable, log=str(log), fails=fails))
         program.chmod(0o755)
         monkeypatch.setattr(tail, "command", lambda: [str(program)])
         monkeypatch.setattr(tail.ard, "open", lambda folder, verify: None, raising=False)
-        monkeypatch.setattr(tail, "write_report", lambda root: root / "report.html")
+        monkeypatch.setattr(tail, "write_report", write)
         return lambda: [json.loads(line) for line in log.read_text().splitlines()]
 
     return prepare
@@ -74,6 +78,7 @@ def test_bad_products_become_no_bundle_and_an_old_one_goes(tmp_path, monkeypatch
     calls()
     root = tmp_path / "run"
     (root / layout.BUNDLE_DIR).mkdir(parents=True)
+    (root / layout.BUNDLE_DIR / layout.MANIFEST_FILE).write_text('{"name": "rbh1-ard"}')
     report = finish(root, monkeypatch, "FAILED")
     assert not report.ok
     assert report.failures == ("FAILED a.b p: seen",)
@@ -88,6 +93,17 @@ def test_a_release_that_refuses_is_quoted(tmp_path, monkeypatch, calls, verb):
     with pytest.raises(ArdError, match=f"'rbh1-release {verb}' ended with code 1") as error:
         finish(tmp_path / "run", monkeypatch, "PASSED")
     assert error.value.found == "a check failed; file: x.fits"
+    assert "a check failed" in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_a_folder_called_bundle_that_is_not_ours_is_left_alone(tmp_path, monkeypatch, calls):
+    calls()
+    thesis = tmp_path / "run" / layout.BUNDLE_DIR / "thesis.txt"
+    thesis.parent.mkdir(parents=True)
+    thesis.write_text("years of work")
+    with pytest.raises(ArdError, match="holds something else"):
+        finish(tmp_path / "run", monkeypatch, "PASSED")
+    assert thesis.read_text() == "years of work"
 
 
 def test_the_release_of_this_installation_is_preferred(tmp_path, monkeypatch):
