@@ -22,12 +22,15 @@ help: ## say what can be made
 setup: $(STAMP) ## make .venv from the lock and install the project in it
 
 # $(call environment,FOLDER,LOCK)
+# The lock is complete, so nothing is resolved: pip 23 would look for the newest release of what
+# another package wants with an extra, and refuse it because the lock has the hash of an older one.
 define environment
 	@test -x $(1)/bin/python || { python=$$(tools/find_python) && \
 		echo "making $(1) with $$python" && "$$python" -m venv $(1); }
 	@echo "installing the versions of $(2) (about a minute) ..."
-	@$(1)/bin/python $(PIP) --require-hashes -r $(2)
+	@$(1)/bin/python $(PIP) --no-deps --require-hashes -r $(2)
 	@$(1)/bin/python $(PIP) --no-deps --no-build-isolation --editable .
+	@$(1)/bin/python -m pip check --disable-pip-version-check
 endef
 
 # The stamp comes last, so that an interrupted installation is taken up again.
