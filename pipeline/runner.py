@@ -156,7 +156,10 @@ def _input_names(task: Task) -> dict[str, Path]:
     labels = {path: label for label, path in task.input_files().items()}
     uses = Counter(task.short(path) for path in labels)
     return {
-        task.short(path) if uses[task.short(path)] == 1 else f"{label}:{path.name}": path
+        # No slash: a name with one is taken for a file of the run folder.
+        task.short(path)
+        if uses[task.short(path)] == 1 or task.inside(path)
+        else f"{label.replace('/', '.')}:{path.name}": path
         for path, label in labels.items()
     }
 

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from ard.errors import ArdError
+from manifests.target import TARGETS_DIR
 from pipeline import graph, runner
+from pipeline.code import tool_versions
 from pipeline.graph import build_tasks
 from pipeline.runner import Failure, execute, record_path
 from pipeline.stages import Read, Stage, Write
@@ -201,3 +203,98 @@ def test_headers_and_own_readers_load_what_they_promise(tmp_path: Path):
     assert list(runner._load(path, "headers")) == ["PRIMARY", "SCI"]
     assert runner._load({"n": path}, "path") == {"n": path}
     assert runner._load(path, "os.path:basename") == "x.fits"
+
+
+def outside(toy_run, tmp_path, body, extra=()):
+    """A task of the toy stage 'double' that reads a file of the user, with another body."""
+    source = toy_run.code / toy_run.name / "double" / "stage.py"
+    head = source.read_text().partition("def run")[0]
+    names = "".join(f"{name}, " for name in ("number", *extra))
+    source.write_text(f"{head}def run(*, {names}config):\n    {body}\n")
+    task = next(t for t in toy_run.tasks(source="cube") if t.name == "double[a]")
+    cube = tmp_path / "given" / "cube.json"
+    cube.parent.mkdir()
+    cube.write_text('{"value": 3}')
+    return replace(task, inputs={"number": cube}), cube
+
+
+@pytest.mark.parametrize(
+    ("file", "found"),
+    [
+        ("None", "7"),
+        ("'jw1_s3d.fits'", "7; the header calls it jw1_s3d.fits"),
+        ("'cube.json'", "7"),
+        ("'/no/such/jw1_s3d.fits'", "7; the header calls it jw1_s3d.fits"),
+    ],
+)
+def test_an_error_names_the_file_that_the_user_gave(toy_run, tmp_path, file, found):
+    body = f"from ard.errors import ArdError; raise ArdError('odd', file={file}, found=7)"
+    task, cube = outside(toy_run, tmp_path, body)
+    failure = execute(task).failure
+    assert failure is not None
+    assert (failure.problem, failure.file, failure.found) == ("odd", str(cube), found)
+
+
+def test_an_error_about_a_file_that_exists_is_left_alone(toy_run, tmp_path):
+    other = tmp_path / "other"
+    other.write_text("")
+    body = f"from ard.errors import ArdError; raise ArdError('odd', file={str(other)!r})"
+    task, _ = outside(toy_run, tmp_path, body)
+    failure = execute(task).failure
+    assert failure is not None
+    assert failure.file == str(other)
+
+
+def test_the_file_of_the_target_is_not_taken_for_the_cube(toy_run, tmp_path):
+    body = "from ard.errors import ArdError; raise ArdError('odd')"
+    task, cube = outside(toy_run, tmp_path, body, ("target",))
+    reads = (*task.stage.reads, Read("target", "plan.target", load="target"))
+    target = TARGETS_DIR / "rbh1.toml"
+    task = replace(
+        task,
+        stage=replace(task.stage, reads=reads),
+        inputs={"number": cube, "target": target},
+    )
+    failure = execute(task).failure
+    assert failure is not None
+    assert failure.file == str(cube)
+
+
+@pytest.mark.parametrize("change", ["write_text('{}')", "unlink()"])
+def test_an_input_that_changes_meanwhile_fails_the_task(toy_run, tmp_path, change):
+    place = tmp_path / "given" / "cube.json"
+    body = f"import pathlib; pathlib.Path({str(place)!r}).{change}; return {{'doubled': {{}}}}"
+    task, cube = outside(toy_run, tmp_path, body)
+    failure = execute(task).failure
+    assert failure is not None
+    assert failure.problem == "an input of 'double[a]' changed while it was being used"
+    assert failure.file == str(cube)
+    assert "run again" in (failure.action or "")
+    assert not any(path.exists() for path in task.output_files().values())
+
+
+def test_two_inputs_of_one_name_are_both_on_record(toy_run, tmp_path):
+    task, cube = outside(toy_run, tmp_path, "return {'doubled': {}}", ("flat",))
+    second = tmp_path / cube.name
+    second.write_text('{"value": 4}')
+    reads = (*task.stage.reads, Read("flat", "plan.flat"))
+    inputs = {"number": cube, "flat": {"x": second}}
+    result = execute(replace(task, stage=replace(task.stage, reads=reads), inputs=inputs))
+    assert result.failure is None
+    product = json.loads((toy_run.root / "work/double/a_doubled.json").read_text())
+    expected = {"number:cube.json": sha256(cube), "flat.x:cube.json": sha256(second)}
+    assert product["provenance"]["inputs"] == expected
+    assert json.loads(record_path(toy_run.root, "double[a]").read_text())["inputs"] == expected
+
+
+def test_an_error_of_the_file_system_is_explained():
+    failure = Failure.of(PermissionError(13, "Permission denied", "/data/x.fits"))
+    assert failure.file == "/data/x.fits"
+    assert failure.found == "Permission denied"
+    assert failure.expected
+    assert "report it" not in (failure.action or "")
+
+
+def test_every_library_that_decides_about_bytes_is_named():
+    # Cubes hold a gwcs in an ASDF extension, figures come from matplotlib.
+    assert {"matplotlib", "asdf", "gwcs"} <= set(dict(tool_versions()))

@@ -1,0 +1,72 @@
+"""Is a cube that cannot be reduced refused before anything is computed, with its file named?
+
+Oracle: the error that the extract stage itself raises for the same cube.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from builders import make_cube
+
+import ard
+from ard.errors import ArdError
+from manifests import Position, load_target
+from pipeline import plans
+from pipeline.reduce import extract
+
+NIRSPEC = {"TELESCOP": "JWST", "INSTRUME": "NIRSPEC", "GRATING": "G140M", "SIMULATD": True}
+STRANGER = {"TELESCOP": "GEMINI", "INSTRUME": "GMOS", "SIMULATD": True}
+SIZE = 60
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Write a cube around [O III] at the redshift of RBH-1, with a header of choice."""
+
+    def write(meta, **changes):
+        cube = make_cube(shape=(SIZE, 4, 3)).replace(
+            wave=0.97 + 0.000636 * np.arange(SIZE), meta=meta, **changes
+        )
+        path = tmp_path / "mine.fits"
+        ard.write(path, cube)
+        return path
+
+    return write
+
+
+def plan(path, *settings):
+    return plans.cube_plan(path.parent / "run", path, "rbh1", settings=settings)
+
+
+def test_a_cube_of_an_unknown_instrument_is_refused_with_the_remedy_of_extract(written):
+    path = written(STRANGER, lsf=None)
+    with pytest.raises(ArdError, match="line-spread function of this cube is not known") as early:
+        plan(path)
+    # The small cube does not show the tip; the stage would say that first.
+    target = replace(load_target("rbh1"), host=Position(40.44, -8.35), tip=None)
+    with pytest.raises(ArdError) as late:
+        extract.run(cube=ard.read_cube(path), target=target, config=extract.Config())
+    assert early.value.file == str(path)
+    for name in ("problem", "expected", "found", "action"):
+        assert getattr(early.value, name) == getattr(late.value, name)
+    assert early.value.action == "give the resolving power: --set extract.resolving_power=1000"
+
+
+def test_the_remedy_helps(written):
+    path = written(STRANGER, lsf=None)
+    assert plan(path, "extract.resolving_power=1000").parts == {"groups": ("oiii",)}
+
+
+@pytest.mark.parametrize("known", ["instrument", "extension"])
+def test_a_known_line_spread_function_is_enough(written, known):
+    path = written(NIRSPEC, lsf=None) if known == "instrument" else written(STRANGER)
+    assert plan(path).items == ("rbh1",)
+
+
+def test_a_file_that_is_no_cube_is_named_with_its_path(tmp_path):
+    path = tmp_path / "mine.fits"
+    path.write_bytes(b"nothing")
+    with pytest.raises(ArdError) as error:
+        plan(path)
+    assert error.value.file == str(path)
