@@ -11,7 +11,7 @@ import math
 import os
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,11 @@ from ard.errors import FormatError, IntegrityError, NotFoundError
 from ard.fileio import atomic_path
 
 BLOCK: Final = 2880
+ALL_ONES: Final = 0xFFFFFFFF
+_CHUNK: Final = 1 << 20
+# 36 000 cards; the largest headers of archive files have about a thousand. Where END is damaged,
+# the data must not be read as if they were cards.
+_LONGEST_HEADER: Final = 1000 * BLOCK
 # The standard suggests the wall clock here; a fixed text makes equal content equal bytes.
 CHECKSUM_TEXT: Final = "HDU checksum"
 DATASUM_TEXT: Final = "data unit checksum"
@@ -100,7 +105,6 @@ def walk(path: str | os.PathLike[str]) -> tuple[HduSpan, ...]:
     try:
         with _open_bytes(path) as stream:
             length = _length(stream)
-            stream.seek(0)
             if length == 0:
                 raise FormatError(
                     "this is not a FITS file: it is empty",
@@ -121,10 +125,11 @@ def walk(path: str | os.PathLike[str]) -> tuple[HduSpan, ...]:
 
 
 def _length(stream: BinaryIO) -> int:
+    if not isinstance(cast(object, stream), gzip.GzipFile):
+        return os.fstat(stream.fileno()).st_size
     # A gzip stream knows its length only when it has been read.
-    length = 0
-    while chunk := stream.read(1 << 20):
-        length += len(chunk)
+    length = sum(len(chunk) for chunk in iter(lambda: stream.read(_CHUNK), b""))
+    stream.seek(0)
     return length
 
 
@@ -158,6 +163,19 @@ def _spans(path: Path, stream: BinaryIO, length: int) -> Iterator[HduSpan]:
         start = end
 
 
+class _Head:
+    """A stream that ends where a header must have ended."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._left = _LONGEST_HEADER
+
+    def read(self, size: int) -> bytes:
+        data = self._stream.read(min(size, self._left))
+        self._left -= len(data)
+        return data
+
+
 def _read_header(path: Path, stream: BinaryIO, start: int) -> fits.Header:
     magic = stream.read(9)
     stream.seek(start)
@@ -180,7 +198,7 @@ def _read_header(path: Path, stream: BinaryIO, start: int) -> fits.Header:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AstropyUserWarning)
         try:
-            return fits.Header.fromfile(stream, endcard=True, padding=True)
+            return fits.Header.fromfile(_Head(stream), endcard=True, padding=True)
         except (OSError, ValueError, EOFError, VerifyError) as error:
             raise IntegrityError(
                 "a header does not end",
@@ -248,7 +266,9 @@ def _require_sums(
         if not str(span.header.get("CHECKSUM", "")).strip():
             continue  # the standard: absent or empty means not known
         stream.seek(span.header_start)
-        if not _sums_to_zero(stream.read(span.end - span.header_start)):
+        size = span.end - span.header_start
+        chunks = (stream.read(min(_CHUNK, size - at)) for at in range(0, size, _CHUNK))
+        if ones_sum(chunks) != ALL_ONES:
             raise IntegrityError(
                 "a checksum in the file does not fit its bytes",
                 file=path,
@@ -259,12 +279,25 @@ def _require_sums(
     stream.seek(0)
 
 
-def _sums_to_zero(data: bytes) -> bool:
-    """Say whether the 32-bit ones' complement sum is (minus) zero (FITS 4.0, appendix J)."""
-    total = int(np.frombuffer(data, dtype=">u4").sum(dtype=np.uint64))
+def ones_sum(chunks: Iterable[bytes]) -> int:
+    """Give the 32-bit ones' complement sum of bytes (FITS 4.0, appendix J).
+
+    Parameters
+    ----------
+    chunks : iterable of bytes
+        Each a whole number of 4-byte words, as blocks of a FITS file are.
+
+    Returns
+    -------
+    int
+        `ALL_ONES`, which is minus zero, for a whole HDU whose CHECKSUM is right.
+    """
+    total = 0
+    for chunk in chunks:
+        total += int(np.frombuffer(chunk, dtype=">u4").sum(dtype=np.uint64))
     while total >> 32:
-        total = (total & 0xFFFFFFFF) + (total >> 32)
-    return total == 0xFFFFFFFF
+        total = (total & ALL_ONES) + (total >> 32)
+    return total
 
 
 def to_bytes(hdus: fits.HDUList) -> bytes:

@@ -35,12 +35,14 @@ QUALITY: Final = "quality"
 RECOVERY: Final = "recovery"
 LINES: Final = "lines"
 EXPOSURES: Final = "exposures"
+ARCHIVE: Final = "archive"
 
 # The layer that each product belongs to.
 LAYER_OF: Final = {
     CUBE: "likelihood",
     LINES: "likelihood",
     EXPOSURES: "likelihood",
+    ARCHIVE: "likelihood",
     LINEMAP: "inference",
     QUALITY: "validation",
     RECOVERY: "validation",

@@ -13,12 +13,15 @@ from checks.registry import Limits, any_file, check, in_layer, whole_folder
 from checks.result import Outcome, failed, passed, skipped
 from schemas import tables
 
-# What every item of a run must have, and what a simulated one must have besides.
+# What every item of a run must have, and what it must have besides where the truth is known.
 PER_ITEM: Final = (layout.CUBE, layout.LINEMAP, layout.QUALITY)
-SIMULATED_ITEM: Final = (layout.RECOVERY,)
-# What a run must have once, and what a run on the simulated observation must have besides.
+ITEM_OF_SOURCE: Final = {"twin": (layout.RECOVERY,)}
+# What a run must have once, and what it must have besides, by where its cubes came from.
 ONCE: Final = (layout.LINES,)
-TWIN_ONCE: Final = (layout.EXPOSURES,)
+ONCE_OF_SOURCE: Final = {
+    "twin": (layout.EXPOSURES,),
+    "archive": (layout.EXPOSURES, layout.ARCHIVE),
+}
 OWN_SCHEMAS: Final = {
     layout.RUN_FILE: "run",
     layout.MANIFEST_FILE: "manifest",
@@ -73,8 +76,9 @@ def _unlisted(product: Product) -> list[str]:
 
 def _missing(product: Product) -> list[str]:
     here, known = product.folder, product.folder.document or {}
-    per_item = PER_ITEM + (SIMULATED_ITEM if known.get("simulated") is True else ())
-    once = ONCE + (TWIN_ONCE if known.get("source") == "twin" else ())
+    source = str(known.get("source"))
+    per_item = PER_ITEM + ITEM_OF_SOURCE.get(source, ())
+    once = ONCE + ONCE_OF_SOURCE.get(source, ())
     expected: list[tuple[str | None, str]]
     expected = [(item, name) for item in here.items for name in per_item]
     expected += [(None, name) for name in once]

@@ -98,6 +98,13 @@ class Section:
         """Give a finite number, or None where the field is absent."""
         return self.number(name) if name in self.data else None
 
+    def count(self, name: str) -> int:
+        """Give a positive whole number."""
+        value = self.data.get(name)
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise self.error(f"'{name}' must be a positive whole number", "1 or more", repr(value))
+        return value
+
     def choice(self, name: str, choices: tuple[str, ...]) -> str:
         """Give a text that is one of the choices."""
         value = self.text(name)

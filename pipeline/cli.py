@@ -1,94 +1,26 @@
-"""What can be typed: plan, run, demo, status, doctor.
+"""What can be typed: acquire, plan, run, demo, status, doctor.
 
 Exit codes: 0 good, 1 a check failed, 2 wrong usage, 3 could not run. stdout carries the result,
 stderr the log. Modules are imported by the verb that needs them: help is there at once.
 """
 
-import functools
 import os
-import signal
 import sys
-import traceback
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from pipeline.acquire.cli import acquire
+from pipeline.guard import COULD_NOT_RUN, FAILED, JSON, USAGE, debug, guarded, say, stop
 
 if TYPE_CHECKING:
     from pipeline.graph import Plan, Task
     from pipeline.outcome import FlowReport
     from pipeline.tail import TailReport
 
-FAILED: Final = 1
-USAGE: Final = 2
-COULD_NOT_RUN: Final = 3
-
 _FILE = click.Path(path_type=Path)
-
-
-def _debug() -> bool:
-    context = click.get_current_context(silent=True)
-    return bool(context and context.find_root().params.get("debug"))
-
-
-def _say(text: str) -> None:
-    click.echo(text, err=True)
-
-
-def _stop(error: BaseException, code: int) -> NoReturn:
-    from pipeline.runner import Failure
-
-    if _debug():
-        _say("".join(traceback.format_exception(error)))
-    for line in Failure.of(error).lines():
-        _say(line)
-    sys.exit(code)
-
-
-def _guarded[**P, R](function: Callable[P, R]) -> Callable[P, R]:
-    """Turn errors into a message and an exit code."""
-
-    @functools.wraps(function)
-    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            with _terminable():
-                return function(*args, **kwargs)
-        except KeyboardInterrupt:
-            _say("interrupted; the same command continues where this one stopped")
-            sys.exit(COULD_NOT_RUN)
-        except ModuleNotFoundError as error:
-            _missing(error)
-        except click.ClickException:
-            raise
-        except Exception as error:  # noqa: BLE001 (the last place where an error can be explained)
-            _stop(error, COULD_NOT_RUN)
-
-    return wrapper
-
-
-def _missing(error: ModuleNotFoundError) -> NoReturn:
-    from ard.errors import ExtraMissingError
-
-    name = (error.name or "").partition(".")[0]
-    ours = {"ard", "checks", "manifests", "pipeline", "release", "schemas"}
-    explained = error if name in ours else ExtraMissingError.for_module(name, "rbh1")
-    _stop(explained, COULD_NOT_RUN)
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """Let a request to end stop a run as an interrupt does."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _usage(make: Callable[[], "Plan"]) -> "Plan":
@@ -98,13 +30,16 @@ def _usage(make: Callable[[], "Plan"]) -> "Plan":
     try:
         return make()
     except ArdError as error:
-        _stop(error, USAGE)
+        stop(error, USAGE)
 
 
 def _options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that every verb with a plan has."""
     for option in (
         click.option("--cube", type=_FILE, help="A JWST s3d file; without it, a simulation."),
+        click.option("--acquired", is_flag=True, help="The cubes that rbh1 acquire fetched."),
+        click.option("--store", type=_FILE, help="Their store (default: RBH1_DATA_DIR)."),
+        click.option("--lock", "lock_file", type=_FILE, help="Their lock (default: the study's)."),
         click.option("--target", help="TOML file of the target, or the name of a known one."),
         click.option("--out", type=_FILE, required=True, help="The run folder."),
         click.option("--config", type=_FILE, help="TOML file with settings."),
@@ -117,7 +52,6 @@ def _options(function: Callable[..., Any]) -> Callable[..., Any]:
 _JOBS = click.option(
     "-j", "--jobs", type=click.IntRange(1), help="Tasks at a time (default: the cores)."
 )
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -127,23 +61,17 @@ def cli(debug: bool) -> None:
     """From archive files to the products of the RBH-1 study."""
 
 
+cli.add_command(acquire)
+
+
 @cli.command("plan")
 @_options
 @_JOBS
-@_JSON
-@_guarded
-def plan_command(
-    *,
-    cube: Path | None,
-    target: str | None,
-    out: Path,
-    config: Path | None,
-    settings: tuple[str, ...],
-    jobs: int | None,
-    as_json: bool,
-) -> None:
+@JSON
+@guarded
+def plan_command(*, jobs: int | None, as_json: bool, **about: Any) -> None:
     """Say which tasks a run would execute, why, and about how long it would take."""
-    plan = _usage(lambda: _make_plan(cube, target, out, config, settings))
+    plan = _usage(lambda: _make_plan(**about))
     tasks = _tasks(plan)
     from pipeline import flow, folder, show
     from pipeline.doctor import cores
@@ -156,25 +84,15 @@ def plan_command(
 @cli.command("run")
 @_options
 @_JOBS
-@_JSON
+@JSON
 @click.option("--no-bundle", is_flag=True, help="Stop after the stages.")
-@_guarded
-def run_command(
-    *,
-    cube: Path | None,
-    target: str | None,
-    out: Path,
-    config: Path | None,
-    settings: tuple[str, ...],
-    jobs: int | None,
-    as_json: bool,
-    no_bundle: bool,
-) -> None:
+@guarded
+def run_command(*, jobs: int | None, as_json: bool, no_bundle: bool, **about: Any) -> None:
     """Run the stages, judge the products, and make the bundle and the report.
 
     What is current is not repeated, so the same command continues a run that was stopped.
     """
-    plan = _usage(lambda: _make_plan(cube, target, out, config, settings))
+    plan = _usage(lambda: _make_plan(**about))
     _run(plan, jobs, as_json, tail=not no_bundle)
 
 
@@ -185,8 +103,8 @@ def run_command(
 @click.option("--seed", type=int, help="Seed of its noise.")
 @click.option("--set", "settings", multiple=True, metavar="STAGE.KEY=VALUE")
 @_JOBS
-@_JSON
-@_guarded
+@JSON
+@guarded
 def demo_command(
     *,
     out: Path,
@@ -208,8 +126,8 @@ def demo_command(
 
 @cli.command("status")
 @click.argument("folder", type=_FILE)
-@_JSON
-@_guarded
+@JSON
+@guarded
 def status_command(*, folder: Path, as_json: bool) -> None:
     """Say how far a run is: done, pending, failed."""
     from pipeline import show
@@ -219,8 +137,8 @@ def status_command(*, folder: Path, as_json: bool) -> None:
 
 
 @cli.command("doctor")
-@_JSON
-@_guarded
+@JSON
+@guarded
 def doctor_command(*, as_json: bool) -> None:
     """Look at Python, packages, environment, import names, cores, memory and disk."""
     from pipeline import doctor, show
@@ -237,7 +155,11 @@ def _folder(out: Path) -> Path:
 
 
 def _make_plan(
+    *,
     cube: Path | None,
+    acquired: bool,
+    store: Path | None,
+    lock_file: Path | None,
     target: str | None,
     out: Path,
     config: Path | None,
@@ -245,13 +167,23 @@ def _make_plan(
 ) -> "Plan":
     from pipeline import plans
 
+    root = _folder(out)
+    if acquired:
+        if cube is not None or target is not None:
+            raise click.UsageError("--acquired goes without --cube and --target")
+        from pipeline.acquire.settings import data_dir
+
+        folder = data_dir(os.environ, store)
+        return plans.archive_plan(root, folder, lock_file, config, settings)
+    if store is not None or lock_file is not None:
+        raise click.UsageError("--store and --lock go with --acquired")
     if cube is None:
         if target is not None:
             raise click.UsageError("--target goes with --cube")
-        return plans.twin_plan(_folder(out), config, settings)
+        return plans.twin_plan(root, config, settings)
     if target is None:
         raise click.UsageError("--cube needs --target: a TOML file or a known name")
-    return plans.cube_plan(_folder(out), cube, target, config, settings)
+    return plans.cube_plan(root, cube, target, config, settings)
 
 
 def _tasks(plan: "Plan") -> tuple["Task", ...]:
@@ -270,7 +202,7 @@ def _run(plan: "Plan", jobs: int | None, as_json: bool, tail: bool) -> None:
     folder.require_ours(plan.root, tasks)
     # Nothing is changed by a run that does not hold the lock, from the plan to the report.
     with folder.locked(plan.root):
-        save_plan(plan, tasks, _say)
+        save_plan(plan, tasks, say)
         report = _execute(tasks, plan.root, jobs)
         if report.interrupted:
             raise KeyboardInterrupt
@@ -304,24 +236,24 @@ def _explain(report: "FlowReport") -> None:
     for outcome in report.outcomes:
         if outcome.failure is None:
             continue
-        _say("")
-        _say(f"{outcome.task} failed:")
-        if _debug():
-            _say(outcome.failure.traceback)
+        say("")
+        say(f"{outcome.task} failed:")
+        if debug():
+            say(outcome.failure.traceback)
         for line in outcome.failure.lines():
-            _say(f"  {line}")
-    _say("")
-    _say("what succeeded is kept; after the repair the same command continues")
+            say(f"  {line}")
+    say("")
+    say("what succeeded is kept; after the repair the same command continues")
 
 
 def _tail(plan: "Plan", as_json: bool) -> None:
     from pipeline import show
     from pipeline.tail import finish
 
-    report: TailReport = finish(plan.root, _say)
+    report: TailReport = finish(plan.root, say)
     facts: Mapping[str, Any] = {"verdict": report.verdict, "checks": dict(report.counts)}
     show.paths({"run": plan.root, **report.paths}, as_json, facts)
     if not report.ok:
         for line in report.failures:
-            _say(line)
+            say(line)
         sys.exit(FAILED)

@@ -26,7 +26,8 @@ GOOD, NOTE, BAD = "good", "note", "bad"
 
 # Environment variables: what each is for, and what holds where it is not set.
 VARIABLES: Final[Mapping[str, tuple[str, str]]] = {
-    "RBH1_DATA_DIR": ("archive store", "none"),
+    "RBH1_DATA_DIR": ("archive store", "in the user's data folder"),
+    "RBH1_MAST_URL": ("archive", "MAST"),
     "RBH1_REPO_DIR": ("working root of runs", "the current directory"),
     "RBH1_DATABASE_URL": ("database of chains and campaigns", "SQLite in the run folder"),
     "RBH1_BROKER_URL": ("queue of campaigns", "embedded"),

@@ -30,7 +30,8 @@ class Plan:
     root : path
         The run folder.
     source : str
-        ``twin`` (simulated) or ``cube`` (a file of the user).
+        ``twin`` (simulated), ``cube`` (a file of the user) or ``archive`` (a store of archive
+        files).
     items : tuple of str
         The cubes, by the short name that begins their files.
     inputs : mapping

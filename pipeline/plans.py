@@ -1,4 +1,4 @@
-"""What is a run about: a simulated observation, or a file of the user?
+"""What is a run about: a simulated observation, a file of the user, or the archive's files?
 
 A plan says which cubes there are, where their files are and which kinematic groups they can show,
 before anything is computed.
@@ -19,7 +19,7 @@ from manifests.target import TARGETS_DIR, load_target
 from pipeline.code import code_sha256
 from pipeline.config import RunConfig, make_config
 from pipeline.graph import Files, Plan
-from pipeline.stages import CUBE, STAGES, TWIN, Stage
+from pipeline.stages import ARCHIVE, CUBE, STAGES, TWIN, Stage
 
 TWIN_TARGET: Final = "rbh1"
 TRUTH_MAPS: Final = "truth.fits"
@@ -68,7 +68,8 @@ def twin_plan(
         "exposures": exposures,
         "truth": files[f"{layout.TRUTH_DIR}/{TRUTH_MAPS}"],
     }
-    return _plan(root, TWIN, cubes, inputs, _groups(edges, load_target(TWIN_TARGET)), config)
+    groups = _groups(edges, load_target(TWIN_TARGET))
+    return _plan(root, TWIN, cubes, inputs, groups, config, simulated=True)
 
 
 def cube_plan(
@@ -117,6 +118,51 @@ def cube_plan(
     return _plan(root, CUBE, {declared.item: cube}, inputs, groups, config)
 
 
+def archive_plan(
+    root: Path,
+    store: Path,
+    lock: Path | None = None,
+    config_file: Path | None = None,
+    settings: Iterable[str] = (),
+) -> Plan:
+    """Plan a run on the cubes that `rbh1 acquire` put into a store.
+
+    Parameters
+    ----------
+    root : path
+        The run folder.
+    store : path
+        The store.
+    lock : path, optional
+        The lock that the store was filled from; the study's own by default.
+    config_file, settings
+        As for `twin_plan`.
+
+    Raises
+    ------
+    ArdError
+        If the store lacks a cube of the lock, or holds damaged ones.
+    """
+    from pipeline.acquire.supply import cubes_of
+
+    config = make_config(config_file, settings, stages_for(ARCHIVE))
+    supply = cubes_of(store, lock)
+    declared = load_target(supply.target)
+    groups: set[str] = set()
+    for path in supply.cubes.values():
+        observed = _read_cube(path)
+        _require_lsf(observed, path, config)
+        groups.update(_groups(observed.wave_edges, declared))
+    inputs: dict[str, Files] = {
+        "target": _target_file(supply.target),
+        "exposures": supply.exposures,
+        "archive": supply.files,
+        "lock": supply.lock,
+    }
+    ordered = tuple(group.name for group in declared.groups if group.name in groups)
+    return _plan(root, ARCHIVE, supply.cubes, inputs, ordered, config, simulated=supply.simulated)
+
+
 def _plan(
     root: Path,
     source: str,
@@ -124,6 +170,8 @@ def _plan(
     inputs: Mapping[str, Files],
     groups: tuple[str, ...],
     config: RunConfig,
+    *,
+    simulated: bool = False,
 ) -> Plan:
     code = tuple(entry for stage in stages_for(source) for entry in stage.code)
     return Plan(
@@ -136,7 +184,7 @@ def _plan(
         context={
             "source": source,
             "items": list(cubes),
-            "simulated": source == TWIN,
+            "simulated": simulated,
             "code_version": ard.__version__,
             "code_sha256": code_sha256(code),
             "config_sha256": config.sha256,

@@ -11,7 +11,8 @@ from typing import Final
 
 TWIN: Final = "twin"
 CUBE: Final = "cube"
-SOURCES: Final = (TWIN, CUBE)
+ARCHIVE: Final = "archive"
+SOURCES: Final = (TWIN, CUBE, ARCHIVE)
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ class Stage:
     per_item : bool
         Run once for each item (cube) instead of once.
     sources : tuple of str
-        The kinds of plan it belongs to: twin, cube.
+        The kinds of plan it belongs to: twin, cube, archive.
     collects : bool
         It also receives every output that has a layer, and puts them into products/.
     in_main : bool
@@ -121,7 +122,7 @@ class Stage:
     config: str = "Config"
 
 
-_REDUCE: Final = ("pipeline/reduce", "manifests")
+_REDUCE: Final = ("pipeline/reduce", "pipeline/roles.py", "manifests")
 _FIGURES: Final = "validation/figures"
 _TARGET: Final = Read("target", "plan.target", load="target")
 
@@ -135,6 +136,22 @@ STAGES: Final[tuple[Stage, ...]] = (
         sources=(TWIN,),
         config="TwinConfig",
         typical_seconds=25.0,
+    ),
+    Stage(
+        name="acquire",
+        module="pipeline.acquire.table",
+        summary="identify the archive's files, and hold them against the lock",
+        reads=(
+            Read("files", "plan.archive", load="pipeline.acquire.table:read_given"),
+            Read("lock", "plan.lock", load="manifests.lock:read_lock"),
+            _TARGET,
+        ),
+        writes=(
+            Write("archive", "work/archive.ecsv", "table", layer="likelihood", schema="archive"),
+        ),
+        code=("pipeline/acquire", "pipeline/roles.py", "manifests"),
+        sources=(ARCHIVE,),
+        typical_seconds=5.0,
     ),
     Stage(
         name="exposures",
@@ -153,7 +170,7 @@ STAGES: Final[tuple[Stage, ...]] = (
             ),
         ),
         code=_REDUCE,
-        sources=(TWIN,),
+        sources=(TWIN, ARCHIVE),
         typical_seconds=4.0,
     ),
     Stage(

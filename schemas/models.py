@@ -75,4 +75,33 @@ class Exposures(pa.DataFrameModel):
         return table["is_imprint"] == (table["role"] == "imprint")
 
 
-MODELS: Final = {"exposures": Exposures, "lines": Lines}
+class Archive(pa.DataFrameModel):
+    """On which files of the archive does a run stand, and what is each of them?"""
+
+    filename: str = _field("file", "Name in the archive.", unique=True)
+    uri: str = _field("address", "The archive's name of the file.", unique=True)
+    group: str = _field("group", "Group of the selection that it belongs to.")
+    size: int = _field("size", "Size of the file.", "byte", gt=0)
+    sha256: str = _field("sha256", "Of its bytes.", str_matches=r"^[0-9a-f]{64}$")
+    verified: str = _field(
+        "verified",
+        "How the sha256 of the lock was verified: none (the lock has none yet), size (trust on "
+        "first use), twice (two equal transfers), archive (the archive's own checksum).",
+        isin=("none", "size", "twice", "archive"),
+    )
+    cal_ver: str = _field("calibration", "Version of the calibration software; empty if unsaid.")
+    crds_ctx: str = _field("context", "Context of the reference files; empty if unsaid.")
+    sdp_ver: str = _field("processing", "Version of the data processing; empty if unsaid.")
+    role: str = _field("role", "science, imprint (leakage calibration) or background.", isin=ROLES)
+    pointing: str = _field("pointing", "Pointing that it belongs to; empty if unsaid.")
+    dither: int = _field("dither", "Number within the dither pattern; 0 if unsaid.", ge=0)
+    level: str = _field("level", "Processing level.")
+    shows_target: str = _field(
+        "shows target",
+        "Whether the footprint (S_REGION) holds the target's position.",
+        isin=("yes", "no", "unknown"),
+    )
+    note: str = _field("note", "What is odd about the file; empty if nothing.")
+
+
+MODELS: Final = {"archive": Archive, "exposures": Exposures, "lines": Lines}

@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from astropy import units as u
@@ -18,12 +18,9 @@ from astropy.table import QTable
 from ard.errors import FormatError
 from ard.fitsio import open_hdus
 from ard.table import Table
+from pipeline import roles
 from pipeline.reduce.outliers import nanmedian
-
-SCIENCE: Final = "science"
-IMPRINT: Final = "imprint"
-BACKGROUND: Final = "background"
-ARCSEC: Final = 3600.0
+from pipeline.roles import IMPRINT, SCIENCE
 
 
 @dataclass(frozen=True)
@@ -39,8 +36,8 @@ class Config:
         Exposures of one pointing have target positions closer than this.
     """
 
-    short_fraction: float = 0.5
-    pointing_arcsec: float = 0.3
+    short_fraction: float = roles.SHORT_FRACTION
+    pointing_arcsec: float = roles.POINTING_ARCSEC
 
 
 @dataclass(frozen=True)
@@ -103,8 +100,8 @@ def read_exposure(path: str | os.PathLike[str]) -> Exposure:
         err = np.asarray(hdus["ERR"].data, dtype=np.float64).ravel()
         return Exposure(
             filename=Path(path).name,
-            is_imprint=_flag(header.get("IS_IMPRT")),
-            is_background=_flag(header.get("BKGDTARG")),
+            is_imprint=roles.flag(header.get("IS_IMPRT")),
+            is_background=roles.flag(header.get("BKGDTARG")),
             exptime_s=float(header["EFFEXPTM"]),
             level="3" if "HDRTAB" in hdus else "2b",
             dither=int(header["PATT_NUM"]),
@@ -113,13 +110,6 @@ def read_exposure(path: str | os.PathLike[str]) -> Exposure:
             err_median=float(nanmedian(np.where(err > 0, err, np.nan), axis=0)),
             simulated=bool(header.get("SIMULATD", False)),
         )
-
-
-def _flag(value: object) -> bool | None:
-    """Read a FITS logical that some writers store as text."""
-    if value is None or isinstance(value, bool):
-        return value
-    return {"T": True, "TRUE": True, "F": False, "FALSE": False}.get(str(value).strip().upper())
 
 
 def run(*, exposures: Mapping[str, Exposure], config: Config) -> dict[str, Any]:
@@ -145,23 +135,25 @@ def run(*, exposures: Mapping[str, Exposure], config: Config) -> dict[str, Any]:
     """
     ordered = sorted(exposures.values(), key=lambda e: e.filename)
     longest = max((e.exptime_s for e in ordered), default=0.0)
-    roles = [_role(e, longest, config) for e in ordered]
-    if SCIENCE not in roles:
+    found = [_role(e, longest, config) for e in ordered]
+    if SCIENCE not in found:
         raise FormatError(
             "no exposure shows the sky",
             expected="at least one science exposure",
-            found=f"{len(roles)} exposures, all {' or '.join(sorted(set(roles))) or 'absent'}",
+            found=f"{len(found)} exposures, all {' or '.join(sorted(set(found))) or 'absent'}",
             action="check which files were given",
         )
     data = QTable(
         {
             "filename": [e.filename for e in ordered],
-            "role": roles,
-            "pointing": _pointings(ordered, config),
+            "role": found,
+            "pointing": roles.pointings(
+                [(e.ra_deg, e.dec_deg) for e in ordered], config.pointing_arcsec
+            ),
             "dither": [e.dither for e in ordered],
             "level": [e.level for e in ordered],
             "exptime_s": [e.exptime_s for e in ordered] * u.s,
-            "is_imprint": [role == IMPRINT for role in roles],
+            "is_imprint": [role == IMPRINT for role in found],
             "ra_deg": [e.ra_deg for e in ordered] * u.deg,
             "dec_deg": [e.dec_deg for e in ordered] * u.deg,
             "err_median": [e.err_median for e in ordered] * u.MJy / u.sr,
@@ -172,12 +164,12 @@ def run(*, exposures: Mapping[str, Exposure], config: Config) -> dict[str, Any]:
 
 
 def _role(exposure: Exposure, longest: float, config: Config) -> str:
-    short = exposure.exptime_s < config.short_fraction * longest
-    if exposure.is_imprint is None:
-        role = IMPRINT if short else SCIENCE
-    else:
-        role = IMPRINT if exposure.is_imprint else SCIENCE
-    if (role == IMPRINT) != short:
+    judgement = roles.judge(
+        is_imprint=exposure.is_imprint,
+        is_background=exposure.is_background,
+        short=roles.is_short(exposure.exptime_s, longest, config.short_fraction),
+    )
+    if not judgement.agrees:
         raise FormatError(
             "the header and the exposure time disagree on what this exposure is",
             file=exposure.filename,
@@ -186,24 +178,4 @@ def _role(exposure: Exposure, longest: float, config: Config) -> str:
             found=f"IS_IMPRT = {exposure.is_imprint}, {exposure.exptime_s:g} s",
             action="look at the file; change exposures.short_fraction if the times are right",
         )
-    return BACKGROUND if role == SCIENCE and exposure.is_background else role
-
-
-def _pointings(exposures: list[Exposure], config: Config) -> list[str]:
-    """Name pointings t001, t002, ... in order of first appearance, by target position."""
-    centres: list[tuple[float, float]] = []
-    names = []
-    for exposure in exposures:
-        here = (exposure.ra_deg, exposure.dec_deg)
-        near = [k for k, c in enumerate(centres) if _separation(here, c) < config.pointing_arcsec]
-        if not near:
-            near = [len(centres)]
-            centres.append(here)
-        names.append(f"t{near[0] + 1:03d}")
-    return names
-
-
-def _separation(one: tuple[float, float], other: tuple[float, float]) -> float:
-    """Give the distance of two near positions in arcsec."""
-    east = ((one[0] - other[0] + 180.0) % 360.0 - 180.0) * np.cos(np.radians(one[1]))
-    return float(np.hypot(east, one[1] - other[1]) * ARCSEC)
+    return judgement.role

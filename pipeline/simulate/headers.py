@@ -246,7 +246,7 @@ def science(cut: Window, wcs: WCS, shape: tuple[int, int, int]) -> fits.Header:
         for j in (1, 2):
             header[f"PC{i}_{j}"] = (float(wcs.wcs.pc[i - 1][j - 1]), "linear transformation")
     header.extend(geometry.spectral_cards(cut), update=True)
-    header["S_REGION"] = (geometry.s_region(wcs, shape[2], shape[1]), "spatial extent")
+    header["S_REGION"] = (geometry.s_region(wcs, *shape[1:]), "spatial extent")
     return header
 
 

@@ -1,5 +1,8 @@
 """Damaged FITS files end in words, never in another library's exception."""
 
+import gzip
+import tracemalloc
+
 import pytest
 from astropy.io import fits
 from builders import make_cube
@@ -7,7 +10,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 import ard
-from ard.fitsio import open_hdus, walk
+from ard.fitsio import BLOCK, open_hdus, walk
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +29,36 @@ def test_the_walk_finds_what_astropy_finds(tmp_path, whole):
     spans = walk(tmp_path / "a.fits")
     assert [(s.name, s.header_start, s.data_start) for s in spans] == theirs
     assert [s.end for s in spans] == ends
+
+
+def test_a_gzipped_file_is_walked_like_its_content(tmp_path, whole):
+    (tmp_path / "a.fits").write_bytes(whole)
+    (tmp_path / "a.fits.gz").write_bytes(gzip.compress(whole, mtime=0))
+    plain, zipped = walk(tmp_path / "a.fits"), walk(tmp_path / "a.fits.gz")
+    assert [(s.name, s.data_start, s.end) for s in plain] == [
+        (s.name, s.data_start, s.end) for s in zipped
+    ]
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_data_are_not_read_to_find_headers(tmp_path, ends):
+    """Not even where END is damaged, and the data look like more cards (576 MB of them, sparse)."""
+    size = 200_000 * BLOCK
+    header = fits.Header({"SIMPLE": True, "BITPIX": 8, "NAXIS": 1, "NAXIS1": size}).tostring()
+    with (tmp_path / "a.fits").open("wb") as stream:
+        stream.write((header if ends else header.replace("END", "EMD")).encode())
+        stream.truncate(BLOCK + size)
+    tracemalloc.start()
+    try:
+        if ends:
+            assert walk(tmp_path / "a.fits")[0].end == BLOCK + size
+        else:
+            with pytest.raises(ard.IntegrityError, match="a header does not end"):
+                walk(tmp_path / "a.fits")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 30e6
 
 
 _KEPT: dict[str, bytes] = {}

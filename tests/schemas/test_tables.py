@@ -40,7 +40,28 @@ def exposures():
     return columns, units
 
 
-GOOD = {"lines": lines, "exposures": exposures}
+def archive():
+    columns = {
+        "filename": ["a_s3d.fits", "b_s3d.fits"],
+        "uri": ["mast:JWST/product/a_s3d.fits", "mast:JWST/product/b_s3d.fits"],
+        "group": ["jwst_s3d", "jwst_s3d"],
+        "size": [60330240, 53418240],
+        "sha256": ["ab" * 32, "cd" * 32],
+        "verified": ["archive", "none"],
+        "cal_ver": ["1.17.1", ""],
+        "crds_ctx": ["jwst_1322.pmap", ""],
+        "sdp_ver": ["2025_1", ""],
+        "role": ["science", "imprint"],
+        "pointing": ["t001", ""],
+        "dither": [1, 0],
+        "level": ["3", "2b"],
+        "shows_target": ["yes", "unknown"],
+        "note": ["", "odd"],
+    }
+    return columns, {"size": "byte"}
+
+
+GOOD = {"archive": archive, "lines": lines, "exposures": exposures}
 
 
 @pytest.mark.parametrize("name", tables.names())
@@ -71,6 +92,11 @@ def test_each_column_is_needed(name):
         ("lines", "ratio_to", ["nothing"] * 10, ".", "must name a line of the table"),
         ("lines", "ratio", [NAN] * 10, ".", "a ratio needs a line"),
         ("lines", "ratio", ["high"] * 10, "ratio", "dtype"),
+        ("archive", "sha256", ["ab" * 32, "AB" * 32], "sha256", "str_matches"),
+        ("archive", "uri", ["mast:a", "mast:a"], "uri", "uniqueness"),
+        ("archive", "verified", ["lock", "none"], "verified", "isin"),
+        ("archive", "shows_target", ["yes", ""], "shows_target", "isin"),
+        ("archive", "size", [0, 1], "size", "greater_than"),
         ("exposures", "role", ["science", "sky"], "role", "isin"),
         ("exposures", "role", ["imprint", "imprint"], ".", "no other"),
         ("exposures", "filename", ["a.fits", "a.fits"], "filename", "uniqueness"),

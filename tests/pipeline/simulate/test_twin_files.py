@@ -68,6 +68,17 @@ def test_layout_is_that_of_the_archive(tiny: Observation) -> None:
         assert not any("CHECKSUM" in h.header for h in hdus)
 
 
+def test_s_region_is_the_grid_of_the_file(tiny: Observation) -> None:
+    """Oracle: the footprint that astropy gives for the WCS in the same header."""
+    for name in _cubes(tiny):
+        header = tiny[name]["SCI"].header
+        corners = SkyCoord(WCS(header).celestial.calc_footprint(center=False), unit="deg")
+        words = header["S_REGION"].split()[2:]
+        found = SkyCoord(np.array(words, float).reshape(4, 2), unit="deg")
+        # Nine decimals of a degree are 4e-6 arcsec; both begin at the lower left.
+        assert found.separation(corners).arcsec.max() < 1e-5
+
+
 def test_unseen_voxels_are_flagged_alike(tiny: Observation) -> None:
     """Oracle: the invariant of the real cubes: NaN <=> DQ 513 <=> WMAP 0."""
     for name in _cubes(tiny):

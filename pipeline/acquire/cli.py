@@ -1,0 +1,251 @@
+"""What can be typed after `rbh1 acquire`: plan, run, status, adopt, lock.
+
+Exit codes: 0 the store equals the lock, 1 the archive or the lock has something else, 2 wrong
+usage, 3 files lack or the work could not be done.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pipeline.guard import FAILED, JSON, guarded, say
+
+if TYPE_CHECKING:
+    from manifests.lock import Lock
+    from manifests.selection import Selection
+    from pipeline.acquire.archive import Catalogue
+    from pipeline.acquire.http import Waiter
+    from pipeline.acquire.plan import Plan
+    from pipeline.acquire.roles import Part
+    from pipeline.acquire.settings import Network, Policy
+    from pipeline.acquire.store import Store
+
+_FILE = click.Path(path_type=Path)
+
+
+def _common(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of every verb."""
+    for option in (
+        click.option("--store", type=_FILE, help="The store (default: RBH1_DATA_DIR)."),
+        click.option(
+            "--selection", default="rbh1", show_default=True,
+            help="TOML file of a selection, or the name of one that comes with the study.",
+        ),
+        click.option("--lock", "lock_file", type=_FILE, help="The lock (default: the study's)."),
+        click.option("--group", "groups", multiple=True, metavar="NAME",
+                     help="Only these groups of the selection."),
+        click.option("--server", metavar="URL", help="The archive (default: RBH1_MAST_URL)."),
+        click.option("--offline", is_flag=True, help="Make no request."),
+        JSON,
+    ):  # fmt: skip
+        function = option(function)
+    return function
+
+
+@dataclass(frozen=True)
+class _Scene:
+    """What every verb begins with."""
+
+    selection: "Selection"
+    lock: "Lock"
+    lock_file: Path
+    store: "Store"
+    network: "Network"
+    waiter: "Waiter"
+    offline: bool
+
+    @classmethod
+    def of(cls, options: dict[str, Any], *, lock_needed: bool = True) -> "_Scene":
+        """Read selection and lock, find the store, take address and token from the environment."""
+        from manifests.lock import Lock, load_lock, lock_path
+        from manifests.selection import load_selection
+        from pipeline.acquire.http import Waiter
+        from pipeline.acquire.settings import data_dir, network_from
+        from pipeline.acquire.store import Store
+
+        whole = load_selection(options["selection"])
+        selection = whole.only(options["groups"])
+        path = (options["lock_file"] or lock_path(whole.name)).resolve()
+        if lock_needed or path.exists():
+            lock = load_lock(path, whole)
+        else:
+            lock = Lock(whole.name, (), path)
+        return cls(
+            selection, lock, path, Store(data_dir(os.environ, options["store"])),
+            network_from(os.environ, options["server"]), Waiter(), options["offline"],
+        )  # fmt: skip
+
+    def ask(self) -> "Catalogue | None":
+        """Ask the archive what it has, unless nothing may be asked."""
+        if self.offline:
+            return None
+        from pipeline.acquire.archive import list_files
+
+        say(f"asking {self.network.server} ...")
+        return list_files(self.selection, self.network, self.waiter)
+
+    def plan(self, policy: "Policy", catalogue: "Catalogue | None") -> "Plan":
+        """Decide about every file."""
+        from pipeline.acquire.plan import make_plan
+
+        lock = self.lock.only(group.name for group in self.selection.groups)
+        return make_plan(
+            self.selection, lock, self.store, catalogue, network=self.network, policy=policy
+        )
+
+    def parts(self) -> "dict[str, Part]":
+        """Give each file of the store its part in the study."""
+        from pipeline.acquire.survey import held_by, parts_of
+
+        lock = self.lock.only(group.name for group in self.selection.groups)
+        return parts_of(held_by(lock, self.store), self.selection.target)
+
+
+@click.group("acquire")
+def acquire() -> None:
+    """Fetch the archive's files into a store, and prove that they are the right ones."""
+
+
+@acquire.command("plan")
+@_common
+@guarded
+def plan_command(**options: Any) -> None:
+    """Say what would be fetched, why, and whether it fits on the disk. Changes nothing."""
+    from pipeline.acquire import show
+    from pipeline.acquire.settings import Policy
+
+    scene, policy = _Scene.of(options), Policy()
+    plan = scene.plan(policy, scene.ask())
+    free = _free_bytes(scene.store.root)
+    show.plan(plan, free, policy.reserve_bytes, options["as_json"])
+    if plan.transfers and plan.need_bytes + policy.reserve_bytes > free:
+        say("there is not enough space")
+        sys.exit(FAILED)
+
+
+def _free_bytes(folder: Path) -> int:
+    """Say how much space there is where a folder is or would be."""
+    import shutil
+
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
+
+
+@acquire.command("run")
+@_common
+@click.option("--workers", type=click.IntRange(1, 4), default=3, show_default=True,
+              help="Transfers at a time.")  # fmt: skip
+@click.option("--take-changed", is_flag=True,
+              help="Fetch what was processed again, beside the version of the lock.")  # fmt: skip
+@click.option("--confirm", is_flag=True,
+              help="Fetch twice what neither lock nor archive has a checksum of.")  # fmt: skip
+@click.option("--deep", is_flag=True, help="Compute the sha256 of what is held, untouched or not.")
+@click.option("--reserve", "reserve_gb", type=click.FloatRange(0), default=1.0, show_default=True,
+              help="Space that stays free, GB.")  # fmt: skip
+@guarded
+def run_command(**options: Any) -> None:
+    """Make the store equal the lock. The same command continues what was stopped."""
+    from pipeline.acquire import show
+    from pipeline.acquire.display import Display
+    from pipeline.acquire.fetcher import Fetcher
+    from pipeline.acquire.plan import require_space
+    from pipeline.acquire.runner import execute
+    from pipeline.acquire.settings import Policy
+
+    scene = _Scene.of(options)
+    policy = Policy(
+        workers=options["workers"],
+        take_changed=options["take_changed"],
+        confirm=options["confirm"],
+        reserve_bytes=int(options["reserve_gb"] * 1e9),
+        deep=options["deep"],
+    )
+    scene.store.create()
+    with scene.store.locked():
+        plan = scene.plan(policy, scene.ask())
+        require_space(plan, scene.store.free_bytes(), policy, scene.store.root)
+        with Display(plan) as display:
+            fetcher = Fetcher(
+                scene.selection, scene.store, scene.network, policy, scene.waiter, display
+            )
+            report = execute(plan, fetcher)
+        show.report(report, scene.parts(), scene.store.root, options["as_json"])
+    if report.interrupted:
+        raise KeyboardInterrupt
+    sys.exit(report.exit_code)
+
+
+@acquire.command("adopt")
+@click.argument("folder", type=_FILE)
+@_common
+@click.option("--move", is_flag=True, help="Move the files instead of copying them.")
+@guarded
+def adopt_command(*, folder: Path, move: bool, **options: Any) -> None:
+    """Take files of an earlier download, which lie in FOLDER, into the store."""
+    from pipeline.acquire import show
+    from pipeline.acquire.adopt import adopt
+    from pipeline.acquire.display import Display
+    from pipeline.acquire.fetcher import Fetcher
+    from pipeline.acquire.settings import Policy
+
+    scene, policy = _Scene.of(options), Policy()
+    scene.store.create()
+    with scene.store.locked():
+        plan = scene.plan(policy, scene.ask())
+        with Display(plan) as display:
+            fetcher = Fetcher(
+                scene.selection, scene.store, scene.network, policy, scene.waiter, display
+            )
+            report = adopt(plan, fetcher, folder, move=move)
+        show.report(report, scene.parts(), scene.store.root, options["as_json"])
+    if report.interrupted:
+        raise KeyboardInterrupt
+    sys.exit(report.exit_code)
+
+
+@acquire.command("status")
+@_common
+@click.option("--deep", is_flag=True, help="Compute the sha256 of what is held, untouched or not.")
+@click.option("-v", "--verbose", is_flag=True, help="Name every file.")
+@guarded
+def status_command(**options: Any) -> None:
+    """Say how the store stands against the lock, and the lock against the archive."""
+    from pipeline.acquire import show
+    from pipeline.acquire.record import exit_code
+    from pipeline.acquire.settings import Policy
+
+    scene = _Scene.of(options)
+    plan = scene.plan(Policy(deep=options["deep"]), scene.ask())
+    show.status(plan, scene.parts(), scene.store.root, options["as_json"], options["verbose"])
+    sys.exit(exit_code([step.status for step in plan.steps]))
+
+
+@acquire.command("lock")
+@_common
+@click.option("--update", is_flag=True, help="Write the lock; without it, only show what differs.")
+@guarded
+def lock_command(*, update: bool, **options: Any) -> None:
+    """Compare the lock with archive and store; with --update, make it name what they have.
+
+    This changes what the study stands on. Look at every line, and commit the lock.
+    """
+    from ard.fileio import write_json
+    from manifests.lock import lock_path
+    from pipeline.acquire import show
+    from pipeline.acquire.relock import differences, propose
+
+    scene = _Scene.of(options, lock_needed=not update)
+    proposed = propose(scene.selection, scene.lock, scene.store, scene.ask())
+    found = differences(scene.lock, proposed)
+    if update and found:
+        write_json(scene.lock_file, proposed.to_dict(), overwrite=True)
+    if update and scene.lock_file == lock_path(scene.selection.name).resolve():
+        say("this is the lock that comes with the study: commit it")
+    show.differences(found, scene.lock_file, update and bool(found), options["as_json"])
+    sys.exit(FAILED if found and not update else 0)

@@ -1,0 +1,346 @@
+"""How does one file of a plan get into the store: fetched, verified, recorded, named?
+
+A file that does not pass is put into quarantine and fetched once more. Nothing appears under a
+final name that has not passed.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from ard.errors import ArdError
+from manifests.lock import SIZE, TWICE, VERIFIED
+from manifests.selection import Selection
+from pipeline.acquire.headers import read_facts
+from pipeline.acquire.http import ArchiveSession, Stopped, Waiter
+from pipeline.acquire.plan import CHANGED, FETCH, KEEP, LINK, OK, TAKE, Step
+from pipeline.acquire.record import FileRecord, Problem
+from pipeline.acquire.settings import Network, Policy
+from pipeline.acquire.store import Entry, Held, Store, note_of, with_held, with_version
+from pipeline.acquire.transfer import Wanted, fetch
+from pipeline.acquire.verify import FAILED as RUNG_FAILED
+from pipeline.acquire.verify import Examination, Expectation, examine
+
+BY_LOCK: Final = "lock"
+_ROUNDS: Final = 2  # a damaged file is fetched again, once
+
+
+class Observer(Protocol):
+    """Who is told how a transfer gets on; called from several threads."""
+
+    def started(self, name: str, total: int | None) -> None:
+        """Take note that a file is being fetched; total in bytes, None where unknown."""
+
+    def have(self, name: str, count: int) -> None:
+        """Take note that so many bytes of a file are there."""
+
+    def ended(self, record: FileRecord) -> None:
+        """Take note of what became of a file."""
+
+
+def now() -> str:
+    """Give the time, UTC, to the second."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@dataclass(frozen=True)
+class Fetcher:
+    """What carries out the steps of a plan.
+
+    Attributes
+    ----------
+    selection : Selection
+    store : Store
+        Locked by the caller.
+    network : Network
+    policy : Policy
+    waiter : Waiter
+    observer : Observer
+    """
+
+    selection: Selection
+    store: Store
+    network: Network
+    policy: Policy
+    waiter: Waiter
+    observer: Observer
+
+    def perform(self, step: Step, session: ArchiveSession | None) -> FileRecord:
+        """Carry out a step; whatever goes wrong is in the record that it gives.
+
+        Without a session, nothing is transferred.
+
+        Raises
+        ------
+        Stopped, KeyboardInterrupt
+            If the user asked to stop.
+        """
+        record = replace(FileRecord.of_step(step), started=now())
+        try:
+            record = self._perform(step, session, record)
+        except (Stopped, KeyboardInterrupt):
+            raise
+        except Exception as error:  # noqa: BLE001 (one file must not hide what becomes of the others)
+            record = record.failed(Problem.of(error, step.name, self.network))
+        return self.close(step, record)
+
+    def close(self, step: Step, record: FileRecord) -> FileRecord:
+        """Put the record of a file on disk, and tell the observer."""
+        record = replace(record, ended=now())
+        try:
+            self.store.save(replace(self._entry(step), last=record.to_dict()))
+        except (ArdError, OSError) as error:
+            record = record.failed(Problem.of(error, step.name, self.network))
+        self.observer.ended(record)
+        return record
+
+    def _perform(
+        self, step: Step, session: ArchiveSession | None, record: FileRecord
+    ) -> FileRecord:
+        if step.action == KEEP:
+            return self._keep(step, record)
+        if step.action == LINK:
+            return self._link(step, record)
+        if step.action == FETCH and session is not None:
+            return self._fetch(step, session, record)
+        if step.action == TAKE and session is not None:
+            return self._take(step, session, record)
+        return record
+
+    # ---- what is there
+
+    def _keep(self, step: Step, record: FileRecord) -> FileRecord:
+        held = step.entry.held
+        if held is None:
+            return record
+        link = self.store.link_path(step.file.group, step.name)
+        if not self.store.leads_to(link, held.sha256):
+            self.store.name(link, held.sha256)
+        by_lock = step.file.sha256 == held.sha256
+        return self._with_content(record, held, "kept", link, by_lock=by_lock)
+
+    def _link(self, step: Step, record: FileRecord) -> FileRecord:
+        """Give content that is there already its name: another version, or without a record."""
+        held = step.entry.find(step.sha256 or "")
+        if held is None:
+            path = self.store.object_path(step.sha256 or "")
+            found = self.examine(path, self.expectation(step))
+            if not found.ok:
+                self.store.quarantine(path, step.name, found.to_dict())
+                return record.failed(failure_of(found, step.name), rungs=rungs_of(found))
+            held = self._held(step, found, found.verified, path)
+            held = replace(held, mtime_ns=path.stat().st_mtime_ns)
+        status = CHANGED if step.changes else OK
+        return self._name(step, held, replace(record, status=status), "linked")
+
+    # ---- what has to come
+
+    def _fetch(self, step: Step, session: ArchiveSession, record: FileRecord) -> FileRecord:
+        self._put_aside_damaged(step)
+        seen = ""
+        for _ in range(_ROUNDS):
+            part, found, record = self._bring(step, session, record, self.expectation(step))
+            if found.ok:
+                return self._accept(step, session, part, found, record)
+            if _other_version(found) and (found.checksum_matched or found.sha256 == seen):
+                return self._keep_version(step, part, found, record)
+            seen = found.sha256
+            self.store.quarantine(part, step.name, found.to_dict())
+        return record.failed(failure_of(found, step.name))
+
+    def _take(self, step: Step, session: ArchiveSession, record: FileRecord) -> FileRecord:
+        """Fetch the archive's present version beside the one of the lock."""
+        expectation = replace(self.expectation(step), sha256=None)
+        for _ in range(_ROUNDS):
+            part, found, record = self._bring(step, session, record, expectation)
+            if found.ok:
+                return self._keep_version(step, part, found, record)
+            self.store.quarantine(part, step.name, found.to_dict())
+        return record.failed(failure_of(found, step.name))
+
+    def _bring(
+        self, step: Step, session: ArchiveSession, record: FileRecord, expectation: Expectation
+    ) -> tuple[Path, Examination, FileRecord]:
+        """Transfer a file into its partial file, and look at it."""
+        part = self.store.part_path(step.file.uri, step.name)
+        wanted = Wanted(step.file.uri, step.name, step.listing.size if step.listing else None)
+        self.observer.started(step.name, wanted.size)
+        report = partial(self.observer.have, step.name)
+        received = fetch(session, wanted, part, waiter=self.waiter, on_bytes=report)
+        found = self.examine(part, expectation)
+        record = replace(
+            record,
+            url=received.url,
+            etag=received.etag,
+            last_modified=received.last_modified,
+            attempts=record.attempts + received.attempts,
+            resumed_bytes=record.resumed_bytes + received.resumed_bytes,
+            received_bytes=record.received_bytes + received.received_bytes,
+            rungs=rungs_of(found),
+        )
+        return part, found, record
+
+    def _put_aside_damaged(self, step: Step) -> None:
+        """Take damaged content out of the way before it is fetched again."""
+        if step.sha256 is None or not self.store.object_path(step.sha256).is_file():
+            return
+        reason = {"problem": "content of the store is not what it was", "sha256": step.sha256}
+        self.store.quarantine(self.store.object_path(step.sha256), step.name, reason)
+        self.store.link_path(step.file.group, step.name).unlink(missing_ok=True)
+
+    def _accept(
+        self,
+        step: Step,
+        session: ArchiveSession,
+        part: Path,
+        found: Examination,
+        record: FileRecord,
+    ) -> FileRecord:
+        """Take bytes that passed, fetching them once more where nothing vouches for them."""
+        verified = found.verified
+        on_trust = step.sha256 is None and verified == SIZE
+        if on_trust and self.policy.confirm:
+            part.unlink()
+            note_of(part).unlink(missing_ok=True)
+            part, again, record = self._bring(step, session, record, self.expectation(step))
+            if again.sha256 != found.sha256:
+                self.store.quarantine(part, step.name, again.to_dict())
+                return record.failed(_differs(step.name, found, again))
+            verified, on_trust = TWICE, False
+        return self.settle(step, part, found, replace(record, first_use=on_trust), verified)
+
+    def _keep_version(
+        self, step: Step, part: Path, found: Examination, record: FileRecord
+    ) -> FileRecord:
+        """Keep sound bytes that are not those of the lock beside them."""
+        held = self._held(step, found, found.verified, part, record)
+        held = replace(held, mtime_ns=self.store.put(part, found.sha256))
+        entry = self._entry(step)
+        if entry.held is None or entry.held.sha256 != held.sha256:
+            self.store.save(with_version(entry, held))
+        place = self.store.version_path(step.name, held.sha256)
+        self.store.name(place, held.sha256)
+        problem = Problem(
+            "the archive has another version than the lock",
+            step.name,
+            step.sha256 or "the version of the lock",
+            held.sha256,
+            "it lies beside yours in versions/; to make it the study's: rbh1 acquire lock --update",
+        )
+        other = f"sha256: {step.sha256} in the lock, {held.sha256} in the archive"
+        record = replace(record, status=CHANGED, problem=problem, changes=step.changes or (other,))
+        return self._with_content(record, held, "fetched", place)
+
+    # ---- putting it down
+
+    def settle(
+        self,
+        step: Step,
+        part: Path,
+        found: Examination,
+        record: FileRecord,
+        verified: str,
+        done: str = "fetched",
+    ) -> FileRecord:
+        """Take bytes that passed under the file's name."""
+        held = self._held(step, found, verified, part, record)
+        held = replace(held, mtime_ns=self.store.put(part, found.sha256))
+        return self._name(step, held, replace(record, status=OK), done)
+
+    def _held(
+        self,
+        step: Step,
+        found: Examination,
+        verified: str,
+        path: Path,
+        record: FileRecord | None = None,
+    ) -> Held:
+        if step.file.sha256 == found.sha256:
+            verified = max(verified, step.file.verified, key=VERIFIED.index)
+        source = step.listing or step.file
+        facts = read_facts(path, step.name).to_dict()
+        return Held(
+            sha256=found.sha256,
+            size=found.size,
+            verified=verified,
+            checksum=source.checksum,
+            cal_ver=source.cal_ver or facts.get("cal_ver"),
+            crds_ctx=source.crds_ctx or facts.get("crds_ctx"),
+            sdp_ver=source.sdp_ver or facts.get("sdp_ver"),
+            etag=record.etag if record else None,
+            last_modified=record.last_modified if record else None,
+            facts=facts,
+        )
+
+    def _name(self, step: Step, held: Held, record: FileRecord, done: str) -> FileRecord:
+        place = self.store.link_path(step.file.group, step.name)
+        self.store.save(with_held(self._entry(step), held))
+        self.store.name(place, held.sha256)
+        by_lock = step.file.sha256 == held.sha256
+        return self._with_content(record, held, done, place, by_lock=by_lock)
+
+    def _with_content(
+        self, record: FileRecord, held: Held, done: str, place: Path, *, by_lock: bool = False
+    ) -> FileRecord:
+        return replace(
+            record,
+            done=done,
+            path=place.relative_to(self.store.root).as_posix(),
+            size=held.size,
+            sha256=held.sha256,
+            verified=BY_LOCK if by_lock else held.verified,
+        )
+
+    def _entry(self, step: Step) -> Entry:
+        return self.store.entry(step.name, step.file.uri, step.file.group)
+
+    def examine(self, path: Path, expectation: Expectation) -> Examination:
+        """Look at a file; ends quickly when the user asks to stop."""
+        return examine(path, expectation, should_stop=self.waiter.stop.is_set)
+
+    def expectation(self, step: Step) -> Expectation:
+        """Say what is known about a file before it is looked at."""
+        listing, file = step.listing, step.file
+        return Expectation(
+            name=step.name,
+            group=self.selection.group(file.group),
+            size=(listing.size if listing else None) or file.size,
+            sha256=step.sha256,
+            checksum=(listing.checksum if listing else None) or file.checksum,
+        )
+
+
+def rungs_of(found: Examination) -> tuple[dict[str, Any], ...]:
+    """Give the rungs of an examination in plain JSON form."""
+    rows: list[dict[str, Any]] = found.to_dict()["rungs"]
+    return tuple(rows)
+
+
+def _other_version(found: Examination) -> bool:
+    """Say whether a file is sound in every respect but its sha256."""
+    return {rung.name for rung in found.rungs if rung.status == RUNG_FAILED} == {"sha256"}
+
+
+def failure_of(found: Examination, name: str) -> Problem:
+    """Say which rung a file did not pass."""
+    rung = found.failure
+    return Problem(
+        f"the file is damaged: its {rung.name if rung else 'content'} is wrong",
+        name,
+        rung.expected if rung else "",
+        rung.found if rung else "",
+        f"it was put into quarantine/{name}; run the same command again later, and tell the "
+        "archive if it stays",
+    )
+
+
+def _differs(name: str, first: Examination, second: Examination) -> Problem:
+    return Problem(
+        "two transfers of the file gave different bytes",
+        name,
+        f"sha256 {first.sha256}",
+        f"sha256 {second.sha256}",
+        "neither can be trusted: check the network, and run the same command again",
+    )

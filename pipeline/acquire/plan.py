@@ -1,0 +1,343 @@
+"""What has to be fetched so that the store equals the lock, and what stands in the way?
+
+A plan is made from three accounts of each file: the lock (what the study stands on), the archive's
+listing (what could be fetched now) and the store (what is held). Nothing is changed by making it.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from ard.errors import ArdError
+from manifests.lock import Lock, LockedFile
+from manifests.selection import Selection
+from pipeline.acquire.archive import PUBLIC, Catalogue, Listing
+from pipeline.acquire.settings import TOKEN, Network, Policy
+from pipeline.acquire.store import Entry, Held, Store
+from pipeline.acquire.transfer import Partial
+
+# What is to be done with a file.
+KEEP: Final = "keep"  # held, and the right bytes
+LINK: Final = "link"  # the right bytes are held, under no name or another
+FETCH: Final = "fetch"
+TAKE: Final = "take"  # fetch what the archive has processed again, beside what is held
+NOTHING: Final = "nothing"  # it cannot be had, or not without asking for it
+ACTIONS: Final = (KEEP, LINK, FETCH, TAKE, NOTHING)
+
+# How a file stands.
+OK: Final = "OK"
+MISSING: Final = "MISSING"
+CHANGED: Final = "CHANGED"
+FAILED: Final = "FAILED"
+STATUSES: Final = (OK, MISSING, CHANGED, FAILED)
+
+# What of a listing tells versions apart.
+_VERSION_FIELDS: Final = ("checksum", "size", "cal_ver", "crds_ctx", "sdp_ver")
+
+
+@dataclass(frozen=True)
+class Step:
+    """What is to be done with one file, and why.
+
+    Attributes
+    ----------
+    file : LockedFile
+    action : str
+        keep, link, fetch, take or nothing.
+    status : str
+        How the file stands before anything is done: OK, MISSING, CHANGED or FAILED.
+    listing : Listing or None
+        What the archive says; None where it was not asked or does not list the file.
+    entry : Entry
+        What the store knows.
+    sha256 : str or None
+        The bytes that it must have: those of the lock, or of the first fetch.
+    partial_bytes : int
+        What an earlier run left of it.
+    need_bytes : int
+        What has to come over the network; an estimate where `size_known` is false.
+    size_known : bool
+    changes : tuple of str
+        How the archive's version differs from the one of the lock.
+    problem, remedy : str
+        What stands in the way, and what to do; empty if nothing.
+    """
+
+    file: LockedFile
+    action: str
+    status: str
+    listing: Listing | None
+    entry: Entry
+    sha256: str | None = None
+    partial_bytes: int = 0
+    need_bytes: int = 0
+    size_known: bool = True
+    changes: tuple[str, ...] = ()
+    problem: str = ""
+    remedy: str = ""
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return self.file.name
+
+    @property
+    def transfers(self) -> bool:
+        """Whether bytes have to come over the network."""
+        return self.action in (FETCH, TAKE)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the plain JSON form."""
+        return {
+            "name": self.name,
+            "uri": self.file.uri,
+            "group": self.file.group,
+            "action": self.action,
+            "status": self.status,
+            "need_bytes": self.need_bytes,
+            "size_known": self.size_known,
+            "partial_bytes": self.partial_bytes,
+            "changes": list(self.changes),
+            "problem": self.problem,
+            "remedy": self.remedy,
+        }
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done with every file of a lock.
+
+    Attributes
+    ----------
+    selection : Selection
+    lock : Lock
+    catalogue : Catalogue or None
+        None if the archive was not asked.
+    steps : tuple of Step
+        In the order of the lock.
+    """
+
+    selection: Selection
+    lock: Lock
+    catalogue: Catalogue | None
+    steps: tuple[Step, ...]
+
+    @property
+    def transfers(self) -> tuple[Step, ...]:
+        """The steps that bring bytes over the network."""
+        return tuple(step for step in self.steps if step.transfers)
+
+    @property
+    def need_bytes(self) -> int:
+        """How many bytes would come."""
+        return sum(step.need_bytes for step in self.transfers)
+
+    @property
+    def estimated(self) -> bool:
+        """Whether sizes are missing, so that `need_bytes` is an estimate."""
+        return any(step.transfers and not step.size_known for step in self.steps)
+
+
+def make_plan(
+    selection: Selection,
+    lock: Lock,
+    store: Store,
+    catalogue: Catalogue | None,
+    *,
+    network: Network,
+    policy: Policy,
+    should_stop: Callable[[], bool] | None = None,
+) -> Plan:
+    """Decide about every file.
+
+    Parameters
+    ----------
+    selection : Selection
+    lock : Lock
+    store : Store
+        May not exist yet.
+    catalogue : Catalogue or None
+        None: nothing is to be fetched (``--offline``).
+    network : Network
+        Says whether there is a token.
+    policy : Policy
+    should_stop : callable, optional
+        Asked between files.
+    """
+    steps = []
+    for file in lock.files:
+        if should_stop is not None and should_stop():
+            raise KeyboardInterrupt
+        entry = store.entry(file.name, file.uri, file.group)
+        sha = file.sha256 or (entry.held.sha256 if entry.held else None)
+        case = _Case(
+            file=file,
+            entry=entry,
+            sha256=sha,
+            state=_state(sha, entry, store, policy.deep),
+            listing=catalogue.listings.get(file.name) if catalogue else None,
+            asked=catalogue is not None,
+        )
+        steps.append(_with_cost(case.decide(network, policy), selection, store))
+    return Plan(selection, lock, catalogue, tuple(steps))
+
+
+def _state(sha256: str | None, entry: Entry, store: Store, deep: bool) -> str:
+    """Say how the bytes that a file must have stand in the store."""
+    if sha256 is None:
+        return "missing"
+    held = entry.find(sha256)
+    if held is not None:
+        return store.state(held, deep=deep)
+    return "unrecorded" if store.object_path(sha256).is_file() else "missing"
+
+
+@dataclass(frozen=True)
+class _Case:
+    """The three accounts of one file."""
+
+    file: LockedFile
+    entry: Entry
+    sha256: str | None
+    state: str
+    listing: Listing | None
+    asked: bool
+
+    def decide(self, network: Network, policy: Policy) -> Step:
+        """Say what is to be done."""
+        if self.state == "intact":
+            return self._held(policy)
+        if self.state == "unrecorded":
+            return self._step(LINK, MISSING)
+        return self._absent(network, policy)
+
+    def _held(self, policy: Policy) -> Step:
+        held = self.entry.held
+        here = KEEP if held is not None and held.sha256 == self.sha256 else LINK
+        if not self.changes:
+            return self._step(here, OK)
+        if policy.take_changed and not _has_version(self.entry, self.listing):
+            return self._step(TAKE, CHANGED)
+        return self._step(
+            here,
+            CHANGED,
+            "the archive has processed this file again",
+            "to fetch its version beside yours: --take-changed; to make it the study's: "
+            "rbh1 acquire lock --update",
+        )
+
+    def _absent(self, network: Network, policy: Policy) -> Step:
+        damaged = "what the store holds is damaged; " if self.state == "damaged" else ""
+        if not self.asked:
+            problem = f"{damaged}the file is not in the store, and the archive was not asked"
+            return self._step(NOTHING, MISSING, problem, "run again without --offline")
+        if self.listing is None:
+            problem = f"{damaged}the archive does not list this file"
+            return self._step(NOTHING, FAILED, problem, "see what it lists: rbh1 acquire lock")
+        if self.listing.rights != PUBLIC and network.token is None:
+            problem = f"the archive gives this file with a token only ({self.listing.rights})"
+            return self._step(NOTHING, FAILED, problem, f"set {TOKEN} to your token")
+        if not self.changes:
+            return self._step(FETCH, MISSING)
+        if policy.take_changed and not _has_version(self.entry, self.listing):
+            return self._step(TAKE, CHANGED)
+        return self._step(
+            NOTHING,
+            CHANGED,
+            f"{damaged}the archive no longer has the version of the lock",
+            "to fetch the version it has: --take-changed; to make it the study's: "
+            "rbh1 acquire lock --update",
+        )
+
+    @property
+    def changes(self) -> tuple[str, ...]:
+        held = self.entry.find(self.sha256) if self.sha256 else None
+        return _changes(self.file, held, self.listing)
+
+    def _step(self, action: str, status: str, problem: str = "", remedy: str = "") -> Step:
+        return Step(
+            self.file, action, status, self.listing, self.entry,
+            sha256=self.sha256, changes=self.changes, problem=problem, remedy=remedy,
+        )  # fmt: skip
+
+
+def _changes(file: LockedFile, held: Held | None, listing: Listing | None) -> tuple[str, ...]:
+    """Say how the archive's version differs from the one that the study stands on."""
+    if listing is None:
+        return ()
+    before = {name: _known(file, held, name) for name in _VERSION_FIELDS}
+    now = {name: getattr(listing, name) for name in _VERSION_FIELDS}
+    if before["checksum"] and str(before["checksum"]).lower() == str(now["checksum"]).lower():
+        return ()  # equal bytes, whatever else is written about them
+    return tuple(
+        f"{name}: {before[name]} in the lock, {now[name]} in the archive"
+        for name in _VERSION_FIELDS
+        if before[name] is not None and now[name] is not None and before[name] != now[name]
+    )
+
+
+def _known(file: LockedFile, held: Held | None, name: str) -> Any:
+    value = getattr(file, name)
+    return getattr(held, name) if value is None and held is not None else value
+
+
+def _has_version(entry: Entry, listing: Listing | None) -> bool:
+    """Say whether the archive's present version was fetched already."""
+    return listing is not None and any(
+        all(getattr(listing, name) in (None, getattr(held, name)) for name in _VERSION_FIELDS)
+        for held in entry.versions.values()
+    )
+
+
+def _with_cost(step: Step, selection: Selection, store: Store) -> Step:
+    if not step.transfers and step.status != MISSING:
+        return step
+    part = Partial.found(store.part_path(step.file.uri, step.name), step.file.uri)
+    size = (step.listing.size if step.listing else None) or step.file.size
+    whole = size or selection.group(step.file.group).typical_bytes
+    return replace(
+        step,
+        partial_bytes=part.have,
+        need_bytes=max(whole - part.have, 0),
+        size_known=size is not None,
+    )
+
+
+def require_space(plan: Plan, free_bytes: int, policy: Policy, where: object) -> None:
+    """Make sure, before the first byte, that everything fits on the disk.
+
+    Raises
+    ------
+    ArdError
+        If it does not, with the reserve that must stay free.
+    """
+    short = plan.need_bytes + policy.reserve_bytes - free_bytes
+    if not plan.transfers or short <= 0:
+        return
+    about = "about " if plan.estimated else ""
+    raise ArdError(
+        "there is not enough space for the files",
+        file=str(where),
+        expected=f"{about}{size_text(plan.need_bytes)} for {len(plan.transfers)} files, and "
+        f"{size_text(policy.reserve_bytes)} that stay free",
+        found=f"{size_text(free_bytes)} free: {size_text(short)} too little",
+        action="make room, choose another disk with --store, or take fewer files with --group; "
+        "nothing was fetched",
+    )
+
+
+def size_text(count: float) -> str:
+    """Write a number of bytes for people, in decimal units."""
+    if abs(count) < 1000:
+        return f"{count:.0f} B"
+    for unit in ("kB", "MB"):
+        count /= 1000
+        if abs(count) < 1000:
+            return f"{count:.1f} {unit}"
+    return f"{count / 1000:.1f} GB"
+
+
+def counts(statuses: Iterable[str]) -> dict[str, int]:
+    """Count how many files stand how; every status is named."""
+    found = list(statuses)
+    return {status: found.count(status) for status in STATUSES}

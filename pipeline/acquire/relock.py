@@ -1,0 +1,153 @@
+"""What would have to change in the lock, so that it names what the archive and the store have now?
+
+Changing the lock changes what the study stands on, so it is an act of its own, with a list of
+every difference, and never a side effect of fetching.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from ard.errors import ArdError
+from manifests.lock import FIELDS, NEVER, Lock, LockedFile
+from manifests.selection import Selection
+from pipeline.acquire.archive import Catalogue, Listing
+from pipeline.acquire.store import Entry, Held, Store
+from pipeline.acquire.survey import parts_of
+
+ADDED: Final = "added"
+REMOVED: Final = "removed"
+ALTERED: Final = "altered"
+_ARCHIVE_FIELDS: Final = ("size", "checksum", "cal_ver", "crds_ctx", "sdp_ver")
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How one file of the lock would change.
+
+    Attributes
+    ----------
+    name : str
+    kind : str
+        added, removed or altered.
+    fields : mapping of str to (before, after)
+    """
+
+    name: str
+    kind: str
+    fields: Mapping[str, tuple[Any, Any]]
+
+    @property
+    def new_bytes(self) -> bool:
+        """Whether the study would stand on other bytes than before."""
+        before, after = self.fields.get("sha256", (None, None))
+        return before is not None and before != after
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the plain JSON form."""
+        rows = {key: list(pair) for key, pair in self.fields.items()}
+        return {"name": self.name, "kind": self.kind, "fields": rows}
+
+
+def propose(selection: Selection, lock: Lock, store: Store, catalogue: Catalogue | None) -> Lock:
+    """Make the lock that names what there is now.
+
+    Parameters
+    ----------
+    selection : Selection
+        Files of other groups are left as they are.
+    lock : Lock
+        The present lock; without files if there is none yet.
+    store : Store
+    catalogue : Catalogue or None
+        None: what the store has is added to what the lock says (``--offline``).
+
+    Raises
+    ------
+    ArdError
+        If the store holds bytes that contradict the lock, and the archive was not asked.
+    """
+    groups = {group.name for group in selection.groups}
+    others = [file for file in lock.files if file.group not in groups]
+    present = {file.name: file for file in lock.files if file.group in groups}
+    if catalogue is None:
+        drafts = list(present.values())
+    else:
+        drafts = [_listed(present.get(name), item) for name, item in catalogue.listings.items()]
+    chosen: dict[str, Held] = {}
+    files = []
+    for draft in drafts:
+        entry = store.entry(draft.name, draft.uri, draft.group)
+        held = _fitting(draft, entry)
+        if held is not None:
+            chosen[draft.name] = held
+            draft = _with_content(draft, held)
+        files.append(draft)
+    parts = parts_of(chosen, selection.target)
+    named = [
+        replace(file, role=parts[file.name].role) if file.name in parts else file for file in files
+    ]
+    return Lock(lock.selection, (*others, *named), lock.path)
+
+
+def _listed(file: LockedFile | None, listing: Listing) -> LockedFile:
+    """Bring what the archive says into a row; bytes of another version are forgotten."""
+    row = file or LockedFile(listing.uri, listing.name, listing.group)
+    now = {name: getattr(listing, name) for name in _ARCHIVE_FIELDS}
+    same_bytes = (row.checksum is not None and row.checksum == listing.checksum) or all(
+        now[name] in (None, getattr(row, name)) or getattr(row, name) is None for name in now
+    )
+    known = {name: value for name, value in now.items() if value is not None}
+    row = replace(row, uri=listing.uri, group=listing.group, **known)
+    return row if same_bytes else replace(row, sha256=None, verified=NEVER, role=None)
+
+
+def _fitting(file: LockedFile, entry: Entry) -> Held | None:
+    """Give the content of the store that is the version which a row describes."""
+    candidates = [*([entry.held] if entry.held else []), *entry.versions.values()]
+    if file.sha256 is not None:
+        return next((held for held in candidates if held.sha256 == file.sha256), None)
+    for held in candidates:
+        pairs = [(getattr(file, name), getattr(held, name)) for name in _ARCHIVE_FIELDS]
+        if all(one is None or two is None or one == two for one, two in pairs):
+            return held
+    return None
+
+
+def _with_content(file: LockedFile, held: Held) -> LockedFile:
+    if file.size is not None and file.size != held.size:
+        raise ArdError(
+            "the store holds another number of bytes than the lock says",
+            file=file.name,
+            expected=f"{file.size} bytes",
+            found=f"{held.size} bytes",
+            action="ask the archive too: run rbh1 acquire lock without --offline",
+        )
+    return replace(
+        file,
+        size=held.size,
+        sha256=held.sha256,
+        verified=held.verified,
+        checksum=file.checksum or held.checksum,
+        cal_ver=file.cal_ver or held.cal_ver,
+        crds_ctx=file.crds_ctx or held.crds_ctx,
+        sdp_ver=file.sdp_ver or held.sdp_ver,
+    )
+
+
+def differences(before: Lock, after: Lock) -> tuple[Difference, ...]:
+    """List what differs between two locks, in order of file name."""
+    old, new = before.by_name(), after.by_name()
+    found = []
+    for name in sorted({*old, *new}):
+        one, two = old.get(name), new.get(name)
+        if one == two:
+            continue
+        fields = {
+            key: (getattr(one, key, None), getattr(two, key, None))
+            for key in FIELDS
+            if getattr(one, key, None) != getattr(two, key, None)
+        }
+        kind = ADDED if one is None else REMOVED if two is None else ALTERED
+        found.append(Difference(name, kind, fields))
+    return tuple(found)

@@ -1,0 +1,116 @@
+"""Which cubes and exposures does a store supply to a run?"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from ard.errors import ArdError
+from manifests.lock import Lock, load_lock, lock_path, read_lock
+from manifests.selection import ProductGroup, Selection, load_selection
+from pipeline.acquire.headers import LEVEL_3
+from pipeline.acquire.store import Held, Store
+from pipeline.acquire.survey import facts_of, held_by, parts_of
+
+_CUBE_AXES: Final = 3
+
+
+@dataclass(frozen=True)
+class Supply:
+    """What a run is given.
+
+    Attributes
+    ----------
+    target : str
+        Name of the target.
+    lock : path
+        The lock that names the files.
+    cubes : mapping of str to path
+        The Level-3 cube of each pointing (``t001``).
+    exposures : mapping of str to path
+        The cube of each exposure, by file name.
+    simulated : bool
+        Whether any of them is simulated.
+    """
+
+    target: str
+    lock: Path
+    cubes: Mapping[str, Path]
+    exposures: Mapping[str, Path]
+    simulated: bool
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """Every file, by its name."""
+        return {path.name: path for path in (*self.cubes.values(), *self.exposures.values())}
+
+
+def cubes_of(folder: Path, lock_file: Path | None = None) -> Supply:
+    """Find the cubes of a store.
+
+    Parameters
+    ----------
+    folder : path
+        The store.
+    lock_file : path, optional
+        The lock; the study's own by default.
+
+    Raises
+    ------
+    ArdError
+        If the store lacks a cube of the lock, holds a damaged one, or has no Level-3 cube.
+    """
+    store = Store(folder)
+    store.require()
+    path = (lock_file or lock_path()).resolve()
+    selection = load_selection(read_lock(path).selection)
+    groups = [group.name for group in selection.groups if _holds_cubes(group)]
+    lock = load_lock(path, selection).only(groups)
+    held = held_by(lock, store)
+    _require_all(lock, held, store)
+    parts = parts_of(held, selection.target)
+    places = {file.name: store.link_path(file.group, file.name) for file in lock.files}
+    cubes = {
+        part.pointing: places[name]
+        for name, part in parts.items()
+        if part.level == LEVEL_3 and part.pointing is not None
+    }
+    exposures = {name: places[name] for name, part in parts.items() if part.level != LEVEL_3}
+    if not cubes or not exposures:
+        raise _nothing(store, selection, len(cubes), len(exposures))
+    facts = (facts_of(content, name) for name, content in held.items())
+    simulated = any(found.simulated for found in facts if found is not None)
+    return Supply(selection.target, path, dict(sorted(cubes.items())), exposures, simulated)
+
+
+def _holds_cubes(group: ProductGroup) -> bool:
+    return any(e.name == "SCI" and e.naxis == _CUBE_AXES for e in group.extensions)
+
+
+def _require_all(lock: Lock, held: Mapping[str, Held], store: Store) -> None:
+    lack = [file.name for file in lock.files if file.name not in held]
+    bad = [
+        f"{name} is {state}"
+        for name, content in held.items()
+        if (state := store.state(content)) != "intact"
+    ]
+    if not lack and not bad:
+        return
+    first = f"{len(lack)} lack, first {lack[0]}" if lack else "; ".join(bad[:3])
+    raise ArdError(
+        "the store does not hold the cubes of the lock",
+        file=store.root,
+        expected=f"{len(lock.files)} files",
+        found=first,
+        action="make it equal the lock: rbh1 acquire run",
+    )
+
+
+def _nothing(store: Store, selection: Selection, cubes: int, exposures: int) -> ArdError:
+    return ArdError(
+        "the store has no cubes to begin with",
+        file=store.root,
+        expected=f"Level-3 cubes and exposures of the selection {selection.name}",
+        found=f"{cubes} Level-3 cubes, {exposures} exposures",
+        action="fetch the groups that hold them: rbh1 acquire run",
+    )

@@ -1,0 +1,446 @@
+"""How does one file come over the network, whatever happens on the way?
+
+The bytes go to a partial file with a note beside it (address, ETag, size, how much is safe on
+disk). A transfer that broke off is taken up again only if the archive confirms, by If-Range, that
+it still has the very same version; otherwise it starts anew. What comes out is complete by the
+archive's own account, and not yet trusted: see `pipeline.acquire.verify`.
+"""
+
+import errno
+import os
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, Final, NoReturn
+from urllib.parse import quote
+
+import requests
+
+from ard.errors import ArdError
+from ard.fileio import read_json, write_json
+from pipeline.acquire.http import BROKEN, ArchiveSession, TransferError, Waiter, broken, failure
+from pipeline.acquire.http import require_success as _require_success
+from pipeline.acquire.settings import Network
+from pipeline.acquire.store import note_of
+
+DOWNLOAD: Final = "/api/v0.1/Download/file?uri="
+FITS_START: Final = b"SIMPLE  ="
+_CHUNK: Final = 1 << 18
+# The first safe point comes early and the distance doubles: small files resume as well.
+_FIRST_CHECKPOINT: Final = 1 << 16
+_PROGRESS: Final = 1 << 16
+_RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A file of the archive: its address there, its name, its size in bytes where listed."""
+
+    uri: str
+    name: str
+    size: int | None = None
+
+    def url(self, server: str) -> str:
+        """Give the address that serves the bytes."""
+        return f"{server}{DOWNLOAD}{quote(self.uri, safe=':/')}"
+
+
+@dataclass
+class Received:
+    """How a file came.
+
+    Attributes
+    ----------
+    url : str
+        Address.
+    etag, last_modified : str or None
+        What the archive said about the version.
+    size : int
+        Bytes in the partial file.
+    attempts : int
+        Requests that were made.
+    resumed_bytes, received_bytes : int
+        Bytes that were there from an earlier run, and that came over the network.
+    """
+
+    url: str
+    etag: str | None = None
+    last_modified: str | None = None
+    size: int = 0
+    attempts: int = 0
+    resumed_bytes: int = 0
+    received_bytes: int = 0
+
+
+@dataclass
+class Partial:
+    """A partial file and its note; what the note calls safe is what counts.
+
+    Attributes
+    ----------
+    path : path
+        The partial file.
+    uri : str
+        What it is a part of.
+    etag, last_modified : str or None
+        Its version.
+    total : int or None
+        Size of the whole, bytes.
+    have : int
+        Bytes that are safe on disk.
+    """
+
+    path: Path
+    uri: str
+    etag: str | None = None
+    last_modified: str | None = None
+    total: int | None = None
+    have: int = 0
+    _next: int = field(default=_FIRST_CHECKPOINT, repr=False)
+
+    @property
+    def note(self) -> Path:
+        """The file that says what the partial file is."""
+        return note_of(self.path)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every byte is there."""
+        return self.total is not None and self.have == self.total
+
+    @classmethod
+    def found(cls, path: Path, uri: str) -> "Partial":
+        """Take up what an earlier run left, or begin with nothing if it cannot be used."""
+        empty = cls(path, uri)
+        try:
+            note = read_json(empty.note)
+            have = int(note["have"])
+            etag, modified, total = note["etag"], note["last_modified"], note["total"]
+            usable = (
+                note["uri"] == uri
+                and _is_strong(etag)
+                and 0 < have <= path.stat().st_size
+                and (total is None or have <= int(total))
+            )
+        except (ArdError, OSError, KeyError, TypeError, ValueError):
+            return empty
+        return cls(path, uri, etag, modified, total, have) if usable else empty
+
+    def restart(self, etag: str | None, modified: str | None, total: int | None) -> None:
+        """Begin anew with the version that the archive has now."""
+        self.etag, self.last_modified, self.total, self.have = etag, modified, total, 0
+        self._next = _FIRST_CHECKPOINT
+
+    def discard(self) -> None:
+        """Remove the file and its note."""
+        self.path.unlink(missing_ok=True)
+        self.note.unlink(missing_ok=True)
+        self.restart(None, None, None)
+
+    def checkpoint(self, stream: BinaryIO, have: int) -> None:
+        """Make the bytes so far safe, and say so in the note."""
+        stream.flush()
+        os.fsync(stream.fileno())
+        self.have = have
+        document = {
+            "uri": self.uri,
+            "etag": self.etag,
+            "last_modified": self.last_modified,
+            "total": self.total,
+            "have": have,
+        }
+        write_json(self.note, document, overwrite=True)
+
+    def due(self, have: int, limit: int) -> bool:
+        """Say whether it is time for a checkpoint."""
+        if have - self.have < self._next:
+            return False
+        self._next = min(2 * self._next, limit)
+        return True
+
+
+type OnBytes = Callable[[int], None]
+
+
+def fetch(
+    session: ArchiveSession, wanted: Wanted, part: Path, *, waiter: Waiter, on_bytes: OnBytes
+) -> Received:
+    """Bring a file into a partial file, taking up what is there, until it is complete.
+
+    Parameters
+    ----------
+    session : ArchiveSession
+        Also says how patient to be (``session.network``).
+    wanted : Wanted
+        Which file.
+    part : path
+        The partial file; its note lies beside it.
+    waiter : Waiter
+        Ends waits when the user asks to stop.
+    on_bytes : callable
+        Told how many bytes are there; the number falls when a transfer starts anew.
+
+    Raises
+    ------
+    TransferError
+        If the answer is final, or nothing came any further in several attempts.
+    Stopped
+        If the user asked to stop; the partial file is kept.
+    """
+    network = session.network
+    part.parent.mkdir(parents=True, exist_ok=True)
+    partial = Partial.found(part, wanted.uri)
+    received = Received(wanted.url(network.server), resumed_bytes=partial.have)
+    farthest, failed = partial.have, 0
+    while True:
+        waiter.check()
+        on_bytes(partial.have)
+        try:
+            _attempt(session, wanted, partial, received, waiter, on_bytes)
+            _require_size(wanted, partial)
+        except TransferError as error:
+            error.file = wanted.name
+            # An attempt that gets well beyond any before it counts as the first of a row.
+            failed = 1 if partial.have >= farthest + _PROGRESS else failed + 1
+            farthest = max(farthest, partial.have)
+            if not error.transient:
+                raise
+            if failed >= network.attempts:
+                raise _given_up(error, failed) from error
+            waiter.back_off(network, failed, error)
+            continue
+        received.etag, received.last_modified = partial.etag, partial.last_modified
+        received.size = partial.have
+        return received
+
+
+def _given_up(error: TransferError, attempts: int) -> TransferError:
+    return failure(
+        error.problem,
+        transient=True,
+        file=error.file,
+        expected=error.expected,
+        found=f"{error.found}; {attempts} attempts in a row came no further",
+        action=error.action,
+    )
+
+
+def _require_size(wanted: Wanted, partial: Partial) -> None:
+    if wanted.size is None or partial.have == wanted.size:
+        return
+    have = partial.have
+    partial.discard()
+    raise failure(
+        "the archive sends another number of bytes than it lists",
+        transient=True,
+        expected=f"{wanted.size} bytes",
+        found=f"{have} bytes",
+        action="run the same command again later",
+    )
+
+
+def _attempt(
+    session: ArchiveSession,
+    wanted: Wanted,
+    partial: Partial,
+    received: Received,
+    waiter: Waiter,
+    on_bytes: OnBytes,
+) -> None:
+    """Make one request, and keep what it brings."""
+    if partial.complete:
+        return
+    headers = {"Accept-Encoding": "identity"}
+    if partial.have and partial.etag:
+        headers |= {"Range": f"bytes={partial.have}-", "If-Range": partial.etag}
+    else:
+        partial.restart(None, None, None)
+        received.resumed_bytes = 0
+    received.attempts += 1
+    try:
+        with session.get(wanted.url(session.network.server), headers=headers, stream=True) as reply:
+            _begin(reply, wanted, partial, session.network)
+            if not partial.have:
+                received.resumed_bytes = 0
+            _receive(reply, partial, received, waiter, on_bytes, session.network)
+    except BROKEN as error:
+        raise broken(error, wanted.name, session.network) from error
+
+
+def _begin(reply: requests.Response, wanted: Wanted, partial: Partial, network: Network) -> None:
+    """Decide from status and headers where the bytes of this reply belong."""
+    if reply.status_code == 416:
+        partial.discard()
+        raise _odd("the archive does not know the rest of this file", "the rest", "status 416")
+    _require_success(reply, wanted.name, network)
+    kind = reply.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if kind in ("text/html", "application/json"):
+        raise _odd("the archive answered with a page, not with the file", "FITS bytes", kind)
+    coding = reply.headers.get("Content-Encoding", "identity").strip().lower()
+    if coding not in ("", "identity"):
+        raise _odd("the archive sends the file in another coding", "identity", coding)
+    etag, modified = reply.headers.get("ETag"), reply.headers.get("Last-Modified")
+    length = _length(reply.headers)
+    if reply.status_code == 206:
+        _require_rest(reply.headers, partial, etag)
+    elif reply.status_code == 200:
+        partial.restart(etag, modified, length)
+    else:
+        raise _odd("the archive gives an unexpected answer", "200 or 206", reply.status_code)
+
+
+def _odd(problem: str, expected: object, found: object) -> TransferError:
+    action = "run the same command again later"
+    return failure(problem, transient=True, expected=expected, found=found, action=action)
+
+
+def _length(headers: Mapping[str, str]) -> int | None:
+    text = headers.get("Content-Length", "")
+    return int(text) if text.isascii() and text.isdigit() else None
+
+
+def _require_rest(headers: Mapping[str, str], partial: Partial, etag: str | None) -> None:
+    """Make sure that a 206 continues exactly what is there."""
+    text = headers.get("Content-Range", "")
+    match = _RANGE.fullmatch(text)
+    first, last, total = match.groups() if match else ("", "", "*")
+    fits = (
+        match is not None
+        and partial.have > 0
+        and int(first) == partial.have
+        and total != "*"
+        and int(last) == int(total) - 1
+        and partial.total in (None, int(total))
+        and etag in (None, partial.etag)
+    )
+    if fits:
+        partial.total = int(total)
+        return
+    expected = f"bytes {partial.have}- of version {partial.etag}"
+    partial.discard()
+    raise _odd("the archive sends another part than was asked for", expected,
+               f"{text or 'no Content-Range'}, version {etag}")  # fmt: skip
+
+
+def _receive(
+    reply: requests.Response,
+    partial: Partial,
+    received: Received,
+    waiter: Waiter,
+    on_bytes: OnBytes,
+    network: Network,
+) -> None:
+    """Write what comes behind what is safe; however it ends, note how far it got."""
+    chunks = _chunks(reply, waiter, network)
+    first = b""
+    if partial.have == 0:
+        first = _first_bytes(chunks)
+    with _opened(partial) as stream:
+        have = partial.have
+        try:
+            for chunk in _with(first, chunks):
+                have += _write(stream, chunk, partial.path)
+                received.received_bytes += len(chunk)
+                on_bytes(have)
+                if partial.due(have, network.checkpoint_bytes):
+                    _settle(partial, stream, have)
+        finally:
+            _settle(partial, stream, have)
+    if partial.total is not None and have != partial.total:
+        _incomplete(partial, have)
+    if partial.total is None:
+        partial.total = have  # the end of the connection is the only end it has
+
+
+def _incomplete(partial: Partial, have: int) -> NoReturn:
+    if partial.total is not None and have > partial.total:
+        partial.discard()
+    raise _odd("the transfer ended early", f"{partial.total} bytes", f"{have} bytes")
+
+
+def _with(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    if first:
+        yield first
+    yield from rest
+
+
+def _first_bytes(chunks: Iterator[bytes]) -> bytes:
+    """Take enough bytes to see that this is FITS: pages come with status 200 as well."""
+    start = b""
+    for chunk in chunks:
+        start += chunk
+        if len(start) >= len(FITS_START):
+            break
+    if not start.startswith(FITS_START):
+        shown = ascii(start[:40].decode("latin-1"))
+        raise _odd("what the archive sends is not FITS", repr(FITS_START.decode()), shown)
+    return start
+
+
+def _chunks(reply: requests.Response, waiter: Waiter, network: Network) -> Iterator[bytes]:
+    """Give the bytes as they come; a trickle is as bad as silence."""
+    began, count = time.monotonic(), 0
+    while True:
+        waiter.check()
+        # read1 returns what is there, so that a slow server does not keep us from looking up.
+        chunk: bytes = reply.raw.read1(_CHUNK, decode_content=False)
+        if not chunk:
+            return
+        count += len(chunk)
+        passed = time.monotonic() - began
+        if passed >= network.slow_s:
+            if count < network.slow_bytes_per_s * passed:
+                wanted = f"{network.slow_bytes_per_s:g} bytes/s"
+                raise _odd("the archive sends too slowly", wanted, f"{count / passed:.0f} bytes/s")
+            began, count = time.monotonic(), 0
+        yield chunk
+
+
+def _opened(partial: Partial) -> BinaryIO:
+    """Open the partial file behind its safe bytes, and cut off what is not safe."""
+    try:
+        stream = partial.path.open("r+b" if partial.have else "wb", buffering=0)
+        stream.truncate(partial.have)
+        stream.seek(partial.have)
+    except OSError as error:
+        raise _disk(error, partial.path) from error
+    return stream
+
+
+def _write(stream: BinaryIO, chunk: bytes, path: Path) -> int:
+    view = memoryview(chunk)
+    try:
+        while view:
+            view = view[stream.write(view) :]
+    except OSError as error:
+        raise _disk(error, path) from error
+    return len(chunk)
+
+
+def _settle(partial: Partial, stream: BinaryIO, have: int) -> None:
+    try:
+        partial.checkpoint(stream, have)
+    except OSError as error:
+        # On a full disk not even the note has room; the older note still holds.
+        raise _disk(error, partial.path) from error
+
+
+def _disk(error: OSError, path: Path) -> TransferError:
+    full = error.errno in _FULL
+    return failure(
+        "the disk is full" if full else "the partial file cannot be written",
+        transient=False,
+        expected="space for the file" if full else "a folder that can be written",
+        found=f"{error.strerror} ({path})",
+        action="make room; the same command continues"
+        if full
+        else "check the folder of the store (--store)",
+    )
+
+
+def _is_strong(etag: Any) -> bool:
+    """Say whether an ETag vouches for bytes; a weak one (W/) does not (RFC 9110, 13.1.5)."""
+    return isinstance(etag, str) and len(etag) > 2 and etag[0] == etag[-1] == '"'
