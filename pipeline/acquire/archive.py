@@ -7,7 +7,6 @@ used: they leave wrong files under final names (docs/acquire.md).
 
 import hashlib
 import json
-import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -98,13 +97,13 @@ class _QuerySession(ArchiveSession):
     def __init__(self, network: Network, waiter: Waiter) -> None:
         super().__init__(network)
         self._waiter = waiter
-        self._began = time.monotonic()
+        self._waited_s = 0.0
         self._polls = 0
         self.queries: list[Query] = []
 
     def begin(self) -> None:
         """Start the clock of a question."""
-        self._began, self._polls = time.monotonic(), 0
+        self._waited_s, self._polls = 0.0, 0
 
     def request(self, *args: Any, **kwargs: Any) -> requests.Response:
         """Send one request until there is an answer or no hope."""
@@ -135,7 +134,7 @@ class _QuerySession(ArchiveSession):
             raise broken(error, CATALOGUE, self.network) from error
         require_success(reply, CATALOGUE, self.network)
         try:
-            return reply, reply.json()
+            document = reply.json()
         except ValueError as error:
             kind = reply.headers.get("Content-Type", "no type")
             raise failure(
@@ -146,23 +145,33 @@ class _QuerySession(ArchiveSession):
                 found=f"{kind}: {reply.text[:60]!a}",
                 action="the archive may be under maintenance: run the same command again later",
             ) from error
+        if isinstance(document, dict) and document.get("status") == "ERROR":
+            raise failure(
+                "the archive could not answer a question",
+                transient=True,
+                file=CATALOGUE,
+                expected="status COMPLETE",
+                found=self.network.redact(f"status ERROR: {document.get('msg', '')}"),
+                action="run the same command again later",
+            )
+        return reply, document
 
     def _poll(self) -> None:
         """Wait before astroquery asks again, which it would do at once and for ever."""
         self._polls += 1
-        passed = time.monotonic() - self._began
         limit = self.network.query_limit_s
-        pause = min(_LONGEST_POLL_S, _FIRST_POLL_S * 2.0 ** (self._polls - 1))
-        if passed + pause > limit:
+        pause = min(_LONGEST_POLL_S, _FIRST_POLL_S * 1.5 ** (self._polls - 1))
+        if self._waited_s + pause > limit:
             raise failure(
                 "the archive did not finish a question",
                 transient=False,
                 file=CATALOGUE,
                 expected=f"an answer within {limit:g} s",
-                found=f"status EXECUTING after {passed:.0f} s",
+                found=f"status EXECUTING after {self._waited_s:.0f} s and {self._polls} questions",
                 action="run the same command again later",
             )
         self._waiter.sleep(pause)
+        self._waited_s += pause
 
 
 def _question(data: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ usage, 3 files lack or the work could not be done.
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +40,10 @@ def _common(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--group", "groups", multiple=True, metavar="NAME",
                      help="Only these groups of the selection."),
         click.option("--server", metavar="URL", help="The archive (default: RBH1_MAST_URL)."),
+        click.option("--timeout", type=click.FloatRange(0.1), default=60.0, show_default=True,
+                     help="Longest silence of the archive, s."),
+        click.option("--attempts", type=click.IntRange(1), default=5, show_default=True,
+                     help="Attempts in a row that come no further."),
         click.option("--offline", is_flag=True, help="Make no request."),
         JSON,
     ):  # fmt: skip
@@ -75,10 +79,14 @@ class _Scene:
             lock = load_lock(path, whole)
         else:
             lock = Lock(whole.name, (), path)
-        return cls(
-            selection, lock, path, Store(data_dir(os.environ, options["store"])),
-            network_from(os.environ, options["server"]), Waiter(), options["offline"],
-        )  # fmt: skip
+        network = replace(
+            network_from(os.environ, options["server"]),
+            read_s=options["timeout"],
+            slow_s=options["timeout"],
+            attempts=options["attempts"],
+        )
+        store = Store(data_dir(os.environ, options["store"]))
+        return cls(selection, lock, path, store, network, Waiter(), options["offline"])
 
     def ask(self) -> "Catalogue | None":
         """Ask the archive what it has, unless nothing may be asked."""

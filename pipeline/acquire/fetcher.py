@@ -21,7 +21,7 @@ from pipeline.acquire.settings import Network, Policy
 from pipeline.acquire.store import Entry, Held, Store, note_of, with_held, with_version
 from pipeline.acquire.transfer import Wanted, fetch
 from pipeline.acquire.verify import FAILED as RUNG_FAILED
-from pipeline.acquire.verify import Examination, Expectation, examine
+from pipeline.acquire.verify import Examination, Expectation, Rung, examine
 
 BY_LOCK: Final = "lock"
 _ROUNDS: Final = 2  # a damaged file is fetched again, once
@@ -298,7 +298,17 @@ class Fetcher:
 
     def examine(self, path: Path, expectation: Expectation) -> Examination:
         """Look at a file; ends quickly when the user asks to stop."""
-        return examine(path, expectation, should_stop=self.waiter.stop.is_set)
+        found = examine(path, expectation, should_stop=self.waiter.stop.is_set)
+        if not found.ok:
+            return found
+        try:
+            read_facts(path, expectation.name)
+        except ArdError as error:
+            # Whole in structure, and yet no reader could use it.
+            text = f"{error.problem}: {error.found}"
+            rung = Rung("content", RUNG_FAILED, "headers that can be read", text)
+            return replace(found, rungs=(*found.rungs[:-1], rung))
+        return found
 
     def expectation(self, step: Step) -> Expectation:
         """Say what is known about a file before it is looked at."""

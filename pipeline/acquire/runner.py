@@ -67,21 +67,26 @@ def _carry_out(steps: Sequence[Step], fetcher: Fetcher, records: dict[str, FileR
     waiting: queue.SimpleQueue[Step] = queue.SimpleQueue()
     for step in sorted(steps, key=lambda step: step.transfers):
         waiting.put(step)
-    workers = [
-        threading.Thread(target=_work, args=(waiting, fetcher, records), daemon=True)
-        for _ in range(max(1, min(fetcher.policy.workers, len(steps))))
-    ]
-    for worker in workers:
-        worker.start()
-    interrupted = False
-    while any(worker.is_alive() for worker in workers):
+    ended = threading.Semaphore(0)
+
+    def work() -> None:
         try:
-            for worker in workers:
-                worker.join(_LOOK_UP_S)
+            _work(waiting, fetcher, records)
+        finally:
+            ended.release()
+
+    running = max(1, min(fetcher.policy.workers, len(steps)))
+    for _ in range(running):
+        threading.Thread(target=work, daemon=True).start()
+    # Not Thread.join: interrupted in it, Python 3.12 takes a running thread for ended, and the
+    # process would leave while the last bytes are being made safe.
+    while running:
+        try:
+            if ended.acquire(timeout=_LOOK_UP_S):
+                running -= 1
         except KeyboardInterrupt:
-            interrupted = True
             fetcher.waiter.stop.set()
-    return interrupted or fetcher.waiter.stop.is_set()
+    return fetcher.waiter.stop.is_set()
 
 
 def _work(
