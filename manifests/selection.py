@@ -64,8 +64,8 @@ class ProductGroup:
         The programme that they belong to.
     pattern : str
         Regular expression for the whole file name.
-    count : int
-        How many files the archive has to list.
+    count : int or None
+        How many files the archive has to list; None: at least one, where nobody knows the number.
     typical_bytes : int
         Size to reckon with where the archive has not told it, bytes.
     extensions : tuple of Extension
@@ -79,7 +79,7 @@ class ProductGroup:
     collection: str
     program: str
     pattern: str
-    count: int
+    count: int | None
     typical_bytes: int
     extensions: tuple[Extension, ...]
     source: str
@@ -228,7 +228,7 @@ def _group(row: Section, programmes: set[tuple[str, str]]) -> ProductGroup:
         collection=collection,
         program=program,
         pattern=pattern,
-        count=row.count("count"),
+        count=row.count("count") if "count" in row.data else None,
         typical_bytes=row.count("typical_bytes"),
         extensions=_extensions(row),
         source=row.text("source"),

@@ -81,7 +81,8 @@ class Archive(pa.DataFrameModel):
     filename: str = _field("file", "Name in the archive.", unique=True)
     uri: str = _field("address", "The archive's name of the file.", unique=True)
     group: str = _field("group", "Group of the selection that it belongs to.")
-    size: int = _field("size", "Size of the file.", "byte", gt=0)
+    # A column with a unit is a Quantity, which is a float: exact for any file below 9 PB.
+    size: float = _field("size", "Size of the file.", "byte", gt=0)
     sha256: str = _field("sha256", "Of its bytes.", str_matches=r"^[0-9a-f]{64}$")
     verified: str = _field(
         "verified",

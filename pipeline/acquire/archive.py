@@ -415,7 +415,7 @@ def _require_counts(selection: Selection, listings: Iterable[Listing]) -> None:
     raise ArdError(
         "the archive lists another number of files than the selection expects",
         file=selection.file,
-        expected="; ".join(f"{group.count} in {group.name}" for group in wrong),
+        expected="; ".join(f"{group.count or 'some'} in {group.name}" for group in wrong),
         found="; ".join(f"{len(names[group.name])} in {group.name}" for group in wrong),
         action="look at the archive's page; if the number is right, correct the selection, "
         "else take other groups only: --group NAME",
@@ -426,5 +426,6 @@ def _wrong_counts(
     groups: Iterable[ProductGroup], names: Mapping[str, list[str]]
 ) -> Iterator[ProductGroup]:
     for group in groups:
-        if len(names[group.name]) != group.count:
+        found = len(names[group.name])
+        if found == 0 or group.count not in (None, found):
             yield group

@@ -154,6 +154,7 @@ def _free_bytes(folder: Path) -> int:
 @click.option("--confirm", is_flag=True,
               help="Fetch twice what neither lock nor archive has a checksum of.")  # fmt: skip
 @click.option("--deep", is_flag=True, help="Compute the sha256 of what is held, untouched or not.")
+@click.option("--retry-failed", is_flag=True, help="Fetch only what failed last time.")
 @click.option("--reserve", "reserve_gb", type=click.FloatRange(0), default=1.0, show_default=True,
               help="Space that stays free, GB.")  # fmt: skip
 @guarded
@@ -173,6 +174,7 @@ def run_command(**options: Any) -> None:
         confirm=options["confirm"],
         reserve_bytes=int(options["reserve_gb"] * 1e9),
         deep=options["deep"],
+        retry_failed=options["retry_failed"],
     )
     scene.store.create()
     with scene.store.locked():

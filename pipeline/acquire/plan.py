@@ -237,6 +237,9 @@ class _Case:
         if self.listing.rights != PUBLIC and network.token is None:
             problem = f"the archive gives this file with a token only ({self.listing.rights})"
             return self._step(NOTHING, FAILED, problem, f"set {TOKEN} to your token")
+        if policy.retry_failed and self.entry.last.get("status") != FAILED:
+            return self._step(NOTHING, MISSING, "only what failed last time was asked for",
+                              "run again without --retry-failed")  # fmt: skip
         if not self.changes:
             return self._step(FETCH, MISSING)
         if policy.take_changed and not _has_version(self.entry, self.listing):

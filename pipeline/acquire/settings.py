@@ -77,6 +77,8 @@ class Policy:
         Space that must stay free on the disk, bytes.
     deep : bool
         Compute the sha256 of what the store holds, even where the file looks untouched.
+    retry_failed : bool
+        Fetch only what failed last time.
     """
 
     workers: int = 3
@@ -84,6 +86,7 @@ class Policy:
     confirm: bool = False
     reserve_bytes: int = 1_000_000_000
     deep: bool = False
+    retry_failed: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.workers <= MOST_WORKERS:

@@ -204,7 +204,17 @@ class Store:
                     found="a lock that is held",
                     action="wait for it to end; rbh1 acquire status says how far it is",
                 ) from error
+            self._tidy()
             yield
+
+    def _tidy(self) -> None:
+        """Remove what a process that was killed left of files it had not named yet."""
+        for folder in ("partial", "quarantine", "records", "runs"):
+            for path in (self.root / folder).glob(".*.part"):
+                path.unlink(missing_ok=True)
+        for tree in ("files", "versions"):
+            for path in (self.root / tree).rglob(".*.new"):
+                path.unlink(missing_ok=True)
 
     @contextmanager
     def _usable(self) -> Iterator[None]:

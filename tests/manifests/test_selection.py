@@ -100,6 +100,13 @@ def test_a_file_in_two_groups_is_an_error(toml):
     assert "hst_original_drc and hst_hap_drc" in str(error.value)
 
 
+def test_count_rates_are_offered_without_a_number():
+    (group,) = load_selection("rbh1-rate").groups
+    assert group.count is None
+    assert group.holds("jw03149001001_02101_00001_nrs1_rate.fits")
+    assert not group.holds("jw03149001001_02101_00001_nrs1_rateints.fits")
+
+
 def test_some_groups_bring_their_programme_only(selection):
     some = selection.only(["jwst_x1d"])
     assert [p.program for p in some.programmes] == ["3149"]

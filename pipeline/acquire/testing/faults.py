@@ -107,7 +107,7 @@ class Stall(Fault):
 
 @dataclass(frozen=True)
 class Drop(Fault):
-    """The connection is reset (RST)."""
+    """The connection is reset (RST); a client that reads slowly may lose bytes sent before."""
 
     at: Position = _HALF
     words = "connection reset"

@@ -3,6 +3,7 @@
 import json
 import socket
 import struct
+import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any, Final
@@ -182,7 +183,14 @@ class Handler(BaseHTTPRequestHandler):
         archive = self.server.archive
         rate = reply.rate or archive.rate
         step = _PIECE if rate is None else max(1, min(_PIECE, int(rate / _TICKS_PER_S)))
+        began, done = time.monotonic(), 0
         for piece in reply.content.pieces(start, stop, step):
+            done += len(piece)
+            # Against the clock from the start, so that pauses that last too long do not add up.
+            pause = 0.0 if rate is None else began + done / rate - time.monotonic()
+            if archive.closing.wait(max(0.0, pause)):
+                self.close_connection = True
+                return
             # Before writing: whoever has the last byte finds it on record.
             record.sent += len(piece)
             try:
@@ -192,9 +200,6 @@ class Handler(BaseHTTPRequestHandler):
             except OSError:
                 record.sent -= len(piece)
                 raise
-            if rate is not None and archive.closing.wait(len(piece) / rate):
-                self.close_connection = True
-                return
 
     def _reset(self) -> None:
         """Close the connection with RST instead of FIN."""

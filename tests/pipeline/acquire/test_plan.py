@@ -136,6 +136,12 @@ def test_restricted_files_are_fetched_with_a_token(store):
     assert step.action == "fetch"
 
 
+@pytest.mark.parametrize(("last", "action"), [("FAILED", "fetch"), ("MISSING", "nothing")])
+def test_only_what_failed_is_tried_when_asked_for(store, last, action):
+    store.save(Entry(NAME, URI, "jwst_s3d", last={"status": last}))
+    assert decide(store, policy=Policy(retry_failed=True)).action == action
+
+
 def test_nothing_is_fetched_offline(store):
     step = decide(store, asked=False)
     assert (step.action, step.status) == ("nothing", "MISSING")
