@@ -123,7 +123,7 @@ class Fetcher:
 
     def _link(self, step: Step, record: FileRecord) -> FileRecord:
         """Give content that is there already its name: another version, or without a record."""
-        held = step.entry.find(step.sha256 or "")
+        held = step.entry.version(step.file)
         if held is None:
             path = self.store.object_path(step.sha256 or "")
             found = self.examine(path, self.expectation(step))

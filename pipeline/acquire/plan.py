@@ -13,7 +13,7 @@ from manifests.lock import Lock, LockedFile
 from manifests.selection import Selection
 from pipeline.acquire.archive import PUBLIC, Catalogue, Listing
 from pipeline.acquire.settings import TOKEN, Network, Policy
-from pipeline.acquire.store import Entry, Held, Store
+from pipeline.acquire.store import VERSION_FIELDS, Entry, Held, Store
 from pipeline.acquire.transfer import Partial
 
 # What is to be done with a file.
@@ -30,9 +30,6 @@ MISSING: Final = "MISSING"
 CHANGED: Final = "CHANGED"
 FAILED: Final = "FAILED"
 STATUSES: Final = (OK, MISSING, CHANGED, FAILED)
-
-# What of a listing tells versions apart.
-_VERSION_FIELDS: Final = ("checksum", "size", "cal_ver", "crds_ctx", "sdp_ver")
 
 
 @dataclass(frozen=True)
@@ -169,12 +166,12 @@ def make_plan(
         if should_stop is not None and should_stop():
             raise KeyboardInterrupt
         entry = store.entry(file.name, file.uri, file.group)
-        sha = file.sha256 or (entry.held.sha256 if entry.held else None)
+        held = entry.version(file)
         case = _Case(
             file=file,
             entry=entry,
-            sha256=sha,
-            state=_state(sha, entry, store, policy.deep),
+            held=held,
+            state=_state(file, held, store, policy.deep),
             listing=catalogue.listings.get(file.name) if catalogue else None,
             asked=catalogue is not None,
         )
@@ -182,14 +179,13 @@ def make_plan(
     return Plan(selection, lock, catalogue, tuple(steps))
 
 
-def _state(sha256: str | None, entry: Entry, store: Store, deep: bool) -> str:
+def _state(file: LockedFile, held: Held | None, store: Store, deep: bool) -> str:
     """Say how the bytes that a file must have stand in the store."""
-    if sha256 is None:
-        return "missing"
-    held = entry.find(sha256)
     if held is not None:
         return store.state(held, deep=deep)
-    return "unrecorded" if store.object_path(sha256).is_file() else "missing"
+    if file.sha256 is not None and store.object_path(file.sha256).is_file():
+        return "unrecorded"
+    return "missing"
 
 
 @dataclass(frozen=True)
@@ -198,7 +194,7 @@ class _Case:
 
     file: LockedFile
     entry: Entry
-    sha256: str | None
+    held: Held | None
     state: str
     listing: Listing | None
     asked: bool
@@ -212,8 +208,7 @@ class _Case:
         return self._absent(network, policy)
 
     def _held(self, policy: Policy) -> Step:
-        held = self.entry.held
-        here = KEEP if held is not None and held.sha256 == self.sha256 else LINK
+        here = KEEP if self.held == self.entry.held else LINK
         if not self.changes:
             return self._step(here, OK)
         if policy.take_changed and not _has_version(self.entry, self.listing):
@@ -254,8 +249,11 @@ class _Case:
 
     @property
     def changes(self) -> tuple[str, ...]:
-        held = self.entry.find(self.sha256) if self.sha256 else None
-        return _changes(self.file, held, self.listing)
+        return _changes(self.file, self.held, self.listing)
+
+    @property
+    def sha256(self) -> str | None:
+        return self.file.sha256 or (self.held.sha256 if self.held else None)
 
     def _step(self, action: str, status: str, problem: str = "", remedy: str = "") -> Step:
         return Step(
@@ -268,13 +266,13 @@ def _changes(file: LockedFile, held: Held | None, listing: Listing | None) -> tu
     """Say how the archive's version differs from the one that the study stands on."""
     if listing is None:
         return ()
-    before = {name: _known(file, held, name) for name in _VERSION_FIELDS}
-    now = {name: getattr(listing, name) for name in _VERSION_FIELDS}
+    before = {name: _known(file, held, name) for name in VERSION_FIELDS}
+    now = {name: getattr(listing, name) for name in VERSION_FIELDS}
     if before["checksum"] and str(before["checksum"]).lower() == str(now["checksum"]).lower():
         return ()  # equal bytes, whatever else is written about them
     return tuple(
         f"{name}: {before[name]} in the lock, {now[name]} in the archive"
-        for name in _VERSION_FIELDS
+        for name in VERSION_FIELDS
         if before[name] is not None and now[name] is not None and before[name] != now[name]
     )
 
@@ -287,8 +285,7 @@ def _known(file: LockedFile, held: Held | None, name: str) -> Any:
 def _has_version(entry: Entry, listing: Listing | None) -> bool:
     """Say whether the archive's present version was fetched already."""
     return listing is not None and any(
-        all(getattr(listing, name) in (None, getattr(held, name)) for name in _VERSION_FIELDS)
-        for held in entry.versions.values()
+        held.is_version_of(listing) for held in entry.versions.values()
     )
 
 

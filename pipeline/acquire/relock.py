@@ -12,13 +12,12 @@ from ard.errors import ArdError
 from manifests.lock import FIELDS, NEVER, Lock, LockedFile
 from manifests.selection import Selection
 from pipeline.acquire.archive import Catalogue, Listing
-from pipeline.acquire.store import Entry, Held, Store
+from pipeline.acquire.store import VERSION_FIELDS, Held, Store
 from pipeline.acquire.survey import parts_of
 
 ADDED: Final = "added"
 REMOVED: Final = "removed"
 ALTERED: Final = "altered"
-_ARCHIVE_FIELDS: Final = ("size", "checksum", "cal_ver", "crds_ctx", "sdp_ver")
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ def propose(selection: Selection, lock: Lock, store: Store, catalogue: Catalogue
     files = []
     for draft in drafts:
         entry = store.entry(draft.name, draft.uri, draft.group)
-        held = _fitting(draft, entry)
+        held = entry.version(draft)
         if held is not None:
             chosen[draft.name] = held
             draft = _with_content(draft, held)
@@ -93,25 +92,13 @@ def propose(selection: Selection, lock: Lock, store: Store, catalogue: Catalogue
 def _listed(file: LockedFile | None, listing: Listing) -> LockedFile:
     """Bring what the archive says into a row; bytes of another version are forgotten."""
     row = file or LockedFile(listing.uri, listing.name, listing.group)
-    now = {name: getattr(listing, name) for name in _ARCHIVE_FIELDS}
+    now = {name: getattr(listing, name) for name in VERSION_FIELDS}
     same_bytes = (row.checksum is not None and row.checksum == listing.checksum) or all(
         now[name] in (None, getattr(row, name)) or getattr(row, name) is None for name in now
     )
     known = {name: value for name, value in now.items() if value is not None}
     row = replace(row, uri=listing.uri, group=listing.group, **known)
     return row if same_bytes else replace(row, sha256=None, verified=NEVER, role=None)
-
-
-def _fitting(file: LockedFile, entry: Entry) -> Held | None:
-    """Give the content of the store that is the version which a row describes."""
-    candidates = [*([entry.held] if entry.held else []), *entry.versions.values()]
-    if file.sha256 is not None:
-        return next((held for held in candidates if held.sha256 == file.sha256), None)
-    for held in candidates:
-        pairs = [(getattr(file, name), getattr(held, name)) for name in _ARCHIVE_FIELDS]
-        if all(one is None or two is None or one == two for one, two in pairs):
-            return held
-    return None
 
 
 def _with_content(file: LockedFile, held: Held) -> LockedFile:

@@ -24,12 +24,15 @@ from typing import Any, Final
 
 from ard.errors import ArdError, NotFoundError
 from ard.fileio import read_json, sha256_file, write_json
-from manifests.lock import NEVER
+from manifests.lock import NEVER, LockedFile
+from pipeline.acquire.archive import Listing
 
 MARKER: Final = "rbh1-store.json"
 SCHEMA: Final = "archive-store"
 VERSION: Final = 1
 LOCK_FILE: Final = "lock"
+# What tells versions of a file apart where its sha256 is not known.
+VERSION_FIELDS: Final = ("checksum", "size", "cal_ver", "crds_ctx", "sdp_ver")
 _SHOWN: Final = 12  # digits of a sha256 in a folder's name
 
 
@@ -65,6 +68,17 @@ class Held:
     etag: str | None = None
     last_modified: str | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def is_version_of(self, row: LockedFile | Listing) -> bool:
+        """Say whether this is the version that a row of the lock or of the archive describes.
+
+        A sha256 settles it; without one, nothing that both know may differ.
+        """
+        sha256 = getattr(row, "sha256", None)
+        if sha256 is not None:
+            return bool(sha256 == self.sha256)
+        pairs = ((getattr(row, name), getattr(self, name)) for name in VERSION_FIELDS)
+        return all(one is None or two is None or one == two for one, two in pairs)
 
 
 @dataclass(frozen=True)
@@ -103,11 +117,11 @@ class Entry:
             "last": dict(self.last),
         }
 
-    def find(self, sha256: str) -> Held | None:
-        """Give the content with this sha256, whatever its place."""
-        if self.held is not None and self.held.sha256 == sha256:
-            return self.held
-        return self.versions.get(sha256)
+    def version(self, row: LockedFile | Listing) -> Held | None:
+        """Give the content that is the version of a row, the one under the name first."""
+        held = [self.held] if self.held is not None else []
+        candidates = (*held, *self.versions.values())
+        return next((content for content in candidates if content.is_version_of(row)), None)
 
 
 _HELD_FIELDS: Final = frozenset(f.name for f in fields(Held))

@@ -54,7 +54,7 @@ def held_by(lock: Lock, store: Store) -> dict[str, Held]:
     found = {}
     for file in lock.files:
         held = store.entry(file.name).held
-        if held is not None and file.sha256 in (None, held.sha256):
+        if held is not None and held.is_version_of(file):
             found[file.name] = held
     return found
 

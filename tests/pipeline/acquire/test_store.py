@@ -13,6 +13,7 @@ import pytest
 
 from ard.errors import ArdError
 from ard.fileio import sha256_file
+from manifests.lock import LockedFile
 from pipeline.acquire.store import MARKER, Entry, Held, Store, note_of, with_held, with_version
 
 
@@ -108,8 +109,11 @@ def test_an_entry_comes_back_as_it_was(store):
     entry = with_version(with_held(entry, replace(one, facts={"level": "3"})), two)
     store.save(entry)
     assert store.entry("a_s3d.fits") == entry
-    assert entry.find(two.sha256) == two
-    assert entry.find("00" * 32) is None
+    row = LockedFile("mast:a_s3d.fits", "a_s3d.fits", "g")
+    assert entry.version(replace(row, sha256=two.sha256)) == two
+    assert entry.version(replace(row, sha256="00" * 32)) is None
+    assert entry.version(row) == entry.held
+    assert entry.version(replace(row, size=4)) is None
 
 
 def test_other_content_under_a_name_makes_the_former_a_version():
