@@ -5,36 +5,25 @@ here, row by row: its own tables break on a type they do not know. Its download 
 used: they leave wrong files under final names (docs/acquire.md).
 """
 
-import hashlib
-import json
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Final
-from urllib.parse import unquote
 
 import requests
 
 from ard.errors import ArdError
 from manifests.selection import ProductGroup, Programme, Selection
 from pipeline.acquire.http import (
-    BROKEN,
-    ArchiveSession,
     Stopped,
-    TransferError,
     Waiter,
-    broken,
-    failure,
-    require_success,
 )
+from pipeline.acquire.questions import CATALOGUE, Query, QuerySession
 from pipeline.acquire.settings import TOKEN, Network
 
 PUBLIC: Final = "PUBLIC"
-CATALOGUE: Final = "the archive's catalogue"  # what errors are about that are about no file
 _PRODUCTS_AT_A_TIME: Final = 10  # observations in one question: long lists time out
-_LONGEST_POLL_S: Final = 10.0
-_FIRST_POLL_S: Final = 0.5
 _FILE_COLUMNS: Final = (
     "filename,dataURI,fileSize,checksum,cal_ver,crds_ctx,sdp_ver,is_imprt,isRestricted,isStale"
 )
@@ -71,117 +60,12 @@ class Listing:
 
 
 @dataclass(frozen=True)
-class Query:
-    """A question and its answer: the request in JSON, and the sha256 of the reply's bytes."""
-
-    request: Mapping[str, Any]
-    reply_sha256: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """Give the plain JSON form."""
-        return {"request": dict(self.request), "reply_sha256": self.reply_sha256}
-
-
-@dataclass(frozen=True)
 class Catalogue:
     """The archive's files of a selection, by name, and the questions that found them."""
 
     server: str
     listings: Mapping[str, Listing]
     queries: tuple[Query, ...]
-
-
-class _QuerySession(ArchiveSession):
-    """A session for astroquery: it waits, tries again, and lets no page pass for an answer."""
-
-    def __init__(self, network: Network, waiter: Waiter) -> None:
-        super().__init__(network)
-        self._waiter = waiter
-        self._waited_s = 0.0
-        self._polls = 0
-        self.queries: list[Query] = []
-
-    def begin(self) -> None:
-        """Start the clock of a question."""
-        self._waited_s, self._polls = 0.0, 0
-
-    def request(self, *args: Any, **kwargs: Any) -> requests.Response:
-        """Send one request until there is an answer or no hope."""
-        data = kwargs.get("data", args[3] if len(args) > 3 else None)
-        question = _question(data)
-        attempt = 0
-        while True:
-            attempt += 1
-            try:
-                reply, document = self._once(*args, **kwargs)
-            except TransferError as error:
-                if not error.transient or attempt >= self.network.attempts:
-                    raise
-                self._waiter.back_off(self.network, attempt, error)
-                continue
-            if isinstance(document, dict) and document.get("status") == "EXECUTING":
-                self._poll()
-            elif question:
-                sha = hashlib.sha256(reply.content).hexdigest()
-                self.queries.append(Query(question, sha))
-            return reply
-
-    def _once(self, *args: Any, **kwargs: Any) -> tuple[requests.Response, Any]:
-        kwargs["stream"] = False
-        try:
-            reply = super().request(*args, **kwargs)
-        except BROKEN as error:
-            raise broken(error, CATALOGUE, self.network) from error
-        require_success(reply, CATALOGUE, self.network)
-        try:
-            document = reply.json()
-        except ValueError as error:
-            kind = reply.headers.get("Content-Type", "no type")
-            raise failure(
-                "the archive answered a question with something else than JSON",
-                transient=True,
-                file=CATALOGUE,
-                expected="JSON",
-                found=f"{kind}: {reply.text[:60]!a}",
-                action="the archive may be under maintenance: run the same command again later",
-            ) from error
-        if isinstance(document, dict) and document.get("status") == "ERROR":
-            raise failure(
-                "the archive could not answer a question",
-                transient=True,
-                file=CATALOGUE,
-                expected="status COMPLETE",
-                found=self.network.redact(f"status ERROR: {document.get('msg', '')}"),
-                action="run the same command again later",
-            )
-        return reply, document
-
-    def _poll(self) -> None:
-        """Wait before astroquery asks again, which it would do at once and for ever."""
-        self._polls += 1
-        limit = self.network.query_limit_s
-        pause = min(_LONGEST_POLL_S, _FIRST_POLL_S * 1.5 ** (self._polls - 1))
-        if self._waited_s + pause > limit:
-            raise failure(
-                "the archive did not finish a question",
-                transient=False,
-                file=CATALOGUE,
-                expected=f"an answer within {limit:g} s",
-                found=f"status EXECUTING after {self._waited_s:.0f} s and {self._polls} questions",
-                action="run the same command again later",
-            )
-        self._waiter.sleep(pause)
-        self._waited_s += pause
-
-
-def _question(data: Any) -> dict[str, Any]:
-    """Read the request out of a form, without what differs between equal questions."""
-    text = data.decode() if isinstance(data, bytes) else data
-    if not isinstance(text, str) or not text.startswith("request="):
-        return {}
-    question: dict[str, Any] = json.loads(unquote(text.removeprefix("request=")))
-    question.pop("cacheBreaker", None)
-    return question
 
 
 def list_files(selection: Selection, network: Network, waiter: Waiter) -> Catalogue:
@@ -199,7 +83,7 @@ def list_files(selection: Selection, network: Network, waiter: Waiter) -> Catalo
         If the archive cannot be asked, does not accept the token, lists nothing, or lists another
         number of files in a group than the selection expects.
     """
-    with _QuerySession(network, waiter) as session:
+    with QuerySession(network, waiter) as session:
         if network.token is not None:
             _require_token(session)
         listings: dict[str, Listing] = {}
@@ -210,7 +94,7 @@ def list_files(selection: Selection, network: Network, waiter: Waiter) -> Catalo
         return Catalogue(network.server, dict(sorted(listings.items())), tuple(session.queries))
 
 
-def _require_token(session: _QuerySession) -> None:
+def _require_token(session: QuerySession) -> None:
     """Ask once, before the first byte, whether the token is good."""
     reply = session.request("GET", f"{session.network.server}/whoami")
     document = reply.json()
@@ -225,7 +109,7 @@ def _require_token(session: _QuerySession) -> None:
 
 
 def _list_programme(
-    selection: Selection, programme: Programme, session: _QuerySession
+    selection: Selection, programme: Programme, session: QuerySession
 ) -> dict[str, Listing]:
     client = _client(session)
     with _explained(programme, session.network):
@@ -277,7 +161,7 @@ def _explained(programme: Programme, network: Network) -> Iterator[None]:
         ) from error
 
 
-def _client(session: _QuerySession) -> Any:
+def _client(session: QuerySession) -> Any:
     """Make an astroquery client that speaks through our session with our server."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of libraries that astroquery imports
@@ -323,7 +207,7 @@ def _rows(replies: Iterable[requests.Response]) -> list[Mapping[str, Any]]:
 
 
 def _file_facts(
-    programme: Programme, session: _QuerySession, client: Any
+    programme: Programme, session: QuerySession, client: Any
 ) -> dict[str, Mapping[str, Any]]:
     """Ask the service that knows single files; nothing where the programme names none."""
     if programme.file_service is None:

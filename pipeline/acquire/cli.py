@@ -1,4 +1,4 @@
-"""What can be typed after `rbh1 acquire`: plan, run, status, adopt, lock.
+"""What can be typed after `rbh1 acquire`: plan, run, status, adopt, lock, cutout.
 
 Exit codes: 0 the store equals the lock, 1 the archive or the lock has something else, 2 wrong
 usage, 3 files lack or the work could not be done.
@@ -16,9 +16,10 @@ import click
 from pipeline.guard import FAILED, JSON, guarded, say
 
 if TYPE_CHECKING:
-    from manifests.lock import Lock
+    from manifests.lock import Lock, LockedFile
     from manifests.selection import Selection
     from pipeline.acquire.archive import Catalogue
+    from pipeline.acquire.cutplan import CutoutRequest
     from pipeline.acquire.http import Waiter
     from pipeline.acquire.plan import Plan
     from pipeline.acquire.roles import Part
@@ -87,6 +88,21 @@ class _Scene:
         )
         store = Store(data_dir(os.environ, options["store"]))
         return cls(selection, lock, path, store, network, Waiter(), options["offline"])
+
+    def locked(self, name: str) -> "LockedFile":
+        """Give a file of the lock by its name."""
+        from ard.errors import NotFoundError
+
+        try:
+            return self.lock.by_name()[name]
+        except KeyError as error:
+            raise NotFoundError(
+                "the lock names no such file",
+                file=self.lock_file,
+                expected=f"one of its {len(self.lock.files)} files",
+                found=name,
+                action="see their names with: rbh1 acquire status -v --offline",
+            ) from error
 
     def ask(self) -> "Catalogue | None":
         """Ask the archive what it has, unless nothing may be asked."""
@@ -259,3 +275,86 @@ def lock_command(*, update: bool, **options: Any) -> None:
         say("this is the lock that comes with the study: commit it")
     show.differences(found, scene.lock_file, update and bool(found), options["as_json"])
     sys.exit(FAILED if found and not update else 0)
+
+
+class _Numbers(click.ParamType[tuple[float, ...]]):
+    """Numbers with a separator between them."""
+
+    def __init__(self, count: int, separator: str, example: str) -> None:
+        self.name = example
+        self._count, self._separator, self._example = count, separator, example
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[float, ...]:
+        """Read them, or say what they should look like."""
+        try:
+            numbers = tuple(float(part) for part in value.split(self._separator))
+        except ValueError:
+            numbers = ()
+        if len(numbers) != self._count:
+            self.fail(f"{value!r} is not like {self._example}", param, ctx)
+        return numbers
+
+
+@acquire.command("cutout")
+@click.argument("name")
+@_common
+@click.option("--out", type=_FILE, required=True, help="The FITS file to write.")
+@click.option("--extension", "extensions", multiple=True, metavar="NAME[,VERSION]",
+              help="Images to cut (default: SCI).")  # fmt: skip
+@click.option("--table", "tables", multiple=True, metavar="NAME[,VERSION]",
+              help="Tables to take whole.")  # fmt: skip
+@click.option("--centre", type=_Numbers(2, ",", "RA,DEC"),
+              help="Centre, deg ICRS (default: the target).")  # fmt: skip
+@click.option("--size", "size_arcsec", type=click.FloatRange(0, min_open=True), default=10.0,
+              show_default=True, help="Length of the sides, arcsec.")  # fmt: skip
+@click.option("--box", type=_Numbers(4, ",", "X0,X1,Y0,Y1"),
+              help="Pixels from 0, ends not included, instead of centre and size.")  # fmt: skip
+@click.option("--wave", "wave_um", type=_Numbers(2, ":", "FROM:TO"),
+              help="Wavelengths of a cube, um.")  # fmt: skip
+@click.option("--dry-run", is_flag=True, help="Say what it would take; read headers only.")
+@guarded
+def cutout_command(*, name: str, out: Path, dry_run: bool, **options: Any) -> None:
+    """Get a part of the archive's file NAME without the rest, by byte ranges.
+
+    A cut-out cannot be held against a checksum of the whole file, and says so in its header.
+    """
+    from pipeline.acquire import show
+    from pipeline.acquire.cutout import carry_out
+    from pipeline.acquire.cutplan import plan_cutout
+    from pipeline.acquire.http import ArchiveSession
+    from pipeline.acquire.transfer import Wanted
+
+    scene = _Scene.of(options)
+    file = scene.locked(name)
+    if scene.offline:
+        raise click.UsageError("a cut-out comes from the archive: it cannot be had --offline")
+    request = _cutout_request(scene, options)
+    with ArchiveSession(scene.network) as session:
+        wanted = Wanted(file.uri, file.name, file.size)
+        plan = plan_cutout(session, wanted, request, scene.waiter)
+        if dry_run:
+            show.cutout_plan(plan, options["as_json"])
+            return
+        cutout = carry_out(plan)
+    cutout.write(out)
+    show.cutout(cutout, out, options["as_json"])
+
+
+def _cutout_request(scene: _Scene, options: dict[str, Any]) -> "CutoutRequest":
+    from manifests.target import load_target
+    from pipeline.acquire.boxes import PixelBox, SkyBox
+    from pipeline.acquire.cutplan import CutoutRequest
+
+    place: SkyBox | PixelBox
+    if options["box"] is not None:
+        if options["centre"] is not None:
+            raise click.UsageError("--box goes without --centre")
+        x0, x1, y0, y1 = map(int, options["box"])
+        place = PixelBox(x0, x1, y0, y1)
+    else:
+        anchor = load_target(scene.selection.target).anchor
+        ra, dec = options["centre"] or (anchor.ra_deg, anchor.dec_deg)
+        place = SkyBox(ra, dec, options["size_arcsec"])
+    return CutoutRequest(
+        place, options["extensions"] or ("SCI",), options["wave_um"], options["tables"]
+    )

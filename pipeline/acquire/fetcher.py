@@ -15,10 +15,11 @@ from manifests.lock import SIZE, TWICE, VERIFIED
 from manifests.selection import Selection
 from pipeline.acquire.headers import read_facts
 from pipeline.acquire.http import ArchiveSession, Stopped, Waiter
+from pipeline.acquire.partial import note_of
 from pipeline.acquire.plan import CHANGED, FETCH, KEEP, LINK, OK, TAKE, Step
 from pipeline.acquire.record import FileRecord, Problem
 from pipeline.acquire.settings import Network, Policy
-from pipeline.acquire.store import Entry, Held, Store, note_of, with_held, with_version
+from pipeline.acquire.store import Entry, Held, Store, with_held, with_version
 from pipeline.acquire.transfer import Wanted, fetch
 from pipeline.acquire.verify import FAILED as RUNG_FAILED
 from pipeline.acquire.verify import Examination, Expectation, Rung, examine

@@ -12,9 +12,9 @@ from ard.errors import ArdError
 from manifests.lock import Lock, LockedFile
 from manifests.selection import Selection
 from pipeline.acquire.archive import PUBLIC, Catalogue, Listing
+from pipeline.acquire.partial import Partial
 from pipeline.acquire.settings import TOKEN, Network, Policy
 from pipeline.acquire.store import VERSION_FIELDS, Entry, Held, Store
-from pipeline.acquire.transfer import Partial
 
 # What is to be done with a file.
 KEEP: Final = "keep"  # held, and the right bytes

@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.acquire.cutout import Cutout
+from pipeline.acquire.cutplan import CutoutPlan
 from pipeline.acquire.plan import CHANGED, FAILED, FETCH, MISSING, OK, TAKE, Plan, Step, size_text
 from pipeline.acquire.record import FileRecord, Report
 from pipeline.acquire.relock import Difference
@@ -218,3 +220,34 @@ def differences(found: Sequence[Difference], path: object, written: bool, as_jso
 def _short(value: object) -> str:
     text = "not known" if value is None else str(value)
     return text if len(text) < 64 else f"{text[:_SHOWN]}..."
+
+
+def cutout_plan(plan: CutoutPlan, as_json: bool) -> None:
+    """Show what a cut-out would take."""
+    whole = plan.reader.version.total
+    if as_json:
+        _json({"schema": "cutout-plan", "source_bytes": whole, "requests": plan.requests,
+               "read_bytes": plan.read_bytes, "size_bytes": plan.size_bytes,
+               "notes": list(plan.notes)})  # fmt: skip
+        return
+    _notes(plan.notes)
+    click.echo(
+        f"{plan.requests} requests, {size_text(plan.read_bytes)} of {size_text(whole)}; "
+        f"the cut-out has {size_text(plan.size_bytes)}"
+    )
+
+
+def cutout(found: Cutout, path: object, as_json: bool) -> None:
+    """Show what a cut-out is."""
+    if as_json:
+        _json({"schema": "cutout", "path": str(path), **found.to_dict()})
+        return
+    for title, section in found.sections:
+        click.echo(f"{title:<12}{section}")
+    _notes(found.notes)
+    click.echo(str(path))
+
+
+def _notes(notes: Iterable[str]) -> None:
+    for note in notes:
+        click.echo(f"note: {note}")

@@ -26,6 +26,7 @@ from ard.errors import ArdError, NotFoundError
 from ard.fileio import read_json, sha256_file, write_json
 from manifests.lock import NEVER, LockedFile
 from pipeline.acquire.archive import Listing
+from pipeline.acquire.partial import note_of
 
 MARKER: Final = "rbh1-store.json"
 SCHEMA: Final = "archive-store"
@@ -374,11 +375,6 @@ class Store:
             note_of(path).unlink(missing_ok=True)
             write_json(place.with_name(f"{name}.json"), reason, overwrite=True)
         return place
-
-
-def note_of(part: Path) -> Path:
-    """Give the file that says what a partial file is."""
-    return part.with_name(f"{part.name}.json")
 
 
 def _held(row: Mapping[str, Any]) -> Held:

@@ -4,13 +4,13 @@ Oracle: the bytes of the archive's own folder. Every fault is put before the pub
 and in random sequences. The table of outcomes in docs/acquire.md is made here.
 """
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from archives import HST, JWST, run_cli
+from docs_table import DocsTable
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -37,10 +37,6 @@ from pipeline.acquire.testing import (
     WeakETag,
     WrongRange,
 )
-
-ROOT = Path(__file__).resolve().parents[3]
-DOCS = ROOT / "docs" / "acquire.md"
-BEGIN, END = "<!-- faults -->\n", "<!-- /faults -->\n"
 
 
 @dataclass(frozen=True)
@@ -127,10 +123,18 @@ def try_fault(acquire, mini, tmp_path):
 
 # What the archive answers, and will answer again.
 FINAL = ("status 401", "status 403", "status 404", "status 503 with Retry-After of an hour")
-HEAD = """| fault | once, lock | for ever, lock | for ever, first use, archive checksum \
-| for ever, first use |
-|---|---|---|---|---|
-""".replace("\\\n", "")
+TABLE = DocsTable(
+    "acquire.md",
+    "faults",
+    (
+        "fault",
+        "once, lock",
+        "for ever, lock",
+        "for ever, first use, archive checksum",
+        "for ever, first use",
+    ),
+    [row.words for row in ROWS],
+)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.words)
@@ -143,28 +147,11 @@ def test_a_fault_ends_in_good_bytes_or_a_name(try_fault, row):
     on_trust = try_fault(row, HST, "unknown", None)
     assert "trust" not in stays + by_checksum
     assert (on_trust == "**taken on trust, wrong**") == row.passes_on_trust
-    line = f"| {row.words} | {once} | {stays} | {by_checksum} | {on_trust} |\n"
-    if os.environ.get("RBH1_WRITE_DOCS"):
-        _write_row(row, line)
-    assert line in _table(), "make the table anew: RBH1_WRITE_DOCS=1 pytest -n 0 test_faults.py"
-
-
-def _table() -> str:
-    return DOCS.read_text().partition(BEGIN)[2].partition(END)[0]
-
-
-def _write_row(row: Row, line: str) -> None:
-    before, _, rest = DOCS.read_text().partition(BEGIN)
-    table, _, after = rest.partition(END)
-    lines = {text.split(" | ")[0]: text for text in table.splitlines(keepends=True)}
-    lines[f"| {row.words}"] = line
-    kept = [lines[f"| {r.words}"] for r in ROWS if f"| {r.words}" in lines]
-    DOCS.write_text(f"{before}{BEGIN}{HEAD}{''.join(kept)}{END}{after}")
+    TABLE.hold(row.words, once, stays, by_checksum, on_trust)
 
 
 def test_the_table_has_these_rows_and_no_others():
-    lines = _table().splitlines()[2:]
-    assert [line.split(" | ")[0] for line in lines] == [f"| {row.words}" for row in ROWS]
+    assert TABLE.names() == TABLE.order
 
 
 @pytest.mark.parametrize("row", [row for row in ROWS if row.passes_on_trust], ids=lambda r: r.words)

@@ -3,13 +3,12 @@
 Oracle: the files that the local archive has. The client is the unmodified astroquery.
 """
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import pytest
 from archives import FILES, HST, JWST
+from docs_table import DocsTable
 
 from ard.errors import ArdError
 from manifests import load_selection
@@ -30,9 +29,6 @@ from pipeline.acquire.testing import (
     ZeroRows,
 )
 
-DOCS = Path(__file__).resolve().parents[3] / "docs" / "acquire.md"
-BEGIN, END = "<!-- questions -->\n", "<!-- /questions -->\n"
-HEAD = "| fault of the catalogue | once | for ever |\n|---|---|---|\n"
 SERVICE = "Mast.Caom.Products"
 
 
@@ -52,6 +48,14 @@ ROWS = (
     Row("duplicate rows", DuplicateRows),
     Row("unknown column types", UnknownTypes),
     Row("silence", lambda: QueryStall(20)),
+)
+
+
+TABLE = DocsTable(
+    "acquire.md",
+    "questions",
+    ("fault of the catalogue", "once", "for ever"),
+    [row.words for row in ROWS],
 )
 
 
@@ -80,28 +84,11 @@ def test_a_fault_of_the_catalogue_loses_nothing(mini, acquire, waits, tmp_path, 
         assert "what to do:" in result.text
         problem = next(line for line in result.text.splitlines() if not line.startswith("asking"))
         said.append(f"ends: {problem}")
-    line = f"| {row.words} | {said[0]} | {said[1]} |\n"
-    if os.environ.get("RBH1_WRITE_DOCS"):
-        _write_row(row, line)
-    assert line in _table(), "make it anew: RBH1_WRITE_DOCS=1 pytest -n 0 test_questions.py"
-
-
-def _table() -> str:
-    return DOCS.read_text().partition(BEGIN)[2].partition(END)[0]
-
-
-def _write_row(row: Row, line: str) -> None:
-    before, _, rest = DOCS.read_text().partition(BEGIN)
-    table, _, after = rest.partition(END)
-    lines = {text.split(" | ")[0]: text for text in table.splitlines(keepends=True)}
-    lines[f"| {row.words}"] = line
-    kept = [lines[f"| {r.words}"] for r in ROWS if f"| {r.words}" in lines]
-    DOCS.write_text(f"{before}{BEGIN}{HEAD}{''.join(kept)}{END}{after}")
+    TABLE.hold(row.words, *said)
 
 
 def test_the_table_has_these_rows_and_no_others():
-    lines = _table().splitlines()[2:]
-    assert [line.split(" | ")[0] for line in lines] == [f"| {row.words}" for row in ROWS]
+    assert TABLE.names() == TABLE.order
 
 
 def test_the_catalogue_says_what_the_archive_says(mini, server):

@@ -14,7 +14,8 @@ import pytest
 from ard.errors import ArdError
 from ard.fileio import sha256_file
 from manifests.lock import LockedFile
-from pipeline.acquire.store import MARKER, Entry, Held, Store, note_of, with_held, with_version
+from pipeline.acquire.partial import note_of
+from pipeline.acquire.store import MARKER, Entry, Held, Store, with_held, with_version
 
 
 @pytest.fixture
