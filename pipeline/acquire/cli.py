@@ -311,9 +311,12 @@ class _Numbers(click.ParamType[tuple[float, ...]]):
               help="Pixels from 0, ends not included, instead of centre and size.")  # fmt: skip
 @click.option("--wave", "wave_um", type=_Numbers(2, ":", "FROM:TO"),
               help="Wavelengths of a cube, um.")  # fmt: skip
+@click.option("--limit", "limit_mb", type=click.FloatRange(0, min_open=True), default=512.0,
+              show_default=True, help="The most that may come, MB.")  # fmt: skip
+@click.option("--overwrite", is_flag=True, help="Replace the file --out.")
 @click.option("--dry-run", is_flag=True, help="Say what it would take; read headers only.")
 @guarded
-def cutout_command(*, name: str, out: Path, dry_run: bool, **options: Any) -> None:
+def cutout_command(*, name: str, out: Path, dry_run: bool, overwrite: bool, **options: Any) -> None:
     """Get a part of the archive's file NAME without the rest, by byte ranges.
 
     A cut-out cannot be held against a checksum of the whole file, and says so in its header.
@@ -328,6 +331,8 @@ def cutout_command(*, name: str, out: Path, dry_run: bool, **options: Any) -> No
     file = scene.locked(name)
     if scene.offline:
         raise click.UsageError("a cut-out comes from the archive: it cannot be had --offline")
+    if out.exists() and not (overwrite or dry_run):
+        raise click.UsageError(f"there is a file {out}: name another, or give --overwrite")
     request = _cutout_request(scene, options)
     with ArchiveSession(scene.network) as session:
         wanted = Wanted(file.uri, file.name, file.size)
@@ -336,7 +341,7 @@ def cutout_command(*, name: str, out: Path, dry_run: bool, **options: Any) -> No
             show.cutout_plan(plan, options["as_json"])
             return
         cutout = carry_out(plan)
-    cutout.write(out)
+    cutout.write(out, overwrite=overwrite)
     show.cutout(cutout, out, options["as_json"])
 
 
@@ -356,5 +361,9 @@ def _cutout_request(scene: _Scene, options: dict[str, Any]) -> "CutoutRequest":
         ra, dec = options["centre"] or (anchor.ra_deg, anchor.dec_deg)
         place = SkyBox(ra, dec, options["size_arcsec"])
     return CutoutRequest(
-        place, options["extensions"] or ("SCI",), options["wave_um"], options["tables"]
+        place,
+        options["extensions"] or ("SCI",),
+        options["wave_um"],
+        options["tables"],
+        int(options["limit_mb"] * 1e6),
     )

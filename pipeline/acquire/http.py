@@ -5,8 +5,10 @@ belongs, the decision whether trying again makes sense, and waits that can be in
 """
 
 import random
+import re
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -22,6 +24,8 @@ from pipeline.acquire.settings import TOKEN, Network
 
 # Later, the same request can succeed. Everything else from 400 on is an answer.
 TRANSIENT_STATUS: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
+_STRONG: Final = re.compile(r'"[!#-~]+"')
+_CHUNK: Final = 1 << 18
 _ASKS_TO_WAIT: Final = frozenset({429, 503})
 # What requests and urllib3 raise when a connection fails or breaks off.
 BROKEN: Final = (requests.RequestException, urllib3.exceptions.HTTPError)
@@ -217,3 +221,52 @@ def broken(error: Exception, file: str, network: Network) -> TransferError:
         found=network.redact(f"{type(error).__name__}: {error}"),
         action="check the network; the same command continues",
     )
+
+
+def given_up(error: TransferError, attempts: int) -> TransferError:
+    """Say that several attempts in a row ended like this one."""
+    return failure(
+        error.problem,
+        transient=True,
+        file=error.file,
+        expected=error.expected,
+        found=f"{error.found}; {attempts} attempts in a row came no further",
+        action=error.action,
+    )
+
+
+def arriving(reply: requests.Response, waiter: Waiter, network: Network) -> Iterator[bytes]:
+    """Give the bytes of a reply as they come, unpacked by nobody.
+
+    Raises
+    ------
+    TransferError
+        If they come more slowly than `network` puts up with: a trickle is as bad as silence.
+    Stopped
+        If the user asked to stop.
+    """
+    began, count = time.monotonic(), 0
+    while True:
+        waiter.check()
+        # read1 returns what is there, so that a slow server does not keep us from looking up.
+        chunk: bytes = reply.raw.read1(_CHUNK, decode_content=False)
+        if not chunk:
+            return
+        count += len(chunk)
+        passed = time.monotonic() - began
+        if passed >= network.slow_s:
+            if count < network.slow_bytes_per_s * passed:
+                raise failure(
+                    "the archive sends too slowly",
+                    transient=True,
+                    expected=f"{network.slow_bytes_per_s:g} bytes/s",
+                    found=f"{count / passed:.0f} bytes/s",
+                    action="run the same command again later",
+                )
+            began, count = time.monotonic(), 0
+        yield chunk
+
+
+def is_strong(etag: Any) -> bool:
+    """Say whether an ETag vouches for bytes; a weak one (W/) does not (RFC 9110, 13.1.5)."""
+    return isinstance(etag, str) and _STRONG.fullmatch(etag) is not None

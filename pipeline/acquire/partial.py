@@ -3,10 +3,11 @@
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import BinaryIO, Final
 
 from ard.errors import ArdError
 from ard.fileio import read_json, write_json
+from pipeline.acquire.http import is_strong
 
 # The first safe point comes early and the distance doubles: small files resume as well.
 _FIRST_CHECKPOINT: Final = 1 << 16
@@ -63,7 +64,7 @@ class Partial:
             etag, modified, total = note["etag"], note["last_modified"], note["total"]
             usable = (
                 note["uri"] == uri
-                and _is_strong(etag)
+                and is_strong(etag)
                 and 0 < have <= path.stat().st_size
                 and (total is None or have <= int(total))
             )
@@ -102,8 +103,3 @@ class Partial:
             return False
         self._next = min(2 * self._next, limit)
         return True
-
-
-def _is_strong(etag: Any) -> bool:
-    """Say whether an ETag vouches for bytes; a weak one (W/) does not (RFC 9110, 13.1.5)."""
-    return isinstance(etag, str) and len(etag) > 2 and etag[0] == etag[-1] == '"'

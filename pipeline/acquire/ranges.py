@@ -6,7 +6,6 @@ parts of two versions never come together. So does an archive that answers with 
 """
 
 import re
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -21,8 +20,11 @@ from pipeline.acquire.http import (
     ArchiveSession,
     TransferError,
     Waiter,
+    arriving,
     broken,
     failure,
+    given_up,
+    is_strong,
     require_success,
 )
 from pipeline.acquire.reading import DAMAGE, quiet, sentence
@@ -33,10 +35,8 @@ GAP_BYTES: Final = 1 << 16
 READ_AHEAD: Final = 1 << 16  # headers of archive files have 10 to 60 kB
 _MOST_IN_ONE: Final = 1 << 25  # bounds the memory that gaps take
 _LONGEST_HEADER: Final = 1000 * BLOCK  # as in ard.fitsio
-_CHUNK: Final = 1 << 18
 _PROGRESS: Final = 1 << 16
 _RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
-_STRONG: Final = re.compile(r'"[!#-~]+"')  # a weak one (W/) vouches for no bytes (RFC 9110, 13.1.5)
 _PAGES: Final = frozenset({"text/html", "application/json"})
 _AGAIN: Final = "run the same command again: it begins anew with what the archive has then"
 _WHOLE: Final = "fetch the whole file instead: rbh1 acquire run"
@@ -102,11 +102,12 @@ class RangeReader:
             try:
                 self._attempt(start, stop, got)
             except TransferError as error:
+                error.file = self.wanted.name
                 failed = 1 if len(got) - before >= _PROGRESS else failed + 1
                 if not error.transient:
                     raise
                 if failed >= self._network.attempts:
-                    raise self._given_up(error, failed) from error
+                    raise given_up(error, failed) from error
                 self._waiter.back_off(self._network, failed, error)
         return bytes(got)
 
@@ -182,7 +183,7 @@ class RangeReader:
             if total not in (None, self._version.total) or etag != self._version.etag:
                 raise self._changed(f"version {etag} of {total} bytes")
             return
-        if etag is None or not _STRONG.fullmatch(etag):
+        if etag is None or not is_strong(etag):
             raise self._error(
                 "the archive does not say which version of the file it sends",
                 "a strong ETag, by which parts are known to belong together",
@@ -200,25 +201,13 @@ class RangeReader:
         self._version = Version(etag, total)
 
     def _receive(self, reply: requests.Response, want: int, got: bytearray) -> None:
-        """Keep bytes until there are as many as wanted; a trickle is as bad as silence."""
-        began, before = time.monotonic(), len(got)
-        while True:
-            self._waiter.check()
-            chunk: bytes = reply.raw.read1(_CHUNK, decode_content=False)
-            if not chunk:
-                break
+        """Keep bytes until there are as many as wanted."""
+        for chunk in arriving(reply, self._waiter, self._network):
             self.received_bytes += len(chunk)
             if len(got) + len(chunk) > want:
                 raise self._error("the archive sends more than was asked for", f"{want} bytes",
                                   f"{len(got) + len(chunk)} bytes or more", _WHOLE)  # fmt: skip
             got += chunk
-            passed = time.monotonic() - began
-            if passed >= self._network.slow_s:
-                rate = (len(got) - before) / passed
-                if rate < self._network.slow_bytes_per_s:
-                    limit = f"{self._network.slow_bytes_per_s:g} bytes/s"
-                    raise self._early("the archive sends too slowly", limit, f"{rate:.0f} bytes/s")
-                began, before = time.monotonic(), len(got)
         if len(got) < want:
             raise self._early("the transfer ended early", f"{want} bytes", f"{len(got)} bytes")
 
@@ -236,11 +225,6 @@ class RangeReader:
         expected = f"version {self.version.etag} of {self.version.total} bytes"
         problem = "the file was changed in the archive while parts of it were read"
         return self._error(problem, expected, found, _AGAIN)
-
-    def _given_up(self, error: TransferError, attempts: int) -> TransferError:
-        found = f"{error.found}; {attempts} attempts in a row came no further"
-        action = error.action or "run the same command again later"
-        return self._error(error.problem, error.expected or "", found, action, transient=True)
 
 
 def grouped(starts: Sequence[int], width: int) -> Iterator[tuple[int, int]]:

@@ -8,7 +8,6 @@ archive's own account, and not yet trusted: see `pipeline.acquire.verify`.
 
 import errno
 import re
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +16,22 @@ from urllib.parse import quote
 
 import requests
 
-from pipeline.acquire.http import BROKEN, ArchiveSession, TransferError, Waiter, broken, failure
-from pipeline.acquire.http import require_success as _require_success
+from pipeline.acquire.http import (
+    BROKEN,
+    ArchiveSession,
+    TransferError,
+    Waiter,
+    arriving,
+    broken,
+    failure,
+    given_up,
+    require_success,
+)
 from pipeline.acquire.partial import Partial
 from pipeline.acquire.settings import Network
 
 DOWNLOAD: Final = "/api/v0.1/Download/file?uri="
 FITS_START: Final = b"SIMPLE  ="
-_CHUNK: Final = 1 << 18
 _PROGRESS: Final = 1 << 16
 _RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -117,23 +124,12 @@ def fetch(
             if not error.transient:
                 raise
             if failed >= network.attempts:
-                raise _given_up(error, failed) from error
+                raise given_up(error, failed) from error
             waiter.back_off(network, failed, error)
             continue
         received.etag, received.last_modified = partial.etag, partial.last_modified
         received.size = partial.have
         return received
-
-
-def _given_up(error: TransferError, attempts: int) -> TransferError:
-    return failure(
-        error.problem,
-        transient=True,
-        file=error.file,
-        expected=error.expected,
-        found=f"{error.found}; {attempts} attempts in a row came no further",
-        action=error.action,
-    )
 
 
 def _require_size(wanted: Wanted, partial: Partial) -> None:
@@ -183,7 +179,7 @@ def _begin(reply: requests.Response, wanted: Wanted, partial: Partial, network: 
     if reply.status_code == 416:
         partial.discard()
         raise _odd("the archive does not know the rest of this file", "the rest", "status 416")
-    _require_success(reply, wanted.name, network)
+    require_success(reply, wanted.name, network)
     kind = reply.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if kind in ("text/html", "application/json"):
         raise _odd("the archive answered with a page, not with the file", "FITS bytes", kind)
@@ -242,7 +238,7 @@ def _receive(
     network: Network,
 ) -> None:
     """Write what comes behind what is safe; however it ends, note how far it got."""
-    chunks = _chunks(reply, waiter, network)
+    chunks = arriving(reply, waiter, network)
     first = b""
     if partial.have == 0:
         first = _first_bytes(chunks)
@@ -286,25 +282,6 @@ def _first_bytes(chunks: Iterator[bytes]) -> bytes:
         shown = ascii(start[:40].decode("latin-1"))
         raise _odd("what the archive sends is not FITS", repr(FITS_START.decode()), shown)
     return start
-
-
-def _chunks(reply: requests.Response, waiter: Waiter, network: Network) -> Iterator[bytes]:
-    """Give the bytes as they come; a trickle is as bad as silence."""
-    began, count = time.monotonic(), 0
-    while True:
-        waiter.check()
-        # read1 returns what is there, so that a slow server does not keep us from looking up.
-        chunk: bytes = reply.raw.read1(_CHUNK, decode_content=False)
-        if not chunk:
-            return
-        count += len(chunk)
-        passed = time.monotonic() - began
-        if passed >= network.slow_s:
-            if count < network.slow_bytes_per_s * passed:
-                wanted = f"{network.slow_bytes_per_s:g} bytes/s"
-                raise _odd("the archive sends too slowly", wanted, f"{count / passed:.0f} bytes/s")
-            began, count = time.monotonic(), 0
-        yield chunk
 
 
 def _opened(partial: Partial) -> BinaryIO:

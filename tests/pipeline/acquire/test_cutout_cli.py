@@ -62,6 +62,7 @@ def test_a_dry_run_says_what_it_takes_and_writes_nothing(acquire, mini, tmp_path
         ((HST, "--offline"), 2, "cannot be had --offline"),
         ((HST, "--box", "1,2,3"), 2, "is not like X0,X1,Y0,Y1"),
         ((HST, "--box", "0,4,0,4", "--centre", "1,2"), 2, "--box goes without --centre"),
+        ((HST, "--box", "0,40,0,40", "--limit", "0.001"), 3, HST),
         ((HST, "--box", "9000,9001,0,4"), 3, HST),
         ((HST, "--box", "0,4,0,4", "--extension", "ERR"), 3, HST),
     ],
@@ -83,5 +84,8 @@ def test_an_archive_without_ranges_does_not_send_the_whole(acquire, server, tmp_
 def test_a_file_is_not_overwritten(acquire, tmp_path):
     out = tmp_path / "x.fits"
     out.write_text("mine")
-    assert acquire("cutout", HST, "--box", "0,4,0,4", "--out", out).code == 3
+    words = ("cutout", HST, "--box", "0,4,0,4", "--out", out)
+    assert acquire(*words).code == 2
     assert out.read_text() == "mine"
+    assert acquire(*words, "--overwrite").code == 0
+    assert out.read_bytes().startswith(b"SIMPLE")
