@@ -4,6 +4,7 @@ Here is what a transfer and a query share: a session with time-outs and a token 
 belongs, the decision whether trying again makes sense, and waits that can be interrupted.
 """
 
+import contextlib
 import random
 import re
 import threading
@@ -22,8 +23,10 @@ import ard
 from ard.errors import ArdError
 from pipeline.acquire.settings import TOKEN, Network
 
-# Later, the same request can succeed. Everything else from 400 on is an answer.
-TRANSIENT_STATUS: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
+# Later, the same request can succeed; so it can after trouble of the server (5xx). Everything else
+# from 400 on is an answer.
+_TRANSIENT_STATUS: Final = frozenset({408, 425, 429})
+_SERVER_TROUBLE: Final = 500
 _STRONG: Final = re.compile(r'"[!#-~]+"')
 _CHUNK: Final = 1 << 18
 _ASKS_TO_WAIT: Final = frozenset({429, 503})
@@ -73,6 +76,29 @@ class Waiter:
 
     stop: threading.Event = field(default_factory=threading.Event)
     rng: random.Random = field(default_factory=random.Random)
+    _guard: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _reading: set[requests.Response] = field(default_factory=set, repr=False)
+
+    def end(self) -> None:
+        """Ask to stop, and wake whoever waits for bytes."""
+        self.stop.set()
+        with self._guard:
+            for reply in self._reading:
+                # A reply that ended by itself meanwhile needs no waking.
+                with contextlib.suppress(ValueError, RuntimeError, OSError):
+                    reply.raw.shutdown()
+
+    @contextlib.contextmanager
+    def reading(self, reply: requests.Response) -> Iterator[None]:
+        """Let `end` wake whoever reads a reply."""
+        with self._guard:
+            self._reading.add(reply)
+        try:
+            self.check()
+            yield
+        finally:
+            with self._guard:
+                self._reading.discard(reply)
 
     def check(self) -> None:
         """Raise `Stopped` if the user asked to stop."""
@@ -103,7 +129,7 @@ class Waiter:
 
 
 class _Token(AuthBase):
-    """Send the token as a header. With any auth in place, requests reads no .netrc."""
+    """Send the token as a header. With an auth in place, requests asks no .netrc."""
 
     def __init__(self, token: str | None) -> None:
         self._token = token
@@ -115,7 +141,7 @@ class _Token(AuthBase):
 
 
 class ArchiveSession(requests.Session):
-    """A session in which no request can wait for ever.
+    """A session in which no connection is waited for, and no silence borne, for ever.
 
     Parameters
     ----------
@@ -133,6 +159,17 @@ class ArchiveSession(requests.Session):
         kwargs["timeout"] = (self.network.connect_s, self.network.read_s)
         response: requests.Response = super().request(*args, **kwargs)
         return response
+
+    def rebuild_auth(
+        self, prepared_request: requests.PreparedRequest, response: requests.Response
+    ) -> None:
+        """Take the token off a request that is sent on to another host, and add nothing to it.
+
+        The method of requests would look into .netrc for that host.
+        """
+        before, after = response.request.url, prepared_request.url
+        if before is None or after is None or self.should_strip_auth(before, after):
+            prepared_request.headers.pop("Authorization", None)
 
 
 def require_success(response: requests.Response, file: str, network: Network) -> None:
@@ -167,7 +204,7 @@ def require_success(response: requests.Response, file: str, network: Network) ->
             found=found,
             action="see what the archive lists: rbh1 acquire lock",
         )
-    transient = status in TRANSIENT_STATUS
+    transient = status in _TRANSIENT_STATUS or status >= _SERVER_TROUBLE
     raise failure(
         "the archive cannot answer now" if transient else "the archive refuses the request",
         transient=transient,
@@ -235,8 +272,12 @@ def given_up(error: TransferError, attempts: int) -> TransferError:
     )
 
 
-def arriving(reply: requests.Response, waiter: Waiter, network: Network) -> Iterator[bytes]:
-    """Give the bytes of a reply as they come, unpacked by nobody.
+def arriving(
+    reply: requests.Response, waiter: Waiter, network: Network, *, unpack: bool = False
+) -> Iterator[bytes]:
+    """Give the bytes of a reply as they come, as they are unless they are to be unpacked.
+
+    To be read inside of ``waiter.reading(reply)``, so that a request to stop is heard.
 
     Raises
     ------
@@ -249,8 +290,9 @@ def arriving(reply: requests.Response, waiter: Waiter, network: Network) -> Iter
     while True:
         waiter.check()
         # read1 returns what is there, so that a slow server does not keep us from looking up.
-        chunk: bytes = reply.raw.read1(_CHUNK, decode_content=False)
+        chunk: bytes = reply.raw.read1(_CHUNK, decode_content=unpack)
         if not chunk:
+            waiter.check()
             return
         count += len(chunk)
         passed = time.monotonic() - began

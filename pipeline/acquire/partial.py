@@ -49,11 +49,6 @@ class Partial:
         """The file that says what the partial file is."""
         return note_of(self.path)
 
-    @property
-    def complete(self) -> bool:
-        """Whether every byte is there."""
-        return self.total is not None and self.have == self.total
-
     @classmethod
     def found(cls, path: Path, uri: str) -> "Partial":
         """Take up what an earlier run left, or begin with nothing if it cannot be used."""
@@ -73,15 +68,23 @@ class Partial:
         return cls(path, uri, etag, modified, total, have) if usable else empty
 
     def restart(self, etag: str | None, modified: str | None, total: int | None) -> None:
-        """Begin anew with the version that the archive has now."""
+        """Begin anew with the version that the archive has now.
+
+        The note goes first: were it to outlive its bytes, it would vouch for others.
+        """
+        self.note.unlink(missing_ok=True)
         self.etag, self.last_modified, self.total, self.have = etag, modified, total, 0
         self._next = _FIRST_CHECKPOINT
 
     def discard(self) -> None:
         """Remove the file and its note."""
-        self.path.unlink(missing_ok=True)
-        self.note.unlink(missing_ok=True)
         self.restart(None, None, None)
+        self.path.unlink(missing_ok=True)
+
+    def step_back(self) -> None:
+        """Give up the last byte of a complete file, so that there is something to ask for."""
+        if self.total is not None and self.have == self.total:
+            self.have = max(0, self.total - 1)
 
     def checkpoint(self, stream: BinaryIO, have: int) -> None:
         """Make the bytes so far safe, and say so in the note."""

@@ -5,6 +5,7 @@ astroquery knows the questions and the protocol; the session that it speaks thro
 
 import hashlib
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -17,6 +18,7 @@ from pipeline.acquire.http import (
     ArchiveSession,
     TransferError,
     Waiter,
+    arriving,
     broken,
     failure,
     require_success,
@@ -26,6 +28,7 @@ from pipeline.acquire.settings import Network
 CATALOGUE: Final = "the archive's catalogue"  # what errors are about that are about no file
 _LONGEST_POLL_S: Final = 10.0
 _FIRST_POLL_S: Final = 0.5
+_LARGEST_BYTES: Final = 1 << 27  # 50,000 rows, the most of a page, have about 50 MB
 
 
 @dataclass(frozen=True)
@@ -46,13 +49,12 @@ class QuerySession(ArchiveSession):
     def __init__(self, network: Network, waiter: Waiter) -> None:
         super().__init__(network)
         self._waiter = waiter
-        self._waited_s = 0.0
-        self._polls = 0
+        self.begin()
         self.queries: list[Query] = []
 
     def begin(self) -> None:
         """Start the clock of a question."""
-        self._waited_s, self._polls = 0.0, 0
+        self._began, self._waited_s, self._polls = time.monotonic(), 0.0, 0
 
     def request(self, *args: Any, **kwargs: Any) -> requests.Response:
         """Send one request until there is an answer or no hope."""
@@ -76,9 +78,12 @@ class QuerySession(ArchiveSession):
             return reply
 
     def _once(self, *args: Any, **kwargs: Any) -> tuple[requests.Response, Any]:
-        kwargs["stream"] = False
+        kwargs["stream"] = True
+        kwargs["headers"] = {**(kwargs.get("headers") or {}), "Accept-Encoding": "identity"}
         try:
             reply = super().request(*args, **kwargs)
+            with reply, self._waiter.reading(reply):
+                self._read(reply)
         except BROKEN as error:
             raise broken(error, CATALOGUE, self.network) from error
         require_success(reply, CATALOGUE, self.network)
@@ -91,7 +96,7 @@ class QuerySession(ArchiveSession):
                 transient=True,
                 file=CATALOGUE,
                 expected="JSON",
-                found=f"{kind}: {reply.text[:60]!a}",
+                found=f"{kind}: {self.network.redact(reply.text)[:60]!a}",
                 action="the archive may be under maintenance: run the same command again later",
             ) from error
         if isinstance(document, dict) and document.get("status") == "ERROR":
@@ -105,12 +110,31 @@ class QuerySession(ArchiveSession):
             )
         return reply, document
 
+    def _read(self, reply: requests.Response) -> None:
+        """Read an answer with an end to time and size, and leave it where requests looks for it."""
+        content, began = bytearray(), time.monotonic()
+        for chunk in arriving(reply, self._waiter, self.network, unpack=True):
+            content += chunk
+            seconds = time.monotonic() - began
+            if len(content) > _LARGEST_BYTES or seconds > self.network.query_limit_s:
+                raise failure(
+                    "the archive's answer to a question does not come to an end",
+                    transient=False,
+                    file=CATALOGUE,
+                    expected=f"{_LARGEST_BYTES} bytes at most, within "
+                    f"{self.network.query_limit_s:g} s",
+                    found=f"{len(content)} bytes after {seconds:.0f} s",
+                    action="run the same command again later",
+                )
+        reply._content = bytes(content)
+        reply._content_consumed = True
+
     def _poll(self) -> None:
         """Wait before astroquery asks again, which it would do at once and for ever."""
         self._polls += 1
         limit = self.network.query_limit_s
         pause = min(_LONGEST_POLL_S, _FIRST_POLL_S * 1.5 ** (self._polls - 1))
-        if self._waited_s + pause > limit:
+        if max(self._waited_s, time.monotonic() - self._began) + pause > limit:
             raise failure(
                 "the archive did not finish a question",
                 transient=False,

@@ -134,7 +134,10 @@ class RangeReader:
         self.requests += 1
         try:
             # Leaving the block closes the connection, so that what was not asked for never comes.
-            with self._session.get(url, headers=headers, stream=True) as reply:
+            with (
+                self._session.get(url, headers=headers, stream=True) as reply,
+                self._waiter.reading(reply),
+            ):
                 self._require_part(reply, begin, stop)
                 self._receive(reply, self._end(stop) - start, got)
         except BROKEN as error:

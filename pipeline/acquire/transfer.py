@@ -7,8 +7,9 @@ archive's own account, and not yet trusted: see `pipeline.acquire.verify`.
 """
 
 import errno
+import itertools
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, NoReturn
@@ -137,13 +138,7 @@ def _require_size(wanted: Wanted, partial: Partial) -> None:
         return
     have = partial.have
     partial.discard()
-    raise failure(
-        "the archive sends another number of bytes than it lists",
-        transient=True,
-        expected=f"{wanted.size} bytes",
-        found=f"{have} bytes",
-        action="run the same command again later",
-    )
+    raise _other_size(wanted, f"{have} bytes")
 
 
 def _attempt(
@@ -155,27 +150,41 @@ def _attempt(
     on_bytes: OnBytes,
 ) -> None:
     """Make one request, and keep what it brings."""
-    if partial.complete:
-        return
+    # Complete since an earlier run: the archive may have another version by now, so it is asked.
+    partial.step_back()
     headers = {"Accept-Encoding": "identity"}
     if partial.have and partial.etag:
         headers |= {"Range": f"bytes={partial.have}-", "If-Range": partial.etag}
-    else:
-        partial.restart(None, None, None)
-        received.resumed_bytes = 0
     received.attempts += 1
     try:
-        with session.get(wanted.url(session.network.server), headers=headers, stream=True) as reply:
-            _begin(reply, wanted, partial, session.network)
-            if not partial.have:
+        url = wanted.url(session.network.server)
+        with session.get(url, headers=headers, stream=True) as reply, waiter.reading(reply):
+            anew = _begin(reply, wanted, partial, session.network)
+            chunks = arriving(reply, waiter, session.network)
+            if anew is not None:
+                first = _first_bytes(chunks)
+                partial.restart(*anew)
                 received.resumed_bytes = 0
-            _receive(reply, partial, received, waiter, on_bytes, session.network)
+                chunks = itertools.chain([first], chunks)
+            _keep(chunks, wanted, partial, received, on_bytes, session.network)
     except BROKEN as error:
         raise broken(error, wanted.name, session.network) from error
 
 
-def _begin(reply: requests.Response, wanted: Wanted, partial: Partial, network: Network) -> None:
-    """Decide from status and headers where the bytes of this reply belong."""
+type Version = tuple[str | None, str | None, int | None]
+
+
+def _begin(
+    reply: requests.Response, wanted: Wanted, partial: Partial, network: Network
+) -> Version | None:
+    """Decide from status and headers where the bytes of this reply belong.
+
+    Returns
+    -------
+    tuple or None
+        ETag, Last-Modified and size of a version that begins anew; None where the reply continues
+        what is there.
+    """
     if reply.status_code == 416:
         partial.discard()
         raise _odd("the archive does not know the rest of this file", "the rest", "status 416")
@@ -190,10 +199,17 @@ def _begin(reply: requests.Response, wanted: Wanted, partial: Partial, network: 
     length = _length(reply.headers)
     if reply.status_code == 206:
         _require_rest(reply.headers, partial, etag)
-    elif reply.status_code == 200:
-        partial.restart(etag, modified, length)
-    else:
+        return None
+    if reply.status_code != 200:
         raise _odd("the archive gives an unexpected answer", "200 or 206", reply.status_code)
+    if None not in (wanted.size, length) and wanted.size != length:
+        raise _other_size(wanted, f"{length} bytes")
+    return etag, modified, length
+
+
+def _other_size(wanted: Wanted, found: str) -> TransferError:
+    problem = "the archive sends another number of bytes than it lists"
+    return _odd(problem, f"{wanted.size} bytes", found)
 
 
 def _odd(problem: str, expected: object, found: object) -> TransferError:
@@ -218,7 +234,7 @@ def _require_rest(headers: Mapping[str, str], partial: Partial, etag: str | None
         and total != "*"
         and int(last) == int(total) - 1
         and partial.total in (None, int(total))
-        and etag in (None, partial.etag)
+        and etag == partial.etag
     )
     if fits:
         partial.total = int(total)
@@ -229,23 +245,21 @@ def _require_rest(headers: Mapping[str, str], partial: Partial, etag: str | None
                f"{text or 'no Content-Range'}, version {etag}")  # fmt: skip
 
 
-def _receive(
-    reply: requests.Response,
+def _keep(
+    chunks: Iterable[bytes],
+    wanted: Wanted,
     partial: Partial,
     received: Received,
-    waiter: Waiter,
     on_bytes: OnBytes,
     network: Network,
 ) -> None:
     """Write what comes behind what is safe; however it ends, note how far it got."""
-    chunks = arriving(reply, waiter, network)
-    first = b""
-    if partial.have == 0:
-        first = _first_bytes(chunks)
     with _opened(partial) as stream:
         have = partial.have
         try:
-            for chunk in _with(first, chunks):
+            for chunk in chunks:
+                if wanted.size is not None and have + len(chunk) > wanted.size:
+                    raise _other_size(wanted, f"{have + len(chunk)} bytes or more")
                 have += _write(stream, chunk, partial.path)
                 received.received_bytes += len(chunk)
                 on_bytes(have)
@@ -263,12 +277,6 @@ def _incomplete(partial: Partial, have: int) -> NoReturn:
     if partial.total is not None and have > partial.total:
         partial.discard()
     raise _odd("the transfer ended early", f"{partial.total} bytes", f"{have} bytes")
-
-
-def _with(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
-    if first:
-        yield first
-    yield from rest
 
 
 def _first_bytes(chunks: Iterator[bytes]) -> bytes:
@@ -309,7 +317,7 @@ def _settle(partial: Partial, stream: BinaryIO, have: int) -> None:
     try:
         partial.checkpoint(stream, have)
     except OSError as error:
-        # On a full disk not even the note has room; the older note still holds.
+        # On a full disk not even the note has room; an older note of this version still holds.
         raise _disk(error, partial.path) from error
 
 

@@ -7,7 +7,6 @@ content of a file without structure is not looked at.
 
 import hashlib
 import os
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from ard.fitsio import ALL_ONES, HduSpan, ones_sum, walk
 from manifests.lock import ARCHIVE, SIZE
 from manifests.selection import Extension, ProductGroup
 from pipeline.acquire import content
+from pipeline.acquire.checksums import read_checksum
 from pipeline.acquire.reading import DAMAGE, quiet, sentence
 
 StopCheck = Callable[[], bool]
@@ -29,9 +29,6 @@ NOTED: Final = "noted"  # odd, and no reason to refuse the file
 
 _CHUNK: Final = 1 << 20
 _GZIP: Final = b"\x1f\x8b"
-_CHECKSUM: Final = re.compile(r"(?:([a-z0-9-]+)[:=] *)?([0-9a-f]+)")
-# The archive does not say which algorithm it uses, so the length of the text has to.
-_ALGORITHMS: Final = {32: "md5", 40: "sha1", 64: "sha256"}
 
 
 @dataclass(frozen=True)
@@ -177,25 +174,6 @@ def examine(
         sha256=digests["sha256"],
         checksum_matched=matched,
     )
-
-
-def read_checksum(text: str | None) -> tuple[str | None, str]:
-    """Say of which kind a published checksum is, and give it in lower case without prefix.
-
-    Returns
-    -------
-    algorithm : str or None
-        md5, sha1 or sha256, by the number of digits; None where that is unknown.
-    digest : str
-    """
-    found = _CHECKSUM.fullmatch((text or "").strip().lower())
-    if found is None:
-        return None, ""
-    prefix, digest = found.groups()
-    algorithm = _ALGORITHMS.get(len(digest))
-    # Other algorithms have as many digits (sha3-256): a prefix has the last word.
-    known = prefix is None or prefix.replace("-", "") == algorithm
-    return algorithm if known else None, digest
 
 
 def _never() -> bool:
