@@ -164,12 +164,29 @@ def read_lock(path: str | PathLike[str]) -> Lock:
         raise _error(file, "the lock has other fields", "schema, version, selection, files",
                      ", ".join(sorted(document)))  # fmt: skip
     files = tuple(_locked_file(row, file) for row in rows)
+    _require_once(files, file)
+    return Lock(name, files, file)
+
+
+def _require_once(files: tuple[LockedFile, ...], file: Path) -> None:
     for key in ("name", "uri"):
         values = Counter(getattr(row, key) for row in files)
         twice = sorted(value for value, number in values.items() if number > 1)
         if twice:
             raise _error(file, f"a {key} is listed twice", f"every {key} once", ", ".join(twice))
-    return Lock(name, files, file)
+
+
+def require_valid(lock: Lock, selection: Selection, file: Path) -> None:
+    """Make sure that a lock could be read again if it were written.
+
+    Raises
+    ------
+    ManifestError
+        If a row is wrong, a file is named twice, or does not belong to its group.
+    """
+    files = tuple(_locked_file(row.to_dict(), file) for row in lock.files)
+    _require_once(files, file)
+    _check_files(files, selection, file)
 
 
 def _document(file: Path) -> Mapping[str, Any]:

@@ -40,6 +40,7 @@ def _options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--acquired", is_flag=True, help="The cubes that rbh1 acquire fetched."),
         click.option("--store", type=_FILE, help="Their store (default: RBH1_DATA_DIR)."),
         click.option("--lock", "lock_file", type=_FILE, help="Their lock (default: the study's)."),
+        click.option("--selection", help="Their selection (default: the one of the lock)."),
         click.option("--target", help="TOML file of the target, or the name of a known one."),
         click.option("--out", type=_FILE, required=True, help="The run folder."),
         click.option("--config", type=_FILE, help="TOML file with settings."),
@@ -160,6 +161,7 @@ def _make_plan(
     acquired: bool,
     store: Path | None,
     lock_file: Path | None,
+    selection: str | None,
     target: str | None,
     out: Path,
     config: Path | None,
@@ -174,9 +176,9 @@ def _make_plan(
         from pipeline.acquire.settings import data_dir
 
         folder = data_dir(os.environ, store)
-        return plans.archive_plan(root, folder, lock_file, config, settings)
-    if store is not None or lock_file is not None:
-        raise click.UsageError("--store and --lock go with --acquired")
+        return plans.archive_plan(root, folder, lock_file, selection, config, settings)
+    if any(given is not None for given in (store, lock_file, selection)):
+        raise click.UsageError("--store, --lock and --selection go with --acquired")
     if cube is None:
         if target is not None:
             raise click.UsageError("--target goes with --cube")

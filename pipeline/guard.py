@@ -4,6 +4,7 @@ Exit codes: 0 good, 1 a check failed, 2 wrong usage, 3 could not run.
 """
 
 import functools
+import os
 import signal
 import sys
 import traceback
@@ -12,6 +13,8 @@ from contextlib import contextmanager
 from typing import Final, NoReturn
 
 import click
+
+from pipeline.doctor import SECRETS
 
 FAILED: Final = 1
 USAGE: Final = 2
@@ -27,7 +30,10 @@ def debug() -> bool:
 
 
 def say(text: str) -> None:
-    """Write a line to the log."""
+    """Write a line to the log; a secret that got into it is left out."""
+    for name in SECRETS:
+        secret = os.environ.get(name, "").strip()
+        text = text.replace(secret, "***") if secret else text
     click.echo(text, err=True)
 
 

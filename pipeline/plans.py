@@ -122,6 +122,7 @@ def archive_plan(
     root: Path,
     store: Path,
     lock: Path | None = None,
+    selection: str | None = None,
     config_file: Path | None = None,
     settings: Iterable[str] = (),
 ) -> Plan:
@@ -135,6 +136,8 @@ def archive_plan(
         The store.
     lock : path, optional
         The lock that the store was filled from; the study's own by default.
+    selection : str, optional
+        Its selection, a name or a TOML file; by default the one that the lock names.
     config_file, settings
         As for `twin_plan`.
 
@@ -146,7 +149,7 @@ def archive_plan(
     from pipeline.acquire.supply import cubes_of
 
     config = make_config(config_file, settings, stages_for(ARCHIVE))
-    supply = cubes_of(store, lock)
+    supply = cubes_of(store, lock, selection)
     declared = load_target(supply.target)
     groups: set[str] = set()
     for path in supply.cubes.values():

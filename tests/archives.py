@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from astropy.io import fits
 from click.testing import CliRunner
 
-from ard.fileio import sha256_file, write_json
+from ard.fileio import md5_file, sha256_file, write_json
 from manifests import load_lock, load_selection, lock_path
 from manifests.lock import Lock, LockedFile
 from pipeline.acquire.testing import ArchiveFile, make_archive
@@ -121,3 +122,19 @@ def make_mini(folder: Path) -> Mini:
     )
     write_json(known, Lock("mini", tuple(known_rows)).to_dict())
     return Mini(files, selection, unknown, known)
+
+
+def downloads(server):
+    return [r for r in server.requests if "Download" in r.path and r.method == "GET"]
+
+
+def reprocessed(mini, tmp_path, name):
+    """Another version of a file, as the archive would make it."""
+    old = mini.files[name]
+    path = tmp_path / "again" / name
+    path.parent.mkdir(exist_ok=True)
+    with fits.open(old.path) as hdus:
+        hdus["SCI"].data[0, 0] += 1.0
+        hdus.writeto(path)
+    checksum = md5_file(path) if old.checksum else None
+    return replace(old, path=path, checksum=checksum, cal_ver="1.18.0" if checksum else None)

@@ -4,19 +4,45 @@ An earlier download, whoever made it, is looked through for the names of the loc
 verification is copied (or moved) into the store; what does not is left where it is, and said.
 """
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from ard.errors import ArdError, NotFoundError
 from manifests.lock import SIZE
-from pipeline.acquire.fetcher import Fetcher, failure_of, now, rungs_of
+from pipeline.acquire.fetcher import Fetcher, Shielded, failure_of, now, rungs_of
 from pipeline.acquire.http import Stopped
-from pipeline.acquire.plan import KEEP, LINK, OK, Plan, Step, size_text
+from pipeline.acquire.plan import FAILED, KEEP, LINK, OK, Plan, Step, size_text
 from pipeline.acquire.record import FileRecord, Problem, Report
 from pipeline.acquire.runner import facts, save
 
 _CHUNK: Final = 1 << 22
+
+
+def require_folder(folder: Path) -> None:
+    """Make sure that there is something to look through.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such folder.
+    """
+    if not folder.is_dir():
+        raise NotFoundError(
+            "the folder to adopt from does not exist",
+            file=folder,
+            expected="a folder with archive files, at any depth",
+            found="a file" if folder.exists() else "nothing",
+            action="check the path",
+        )
+
+
+def adopted_all(report: Report) -> bool:
+    """Say whether files were found, and every one of them is in the store."""
+    found = [record for record in report.records if record.done != "nothing" or record.rungs]
+    found += [record for record in report.records if record.status == FAILED]
+    return bool(found) and all(record.in_store for record in found)
 
 
 def find_files(folder: Path, names: set[str]) -> tuple[dict[str, list[Path]], int]:
@@ -34,14 +60,7 @@ def find_files(folder: Path, names: set[str]) -> tuple[dict[str, list[Path]], in
     NotFoundError
         If there is no such folder.
     """
-    if not folder.is_dir():
-        raise NotFoundError(
-            "the folder to adopt from does not exist",
-            file=folder,
-            expected="a folder with archive files, at any depth",
-            found="a file" if folder.exists() else "nothing",
-            action="check the path",
-        )
+    require_folder(folder)
     found: dict[str, list[Path]] = {}
     others = 0
     for path in sorted(folder.rglob("*")):
@@ -64,42 +83,44 @@ def adopt(plan: Plan, fetcher: Fetcher, folder: Path, *, move: bool = False) -> 
     folder : path
         Where to look, at any depth.
     move : bool
-        Move instead of copying: no second copy on disk, and nothing left in the folder.
+        Remove a file from the folder when the store has it: no second copy on disk, where folder
+        and store are on one. A link is never removed.
     """
     started = now()
+    fetcher = replace(fetcher, observer=Shielded(fetcher.observer))
     found, others = find_files(folder, {step.name for step in plan.steps})
     wanted = [s for s in plan.steps if s.action not in (KEEP, LINK) and s.name in found]
-    if not move:
-        _require_space(wanted, found, fetcher)
+    _require_space([path for step in wanted for path in found[step.name][:1]], fetcher, move)
     records = []
-    interrupted = False
     for step in plan.steps:
         paths = found.get(step.name, []) if step.action not in (KEEP, LINK) else []
         try:
             fetcher.waiter.check()
-            records.append(_adopt_file(step, paths, fetcher, move))
+            record = _adopt_file(step, paths, fetcher, move)
         except (Stopped, KeyboardInterrupt):
-            interrupted = True
-            fetcher.waiter.stop.set()
-            records.append(FileRecord.of_step(step))
+            fetcher.waiter.end()
+            record = FileRecord.of_step(step)
+        records.append(record)
+        fetcher.observer.ended(record)
     report = Report(
         "adopt", tuple(records), started, now(),
-        {**facts(plan, fetcher), "other_files": others}, interrupted,
+        {**facts(plan, fetcher), "other_files": others}, fetcher.waiter.stop.is_set(),
     )  # fmt: skip
     save(report, fetcher.store)
     return report
 
 
-def _require_space(steps: list[Step], found: dict[str, list[Path]], fetcher: Fetcher) -> None:
-    need = sum(found[step.name][0].stat().st_size for step in steps)
+def _require_space(paths: list[Path], fetcher: Fetcher, move: bool) -> None:
+    copied = [path for path in paths if not (move and _can_link(path, fetcher.store.root))]
+    need = sum(path.stat().st_size for path in copied)
     free, reserve = fetcher.store.free_bytes(), fetcher.policy.reserve_bytes
-    if steps and need + reserve > free:
+    if copied and need + reserve > free:
         raise ArdError(
             "there is not enough space to copy the files",
             file=fetcher.store.root,
             expected=f"{size_text(need)}, and {size_text(reserve)} that stay free",
             found=f"{size_text(free)} free",
-            action="make room, or let them be moved: --move",
+            action="make room, or let them be moved on the same disk: --move",
         )
 
 
@@ -113,7 +134,9 @@ def _adopt_file(step: Step, paths: list[Path], fetcher: Fetcher, move: bool) -> 
     for path in paths:
         try:
             record = _take_in(step, path, fetcher, move, record)
-        except (ArdError, OSError) as error:
+        except (Stopped, KeyboardInterrupt):
+            raise
+        except Exception as error:  # noqa: BLE001 (one file must not hide what becomes of the others)
             record = record.failed(Problem.of(error, str(path), fetcher.network))
         if record.status == OK:
             break
@@ -123,20 +146,20 @@ def _adopt_file(step: Step, paths: list[Path], fetcher: Fetcher, move: bool) -> 
 def _take_in(
     step: Step, path: Path, fetcher: Fetcher, move: bool, record: FileRecord
 ) -> FileRecord:
-    """Look at a file, and take it if it is sound; it stays where it is if it is not."""
+    """Look at a file, and take it if it is sound.
+
+    The file itself is removed last of all, when the store has its bytes under their name: whatever
+    happens before leaves it where it is.
+    """
     part = fetcher.store.root / "partial" / f"{step.name}.adopted"
-    expectation = fetcher.expectation(step)
+    part.unlink(missing_ok=True)
     try:
-        if move and path.stat().st_dev == part.parent.stat().st_dev:
-            found = fetcher.examine(path, expectation)
-            if found.ok:
-                path.replace(part)
+        if move and _can_link(path, part.parent):
+            os.link(path, part)
         else:
-            # What is kept is looked at, not what it was copied from.
             _copy(path, part, fetcher)
-            found = fetcher.examine(part, expectation)
-            if found.ok and move:
-                path.unlink()
+        # What is kept is looked at, not what it was copied from.
+        found = fetcher.examine(part, fetcher.expectation(step))
         record = replace(record, rungs=rungs_of(found))
         if not found.ok:
             problem = replace(failure_of(found, str(path)), action="it stays where it is; fetch "
@@ -144,9 +167,17 @@ def _take_in(
             return record.failed(problem)
         on_trust = step.sha256 is None and found.verified == SIZE
         record = replace(record, first_use=on_trust, problem=None)
-        return fetcher.settle(step, part, found, record, found.verified, "adopted")
+        record = fetcher.settle(step, part, found, record, found.verified, "adopted")
     finally:
         part.unlink(missing_ok=True)
+    if move and not path.is_symlink():
+        path.unlink()
+    return record
+
+
+def _can_link(path: Path, folder: Path) -> bool:
+    """Say whether a file can get a second name in a folder: no link, and on the same disk."""
+    return not path.is_symlink() and path.stat().st_dev == folder.stat().st_dev
 
 
 def _copy(path: Path, part: Path, fetcher: Fetcher) -> None:

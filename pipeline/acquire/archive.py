@@ -219,6 +219,15 @@ def _file_facts(
     }
     portal = client._portal_api_connection
     rows = _rows(portal.service_request_async(programme.file_service, params))
+    if not rows:
+        raise ArdError(
+            f"the archive's service of single files knows none of {_title(programme)}",
+            file=CATALOGUE,
+            expected=f"rows of {programme.file_service}, with checksums",
+            found="0 rows",
+            action="run the same command again later; if it stays, correct file_service in the "
+            "selection",
+        )
     facts: dict[str, Mapping[str, Any]] = {}
     for row in rows:
         name = str(row.get("filename") or "")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.guard import FAILED, JSON, guarded, say
+from pipeline.guard import COULD_NOT_RUN, FAILED, JSON, USAGE, guarded, say, stop
 
 if TYPE_CHECKING:
     from manifests.lock import Lock, LockedFile
@@ -56,6 +56,7 @@ def _common(function: Callable[..., Any]) -> Callable[..., Any]:
 class _Scene:
     """What every verb begins with."""
 
+    whole: "Selection"
     selection: "Selection"
     lock: "Lock"
     lock_file: Path
@@ -65,8 +66,22 @@ class _Scene:
     offline: bool
 
     @classmethod
-    def of(cls, options: dict[str, Any], *, lock_needed: bool = True) -> "_Scene":
-        """Read selection and lock, find the store, take address and token from the environment."""
+    def of(cls, options: dict[str, Any], *, making_lock: bool = False) -> "_Scene":
+        """Read selection and lock, find the store, take address and token from the environment.
+
+        What is wrong with any of them is wrong usage. A lock that is to be made may be missing or
+        damaged.
+        """
+        from ard.errors import ArdError
+        from manifests.errors import ManifestError
+
+        try:
+            return cls._of(options, making_lock)
+        except (ArdError, ManifestError) as error:
+            stop(error, USAGE)
+
+    @classmethod
+    def _of(cls, options: dict[str, Any], making_lock: bool) -> "_Scene":
         from manifests.lock import Lock, load_lock, lock_path
         from manifests.selection import load_selection
         from pipeline.acquire.http import Waiter
@@ -76,10 +91,9 @@ class _Scene:
         whole = load_selection(options["selection"])
         selection = whole.only(options["groups"])
         path = (options["lock_file"] or lock_path(whole.name)).resolve()
-        if lock_needed or path.exists():
+        lock = Lock(whole.name, (), path)
+        if not making_lock or _is_lock(path):
             lock = load_lock(path, whole)
-        else:
-            lock = Lock(whole.name, (), path)
         network = replace(
             network_from(os.environ, options["server"]),
             read_s=options["timeout"],
@@ -87,7 +101,7 @@ class _Scene:
             attempts=options["attempts"],
         )
         store = Store(data_dir(os.environ, options["store"]))
-        return cls(selection, lock, path, store, network, Waiter(), options["offline"])
+        return cls(whole, selection, lock, path, store, network, Waiter(), options["offline"])
 
     def locked(self, name: str) -> "LockedFile":
         """Give a file of the lock by its name."""
@@ -113,6 +127,16 @@ class _Scene:
         say(f"asking {self.network.server} ...")
         return list_files(self.selection, self.network, self.waiter)
 
+    def ask_if_there(self) -> "Catalogue | None":
+        """Ask the archive what it has; where it does not answer, say so, and do without."""
+        from ard.errors import ArdError
+
+        try:
+            return self.ask()
+        except ArdError as error:
+            say(f"{error.problem}; what follows is what lock and store say")
+            return None
+
     def plan(self, policy: "Policy", catalogue: "Catalogue | None") -> "Plan":
         """Decide about every file."""
         from pipeline.acquire.plan import make_plan
@@ -128,6 +152,21 @@ class _Scene:
 
         lock = self.lock.only(group.name for group in self.selection.groups)
         return parts_of(held_by(lock, self.store), self.selection.target)
+
+
+def _is_lock(path: Path) -> bool:
+    """Say whether there is a lock that can be read, whatever selection it was made for."""
+    from manifests.errors import ManifestError
+    from manifests.lock import read_lock
+
+    if not path.exists():
+        return False
+    try:
+        read_lock(path)
+    except ManifestError as error:
+        say(f"{error.problem}: it is made anew, and the old one kept as {path.name}.damaged")
+        return False
+    return True
 
 
 @click.group("acquire")
@@ -213,14 +252,19 @@ def run_command(**options: Any) -> None:
 @click.option("--move", is_flag=True, help="Move the files instead of copying them.")
 @guarded
 def adopt_command(*, folder: Path, move: bool, **options: Any) -> None:
-    """Take files of an earlier download, which lie in FOLDER, into the store."""
+    """Take files of an earlier download, which lie in FOLDER, into the store.
+
+    Ends with 0 if every file of the lock that was found is in the store now; what the folder
+    lacks is for rbh1 acquire run.
+    """
     from pipeline.acquire import show
-    from pipeline.acquire.adopt import adopt
+    from pipeline.acquire.adopt import adopt, adopted_all, require_folder
     from pipeline.acquire.display import Display
     from pipeline.acquire.fetcher import Fetcher
     from pipeline.acquire.settings import Policy
 
     scene, policy = _Scene.of(options), Policy()
+    require_folder(folder)
     scene.store.create()
     with scene.store.locked():
         plan = scene.plan(policy, scene.ask())
@@ -232,7 +276,7 @@ def adopt_command(*, folder: Path, move: bool, **options: Any) -> None:
         show.report(report, scene.parts(), scene.store.root, options["as_json"])
     if report.interrupted:
         raise KeyboardInterrupt
-    sys.exit(report.exit_code)
+    sys.exit(0 if adopted_all(report) else COULD_NOT_RUN)
 
 
 @acquire.command("status")
@@ -247,29 +291,34 @@ def status_command(**options: Any) -> None:
     from pipeline.acquire.settings import Policy
 
     scene = _Scene.of(options)
-    plan = scene.plan(Policy(deep=options["deep"]), scene.ask())
+    plan = scene.plan(Policy(deep=options["deep"]), scene.ask_if_there())
     show.status(plan, scene.parts(), scene.store.root, options["as_json"], options["verbose"])
-    sys.exit(exit_code([step.status for step in plan.steps]))
+    sys.exit(exit_code([(step.status, step.in_store) for step in plan.steps]))
 
 
 @acquire.command("lock")
 @_common
 @click.option("--update", is_flag=True, help="Write the lock; without it, only show what differs.")
+@click.option("--take", multiple=True, metavar="NAME",
+              help="Take the version of this file that the archive served last.")  # fmt: skip
 @guarded
-def lock_command(*, update: bool, **options: Any) -> None:
+def lock_command(*, update: bool, take: tuple[str, ...], **options: Any) -> None:
     """Compare the lock with archive and store; with --update, make it name what they have.
 
     This changes what the study stands on. Look at every line, and commit the lock.
     """
     from ard.fileio import write_json
-    from manifests.lock import lock_path
+    from manifests.lock import lock_path, require_valid
     from pipeline.acquire import show
     from pipeline.acquire.relock import differences, propose
 
-    scene = _Scene.of(options, lock_needed=not update)
-    proposed = propose(scene.selection, scene.lock, scene.store, scene.ask())
+    scene = _Scene.of(options, making_lock=update)
+    proposed = propose(scene.selection, scene.lock, scene.store, scene.ask(), take=take)
+    require_valid(proposed, scene.whole, scene.lock_file)
     found = differences(scene.lock, proposed)
     if update and found:
+        if scene.lock_file.exists() and not scene.lock.files:
+            scene.lock_file.replace(scene.lock_file.with_name(f"{scene.lock_file.name}.damaged"))
         write_json(scene.lock_file, proposed.to_dict(), overwrite=True)
     if update and scene.lock_file == lock_path(scene.selection.name).resolve():
         say("this is the lock that comes with the study: commit it")

@@ -59,7 +59,9 @@ class Breaches:
         return [f"{n} voxels {key.replace('_', ' ')}" for key, n in counts.items() if n]
 
 
-def check(path: Path, name: str, group: ProductGroup, stop: Callable[[], bool]) -> Findings:
+def check(
+    path: Path, name: str, group: ProductGroup, stop: Callable[[], bool], *, vouched: bool
+) -> Findings:
     """Look at the content of a file whose structure is right, in bounded memory.
 
     Parameters
@@ -71,10 +73,15 @@ def check(path: Path, name: str, group: ProductGroup, stop: Callable[[], bool]) 
         A group with a three-dimensional SCI holds cubes; of others only FILENAME is looked at.
     stop : callable
         Asked between slabs; where it says True, KeyboardInterrupt is raised.
+    vouched : bool
+        Whether a checksum says that these are the bytes of this file. Otherwise a header with the
+        name of another file of the group is a reason to refuse it.
     """
     with path.open("rb") as stream, fits.open(stream, memmap=False) as hdus:
         named = hdus[0].header.get("FILENAME")
         notes = [] if named in (None, name) else [f"FILENAME says {named}"]
+        if notes and not vouched and group.holds(str(named)):
+            return Findings(f"FILENAME {name}", tuple(notes), ())
         if not any(e.name == "SCI" and e.naxis == _AXES for e in group.extensions):
             return Findings("" if named is None else f"FILENAME {name}", (), tuple(notes))
         problems = _unusable(hdus, path.name)

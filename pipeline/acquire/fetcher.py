@@ -13,15 +13,17 @@ from typing import Any, Final, Protocol
 from ard.errors import ArdError
 from manifests.lock import SIZE, TWICE, VERIFIED
 from manifests.selection import Selection
+from pipeline.acquire.entry import Entry, Held, with_held, with_version
 from pipeline.acquire.headers import read_facts
 from pipeline.acquire.http import ArchiveSession, Stopped, Waiter
 from pipeline.acquire.partial import note_of
-from pipeline.acquire.plan import CHANGED, FETCH, KEEP, LINK, OK, TAKE, Step
+from pipeline.acquire.plan import CHANGED, CONFIRM, FETCH, KEEP, LINK, OK, Step
 from pipeline.acquire.record import FileRecord, Problem
 from pipeline.acquire.settings import Network, Policy
-from pipeline.acquire.store import Entry, Held, Store, with_held, with_version
+from pipeline.acquire.store import Store
 from pipeline.acquire.transfer import Wanted, fetch
 from pipeline.acquire.verify import FAILED as RUNG_FAILED
+from pipeline.acquire.verify import NOTED as RUNG_NOTED
 from pipeline.acquire.verify import Examination, Expectation, Rung, examine
 
 BY_LOCK: Final = "lock"
@@ -41,6 +43,36 @@ class Observer(Protocol):
         """Take note of what became of a file."""
 
 
+class Shielded:
+    """An observer whose troubles are not those of the transfers.
+
+    A display can fail (nobody reads its pipe any more); it is then told nothing further.
+    """
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer: Observer | None = observer
+
+    def started(self, name: str, total: int | None) -> None:
+        """Take note that a file is being fetched."""
+        self._tell("started", name, total)
+
+    def have(self, name: str, count: int) -> None:
+        """Take note that so many bytes of a file are there."""
+        self._tell("have", name, count)
+
+    def ended(self, record: FileRecord) -> None:
+        """Take note of what became of a file."""
+        self._tell("ended", record)
+
+    def _tell(self, what: str, *about: object) -> None:
+        if self._observer is None:
+            return
+        try:
+            getattr(self._observer, what)(*about)
+        except (Exception, SystemExit):  # noqa: BLE001 (rich ends the program when a pipe breaks)
+            self._observer = None
+
+
 def now() -> str:
     """Give the time, UTC, to the second."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -49,6 +81,8 @@ def now() -> str:
 @dataclass(frozen=True)
 class Fetcher:
     """What carries out the steps of a plan.
+
+    Whoever calls it tells the observer what became of a file; it tells how transfers get on.
 
     Attributes
     ----------
@@ -88,58 +122,65 @@ class Fetcher:
         return self.close(step, record)
 
     def close(self, step: Step, record: FileRecord) -> FileRecord:
-        """Put the record of a file on disk, and tell the observer."""
+        """Put the record of a file on disk."""
         record = replace(record, ended=now())
         try:
             self.store.save(replace(self._entry(step), last=record.to_dict()))
         except (ArdError, OSError) as error:
             record = record.failed(Problem.of(error, step.name, self.network))
-        self.observer.ended(record)
         return record
 
     def _perform(
         self, step: Step, session: ArchiveSession | None, record: FileRecord
     ) -> FileRecord:
+        if step.damaged:
+            self._put_aside(step)
         if step.action == KEEP:
             return self._keep(step, record)
         if step.action == LINK:
             return self._link(step, record)
-        if step.action == FETCH and session is not None:
+        if session is None or not step.transfers:
+            return record
+        if step.action == FETCH:
             return self._fetch(step, session, record)
-        if step.action == TAKE and session is not None:
-            return self._take(step, session, record)
-        return record
+        if step.action == CONFIRM:
+            return self._confirm(step, session, record)
+        return self._take(step, session, record)
 
     # ---- what is there
 
     def _keep(self, step: Step, record: FileRecord) -> FileRecord:
-        held = step.entry.held
-        if held is None:
+        if step.held is None:
             return record
-        link = self.store.link_path(step.file.group, step.name)
-        if not self.store.leads_to(link, held.sha256):
-            self.store.name(link, held.sha256)
-        by_lock = step.file.sha256 == held.sha256
-        return self._with_content(record, held, "kept", link, by_lock=by_lock)
+        self._refresh(step, step.held)
+        place = self.store.link_path(step.file.group, step.name)
+        return self._with_content(record, step.held, "kept", place, step=step)
+
+    def _refresh(self, step: Step, held: Held) -> None:
+        """Put down what was learnt of content that stays: a checksum, or that it was only moved."""
+        held = replace(held, mtime_ns=self.store.mtime_ns(held.sha256))
+        if held != step.entry.held:
+            self.store.save(with_held(self._entry(step), held))
 
     def _link(self, step: Step, record: FileRecord) -> FileRecord:
         """Give content that is there already its name: another version, or without a record."""
-        held = step.entry.version(step.file)
+        held = step.held
         if held is None:
             path = self.store.object_path(step.sha256 or "")
             found = self.examine(path, self.expectation(step))
+            record = replace(record, rungs=rungs_of(found))
             if not found.ok:
-                self.store.quarantine(path, step.name, found.to_dict())
-                return record.failed(failure_of(found, step.name), rungs=rungs_of(found))
+                if found.sha256 != step.sha256:
+                    self.store.quarantine(path, step.name, found.to_dict())
+                return record.failed(failure_of(found, step.name))
             held = self._held(step, found, found.verified, path)
-            held = replace(held, mtime_ns=path.stat().st_mtime_ns)
+        held = replace(held, mtime_ns=self.store.mtime_ns(held.sha256))
         status = CHANGED if step.changes else OK
         return self._name(step, held, replace(record, status=status), "linked")
 
     # ---- what has to come
 
     def _fetch(self, step: Step, session: ArchiveSession, record: FileRecord) -> FileRecord:
-        self._put_aside_damaged(step)
         seen = ""
         for _ in range(_ROUNDS):
             part, found, record = self._bring(step, session, record, self.expectation(step))
@@ -153,13 +194,34 @@ class Fetcher:
 
     def _take(self, step: Step, session: ArchiveSession, record: FileRecord) -> FileRecord:
         """Fetch the archive's present version beside the one of the lock."""
-        expectation = replace(self.expectation(step), sha256=None)
+        expectation = self._as_listed(step)
         for _ in range(_ROUNDS):
             part, found, record = self._bring(step, session, record, expectation)
+            if found.ok and found.sha256 == step.sha256 and step.held is not None:
+                # Another description of the same bytes.
+                held = self._held(step, found, found.verified, part, record)
+                self.store.put(part, found.sha256)
+                return self._name(step, self._settled(held), replace(record, status=OK), "kept")
             if found.ok:
                 return self._keep_version(step, part, found, record)
             self.store.quarantine(part, step.name, found.to_dict())
         return record.failed(failure_of(found, step.name))
+
+    def _confirm(self, step: Step, session: ArchiveSession, record: FileRecord) -> FileRecord:
+        """Fetch once more what is held on trust, and compare."""
+        if step.held is None:
+            return record
+        part, found, record = self._bring(step, session, record, self._as_listed(step))
+        if found.sha256 != step.sha256:
+            self.store.quarantine(part, step.name, found.to_dict())
+            return record.failed(_differs(step.name, step.held.sha256, found.sha256))
+        part.unlink()
+        note_of(part).unlink(missing_ok=True)
+        self._refresh(step, replace(step.held, verified=TWICE))
+        place = self.store.link_path(step.file.group, step.name)
+        held = replace(step.held, verified=TWICE)
+        record = replace(record, status=OK)
+        return self._with_content(record, held, "confirmed", place, step=step)
 
     def _bring(
         self, step: Step, session: ArchiveSession, record: FileRecord, expectation: Expectation
@@ -183,8 +245,8 @@ class Fetcher:
         )
         return part, found, record
 
-    def _put_aside_damaged(self, step: Step) -> None:
-        """Take damaged content out of the way before it is fetched again."""
+    def _put_aside(self, step: Step) -> None:
+        """Take damaged content out of the way, and its name with it."""
         if step.sha256 is None or not self.store.object_path(step.sha256).is_file():
             return
         reason = {"problem": "content of the store is not what it was", "sha256": step.sha256}
@@ -208,7 +270,7 @@ class Fetcher:
             part, again, record = self._bring(step, session, record, self.expectation(step))
             if again.sha256 != found.sha256:
                 self.store.quarantine(part, step.name, again.to_dict())
-                return record.failed(_differs(step.name, found, again))
+                return record.failed(_differs(step.name, found.sha256, again.sha256))
             verified, on_trust = TWICE, False
         return self.settle(step, part, found, replace(record, first_use=on_trust), verified)
 
@@ -217,8 +279,8 @@ class Fetcher:
     ) -> FileRecord:
         """Keep sound bytes that are not those of the lock beside them."""
         held = self._held(step, found, found.verified, part, record)
-        held = replace(held, mtime_ns=self.store.put(part, found.sha256))
-        entry = self._entry(step)
+        self.store.put(part, found.sha256)
+        held, entry = self._settled(held), self._entry(step)
         if entry.held is None or entry.held.sha256 != held.sha256:
             self.store.save(with_version(entry, held))
         place = self.store.version_path(step.name, held.sha256)
@@ -232,7 +294,9 @@ class Fetcher:
         )
         other = f"sha256: {step.sha256} in the lock, {held.sha256} in the archive"
         record = replace(record, status=CHANGED, problem=problem, changes=step.changes or (other,))
-        return self._with_content(record, held, "fetched", place)
+        # What the lock asks for is there as it was before, or not at all.
+        record = self._with_content(record, held, "fetched", place, step=step)
+        return replace(record, in_store=step.in_store)
 
     # ---- putting it down
 
@@ -247,8 +311,11 @@ class Fetcher:
     ) -> FileRecord:
         """Take bytes that passed under the file's name."""
         held = self._held(step, found, verified, part, record)
-        held = replace(held, mtime_ns=self.store.put(part, found.sha256))
-        return self._name(step, held, replace(record, status=OK), done)
+        self.store.put(part, found.sha256)
+        return self._name(step, self._settled(held), replace(record, status=OK), done)
+
+    def _settled(self, held: Held) -> Held:
+        return replace(held, mtime_ns=self.store.mtime_ns(held.sha256))
 
     def _held(
         self,
@@ -261,7 +328,7 @@ class Fetcher:
         if step.file.sha256 == found.sha256:
             verified = max(verified, step.file.verified, key=VERIFIED.index)
         source = step.listing or step.file
-        facts = read_facts(path, step.name).to_dict()
+        facts = self._facts(path, step.name)
         return Held(
             sha256=found.sha256,
             size=found.size,
@@ -275,23 +342,34 @@ class Fetcher:
             facts=facts,
         )
 
+    def _facts(self, path: Path, name: str) -> dict[str, Any]:
+        try:
+            return read_facts(path, name).to_dict()
+        except ArdError:
+            return {}  # bytes of the lock that no reader can use: a rung says so
+
     def _name(self, step: Step, held: Held, record: FileRecord, done: str) -> FileRecord:
+        before = self._entry(step)
         place = self.store.link_path(step.file.group, step.name)
-        self.store.save(with_held(self._entry(step), held))
+        self.store.save(with_held(before, held))
         self.store.name(place, held.sha256)
-        by_lock = step.file.sha256 == held.sha256
-        return self._with_content(record, held, done, place, by_lock=by_lock)
+        self.store.version_path(step.name, held.sha256).unlink(missing_ok=True)
+        if before.held is not None and before.held.sha256 != held.sha256:
+            former = before.held.sha256
+            self.store.name(self.store.version_path(step.name, former), former)
+        return self._with_content(record, held, done, place, step=step)
 
     def _with_content(
-        self, record: FileRecord, held: Held, done: str, place: Path, *, by_lock: bool = False
+        self, record: FileRecord, held: Held, done: str, place: Path, *, step: Step
     ) -> FileRecord:
         return replace(
             record,
             done=done,
+            in_store=True,
             path=place.relative_to(self.store.root).as_posix(),
             size=held.size,
             sha256=held.sha256,
-            verified=BY_LOCK if by_lock else held.verified,
+            verified=BY_LOCK if step.file.sha256 == held.sha256 else held.verified,
         )
 
     def _entry(self, step: Step) -> Entry:
@@ -300,6 +378,10 @@ class Fetcher:
     def examine(self, path: Path, expectation: Expectation) -> Examination:
         """Look at a file; ends quickly when the user asks to stop."""
         found = examine(path, expectation, should_stop=self.waiter.stop.is_set)
+        if found.sha256 == expectation.sha256:
+            # These bytes passed when they were locked; what looks odd about them is only noted.
+            rungs = tuple(_noted(rung) for rung in found.rungs)
+            return replace(found, rungs=rungs)
         if not found.ok:
             return found
         try:
@@ -312,15 +394,28 @@ class Fetcher:
         return found
 
     def expectation(self, step: Step) -> Expectation:
-        """Say what is known about a file before it is looked at."""
+        """Say what is known about a file before it is looked at.
+
+        Where the sha256 is known, the archive has no say: it may have another version by now.
+        """
+        if step.sha256 is None:
+            return self._as_listed(step)
+        group = self.selection.group(step.file.group)
+        return Expectation(step.name, group, step.file.size, step.sha256, step.file.checksum)
+
+    def _as_listed(self, step: Step) -> Expectation:
         listing, file = step.listing, step.file
         return Expectation(
             name=step.name,
             group=self.selection.group(file.group),
             size=(listing.size if listing else None) or file.size,
-            sha256=step.sha256,
+            sha256=None,
             checksum=(listing.checksum if listing else None) or file.checksum,
         )
+
+
+def _noted(rung: Rung) -> Rung:
+    return replace(rung, status=RUNG_NOTED) if rung.status == RUNG_FAILED else rung
 
 
 def rungs_of(found: Examination) -> tuple[dict[str, Any], ...]:
@@ -347,11 +442,11 @@ def failure_of(found: Examination, name: str) -> Problem:
     )
 
 
-def _differs(name: str, first: Examination, second: Examination) -> Problem:
+def _differs(name: str, first: str, second: str) -> Problem:
     return Problem(
         "two transfers of the file gave different bytes",
         name,
-        f"sha256 {first.sha256}",
-        f"sha256 {second.sha256}",
+        f"sha256 {first}",
+        f"sha256 {second}",
         "neither can be trusted: check the network, and run the same command again",
     )

@@ -4,25 +4,31 @@ A plan is made from three accounts of each file: the lock (what the study stands
 listing (what could be fetched now) and the store (what is held). Nothing is changed by making it.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from ard.errors import ArdError
-from manifests.lock import Lock, LockedFile
+from manifests.lock import SIZE, Lock, LockedFile
 from manifests.selection import Selection
 from pipeline.acquire.archive import PUBLIC, Catalogue, Listing
+from pipeline.acquire.checksums import agree
+from pipeline.acquire.entry import VERSION_FIELDS, Entry, Held
 from pipeline.acquire.partial import Partial
 from pipeline.acquire.settings import TOKEN, Network, Policy
-from pipeline.acquire.store import VERSION_FIELDS, Entry, Held, Store
+from pipeline.acquire.store import Store
 
 # What is to be done with a file.
 KEEP: Final = "keep"  # held, and the right bytes
 LINK: Final = "link"  # the right bytes are held, under no name or another
 FETCH: Final = "fetch"
 TAKE: Final = "take"  # fetch what the archive has processed again, beside what is held
+CONFIRM: Final = "confirm"  # fetch once more what is held on trust, and compare
 NOTHING: Final = "nothing"  # it cannot be had, or not without asking for it
-ACTIONS: Final = (KEEP, LINK, FETCH, TAKE, NOTHING)
+TO_TAKE: Final = (
+    "to fetch the archive's version beside yours: --take-changed; to make it the study's: "
+    "rbh1 acquire lock --update"
+)
 
 # How a file stands.
 OK: Final = "OK"
@@ -40,15 +46,19 @@ class Step:
     ----------
     file : LockedFile
     action : str
-        keep, link, fetch, take or nothing.
+        keep, link, fetch, take, confirm or nothing.
     status : str
         How the file stands before anything is done: OK, MISSING, CHANGED or FAILED.
     listing : Listing or None
         What the archive says; None where it was not asked or does not list the file.
     entry : Entry
         What the store knows.
-    sha256 : str or None
-        The bytes that it must have: those of the lock, or of the first fetch.
+    held : Held or None
+        Content of the store that is the lock's version, damaged or not.
+    in_store : bool
+        Whether the readable name leads to the bytes of the lock.
+    damaged : bool
+        Whether the content is not what it was.
     partial_bytes : int
         What an earlier run left of it.
     need_bytes : int
@@ -65,7 +75,9 @@ class Step:
     status: str
     listing: Listing | None
     entry: Entry
-    sha256: str | None = None
+    held: Held | None = None
+    in_store: bool = False
+    damaged: bool = False
     partial_bytes: int = 0
     need_bytes: int = 0
     size_known: bool = True
@@ -81,7 +93,12 @@ class Step:
     @property
     def transfers(self) -> bool:
         """Whether bytes have to come over the network."""
-        return self.action in (FETCH, TAKE)
+        return self.action in (FETCH, TAKE, CONFIRM)
+
+    @property
+    def sha256(self) -> str | None:
+        """The bytes that it must have: those of the lock, or of the first fetch."""
+        return self.file.sha256 or (self.held.sha256 if self.held else None)
 
     def to_dict(self) -> dict[str, Any]:
         """Give the plain JSON form."""
@@ -91,6 +108,7 @@ class Step:
             "group": self.file.group,
             "action": self.action,
             "status": self.status,
+            "in_store": self.in_store,
             "need_bytes": self.need_bytes,
             "size_known": self.size_known,
             "partial_bytes": self.partial_bytes,
@@ -143,7 +161,6 @@ def make_plan(
     *,
     network: Network,
     policy: Policy,
-    should_stop: Callable[[], bool] | None = None,
 ) -> Plan:
     """Decide about every file.
 
@@ -158,46 +175,68 @@ def make_plan(
     network : Network
         Says whether there is a token.
     policy : Policy
-    should_stop : callable, optional
-        Asked between files.
     """
     steps = []
     for file in lock.files:
-        if should_stop is not None and should_stop():
-            raise KeyboardInterrupt
         entry = store.entry(file.name, file.uri, file.group)
-        held = entry.version(file)
-        case = _Case(
-            file=file,
-            entry=entry,
-            held=held,
-            state=_state(file, held, store, policy.deep),
-            listing=catalogue.listings.get(file.name) if catalogue else None,
-            asked=catalogue is not None,
-        )
+        listing = catalogue.listings.get(file.name) if catalogue else None
+        case = _Case.of(file, entry, listing, store, asked=catalogue is not None, deep=policy.deep)
         steps.append(_with_cost(case.decide(network, policy), selection, store))
     return Plan(selection, lock, catalogue, tuple(steps))
 
 
-def _state(file: LockedFile, held: Held | None, store: Store, deep: bool) -> str:
-    """Say how the bytes that a file must have stand in the store."""
-    if held is not None:
-        return store.state(held, deep=deep)
-    if file.sha256 is not None and store.object_path(file.sha256).is_file():
-        return "unrecorded"
-    return "missing"
-
-
 @dataclass(frozen=True)
 class _Case:
-    """The three accounts of one file."""
+    """The three accounts of one file.
+
+    Attributes
+    ----------
+    file, entry, listing
+        What lock, store and archive say.
+    held : Held or None
+        The content that is the lock's version.
+    state : str
+        How that content stands: intact, missing, damaged, or unrecorded.
+    named : bool
+        Whether the readable name leads to it.
+    refuted : bool
+        Whether the archive publishes a checksum that the content has not.
+    asked : bool
+        Whether the archive was asked.
+    """
 
     file: LockedFile
     entry: Entry
+    listing: Listing | None
     held: Held | None
     state: str
-    listing: Listing | None
+    named: bool
+    refuted: bool
     asked: bool
+
+    @classmethod
+    def of(
+        cls,
+        file: LockedFile,
+        entry: Entry,
+        listing: Listing | None,
+        store: Store,
+        *,
+        asked: bool,
+        deep: bool,
+    ) -> "_Case":
+        """Look at the content of the store."""
+        held = entry.version(file)
+        state, named, refuted = "missing", False, False
+        if held is not None:
+            state = store.state(held, deep=deep)
+            named = store.leads_to(store.link_path(file.group, file.name), held.sha256)
+            if state == "intact" and listing is not None:
+                vouched = store.vouch(held, listing.checksum)
+                held, refuted = vouched or held, vouched is None
+        elif file.sha256 is not None and store.object_path(file.sha256).is_file():
+            state = "unrecorded"
+        return cls(file, entry, listing, held, state, named, refuted, asked)
 
     def decide(self, network: Network, policy: Policy) -> Step:
         """Say what is to be done."""
@@ -208,18 +247,19 @@ class _Case:
         return self._absent(network, policy)
 
     def _held(self, policy: Policy) -> Step:
-        here = KEEP if self.held == self.entry.held else LINK
+        under_name = self.entry.held.sha256 if self.entry.held else None
+        current = self.held is not None and self.held.sha256 == under_name
+        here = KEEP if self.named and current else LINK
         if not self.changes:
-            return self._step(here, OK)
+            if policy.confirm and self.asked and self.held and self.held.verified == SIZE:
+                return self._step(CONFIRM, OK)
+            return self._step(here, OK if here == KEEP else MISSING)
         if policy.take_changed and not _has_version(self.entry, self.listing):
             return self._step(TAKE, CHANGED)
-        return self._step(
-            here,
-            CHANGED,
-            "the archive has processed this file again",
-            "to fetch its version beside yours: --take-changed; to make it the study's: "
-            "rbh1 acquire lock --update",
-        )
+        problem = "the archive has processed this file again"
+        if self.refuted:
+            problem = "the store's file has not the checksum that the archive publishes"
+        return self._step(here, CHANGED, problem, TO_TAKE)
 
     def _absent(self, network: Network, policy: Policy) -> Step:
         damaged = "what the store holds is damaged; " if self.state == "damaged" else ""
@@ -233,53 +273,66 @@ class _Case:
             problem = f"the archive gives this file with a token only ({self.listing.rights})"
             return self._step(NOTHING, FAILED, problem, f"set {TOKEN} to your token")
         if policy.retry_failed and self.entry.last.get("status") != FAILED:
-            return self._step(NOTHING, MISSING, "only what failed last time was asked for",
-                              "run again without --retry-failed")  # fmt: skip
-        if not self.changes:
-            return self._step(FETCH, MISSING)
-        if policy.take_changed and not _has_version(self.entry, self.listing):
-            return self._step(TAKE, CHANGED)
-        return self._step(
-            NOTHING,
-            CHANGED,
-            f"{damaged}the archive no longer has the version of the lock",
-            "to fetch the version it has: --take-changed; to make it the study's: "
-            "rbh1 acquire lock --update",
+            problem = "only what failed last time was asked for"
+            return self._step(NOTHING, MISSING, problem, "run again without --retry-failed")
+        if self.changes:
+            if policy.take_changed and not _has_version(self.entry, self.listing):
+                return self._step(TAKE, CHANGED)
+            problem = f"{damaged}the archive no longer has the version of the lock"
+            return self._step(NOTHING, CHANGED, problem, TO_TAKE)
+        if self._served_another and not policy.take_changed:
+            problem = f"{damaged}the archive serves another version than the lock names"
+            remedy = "to ask again: --take-changed; to make the version that it served the "
+            remedy += f"study's: rbh1 acquire lock --update --take {self.file.name}"
+            return self._step(NOTHING, CHANGED, problem, remedy)
+        return self._step(FETCH, MISSING)
+
+    @property
+    def _served_another(self) -> bool:
+        """Whether the archive gave other bytes last time, which nothing it lists told apart."""
+        return (
+            (self.file.sha256 is not None or self.held is not None)
+            and self.entry.last.get("status") == CHANGED
+            and _has_version(self.entry, self.listing)
         )
 
     @property
     def changes(self) -> tuple[str, ...]:
-        return _changes(self.file, self.held, self.listing)
+        """How the archive's version differs from the one that the study stands on."""
+        listing, held = self.listing, self.held
+        if listing is None:
+            return ()
+        if self.refuted:
+            return (f"checksum: not the one of the store's file: {listing.checksum}",)
+        checksum = self.file.checksum or (held.checksum if held else None)
+        if agree(checksum, listing.checksum) or (
+            held is not None and agree(held.checksum, listing.checksum)
+        ):
+            return ()  # equal bytes, whatever else is written about them
+        pairs = [(name, self._known(name), getattr(listing, name)) for name in VERSION_FIELDS]
+        different = [pair for pair in pairs if None not in pair and pair[1] != pair[2]]
+        if agree(checksum, listing.checksum) is False:
+            different.insert(0, ("checksum", checksum, listing.checksum))
+        return tuple(f"{n}: {old} in the lock, {new} in the archive" for n, old, new in different)
 
-    @property
-    def sha256(self) -> str | None:
-        return self.file.sha256 or (self.held.sha256 if self.held else None)
+    def _known(self, name: str) -> Any:
+        value = getattr(self.file, name)
+        return getattr(self.held, name) if value is None and self.held is not None else value
 
     def _step(self, action: str, status: str, problem: str = "", remedy: str = "") -> Step:
         return Step(
-            self.file, action, status, self.listing, self.entry,
-            sha256=self.sha256, changes=self.changes, problem=problem, remedy=remedy,
-        )  # fmt: skip
-
-
-def _changes(file: LockedFile, held: Held | None, listing: Listing | None) -> tuple[str, ...]:
-    """Say how the archive's version differs from the one that the study stands on."""
-    if listing is None:
-        return ()
-    before = {name: _known(file, held, name) for name in VERSION_FIELDS}
-    now = {name: getattr(listing, name) for name in VERSION_FIELDS}
-    if before["checksum"] and str(before["checksum"]).lower() == str(now["checksum"]).lower():
-        return ()  # equal bytes, whatever else is written about them
-    return tuple(
-        f"{name}: {before[name]} in the lock, {now[name]} in the archive"
-        for name in VERSION_FIELDS
-        if before[name] is not None and now[name] is not None and before[name] != now[name]
-    )
-
-
-def _known(file: LockedFile, held: Held | None, name: str) -> Any:
-    value = getattr(file, name)
-    return getattr(held, name) if value is None and held is not None else value
+            file=self.file,
+            action=action,
+            status=status,
+            listing=self.listing,
+            entry=self.entry,
+            held=self.held,
+            in_store=self.state == "intact" and self.named,
+            damaged=self.state == "damaged",
+            changes=self.changes,
+            problem=problem,
+            remedy=remedy,
+        )
 
 
 def _has_version(entry: Entry, listing: Listing | None) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from ard.errors import ArdError
-from pipeline.acquire.plan import CHANGED, FAILED, MISSING, OK, Step, counts
+from pipeline.acquire.plan import CHANGED, FAILED, MISSING, Step, counts
 from pipeline.acquire.settings import Network
 
 SCHEMA: Final = "acquisition-run"
@@ -56,8 +56,10 @@ class FileRecord:
         As in the lock.
     status : str
         OK, MISSING, CHANGED or FAILED.
+    in_store : bool
+        Whether the readable name leads to the bytes of the lock.
     done : str
-        What was done: nothing, kept, linked, fetched, adopted.
+        What was done: nothing, kept, linked, fetched, confirmed, adopted.
     path : str or None
         Its place in the store, relative to it.
     size : int or None
@@ -86,6 +88,7 @@ class FileRecord:
     uri: str
     group: str
     status: str
+    in_store: bool = False
     done: str = "nothing"
     path: str | None = None
     size: int | None = None
@@ -109,7 +112,7 @@ class FileRecord:
         """Begin the record of a step: as the file stands before anything is done."""
         problem = Problem(step.problem, step.name, action=step.remedy) if step.problem else None
         return cls(
-            step.name, step.file.uri, step.file.group, step.status,
+            step.name, step.file.uri, step.file.group, step.status, step.in_store,
             changes=step.changes, problem=problem,
         )  # fmt: skip
 
@@ -158,7 +161,7 @@ class Report:
     @property
     def exit_code(self) -> int:
         """0: the store equals the lock; 1: the archive has other versions; 3: files lack."""
-        return exit_code([record.status for record in self.records])
+        return exit_code([(record.status, record.in_store) for record in self.records])
 
     def to_dict(self) -> dict[str, Any]:
         """Give the plain JSON form."""
@@ -175,13 +178,14 @@ class Report:
         }
 
 
-def exit_code(statuses: Sequence[str]) -> int:
-    """Give the exit code that the worst status asks for; no file at all is no success."""
-    if not statuses or MISSING in statuses or FAILED in statuses:
+def exit_code(files: Sequence[tuple[str, bool]]) -> int:
+    """Give the exit code that the worst file asks for; no file at all is no success.
+
+    Parameters
+    ----------
+    files : sequence of (str, bool)
+        The status of each, and whether the store has the bytes of the lock.
+    """
+    if not files or any(not there or status in (MISSING, FAILED) for status, there in files):
         return 3
-    return 1 if CHANGED in statuses else 0
-
-
-def all_ok(statuses: Sequence[str]) -> bool:
-    """Say whether there are files, and every one is OK."""
-    return bool(statuses) and all(status == OK for status in statuses)
+    return 1 if any(status == CHANGED for status, _ in files) else 0

@@ -4,7 +4,7 @@ Changing the lock changes what the study stands on, so it is an act of its own, 
 every difference, and never a side effect of fetching.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -12,7 +12,9 @@ from ard.errors import ArdError
 from manifests.lock import FIELDS, NEVER, Lock, LockedFile
 from manifests.selection import Selection
 from pipeline.acquire.archive import Catalogue, Listing
-from pipeline.acquire.store import VERSION_FIELDS, Held, Store
+from pipeline.acquire.checksums import agree
+from pipeline.acquire.entry import VERSION_FIELDS, Entry, Held
+from pipeline.acquire.store import Store
 from pipeline.acquire.survey import parts_of
 
 ADDED: Final = "added"
@@ -48,7 +50,14 @@ class Difference:
         return {"name": self.name, "kind": self.kind, "fields": rows}
 
 
-def propose(selection: Selection, lock: Lock, store: Store, catalogue: Catalogue | None) -> Lock:
+def propose(
+    selection: Selection,
+    lock: Lock,
+    store: Store,
+    catalogue: Catalogue | None,
+    *,
+    take: Collection[str] = (),
+) -> Lock:
     """Make the lock that names what there is now.
 
     Parameters
@@ -60,11 +69,15 @@ def propose(selection: Selection, lock: Lock, store: Store, catalogue: Catalogue
     store : Store
     catalogue : Catalogue or None
         None: what the store has is added to what the lock says (``--offline``).
+    take : collection of str
+        Names of files of which the version that the archive served last is to be taken, though
+        nothing that it lists tells it from the one of the lock.
 
     Raises
     ------
     ArdError
-        If the store holds bytes that contradict the lock, and the archive was not asked.
+        If the store holds bytes that contradict the lock and the archive was not asked, if there
+        is no version to take, or no file at all.
     """
     groups = {group.name for group in selection.groups}
     others = [file for file in lock.files if file.group not in groups]
@@ -73,14 +86,16 @@ def propose(selection: Selection, lock: Lock, store: Store, catalogue: Catalogue
         drafts = list(present.values())
     else:
         drafts = [_listed(present.get(name), item) for name, item in catalogue.listings.items()]
+    _require_names(drafts, take, lock)
     chosen: dict[str, Held] = {}
     files = []
     for draft in drafts:
         entry = store.entry(draft.name, draft.uri, draft.group)
-        held = entry.version(draft)
+        held = _served(draft, entry) if draft.name in take else _fitting(draft, entry, store)
         if held is not None:
             chosen[draft.name] = held
-            draft = _with_content(draft, held)
+            row = replace(draft, sha256=None) if draft.name in take else draft
+            draft = _with_content(row, held)
         files.append(draft)
     parts = parts_of(chosen, selection.target)
     named = [
@@ -89,16 +104,60 @@ def propose(selection: Selection, lock: Lock, store: Store, catalogue: Catalogue
     return Lock(lock.selection, (*others, *named), lock.path)
 
 
+def _require_names(drafts: list[LockedFile], take: Collection[str], lock: Lock) -> None:
+    unknown = sorted(set(take) - {draft.name for draft in drafts})
+    if drafts and not unknown:
+        return
+    raise ArdError(
+        "there is nothing to make a lock of" if not drafts else "there is no such file",
+        file=lock.path,
+        expected="files of the selection",
+        found=", ".join(unknown) or "an empty lock, and an archive that was not asked",
+        action="correct --take" if unknown else "ask the archive: without --offline",
+    )
+
+
 def _listed(file: LockedFile | None, listing: Listing) -> LockedFile:
     """Bring what the archive says into a row; bytes of another version are forgotten."""
     row = file or LockedFile(listing.uri, listing.name, listing.group)
-    now = {name: getattr(listing, name) for name in VERSION_FIELDS}
-    same_bytes = (row.checksum is not None and row.checksum == listing.checksum) or all(
-        now[name] in (None, getattr(row, name)) or getattr(row, name) is None for name in now
-    )
+    now = {name: getattr(listing, name) for name in (*VERSION_FIELDS, "checksum")}
     known = {name: value for name, value in now.items() if value is not None}
-    row = replace(row, uri=listing.uri, group=listing.group, **known)
-    return row if same_bytes else replace(row, sha256=None, verified=NEVER, role=None)
+    new = replace(row, uri=listing.uri, group=listing.group, **known)
+    verdict = agree(row.checksum, listing.checksum)
+    if verdict is None:
+        pairs = [(getattr(row, name), now[name]) for name in VERSION_FIELDS]
+        verdict = all(one is None or two is None or one == two for one, two in pairs)
+    return new if verdict else replace(new, sha256=None, verified=NEVER, role=None)
+
+
+def _fitting(file: LockedFile, entry: Entry, store: Store) -> Held | None:
+    """Give the content of the store that is the version of a row, checksum of the archive included.
+
+    Content that was never held against this checksum is held against it now: a lock must not pair
+    the checksum of one file with the sha256 of another.
+    """
+    for held in (*([entry.held] if entry.held else []), *entry.versions.values()):
+        if not held.is_version_of(file) or store.state(held) != "intact":
+            continue
+        vouched = store.vouch(held, file.checksum)
+        if vouched is not None:
+            return vouched
+    return None
+
+
+def _served(file: LockedFile, entry: Entry) -> Held:
+    """Give the version that the archive served last."""
+    last = str(entry.last.get("sha256"))
+    held = entry.versions.get(last)
+    if held is None:
+        raise ArdError(
+            "the archive has served no other version of this file",
+            file=file.name,
+            expected="a version in versions/",
+            found="none",
+            action="fetch it: rbh1 acquire run --take-changed",
+        )
+    return held
 
 
 def _with_content(file: LockedFile, held: Held) -> LockedFile:

@@ -1,5 +1,6 @@
 """How is a plan carried out: which transfers at a time, what is recorded, and what if it stops?"""
 
+import logging
 import os
 import platform
 import queue
@@ -12,12 +13,13 @@ from typing import Any, Final
 
 import ard
 from ard.fileio import write_json
-from pipeline.acquire.fetcher import Fetcher, now
+from pipeline.acquire.fetcher import Fetcher, Shielded, now
 from pipeline.acquire.http import ArchiveSession, Stopped
 from pipeline.acquire.plan import MISSING, Plan, Step
 from pipeline.acquire.record import FileRecord, Problem, Report
 from pipeline.acquire.store import Store
 
+log = logging.getLogger(__name__)
 _LOOK_UP_S: Final = 0.2
 
 
@@ -36,24 +38,28 @@ def execute(plan: Plan, fetcher: Fetcher) -> Report:
         `interrupted` is set if the user asked to stop: what is missing then is in the report too.
     """
     started = now()
-    records = {step.name: FileRecord.of_step(step) for step in plan.steps}
-    interrupted = _carry_out(plan.steps, fetcher, records)
-    for step in plan.transfers:
-        if records[step.name].done == "nothing" and records[step.name].problem is None:
-            records[step.name] = _not_finished(records[step.name])
+    fetcher = replace(fetcher, observer=Shielded(fetcher.observer))
+    records: dict[str, FileRecord] = {}
+    _carry_out(plan.steps, fetcher, records)
+    for step in plan.steps:
+        if step.name not in records:
+            records[step.name] = _not_reached(step)
     report = Report(
         verb="run",
         records=tuple(records[step.name] for step in plan.steps),
         started=started,
         ended=now(),
         facts=facts(plan, fetcher),
-        interrupted=interrupted,
+        interrupted=fetcher.waiter.stop.is_set(),
     )
     save(report, fetcher.store)
     return report
 
 
-def _not_finished(record: FileRecord) -> FileRecord:
+def _not_reached(step: Step) -> FileRecord:
+    record = FileRecord.of_step(step)
+    if step.in_store or record.problem is not None:
+        return record
     problem = Problem(
         "the acquisition was stopped before this file was whole",
         record.name,
@@ -62,31 +68,31 @@ def _not_finished(record: FileRecord) -> FileRecord:
     return replace(record, status=MISSING, problem=problem)
 
 
-def _carry_out(steps: Sequence[Step], fetcher: Fetcher, records: dict[str, FileRecord]) -> bool:
-    """Do what needs no network first, then transfer with several workers; True if stopped."""
+def _carry_out(steps: Sequence[Step], fetcher: Fetcher, records: dict[str, FileRecord]) -> None:
+    """Do what needs no network first, then transfer with several workers."""
     waiting: queue.SimpleQueue[Step] = queue.SimpleQueue()
     for step in sorted(steps, key=lambda step: step.transfers):
         waiting.put(step)
-    ended = threading.Semaphore(0)
+    running = set(range(max(1, min(fetcher.policy.workers, len(steps)))))
+    woken = threading.Event()
 
-    def work() -> None:
+    def work(number: int) -> None:
         try:
             _work(waiting, fetcher, records)
         finally:
-            ended.release()
+            running.discard(number)
+            woken.set()
 
-    running = max(1, min(fetcher.policy.workers, len(steps)))
-    for _ in range(running):
-        threading.Thread(target=work, daemon=True).start()
+    for number in sorted(running):
+        threading.Thread(target=work, args=(number,), daemon=True).start()
     # Not Thread.join: interrupted in it, Python 3.12 takes a running thread for ended, and the
     # process would leave while the last bytes are being made safe.
     while running:
         try:
-            if ended.acquire(timeout=_LOOK_UP_S):
-                running -= 1
+            woken.wait(_LOOK_UP_S)
+            woken.clear()
         except KeyboardInterrupt:
-            fetcher.waiter.stop.set()
-    return fetcher.waiter.stop.is_set()
+            fetcher.waiter.end()
 
 
 def _work(
@@ -99,9 +105,11 @@ def _work(
             except queue.Empty:
                 return
             try:
-                records[step.name] = fetcher.perform(step, session)
+                record = fetcher.perform(step, session)
             except (Stopped, KeyboardInterrupt):
                 return
+            records[step.name] = record
+            fetcher.observer.ended(record)
 
 
 def facts(plan: Plan, fetcher: Fetcher) -> dict[str, Any]:
@@ -123,6 +131,11 @@ def facts(plan: Plan, fetcher: Fetcher) -> dict[str, Any]:
 
 
 def save(report: Report, store: Store) -> None:
-    """Put the report of a run beside those of earlier runs."""
+    """Put the report of a run beside those of earlier runs, if there is room for it."""
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
-    write_json(store.root / "runs" / f"{stamp}-{os.getpid()}.json", report.to_dict())
+    place = store.root / "runs" / f"{stamp}-{os.getpid()}.json"
+    try:
+        write_json(place, report.to_dict())
+    except OSError as error:
+        # What became of the files has to be said all the same.
+        log.warning("the report of this run could not be written: %s: %s", place, error.strerror)

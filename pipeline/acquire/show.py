@@ -11,7 +11,7 @@ from rich.text import Text
 
 from pipeline.acquire.cutout import Cutout
 from pipeline.acquire.cutplan import CutoutPlan
-from pipeline.acquire.plan import CHANGED, FAILED, FETCH, MISSING, OK, TAKE, Plan, Step, size_text
+from pipeline.acquire.plan import CHANGED, FAILED, MISSING, OK, Plan, Step, size_text
 from pipeline.acquire.record import FileRecord, Report
 from pipeline.acquire.relock import Difference
 from pipeline.acquire.roles import Part
@@ -63,6 +63,9 @@ def plan(plan: Plan, free_bytes: int, reserve_bytes: int, as_json: bool) -> None
     headings = ("group", "files", "held", "to fetch", "changed", "cannot be had", "bytes to come")
     _table(headings, [_group_row(plan, group.name) for group in plan.selection.groups])
     _name_steps([step for step in plan.steps if step.problem])
+    stale = sum(step.listing is not None and step.listing.is_stale is True for step in plan.steps)
+    if stale:
+        click.echo(f"{stale} files are marked stale: the archive means to process them again")
     lack = [step for step in plan.steps if step.need_bytes]
     about = "about " if any(not step.size_known for step in lack) else ""
     verb = "to fetch" if plan.catalogue is not None else "lack"
@@ -75,14 +78,14 @@ def plan(plan: Plan, free_bytes: int, reserve_bytes: int, as_json: bool) -> None
 
 def _group_row(plan: Plan, group: str) -> tuple[object, ...]:
     steps = [step for step in plan.steps if step.file.group == group]
-    fetched = [step for step in steps if step.action in (FETCH, TAKE)]
+    fetched = [step for step in steps if step.transfers]
     return (
         group,
         len(steps),
-        sum(step.status in (OK, CHANGED) and not step.transfers for step in steps),
+        sum(step.in_store for step in steps),
         len(fetched),
         sum(step.status == CHANGED for step in steps),
-        sum(bool(step.problem) and step.status in (MISSING, FAILED) for step in steps),
+        sum(bool(step.problem) and not step.in_store for step in steps),
         size_text(need) if (need := sum(step.need_bytes for step in steps)) else "",
     )
 
@@ -120,6 +123,7 @@ def report(report: Report, parts: Mapping[str, Part], root: object, as_json: boo
             f"{trusted} files were taken on trust: nothing vouches for them but their size and "
             "structure; their sha256 is recorded, and another one will not pass any more"
         )
+    _odd_content(report.records)
     _parts(parts)
     text = ", ".join(f"{number} {status}" for status, number in report.counts.items() if number)
     received = sum(record.received_bytes for record in report.records)
@@ -135,6 +139,14 @@ def _name_records(records: Sequence[FileRecord]) -> None:
             click.echo(f"      {line}")
     if len(records) > _MOST:
         click.echo(f"        and {len(records) - _MOST} more; --json names all of them")
+
+
+def _odd_content(records: Sequence[FileRecord]) -> None:
+    """Say what the verification noted about files that passed."""
+    for record in records:
+        for rung in record.rungs:
+            if record.in_store and rung["status"] == "noted":
+                click.echo(f"noted: {record.name}: {rung['found']}")
 
 
 def _parts(parts: Mapping[str, Part]) -> None:

@@ -16,116 +16,26 @@ import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+import stat
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 from ard.errors import ArdError, NotFoundError
 from ard.fileio import read_json, sha256_file, write_json
-from manifests.lock import NEVER, LockedFile
-from pipeline.acquire.archive import Listing
+from manifests.lock import ARCHIVE
+from pipeline.acquire.checksums import agree, fits
+from pipeline.acquire.entry import Entry, Held
 from pipeline.acquire.partial import note_of
 
 MARKER: Final = "rbh1-store.json"
 SCHEMA: Final = "archive-store"
 VERSION: Final = 1
 LOCK_FILE: Final = "lock"
-# What tells versions of a file apart where its sha256 is not known.
-VERSION_FIELDS: Final = ("checksum", "size", "cal_ver", "crds_ctx", "sdp_ver")
+_FOLDERS: Final = ("objects", "files", "versions", "records", "partial", "quarantine", "runs")
 _SHOWN: Final = 12  # digits of a sha256 in a folder's name
-
-
-@dataclass(frozen=True)
-class Held:
-    """The content that the store holds under a name.
-
-    Attributes
-    ----------
-    sha256 : str
-    size : int
-        Bytes.
-    verified : str
-        How it was verified when it came: size, twice or archive (see `manifests.lock`).
-    mtime_ns : int
-        Time of the content's file; another one means that somebody touched it.
-    checksum, cal_ver, crds_ctx, sdp_ver : str or None
-        What the archive listed when it came.
-    etag, last_modified : str or None
-        What the archive sent with it.
-    facts : mapping
-        What its headers say.
-    """
-
-    sha256: str
-    size: int
-    verified: str = NEVER
-    mtime_ns: int = 0
-    checksum: str | None = None
-    cal_ver: str | None = None
-    crds_ctx: str | None = None
-    sdp_ver: str | None = None
-    etag: str | None = None
-    last_modified: str | None = None
-    facts: Mapping[str, Any] = field(default_factory=dict)
-
-    def is_version_of(self, row: LockedFile | Listing) -> bool:
-        """Say whether this is the version that a row of the lock or of the archive describes.
-
-        A sha256 settles it; without one, nothing that both know may differ.
-        """
-        sha256 = getattr(row, "sha256", None)
-        if sha256 is not None:
-            return bool(sha256 == self.sha256)
-        pairs = ((getattr(row, name), getattr(self, name)) for name in VERSION_FIELDS)
-        return all(one is None or two is None or one == two for one, two in pairs)
-
-
-@dataclass(frozen=True)
-class Entry:
-    """What the store knows about a file: its content, other versions, its last attempt.
-
-    Attributes
-    ----------
-    name, uri, group : str
-        As in the lock.
-    held : Held or None
-        The content under this name.
-    versions : mapping of str to Held
-        Other content that the archive served under this name, by sha256.
-    last : mapping
-        The record of the last attempt.
-    """
-
-    name: str
-    uri: str
-    group: str
-    held: Held | None = None
-    versions: Mapping[str, Held] = field(default_factory=dict)
-    last: Mapping[str, Any] = field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Give the plain JSON form."""
-        return {
-            "schema": "archive-file",
-            "version": VERSION,
-            "name": self.name,
-            "uri": self.uri,
-            "group": self.group,
-            "held": None if self.held is None else vars(self.held),
-            "versions": {sha: vars(held) for sha, held in self.versions.items()},
-            "last": dict(self.last),
-        }
-
-    def version(self, row: LockedFile | Listing) -> Held | None:
-        """Give the content that is the version of a row, the one under the name first."""
-        held = [self.held] if self.held is not None else []
-        candidates = (*held, *self.versions.values())
-        return next((content for content in candidates if content.is_version_of(row)), None)
-
-
-_HELD_FIELDS: Final = frozenset(f.name for f in fields(Held))
 
 
 class Store:
@@ -154,22 +64,31 @@ class Store:
         ArdError
             If the folder holds something else, or cannot be made.
         """
-        if self.exists():
-            self.require()
-            return
         with self._usable():
-            if self.root.exists() and any(self.root.iterdir()):
+            if not self.exists() and self.root.exists() and self._foreign():
                 raise ArdError(
                     "the folder holds something else than a store of archive files",
                     file=self.root,
                     expected=f"a new or empty folder, or one with {MARKER}",
-                    found=", ".join(sorted(p.name for p in self.root.iterdir())[:3]),
+                    found=", ".join(self._foreign()[:3]),
                     action="choose another with --store or RBH1_DATA_DIR; to take files over: "
                     "rbh1 acquire adopt FOLDER",
                 )
-            for name in ("objects", "files", "records", "partial", "quarantine", "runs"):
+            for name in _FOLDERS:
                 (self.root / name).mkdir(parents=True, exist_ok=True)
-            write_json(self.root / MARKER, {"schema": SCHEMA, "version": VERSION}, overwrite=True)
+            if not self.exists():
+                document = {"schema": SCHEMA, "version": VERSION}
+                write_json(self.root / MARKER, document, overwrite=True)
+        self.require()
+
+    def _foreign(self) -> list[str]:
+        """Name what is in the folder that a store, finished or not, would not have put there."""
+        ours = {*_FOLDERS, MARKER, LOCK_FILE}
+        return sorted(
+            path.name
+            for path in self.root.iterdir()
+            if path.name not in ours and not path.name.startswith(f".{MARKER}.")
+        )
 
     def require(self) -> None:
         """Make sure that there is a store that this code understands.
@@ -282,25 +201,7 @@ class Store:
         path = self._record_path(name)
         if not path.is_file():
             return Entry(name, uri, group)
-        document = read_json(path)
-        try:
-            held = document["held"]
-            return Entry(
-                name=document["name"],
-                uri=document["uri"],
-                group=document["group"],
-                held=None if held is None else _held(held),
-                versions={sha: _held(row) for sha, row in document["versions"].items()},
-                last=dict(document["last"]),
-            )
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ArdError(
-                "the record of a file in the store is damaged",
-                file=path,
-                expected="name, uri, group, held, versions, last",
-                found=f"{type(error).__name__}: {error}",
-                action="remove this record; the file is then verified and recorded again",
-            ) from error
+        return Entry.from_dict(read_json(path), path)
 
     def save(self, entry: Entry) -> None:
         """Put what is known about a file on disk."""
@@ -311,9 +212,7 @@ class Store:
 
     # ---- content
 
-    def state(
-        self, held: Held, *, deep: bool = False, should_stop: Callable[[], bool] | None = None
-    ) -> str:
+    def state(self, held: Held, *, deep: bool = False) -> str:
         """Say whether content is intact: ``intact``, ``missing`` or ``damaged``.
 
         A file that looks untouched (size and time) is believed, unless `deep` asks for its sha256.
@@ -327,17 +226,48 @@ class Store:
             return "damaged"
         if not deep and status.st_mtime_ns == held.mtime_ns:
             return "intact"
-        if should_stop is not None and should_stop():
-            raise KeyboardInterrupt
         return "intact" if sha256_file(path) == held.sha256 else "damaged"
 
-    def put(self, source: Path, sha256: str) -> int:
-        """Move a file whose bytes have this sha256 to its place; give the time of the place, ns.
+    def vouch(self, held: Held, checksum: str | None) -> Held | None:
+        """Hold content against a checksum that the archive publishes.
+
+        Returns
+        -------
+        Held or None
+            The content, now known to have it; None if it has another. Where there is nothing to
+            compare, or a checksum of this kind is known of it, the content as it is.
+        """
+        if checksum is None or agree(held.checksum, checksum) is not None:
+            return held
+        verdict = fits(self.object_path(held.sha256), checksum)
+        if verdict is None:
+            return held
+        return replace(held, checksum=checksum, verified=ARCHIVE) if verdict else None
+
+    def mtime_ns(self, sha256: str) -> int:
+        """Give the time of some content's file, ns."""
+        return self.object_path(sha256).stat().st_mtime_ns
+
+    def put(self, source: Path, sha256: str) -> None:
+        """Move a file whose bytes have this sha256 to its place.
 
         The name appears only when every byte is safe on disk.
+
+        Raises
+        ------
+        ArdError
+            If it is no file of its own: a link could lead to bytes that somebody changes.
         """
         place = self.object_path(sha256)
         with self._usable():
+            if not stat.S_ISREG(source.lstat().st_mode):
+                raise ArdError(
+                    "only a regular file can become content of the store",
+                    file=source,
+                    expected="a regular file",
+                    found="a link or something else",
+                    action="give the file that the link leads to",
+                )
             place.parent.mkdir(parents=True, exist_ok=True)
             with source.open("rb") as stream:
                 os.fsync(stream.fileno())
@@ -345,7 +275,6 @@ class Store:
             source.replace(place)
             _sync_folder(place.parent)
             note_of(source).unlink(missing_ok=True)
-            return place.stat().st_mtime_ns
 
     def name(self, link: Path, sha256: str) -> None:
         """Let a readable name lead to some content."""
@@ -377,27 +306,9 @@ class Store:
         return place
 
 
-def _held(row: Mapping[str, Any]) -> Held:
-    return Held(**{key: value for key, value in row.items() if key in _HELD_FIELDS})
-
-
 def _sync_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def with_held(entry: Entry, held: Held) -> Entry:
-    """Give the entry with other content under its name; the former becomes a version."""
-    versions = dict(entry.versions)
-    if entry.held is not None and entry.held.sha256 != held.sha256:
-        versions[entry.held.sha256] = entry.held
-    versions.pop(held.sha256, None)
-    return replace(entry, held=held, versions=versions)
-
-
-def with_version(entry: Entry, held: Held) -> Entry:
-    """Give the entry with a further version beside the content under its name."""
-    return replace(entry, versions={**entry.versions, held.sha256: held})

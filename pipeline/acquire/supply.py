@@ -8,8 +8,10 @@ from typing import Final
 from ard.errors import ArdError
 from manifests.lock import Lock, load_lock, lock_path, read_lock
 from manifests.selection import ProductGroup, Selection, load_selection
+from pipeline.acquire.entry import Held
 from pipeline.acquire.headers import LEVEL_3
-from pipeline.acquire.store import Held, Store
+from pipeline.acquire.roles import Part
+from pipeline.acquire.store import Store
 from pipeline.acquire.survey import facts_of, held_by, parts_of
 
 _CUBE_AXES: Final = 3
@@ -45,7 +47,9 @@ class Supply:
         return {path.name: path for path in (*self.cubes.values(), *self.exposures.values())}
 
 
-def cubes_of(folder: Path, lock_file: Path | None = None) -> Supply:
+def cubes_of(
+    folder: Path, lock_file: Path | None = None, declared: str | Path | None = None
+) -> Supply:
     """Find the cubes of a store.
 
     Parameters
@@ -54,6 +58,8 @@ def cubes_of(folder: Path, lock_file: Path | None = None) -> Supply:
         The store.
     lock_file : path, optional
         The lock; the study's own by default.
+    declared : str or path, optional
+        The selection; by default the one of the name that the lock gives.
 
     Raises
     ------
@@ -63,18 +69,14 @@ def cubes_of(folder: Path, lock_file: Path | None = None) -> Supply:
     store = Store(folder)
     store.require()
     path = (lock_file or lock_path()).resolve()
-    selection = load_selection(read_lock(path).selection)
+    selection = load_selection(declared or read_lock(path).selection)
     groups = [group.name for group in selection.groups if _holds_cubes(group)]
     lock = load_lock(path, selection).only(groups)
     held = held_by(lock, store)
     _require_all(lock, held, store)
     parts = parts_of(held, selection.target)
     places = {file.name: store.link_path(file.group, file.name) for file in lock.files}
-    cubes = {
-        part.pointing: places[name]
-        for name, part in parts.items()
-        if part.level == LEVEL_3 and part.pointing is not None
-    }
+    cubes = _cubes([part for part in parts.values() if part.level == LEVEL_3], places, store)
     exposures = {name: places[name] for name, part in parts.items() if part.level != LEVEL_3}
     if not cubes or not exposures:
         raise _nothing(store, selection, len(cubes), len(exposures))
@@ -83,16 +85,36 @@ def cubes_of(folder: Path, lock_file: Path | None = None) -> Supply:
     return Supply(selection.target, path, dict(sorted(cubes.items())), exposures, simulated)
 
 
+def _cubes(parts: list[Part], places: Mapping[str, Path], store: Store) -> dict[str, Path]:
+    """Give the Level-3 cube of each pointing; each must have one that is its own."""
+    names = [part.pointing for part in parts]
+    if None in names or len(set(names)) != len(names):
+        raise ArdError(
+            "the Level-3 cubes cannot be told apart by their pointing",
+            file=store.root,
+            expected="one cube of each target position",
+            found=", ".join(f"{part.name}: {part.pointing or 'no position'}" for part in parts),
+            action="give a lock with one cube of each pointing: --lock",
+        )
+    return {str(part.pointing): places[part.name] for part in parts}
+
+
 def _holds_cubes(group: ProductGroup) -> bool:
     return any(e.name == "SCI" and e.naxis == _CUBE_AXES for e in group.extensions)
 
 
 def _require_all(lock: Lock, held: Mapping[str, Held], store: Store) -> None:
     lack = [file.name for file in lock.files if file.name not in held]
+    groups = {file.name: file.group for file in lock.files}
     bad = [
         f"{name} is {state}"
         for name, content in held.items()
         if (state := store.state(content)) != "intact"
+    ]
+    bad += [
+        f"the name {name} leads elsewhere"
+        for name, content in held.items()
+        if not store.leads_to(store.link_path(groups[name], name), content.sha256)
     ]
     if not lack and not bad:
         return

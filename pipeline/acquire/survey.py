@@ -7,9 +7,10 @@ from typing import Any, Final
 from ard.errors import ArdError
 from manifests.lock import Lock
 from manifests.target import load_target
+from pipeline.acquire.entry import Held
 from pipeline.acquire.headers import FileFacts, Member
 from pipeline.acquire.roles import Part, assign
-from pipeline.acquire.store import Held, Store
+from pipeline.acquire.store import Store
 from pipeline.roles import SCIENCE
 
 _FIELDS: Final = tuple(field.name for field in fields(FileFacts))

@@ -161,6 +161,7 @@ def examine(
     digests = _digests(path, {"sha256", algorithm or "sha256"}, stop)
     size = path.stat().st_size
     matched = algorithm is not None and digests[algorithm] == wanted
+    named = digests["sha256"] == _lower(expectation.sha256)
     structure = _structure(path, expectation.group, stop)
     return Examination(
         rungs=(
@@ -168,7 +169,7 @@ def examine(
             _checksum(expectation.checksum, algorithm, wanted, digests),
             _compare("sha256", _lower(expectation.sha256), digests["sha256"]),
             structure,
-            _content(path, expectation, structure, stop),
+            _content(path, expectation, structure, stop, vouched=matched or named),
         ),
         size=size,
         sha256=digests["sha256"],
@@ -276,12 +277,14 @@ def _wrong_sum(path: Path, spans: tuple[HduSpan, ...], stop: StopCheck) -> str |
     return None
 
 
-def _content(path: Path, expectation: Expectation, structure: Rung, stop: StopCheck) -> Rung:
+def _content(
+    path: Path, expectation: Expectation, structure: Rung, stop: StopCheck, *, vouched: bool
+) -> Rung:
     if structure.status == FAILED:
         return Rung("content", SKIPPED, "", "not looked at, because the structure is wrong")
     try:
         with quiet():
-            found = content.check(path, expectation.name, expectation.group, stop)
+            found = content.check(path, expectation.name, expectation.group, stop, vouched=vouched)
     except DAMAGE as error:
         return Rung("content", FAILED, "headers and data that can be read", sentence(error))
     if found.problems:

@@ -9,9 +9,9 @@ from manifests import load_selection
 from manifests.lock import Lock, LockedFile
 from pipeline.acquire import display
 from pipeline.acquire.display import Display
+from pipeline.acquire.entry import Entry
 from pipeline.acquire.plan import FETCH, MISSING, Plan, Step
 from pipeline.acquire.record import FileRecord, Problem
-from pipeline.acquire.store import Entry
 
 NAMES = ("a_s3d.fits", "b_s3d.fits")
 

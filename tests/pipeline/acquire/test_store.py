@@ -14,8 +14,9 @@ import pytest
 from ard.errors import ArdError
 from ard.fileio import sha256_file
 from manifests.lock import LockedFile
+from pipeline.acquire.entry import Entry, Held, with_held, with_version
 from pipeline.acquire.partial import note_of
-from pipeline.acquire.store import MARKER, Entry, Held, Store, with_held, with_version
+from pipeline.acquire.store import MARKER, Store
 
 
 @pytest.fixture
@@ -30,7 +31,8 @@ def put(store: Store, content: bytes, name: str = "a_s3d.fits") -> Held:
     part.write_bytes(content)
     note_of(part).write_text("{}")
     sha = sha256_file(part)
-    return Held(sha, len(content), "size", store.put(part, sha))
+    store.put(part, sha)
+    return Held(sha, len(content), "size", store.mtime_ns(sha))
 
 
 def test_content_is_read_only_and_under_its_sum(store):

@@ -476,7 +476,9 @@ def test_gzipped(archive, truth):
 def test_every_fault_has_a_title_of_its_own():
     titles = [fault.title for fault in ALL_FAULTS]
     assert len(set(titles)) == len(titles)
-    assert {type(fault) for fault in ALL_FAULTS} == set(Fault.__subclasses__())
+    assert {type(fault) for fault in ALL_FAULTS} == {
+        kind for kind in Fault.__subclasses__() if kind.__module__.startswith("pipeline.")
+    }
     queries = [kind().title for kind in QueryFault.__subclasses__()]
     assert len(set(queries)) == len(queries)
 

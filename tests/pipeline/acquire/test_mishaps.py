@@ -1,0 +1,274 @@
+"""What if something goes wrong that is no fault of a transfer: locks, disks, names, displays?
+
+Oracle: the bytes of the archive's own folder, and those that lay on disk before.
+"""
+
+import http.server
+import json
+import threading
+from dataclasses import replace
+
+import pytest
+from archives import FILES, HST, JWST, downloads, reprocessed, run_cli
+
+from ard.fileio import sha256_file
+from pipeline.acquire.testing import ArchiveServer, ZeroRows
+
+
+def test_an_hst_file_processed_again_can_be_taken(acquire, server, mini, tmp_path, place):
+    """Nothing that the archive lists tells its versions apart; only the bytes do."""
+    lock = tmp_path / "lock.json"
+    lock.write_bytes(mini.known.read_bytes())
+    new = reprocessed(mini, tmp_path, HST)
+    server.replace(new)
+    result = acquire("run", lock=lock)
+    assert (result.code, result.status(HST)) == (3, "CHANGED")
+    assert f"lock --update --take {HST}" in acquire("plan", lock=lock).text
+    assert acquire("lock", "--update", "--take", HST, lock=lock).code == 0
+    rows = {row["name"]: row for row in json.loads(lock.read_text())["files"]}
+    assert rows[HST]["sha256"] == sha256_file(new.path)
+    server.reset_log()
+    assert acquire("run", lock=lock).code == 0
+    assert downloads(server) == []
+    assert place(HST).read_bytes() == new.path.read_bytes()
+
+
+def test_taking_a_version_that_was_not_served_says_so(acquire, mini, tmp_path):
+    lock = tmp_path / "lock.json"
+    lock.write_bytes(mini.known.read_bytes())
+    acquire("run", lock=lock)
+    result = acquire("lock", "--update", "--take", HST, lock=lock)
+    assert result.code == 3
+    assert "has served no other version" in result.text
+    assert lock.read_bytes() == mini.known.read_bytes()
+
+
+def test_the_lock_never_pairs_a_checksum_with_other_bytes(acquire, mini, tmp_path, server, place):
+    """An altered cube of the right size, adopted without asking: the archive's checksum tells."""
+    folder = tmp_path / "downloads"
+    folder.mkdir()
+    altered = reprocessed(mini, tmp_path, JWST).path
+    (folder / JWST).write_bytes(altered.read_bytes())
+    assert acquire("adopt", folder, "--offline", lock="unknown").code == 0
+    lock = tmp_path / "lock.json"
+    lock.write_bytes(mini.unknown.read_bytes())
+    result = acquire("run", lock=lock)
+    assert (result.code, result.status(JWST)) == (1, "CHANGED")
+    acquire("lock", "--update", lock=lock)
+    rows = {row["name"]: row for row in json.loads(lock.read_text())["files"]}
+    assert rows[JWST]["sha256"] is None
+    assert acquire("run", "--take-changed", lock=lock).code in (0, 1)
+    acquire("lock", "--update", lock=lock)
+    assert acquire("run", lock=lock).code == 0
+    assert place(JWST).read_bytes() == mini.truth(JWST)
+
+
+def test_locked_bytes_are_adopted_though_the_archive_has_moved_on(
+    acquire, mini, tmp_path, server, place
+):
+    folder = tmp_path / "downloads"
+    folder.mkdir()
+    (folder / JWST).write_bytes(mini.truth(JWST))
+    server.replace(reprocessed(mini, tmp_path, JWST))
+    assert acquire("adopt", folder).code == 0
+    assert place(JWST).read_bytes() == mini.truth(JWST)
+    # A record that is lost is made again, and the lock's bytes are not put aside for it.
+    (tmp_path / "store" / "records" / f"{JWST}.json").unlink()
+    again = acquire("run")
+    assert again.files[JWST]["in_store"]
+    assert place(JWST).read_bytes() == mini.truth(JWST)
+
+
+@pytest.mark.parametrize("trouble", ["chmod", "fsync"])
+def test_moving_never_loses_the_only_copy(acquire, mini, tmp_path, monkeypatch, trouble):
+    folder = tmp_path / "downloads"
+    folder.mkdir()
+    (folder / JWST).write_bytes(mini.truth(JWST))
+
+    def refuse(*_, **__):
+        raise PermissionError(1, "Operation not permitted")
+
+    target = "pathlib.Path.chmod" if trouble == "chmod" else "pipeline.acquire.store.os.fsync"
+    acquire("status", "--offline")
+    with monkeypatch.context() as patch:
+        patch.setattr(target, refuse)
+        result = acquire("adopt", folder, "--move", "--offline")
+    assert result.code == 3
+    assert (folder / JWST).read_bytes() == mini.truth(JWST)
+
+
+def test_links_are_copied_and_left(acquire, mini, tmp_path, place):
+    """A tree of links (git-annex, another store) stays as it is."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "links").mkdir()
+    real = tmp_path / "real" / "content"
+    real.write_bytes(mini.truth(JWST))
+    (tmp_path / "links" / JWST).symlink_to(real)
+    assert acquire("adopt", tmp_path / "links", "--move", "--offline").code == 0
+    assert (tmp_path / "links" / JWST).is_symlink()
+    assert real.stat().st_mode & 0o200
+    real.unlink()
+    assert place(JWST).read_bytes() == mini.truth(JWST)
+    assert not place(JWST).resolve().is_symlink()
+
+
+def test_a_replaced_name_is_noticed_and_mended(acquire, mini, place):
+    acquire("run")
+    place(JWST).unlink()
+    place(JWST).write_bytes(b"junk")
+    status = acquire("status", "--offline")
+    assert (status.code, status.status(JWST)) == (3, "MISSING")
+    assert acquire("run", "--offline").code == 0
+    assert place(JWST).read_bytes() == mini.truth(JWST)
+
+
+def test_another_file_under_this_name_is_refused_on_first_use(mini, tmp_path, waits):
+    other = "if3x01020_drc.fits"
+    files = [replace(mini.files[HST], path=mini.files[other].path), *mini.files.values()]
+    with ArchiveServer(files[:1] + [f for f in files[1:] if f.name != HST]) as server:
+        result = run_cli("run", "--json", "--selection", mini.selection, "--lock", mini.unknown,
+                         "--store", tmp_path / "store", "--server", server.url)  # fmt: skip
+    assert result.status(HST) == "FAILED"
+    assert f"FILENAME says {other}" in result.files[HST]["problem"]["found"]
+
+
+def test_a_damaged_file_that_cannot_be_had_again_loses_its_name(
+    acquire, server, mini, tmp_path, place
+):
+    acquire("run")
+    victim = place(JWST).resolve()
+    victim.chmod(0o644)
+    victim.write_bytes(b"junk")
+    server.replace(reprocessed(mini, tmp_path, JWST))
+    result = acquire("run")
+    assert result.code == 3
+    assert not place(JWST).exists()
+    assert (tmp_path / "store" / "quarantine" / JWST).read_bytes() == b"junk"
+
+
+def test_the_service_of_single_files_must_know_some(mini, server, acquire):
+    server.query_fault("Mast.Jwst.Filtered.Nirspec", ZeroRows(), times=None)
+    result = acquire("run")
+    assert result.code == 3
+    assert "service of single files knows none of JWST 3149" in result.text
+
+
+def test_a_display_that_breaks_stops_no_transfer(acquire, mini, place, monkeypatch):
+    from pipeline.acquire.display import Display
+
+    def broken(*_):
+        raise SystemExit(1)
+
+    for name in ("started", "have", "ended"):
+        monkeypatch.setattr(Display, name, broken)
+    result = acquire("run")
+    assert result.code == 0
+    assert all(place(name).exists() for name in FILES)
+
+
+def test_a_report_that_cannot_be_written_is_still_said(acquire, tmp_path, monkeypatch, caplog):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pipeline.acquire.runner.write_json", full)
+    result = acquire("run")
+    assert result.code == 0
+    assert len(result.files) == 4
+    assert "the report of this run could not be written" in caplog.text
+
+
+def test_a_store_half_made_is_made_whole(acquire, tmp_path):
+    for name in ("objects", "files"):
+        (tmp_path / "store" / name).mkdir(parents=True)
+    assert acquire("run").code == 0
+
+
+def test_trust_can_be_confirmed_later(acquire, server):
+    acquire("run", lock="unknown")
+    server.reset_log()
+    result = acquire("run", "--confirm", lock="unknown")
+    assert result.code == 0
+    assert {row["verified"] for row in result.files.values()} == {"archive", "twice"}
+    assert {row["done"] for row in result.files.values()} == {"kept", "confirmed"}
+    assert len(downloads(server)) == 2
+    server.reset_log()
+    acquire("run", "--confirm", lock="unknown")
+    assert downloads(server) == []
+
+
+def test_trust_that_is_not_confirmed_is_said(acquire, server, mini, tmp_path, place):
+    acquire("run", lock="unknown")
+    server.replace(reprocessed(mini, tmp_path, HST))
+    result = acquire("run", "--confirm", lock="unknown")
+    assert (result.code, result.status(HST)) == (3, "FAILED")
+    assert "different bytes" in result.files[HST]["problem"]["problem"]
+    assert place(HST).read_bytes() == mini.truth(HST)
+
+
+def test_a_damaged_lock_is_made_anew_and_kept(acquire, tmp_path, mini):
+    lock = tmp_path / "lock.json"
+    lock.write_text("{")
+    assert acquire("plan", "--offline", lock=lock).code == 2
+    assert acquire("lock", "--update", lock=lock).code == 0
+    assert (tmp_path / "lock.json.damaged").read_text() == "{"
+    assert acquire("run", lock=lock).code == 0
+
+
+def test_a_lock_of_another_selection_is_not_replaced(acquire, tmp_path):
+    from manifests import lock_path
+
+    lock = tmp_path / "lock.json"
+    lock.write_bytes(lock_path().read_bytes())
+    assert acquire("lock", "--update", lock=lock).code == 2
+    assert lock.read_bytes() == lock_path().read_bytes()
+
+
+def test_an_empty_lock_is_not_made(acquire, tmp_path):
+    result = acquire("lock", "--update", "--offline", lock=tmp_path / "none.json")
+    assert result.code == 3
+    assert "nothing to make a lock of" in result.text
+    assert not (tmp_path / "none.json").exists()
+
+
+def test_status_needs_no_archive(acquire):
+    acquire("run")
+    result = acquire("status", url="http://127.0.0.1:9")
+    assert result.code == 0
+    assert "what follows is what lock and store say" in result.text
+
+
+@pytest.mark.parametrize(
+    ("words", "url"), [(("--group", "none"), None), ((), "ftp://x"), ((), "http://me:mine@x")]
+)
+def test_wrong_words_are_wrong_usage(acquire, words, url):
+    result = acquire("plan", *words, url=url)
+    assert result.code == 2
+    assert "mine" not in result.text
+
+
+def test_a_redirect_takes_no_password_along(mini, tmp_path, monkeypatch):
+    """To the same host under another name: no token, and nothing out of .netrc."""
+    from pipeline.acquire.http import ArchiveSession
+    from pipeline.acquire.settings import Network
+
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    (tmp_path / "netrc").write_text("machine localhost login me password mine\n")
+    seen = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            seen.append(self.headers.get("Authorization"))
+            self.send_response(302 if self.path == "/a" else 204)
+            if self.path == "/a":
+                self.send_header("Location", f"http://localhost:{self.server.server_port}/b")
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with ArchiveSession(Network(token="sesame")) as session:
+            session.get(f"http://127.0.0.1:{server.server_port}/a")
+        server.shutdown()
+    assert seen == ["token sesame", None]
