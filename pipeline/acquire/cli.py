@@ -141,6 +141,8 @@ class _Scene:
         """Decide about every file."""
         from pipeline.acquire.plan import make_plan
 
+        if policy.deep:
+            say("reading everything that the store holds (about 0.4 GB/s) ...")
         lock = self.lock.only(group.name for group in self.selection.groups)
         return make_plan(
             self.selection, lock, self.store, catalogue, network=self.network, policy=policy

@@ -4,6 +4,7 @@ A file that does not pass is put into quarantine and fetched once more. Nothing 
 final name that has not passed.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -15,19 +16,22 @@ from manifests.lock import SIZE, TWICE, VERIFIED
 from manifests.selection import Selection
 from pipeline.acquire.entry import Entry, Held, with_held, with_version
 from pipeline.acquire.headers import read_facts
-from pipeline.acquire.http import ArchiveSession, Stopped, Waiter
+from pipeline.acquire.http import ArchiveSession, Stopped, TransferError, Waiter
 from pipeline.acquire.partial import note_of
 from pipeline.acquire.plan import CHANGED, CONFIRM, FETCH, KEEP, LINK, OK, Step
 from pipeline.acquire.record import FileRecord, Problem
 from pipeline.acquire.settings import Network, Policy
 from pipeline.acquire.store import Store
-from pipeline.acquire.transfer import Wanted, fetch
+from pipeline.acquire.transfer import Received, Wanted, fetch
 from pipeline.acquire.verify import FAILED as RUNG_FAILED
 from pipeline.acquire.verify import NOTED as RUNG_NOTED
 from pipeline.acquire.verify import Examination, Expectation, Rung, examine
 
 BY_LOCK: Final = "lock"
 _ROUNDS: Final = 2  # a damaged file is fetched again, once
+# After so many files in a row for nothing, the archive or the network is away: one attempt a file
+# is then enough, and a run over hundreds of files comes to its end.
+_FRUITLESS: Final = 4
 
 
 class Observer(Protocol):
@@ -231,7 +235,7 @@ class Fetcher:
         wanted = Wanted(step.file.uri, step.name, step.listing.size if step.listing else None)
         self.observer.started(step.name, wanted.size)
         report = partial(self.observer.have, step.name)
-        received = fetch(session, wanted, part, waiter=self.waiter, on_bytes=report)
+        received = self._transfer(session, wanted, part, report)
         found = self.examine(part, expectation)
         record = replace(
             record,
@@ -244,6 +248,21 @@ class Fetcher:
             rungs=rungs_of(found),
         )
         return part, found, record
+
+    def _transfer(
+        self, session: ArchiveSession, wanted: Wanted, part: Path, report: Callable[[int], None]
+    ) -> Received:
+        """Fetch a file, with less patience while nothing comes of any."""
+        patient = self.waiter.fruitless < _FRUITLESS
+        session.network = self.network if patient else replace(self.network, attempts=1)
+        try:
+            received = fetch(session, wanted, part, waiter=self.waiter, on_bytes=report)
+        except TransferError as error:
+            if error.transient:
+                self.waiter.fruitless += 1
+            raise
+        self.waiter.fruitless = 0
+        return received
 
     def _put_aside(self, step: Step) -> None:
         """Take damaged content out of the way, and its name with it."""

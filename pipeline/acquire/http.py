@@ -72,10 +72,13 @@ class Waiter:
     stop : threading.Event
     rng : random.Random
         For the waits between attempts.
+    fruitless : int
+        How many files in a row, of all workers, were given up though nothing final was answered.
     """
 
     stop: threading.Event = field(default_factory=threading.Event)
     rng: random.Random = field(default_factory=random.Random)
+    fruitless: int = 0
     _guard: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _reading: set[requests.Response] = field(default_factory=set, repr=False)
 

@@ -272,3 +272,33 @@ def test_a_redirect_takes_no_password_along(mini, tmp_path, monkeypatch):
             session.get(f"http://127.0.0.1:{server.server_port}/a")
         server.shutdown()
     assert seen == ["token sesame", None]
+
+
+def test_an_archive_that_is_away_is_not_waited_for_file_by_file(mini, tmp_path, waits):
+    """194 files with five attempts each would take an hour to fail."""
+    from manifests import load_lock, load_selection
+    from pipeline.acquire.archive import Catalogue, Listing
+    from pipeline.acquire.fetcher import Fetcher
+    from pipeline.acquire.http import Waiter
+    from pipeline.acquire.plan import make_plan
+    from pipeline.acquire.runner import execute
+    from pipeline.acquire.settings import Network, Policy
+    from pipeline.acquire.store import Store
+    from pipeline.acquire.testing.worker import Silent
+
+    selection = load_selection(mini.selection)
+    lock = load_lock(mini.known, selection)
+    rows = [replace(lock.files[0], name=f"if3x010{n}0_drc.fits", sha256=None, verified="none",
+                    uri=f"mast:HST/product/if3x010{n}0_drc.fits") for n in range(10)]  # fmt: skip
+    lock = replace(lock, files=tuple(rows))
+    listings = {row.name: Listing(row.uri, row.name, row.group) for row in rows}
+    store = Store(tmp_path / "store")
+    store.create()
+    network, policy = Network("http://127.0.0.1:9"), Policy(workers=1)
+    with store.locked():
+        plan = make_plan(selection, lock, store, Catalogue(network.server, listings, ()),
+                         network=network, policy=policy)  # fmt: skip
+        report = execute(plan, Fetcher(selection, store, network, policy, Waiter(), Silent()))
+    assert report.exit_code == 3
+    assert {record.status for record in report.records} == {"FAILED"}
+    assert len(waits) == 4 * (network.attempts - 1)
