@@ -147,8 +147,9 @@ def _fitting(file: LockedFile, entry: Entry, store: Store) -> Held | None:
 
 def _served(file: LockedFile, entry: Entry) -> Held:
     """Give the version that the archive served last."""
-    last = str(entry.last.get("sha256"))
-    held = entry.versions.get(last)
+    described = replace(file, sha256=None)
+    served = [held for held in entry.versions.values() if held.is_version_of(described)]
+    held = max(served, key=lambda version: version.mtime_ns, default=None)
     if held is None:
         raise ArdError(
             "the archive has served no other version of this file",

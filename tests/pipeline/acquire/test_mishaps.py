@@ -23,6 +23,7 @@ def test_an_hst_file_processed_again_can_be_taken(acquire, server, mini, tmp_pat
     server.replace(new)
     result = acquire("run", lock=lock)
     assert (result.code, result.status(HST)) == (3, "CHANGED")
+    assert acquire("run", lock=lock).code == 3
     assert f"lock --update --take {HST}" in acquire("plan", lock=lock).text
     assert acquire("lock", "--update", "--take", HST, lock=lock).code == 0
     rows = {row["name"]: row for row in json.loads(lock.read_text())["files"]}
