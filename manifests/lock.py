@@ -135,9 +135,7 @@ def load_lock(path: str | PathLike[str], selection: Selection) -> Lock:
     """
     file = Path(path)
     lock = read_lock(file)
-    if lock.selection != selection.name:
-        problem = "the lock was made for another selection"
-        raise _error(file, problem, selection.name, lock.selection)
+    _require_made_for(lock, selection)
     _check_files(lock.files, selection, file)
     return lock
 
@@ -174,6 +172,26 @@ def _require_once(files: tuple[LockedFile, ...], file: Path) -> None:
         twice = sorted(value for value, number in values.items() if number > 1)
         if twice:
             raise _error(file, f"a {key} is listed twice", f"every {key} once", ", ".join(twice))
+
+
+def fitting_rows(lock: Lock, selection: Selection) -> Lock:
+    """Give the rows of a lock that belong to a selection, for it to be made anew.
+
+    Raises
+    ------
+    ManifestError
+        If it was made for another selection.
+    """
+    _require_made_for(lock, selection)
+    groups = {group.name: group for group in selection.groups}
+    kept = [f for f in lock.files if f.group in groups and groups[f.group].holds(f.name)]
+    return Lock(lock.selection, tuple(kept), lock.path)
+
+
+def _require_made_for(lock: Lock, selection: Selection) -> None:
+    if lock.selection != selection.name:
+        problem = "the lock was made for another selection"
+        raise _error(lock.path or Path("lock"), problem, selection.name, lock.selection)
 
 
 def require_valid(lock: Lock, selection: Selection, file: Path) -> None:

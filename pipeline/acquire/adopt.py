@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from ard.errors import ArdError, NotFoundError
+from ard.fileio import sha256_file
 from manifests.lock import SIZE
 from pipeline.acquire.fetcher import Fetcher, Shielded, failure_of, now, rungs_of
 from pipeline.acquire.http import Stopped
@@ -93,10 +94,12 @@ def adopt(plan: Plan, fetcher: Fetcher, folder: Path, *, move: bool = False) -> 
     _require_space([path for step in wanted for path in found[step.name][:1]], fetcher, move)
     records = []
     for step in plan.steps:
-        paths = found.get(step.name, []) if step.action not in (KEEP, LINK) else []
+        paths = found.get(step.name, [])
         try:
             fetcher.waiter.check()
             record = _adopt_file(step, paths, fetcher, move)
+            if move:
+                _remove_known(record, paths)
         except (Stopped, KeyboardInterrupt):
             fetcher.waiter.end()
             record = FileRecord.of_step(step)
@@ -154,9 +157,7 @@ def _take_in(
     part = fetcher.store.root / "partial" / f"{step.name}.adopted"
     part.unlink(missing_ok=True)
     try:
-        if move and _can_link(path, part.parent):
-            os.link(path, part)
-        else:
+        if not (move and _linked(path, part)):
             _copy(path, part, fetcher)
         # What is kept is looked at, not what it was copied from.
         found = fetcher.examine(part, fetcher.expectation(step))
@@ -170,9 +171,26 @@ def _take_in(
         record = fetcher.settle(step, part, found, record, found.verified, "adopted")
     finally:
         part.unlink(missing_ok=True)
-    if move and not path.is_symlink():
-        path.unlink()
     return record
+
+
+def _remove_known(record: FileRecord, paths: list[Path]) -> None:
+    """Remove the files of a folder whose bytes the store has under their name; links stay."""
+    for path in paths:
+        known = record.in_store and not path.is_symlink()
+        if known and sha256_file(path) == record.sha256:
+            path.unlink()
+
+
+def _linked(path: Path, part: Path) -> bool:
+    """Give a file a second name, if it is no link and its disk allows that."""
+    if not _can_link(path, part.parent):
+        return False
+    try:
+        os.link(path, part)
+    except OSError:
+        return False
+    return True
 
 
 def _can_link(path: Path, folder: Path) -> bool:

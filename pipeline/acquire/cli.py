@@ -82,7 +82,7 @@ class _Scene:
 
     @classmethod
     def _of(cls, options: dict[str, Any], making_lock: bool) -> "_Scene":
-        from manifests.lock import Lock, load_lock, lock_path
+        from manifests.lock import Lock, fitting_rows, load_lock, lock_path, read_lock
         from manifests.selection import load_selection
         from pipeline.acquire.http import Waiter
         from pipeline.acquire.settings import data_dir, network_from
@@ -92,8 +92,10 @@ class _Scene:
         selection = whole.only(options["groups"])
         path = (options["lock_file"] or lock_path(whole.name)).resolve()
         lock = Lock(whole.name, (), path)
-        if not making_lock or _is_lock(path):
+        if not making_lock:
             lock = load_lock(path, whole)
+        elif _is_lock(path):
+            lock = fitting_rows(read_lock(path), whole)
         network = replace(
             network_from(os.environ, options["server"]),
             read_s=options["timeout"],

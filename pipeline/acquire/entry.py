@@ -74,6 +74,8 @@ class Entry:
         The content under this name.
     versions : mapping of str to Held
         Other content that the archive served under this name, by sha256.
+    served : str or None
+        The sha256 of the version that the archive gave last instead of the one of the lock.
     last : mapping
         The record of the last attempt.
     """
@@ -83,6 +85,7 @@ class Entry:
     group: str
     held: Held | None = None
     versions: Mapping[str, Held] = field(default_factory=dict)
+    served: str | None = None
     last: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -102,6 +105,7 @@ class Entry:
                 group=document["group"],
                 held=None if held is None else _held(held),
                 versions={sha: _held(row) for sha, row in document["versions"].items()},
+                served=document["served"],
                 last=dict(document["last"]),
             )
         except (KeyError, TypeError, AttributeError) as error:
@@ -122,6 +126,7 @@ class Entry:
             "uri": self.uri,
             "group": self.group,
             "held": None if self.held is None else vars(self.held),
+            "served": self.served,
             "versions": {sha: vars(held) for sha, held in self.versions.items()},
             "last": dict(self.last),
         }
@@ -149,6 +154,8 @@ def with_held(entry: Entry, held: Held) -> Entry:
     return replace(entry, held=held, versions=versions)
 
 
-def with_version(entry: Entry, held: Held) -> Entry:
-    """Give the entry with a further version beside the content under its name."""
-    return replace(entry, versions={**entry.versions, held.sha256: held})
+def with_served(entry: Entry, held: Held) -> Entry:
+    """Give the entry with the version that the archive gave instead of the one of the lock."""
+    under_name = entry.held is not None and entry.held.sha256 == held.sha256
+    versions = entry.versions if under_name else {**entry.versions, held.sha256: held}
+    return replace(entry, versions=versions, served=held.sha256)

@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from ard.errors import ArdError
-from manifests.lock import SIZE, TWICE, VERIFIED
+from manifests.lock import ARCHIVE, SIZE, TWICE, VERIFIED, LockedFile
 from manifests.selection import Selection
-from pipeline.acquire.entry import Entry, Held, with_held, with_version
+from pipeline.acquire.archive import Listing
+from pipeline.acquire.checksums import fits
+from pipeline.acquire.entry import Entry, Held, with_held, with_served
 from pipeline.acquire.headers import read_facts
 from pipeline.acquire.http import ArchiveSession, Stopped, TransferError, Waiter
 from pipeline.acquire.partial import note_of
-from pipeline.acquire.plan import CHANGED, CONFIRM, FETCH, KEEP, LINK, OK, Step
+from pipeline.acquire.plan import CHANGED, CONFIRM, KEEP, LINK, NOTHING, OK, TAKE, Step
 from pipeline.acquire.record import FileRecord, Problem
 from pipeline.acquire.settings import Network, Policy
 from pipeline.acquire.store import Store
@@ -123,7 +125,8 @@ class Fetcher:
             raise
         except Exception as error:  # noqa: BLE001 (one file must not hide what becomes of the others)
             record = record.failed(Problem.of(error, step.name, self.network))
-        return self.close(step, record)
+        # Where nothing was attempted, the last attempt is still the last.
+        return record if step.action == NOTHING else self.close(step, record)
 
     def close(self, step: Step, record: FileRecord) -> FileRecord:
         """Put the record of a file on disk."""
@@ -145,11 +148,9 @@ class Fetcher:
             return self._link(step, record)
         if session is None or not step.transfers:
             return record
-        if step.action == FETCH:
-            return self._fetch(step, session, record)
-        if step.action == CONFIRM:
-            return self._confirm(step, session, record)
-        return self._take(step, session, record)
+        if step.action == TAKE:
+            return self._take(step, session, record)
+        return self._fetch(step, session, record)
 
     # ---- what is there
 
@@ -185,9 +186,12 @@ class Fetcher:
     # ---- what has to come
 
     def _fetch(self, step: Step, session: ArchiveSession, record: FileRecord) -> FileRecord:
+        """Fetch the bytes of the lock; damaged ones once more."""
         seen = ""
         for _ in range(_ROUNDS):
             part, found, record = self._bring(step, session, record, self.expectation(step))
+            if found.ok and step.action == CONFIRM:
+                return self._confirmed(step, part, record)
             if found.ok:
                 return self._accept(step, session, part, found, record)
             if _other_version(found) and (found.checksum_matched or found.sha256 == seen):
@@ -196,36 +200,26 @@ class Fetcher:
             self.store.quarantine(part, step.name, found.to_dict())
         return record.failed(failure_of(found, step.name))
 
+    def _confirmed(self, step: Step, part: Path, record: FileRecord) -> FileRecord:
+        """Take note that the archive gave the same bytes again."""
+        if step.held is None:
+            return record
+        part.unlink()
+        note_of(part).unlink(missing_ok=True)
+        held = replace(self._settled(step.held), verified=TWICE)
+        return self._name(step, held, replace(record, status=OK), "confirmed")
+
     def _take(self, step: Step, session: ArchiveSession, record: FileRecord) -> FileRecord:
         """Fetch the archive's present version beside the one of the lock."""
-        expectation = self._as_listed(step)
         for _ in range(_ROUNDS):
-            part, found, record = self._bring(step, session, record, expectation)
-            if found.ok and found.sha256 == step.sha256 and step.held is not None:
-                # Another description of the same bytes.
-                held = self._held(step, found, found.verified, part, record)
-                self.store.put(part, found.sha256)
-                return self._name(step, self._settled(held), replace(record, status=OK), "kept")
+            part, found, record = self._bring(step, session, record, self._as_listed(step))
+            if found.ok and found.sha256 == step.sha256:
+                # Only its description is another one.
+                return self.settle(step, part, found, record, found.verified)
             if found.ok:
                 return self._keep_version(step, part, found, record)
             self.store.quarantine(part, step.name, found.to_dict())
         return record.failed(failure_of(found, step.name))
-
-    def _confirm(self, step: Step, session: ArchiveSession, record: FileRecord) -> FileRecord:
-        """Fetch once more what is held on trust, and compare."""
-        if step.held is None:
-            return record
-        part, found, record = self._bring(step, session, record, self._as_listed(step))
-        if found.sha256 != step.sha256:
-            self.store.quarantine(part, step.name, found.to_dict())
-            return record.failed(_differs(step.name, step.held.sha256, found.sha256))
-        part.unlink()
-        note_of(part).unlink(missing_ok=True)
-        self._refresh(step, replace(step.held, verified=TWICE))
-        place = self.store.link_path(step.file.group, step.name)
-        held = replace(step.held, verified=TWICE)
-        record = replace(record, status=OK)
-        return self._with_content(record, held, "confirmed", place, step=step)
 
     def _bring(
         self, step: Step, session: ArchiveSession, record: FileRecord, expectation: Expectation
@@ -258,7 +252,7 @@ class Fetcher:
         try:
             received = fetch(session, wanted, part, waiter=self.waiter, on_bytes=report)
         except TransferError as error:
-            if error.transient:
+            if error.unreachable:
                 self.waiter.fruitless += 1
             raise
         self.waiter.fruitless = 0
@@ -300,8 +294,7 @@ class Fetcher:
         held = self._held(step, found, found.verified, part, record)
         self.store.put(part, found.sha256)
         held, entry = self._settled(held), self._entry(step)
-        if entry.held is None or entry.held.sha256 != held.sha256:
-            self.store.save(with_version(entry, held))
+        self.store.save(with_served(entry, held))
         place = self.store.version_path(step.name, held.sha256)
         self.store.name(place, held.sha256)
         problem = Problem(
@@ -329,9 +322,17 @@ class Fetcher:
         done: str = "fetched",
     ) -> FileRecord:
         """Take bytes that passed under the file's name."""
+        if step.changes and step.sha256 is None and self._is_listed(step, part):
+            # The archive's version of today, where the lock describes another.
+            return self._keep_version(step, part, found, record)
         held = self._held(step, found, verified, part, record)
         self.store.put(part, found.sha256)
-        return self._name(step, self._settled(held), replace(record, status=OK), done)
+        status = CHANGED if step.changes and found.sha256 != step.sha256 else OK
+        return self._name(step, self._settled(held), replace(record, status=status), done)
+
+    def _is_listed(self, step: Step, path: Path) -> bool:
+        """Say whether the archive publishes a checksum, and these bytes have it."""
+        return step.listing is not None and fits(path, step.listing.checksum) is True
 
     def _settled(self, held: Held) -> Held:
         return replace(held, mtime_ns=self.store.mtime_ns(held.sha256))
@@ -344,18 +345,28 @@ class Fetcher:
         path: Path,
         record: FileRecord | None = None,
     ) -> Held:
-        if step.file.sha256 == found.sha256:
-            verified = max(verified, step.file.verified, key=VERIFIED.index)
-        source = step.listing or step.file
-        facts = self._facts(path, step.name)
+        """Describe content: by the archive's words only as far as they are about these bytes."""
+        listing, facts = step.listing, self._facts(path, step.name)
+        locked = step.file if step.file.sha256 == found.sha256 else None
+        matches = fits(path, listing.checksum) if listing is not None else None
+        source: LockedFile | Listing | None = locked
+        if listing is not None and (matches or (matches is None and not step.changes)):
+            source = listing
+        if matches:
+            verified = ARCHIVE
+        if locked is not None:
+            verified = max(verified, locked.verified, key=VERIFIED.index)
+        checksum = listing.checksum if listing is not None and matches else None
+        if checksum is None and locked is not None and found.checksum_matched:
+            checksum = locked.checksum
         return Held(
             sha256=found.sha256,
             size=found.size,
             verified=verified,
-            checksum=source.checksum,
-            cal_ver=source.cal_ver or facts.get("cal_ver"),
-            crds_ctx=source.crds_ctx or facts.get("crds_ctx"),
-            sdp_ver=source.sdp_ver or facts.get("sdp_ver"),
+            checksum=checksum,
+            cal_ver=(source.cal_ver if source else None) or facts.get("cal_ver"),
+            crds_ctx=(source.crds_ctx if source else None) or facts.get("crds_ctx"),
+            sdp_ver=(source.sdp_ver if source else None) or facts.get("sdp_ver"),
             etag=record.etag if record else None,
             last_modified=record.last_modified if record else None,
             facts=facts,
@@ -413,24 +424,23 @@ class Fetcher:
         return found
 
     def expectation(self, step: Step) -> Expectation:
-        """Say what is known about a file before it is looked at.
+        """Say what is known about the bytes of the lock before they are looked at.
 
-        Where the sha256 is known, the archive has no say: it may have another version by now.
+        The lock has the first word; the archive has one only while it speaks of the same version.
         """
-        if step.sha256 is None:
-            return self._as_listed(step)
-        group = self.selection.group(step.file.group)
-        return Expectation(step.name, group, step.file.size, step.sha256, step.file.checksum)
-
-    def _as_listed(self, step: Step) -> Expectation:
-        listing, file = step.listing, step.file
+        listing = None if step.changes else step.listing
         return Expectation(
             name=step.name,
-            group=self.selection.group(file.group),
-            size=(listing.size if listing else None) or file.size,
-            sha256=None,
-            checksum=(listing.checksum if listing else None) or file.checksum,
+            group=self.selection.group(step.file.group),
+            size=step.file.size or (listing.size if listing else None),
+            sha256=step.sha256,
+            checksum=step.file.checksum or (listing.checksum if listing else None),
         )
+
+    def _as_listed(self, step: Step) -> Expectation:
+        listing, group = step.listing, self.selection.group(step.file.group)
+        size, checksum = (listing.size, listing.checksum) if listing else (None, None)
+        return Expectation(step.name, group, size, None, checksum)
 
 
 def _noted(rung: Rung) -> Rung:

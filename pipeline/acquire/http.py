@@ -43,10 +43,13 @@ class TransferError(ArdError):
         Whether it can be different next time.
     retry_after_s : float or None
         The wait that the archive asks for, s.
+    unreachable : bool
+        Whether there was no answer at all.
     """
 
     transient: bool = False
     retry_after_s: float | None = None
+    unreachable: bool = False
 
 
 class Stopped(Exception):
@@ -73,12 +76,15 @@ class Waiter:
     rng : random.Random
         For the waits between attempts.
     fruitless : int
-        How many files in a row, of all workers, were given up though nothing final was answered.
+        How many files in a row, of all workers, were given up because nobody answered.
+    not_before : float
+        When the archive wants to see any of us again (time.monotonic), s.
     """
 
     stop: threading.Event = field(default_factory=threading.Event)
     rng: random.Random = field(default_factory=random.Random)
     fruitless: int = 0
+    not_before: float = 0.0
     _guard: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _reading: set[requests.Response] = field(default_factory=set, repr=False)
 
@@ -113,6 +119,12 @@ class Waiter:
         if self.stop.wait(seconds):
             raise Stopped
 
+    def hold(self) -> None:
+        """Wait as long as the archive asked any of the workers to."""
+        left = self.not_before - time.monotonic()
+        if left > 0:
+            self.sleep(left)
+
     def back_off(self, network: Network, attempt: int, error: TransferError) -> None:
         """Wait before another attempt: longer each time, and as long as the archive asks.
 
@@ -126,6 +138,8 @@ class Waiter:
             error.transient = False
             error.action = f"run the same command again in {asked:.0f} s, as the archive asks"
             raise error
+        if asked is not None:
+            self.not_before = max(self.not_before, time.monotonic() + asked)
         longest = min(network.backoff_limit_s, network.backoff_s * 2.0 ** (attempt - 1))
         pause = longest * self.rng.uniform(0.5, 1.0)
         self.sleep(pause if asked is None else max(asked, pause))
@@ -253,7 +267,7 @@ def broken(error: Exception, file: str, network: Network) -> TransferError:
         problem = "the archive's certificate is not accepted"
     else:
         problem = "the connection to the archive broke off"
-    return failure(
+    found = failure(
         problem,
         transient=not tls,
         file=file,
@@ -261,11 +275,13 @@ def broken(error: Exception, file: str, network: Network) -> TransferError:
         found=network.redact(f"{type(error).__name__}: {error}"),
         action="check the network; the same command continues",
     )
+    found.unreachable = True
+    return found
 
 
 def given_up(error: TransferError, attempts: int) -> TransferError:
     """Say that several attempts in a row ended like this one."""
-    return failure(
+    last = failure(
         error.problem,
         transient=True,
         file=error.file,
@@ -273,6 +289,8 @@ def given_up(error: TransferError, attempts: int) -> TransferError:
         found=f"{error.found}; {attempts} attempts in a row came no further",
         action=error.action,
     )
+    last.unreachable = error.unreachable
+    return last
 
 
 def arriving(
@@ -294,8 +312,9 @@ def arriving(
         waiter.check()
         # read1 returns what is there, so that a slow server does not keep us from looking up.
         chunk: bytes = reply.raw.read1(_CHUNK, decode_content=unpack)
+        # Woken by `end`, a connection may give bytes as they are below TLS: they are no content.
+        waiter.check()
         if not chunk:
-            waiter.check()
             return
         count += len(chunk)
         passed = time.monotonic() - began

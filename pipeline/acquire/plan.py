@@ -254,7 +254,7 @@ class _Case:
             if policy.confirm and self.asked and self.held and self.held.verified == SIZE:
                 return self._step(CONFIRM, OK)
             return self._step(here, OK if here == KEEP else MISSING)
-        if policy.take_changed and not _has_version(self.entry, self.listing):
+        if policy.take_changed and not self._has_archives:
             return self._step(TAKE, CHANGED)
         problem = "the archive has processed this file again"
         if self.refuted:
@@ -276,7 +276,7 @@ class _Case:
             problem = "only what failed last time was asked for"
             return self._step(NOTHING, MISSING, problem, "run again without --retry-failed")
         if self.changes:
-            if policy.take_changed and not _has_version(self.entry, self.listing):
+            if policy.take_changed and not self._has_archives:
                 return self._step(TAKE, CHANGED)
             problem = f"{damaged}the archive no longer has the version of the lock"
             return self._step(NOTHING, CHANGED, problem, TO_TAKE)
@@ -292,8 +292,21 @@ class _Case:
         """Whether the archive gave other bytes last time, which nothing it lists told apart."""
         return (
             (self.file.sha256 is not None or self.held is not None)
-            and self.entry.last.get("status") == CHANGED
-            and _has_version(self.entry, self.listing)
+            and self.entry.served not in (None, self.file.sha256)
+            and self._has_archives
+        )
+
+    @property
+    def _has_archives(self) -> bool:
+        """Whether the archive's present version was fetched already, whatever it is called."""
+        if self.listing is None:
+            return False
+        under_name = [self.entry.held] if self.entry.held else []
+        return any(
+            content.is_version_of(self.listing)
+            for content in (*under_name, *self.entry.versions.values())
+            # Content without the archive's checksum is not the archive's.
+            if not (self.refuted and self.held and content.sha256 == self.held.sha256)
         )
 
     @property
@@ -333,13 +346,6 @@ class _Case:
             problem=problem,
             remedy=remedy,
         )
-
-
-def _has_version(entry: Entry, listing: Listing | None) -> bool:
-    """Say whether the archive's present version was fetched already."""
-    return listing is not None and any(
-        held.is_version_of(listing) for held in entry.versions.values()
-    )
 
 
 def _with_cost(step: Step, selection: Selection, store: Store) -> Step:

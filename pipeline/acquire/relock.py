@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from ard.errors import ArdError
-from manifests.lock import FIELDS, NEVER, Lock, LockedFile
+from manifests.lock import FIELDS, NEVER, VERIFIED, Lock, LockedFile
 from manifests.selection import Selection
 from pipeline.acquire.archive import Catalogue, Listing
 from pipeline.acquire.checksums import agree
@@ -91,12 +91,13 @@ def propose(
     files = []
     for draft in drafts:
         entry = store.entry(draft.name, draft.uri, draft.group)
-        held = _served(draft, entry) if draft.name in take else _fitting(draft, entry, store)
+        if draft.name in take:
+            draft = replace(draft, sha256=_served(draft, entry), verified=NEVER)
+        row, held = _match(draft, present.get(draft.name), entry, store)
         if held is not None:
-            chosen[draft.name] = held
-            row = replace(draft, sha256=None) if draft.name in take else draft
-            draft = _with_content(row, held)
-        files.append(draft)
+            chosen[row.name] = held
+            row = _with_content(row, held)
+        files.append(row)
     parts = parts_of(chosen, selection.target)
     named = [
         replace(file, role=parts[file.name].role) if file.name in parts else file for file in files
@@ -130,35 +131,41 @@ def _listed(file: LockedFile | None, listing: Listing) -> LockedFile:
     return new if verdict else replace(new, sha256=None, verified=NEVER, role=None)
 
 
-def _fitting(file: LockedFile, entry: Entry, store: Store) -> Held | None:
-    """Give the content of the store that is the version of a row, checksum of the archive included.
+def _match(
+    draft: LockedFile, before: LockedFile | None, entry: Entry, store: Store
+) -> tuple[LockedFile, Held | None]:
+    """Find the content of the store that a row describes.
 
-    Content that was never held against this checksum is held against it now: a lock must not pair
-    the checksum of one file with the sha256 of another.
+    A lock must not pair the checksum of one file with the sha256 of another: content that was
+    never held against the checksum is held against it now, and a sha256 that it refutes goes.
     """
+    refuted = False
     for held in (*([entry.held] if entry.held else []), *entry.versions.values()):
-        if not held.is_version_of(file) or store.state(held) != "intact":
+        if not held.is_version_of(draft) or store.state(held) != "intact":
             continue
-        vouched = store.vouch(held, file.checksum)
+        vouched = store.vouch(held, draft.checksum)
         if vouched is not None:
-            return vouched
-    return None
+            return draft, vouched
+        refuted = refuted or held.sha256 == draft.sha256
+    if refuted:
+        return _match(replace(draft, sha256=None, verified=NEVER), before, entry, store)
+    if draft.sha256 is not None and before is not None:
+        # Not here, so not to be held against anything: what was said of these bytes stays.
+        draft = replace(draft, checksum=before.checksum)
+    return draft, None
 
 
-def _served(file: LockedFile, entry: Entry) -> Held:
-    """Give the version that the archive served last."""
-    described = replace(file, sha256=None)
-    served = [held for held in entry.versions.values() if held.is_version_of(described)]
-    held = max(served, key=lambda version: version.mtime_ns, default=None)
-    if held is None:
-        raise ArdError(
-            "the archive has served no other version of this file",
-            file=file.name,
-            expected="a version in versions/",
-            found="none",
-            action="fetch it: rbh1 acquire run --take-changed",
-        )
-    return held
+def _served(file: LockedFile, entry: Entry) -> str:
+    """Give the sha256 of the version that the archive gave last instead of the lock's."""
+    if entry.served is not None:
+        return entry.served
+    raise ArdError(
+        "the archive has served no other version of this file",
+        file=file.name,
+        expected="a version in versions/",
+        found="none",
+        action="fetch it: rbh1 acquire run --take-changed",
+    )
 
 
 def _with_content(file: LockedFile, held: Held) -> LockedFile:
@@ -170,11 +177,14 @@ def _with_content(file: LockedFile, held: Held) -> LockedFile:
             found=f"{held.size} bytes",
             action="ask the archive too: run rbh1 acquire lock without --offline",
         )
+    verified = held.verified
+    if file.sha256 == held.sha256:
+        verified = max(verified, file.verified, key=VERIFIED.index)
     return replace(
         file,
         size=held.size,
         sha256=held.sha256,
-        verified=held.verified,
+        verified=verified,
         checksum=file.checksum or held.checksum,
         cal_ver=file.cal_ver or held.cal_ver,
         crds_ctx=file.crds_ctx or held.crds_ctx,

@@ -146,6 +146,8 @@ class Store:
         for folder in ("partial", "quarantine", "records", "runs"):
             for path in (self.root / folder).glob(".*.part"):
                 path.unlink(missing_ok=True)
+        for path in (self.root / "partial").glob("*.adopted"):
+            path.unlink(missing_ok=True)  # a second name or a copy, never the only one
         for tree in ("files", "versions"):
             for path in (self.root / tree).rglob(".*.new"):
                 path.unlink(missing_ok=True)

@@ -26,6 +26,7 @@ from pipeline.acquire.http import (
     broken,
     failure,
     given_up,
+    is_strong,
     require_success,
 )
 from pipeline.acquire.partial import Partial
@@ -113,6 +114,7 @@ def fetch(
     farthest, failed = partial.have, 0
     while True:
         waiter.check()
+        waiter.hold()
         on_bytes(partial.have)
         try:
             _attempt(session, wanted, partial, received, waiter, on_bytes)
@@ -153,7 +155,7 @@ def _attempt(
     # Complete since an earlier run: the archive may have another version by now, so it is asked.
     partial.step_back()
     headers = {"Accept-Encoding": "identity"}
-    if partial.have and partial.etag:
+    if partial.have and partial.etag is not None and is_strong(partial.etag):
         headers |= {"Range": f"bytes={partial.have}-", "If-Range": partial.etag}
     received.attempts += 1
     try:
@@ -235,6 +237,7 @@ def _require_rest(headers: Mapping[str, str], partial: Partial, etag: str | None
         and int(last) == int(total) - 1
         and partial.total in (None, int(total))
         and etag == partial.etag
+        and is_strong(etag)
     )
     if fits:
         partial.total = int(total)

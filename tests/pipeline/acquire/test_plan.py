@@ -11,7 +11,7 @@ from ard.errors import ArdError
 from manifests import load_selection
 from manifests.lock import Lock, LockedFile
 from pipeline.acquire.archive import Catalogue, Listing
-from pipeline.acquire.entry import Entry, Held, with_version
+from pipeline.acquire.entry import Entry, Held, with_served
 from pipeline.acquire.plan import make_plan, require_space, size_text
 from pipeline.acquire.settings import Network, Policy
 from pipeline.acquire.store import Store
@@ -100,7 +100,7 @@ def test_every_case_has_its_action(store, holds, locked, listing, action, status
     elif holds == "another":
         store.save(replace(entry, held=hold(store, TWO)))
     elif holds == "a version":
-        store.save(with_version(replace(entry, held=hold(store, TWO)), hold(store, ONE)))
+        store.save(with_served(replace(entry, held=hold(store, TWO)), hold(store, ONE)))
     elif holds == "no record":
         hold(store, ONE)
     if holds in ("no name", "a version"):
@@ -132,7 +132,7 @@ def test_a_changed_file_is_taken_only_when_asked_for(store, held):
 def test_a_changed_file_is_taken_once(store):
     version = hold(store, TWO, cal_ver="1.18.0")
     entry = Entry(NAME, URI, "jwst_s3d", held=hold(store, ONE))
-    store.save(with_version(entry, version))
+    store.save(with_served(entry, version))
     step = decide(store, KNOWN, AGAIN, policy=Policy(take_changed=True))
     assert (step.action, step.status) == ("keep", "CHANGED")
 
@@ -172,8 +172,7 @@ def test_what_the_archive_served_instead_is_not_fetched_for_ever(store):
     listing = replace(LISTED, checksum=None, cal_ver=None)
     locked = replace(LOCKED, size=3, sha256=SHA[ONE], verified="size")
     other = replace(hold(store, TWO, checksum=None, cal_ver=None), size=3)
-    entry = Entry(NAME, URI, "jwst_s3d", last={"status": "CHANGED", "sha256": SHA[TWO]})
-    store.save(with_version(entry, other))
+    store.save(with_served(Entry(NAME, URI, "jwst_s3d"), other))
     step = decide(store, locked, listing)
     assert (step.action, step.status) == ("nothing", "CHANGED")
     assert f"--take {NAME}" in step.remedy

@@ -14,7 +14,7 @@ import pytest
 from ard.errors import ArdError
 from ard.fileio import sha256_file
 from manifests.lock import LockedFile
-from pipeline.acquire.entry import Entry, Held, with_held, with_version
+from pipeline.acquire.entry import Entry, Held, with_held, with_served
 from pipeline.acquire.partial import note_of
 from pipeline.acquire.store import MARKER, Store
 
@@ -109,7 +109,7 @@ def test_rot_that_leaves_no_trace_is_found_by_looking_deep(store):
 def test_an_entry_comes_back_as_it_was(store):
     one, two = put(store, b"one"), put(store, b"two")
     entry = Entry("a_s3d.fits", "mast:a_s3d.fits", "g", last={"status": "OK"})
-    entry = with_version(with_held(entry, replace(one, facts={"level": "3"})), two)
+    entry = with_served(with_held(entry, replace(one, facts={"level": "3"})), two)
     store.save(entry)
     assert store.entry("a_s3d.fits") == entry
     row = LockedFile("mast:a_s3d.fits", "a_s3d.fits", "g")

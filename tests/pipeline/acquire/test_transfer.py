@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import pytest
 from archives import HST, JWST, reprocessed
 
-from pipeline.acquire.http import ArchiveSession, TransferError, Waiter
+from pipeline.acquire.http import ArchiveSession, Stopped, TransferError, Waiter, arriving
 from pipeline.acquire.partial import Partial, note_of
 from pipeline.acquire.settings import Network
 from pipeline.acquire.testing import (
@@ -192,3 +192,38 @@ def test_the_uri_is_quoted_as_the_archive_reads_it():
         f"https://a/api/v0.1/Download/file?uri=mast:JWST/product/{JWST}"
     )
     assert "&" not in Wanted("mast:x&uri=y", "x").url("https://a").partition("uri=")[2]
+
+
+def test_what_comes_after_a_stop_is_no_content():
+    """Shut down, a TLS connection can give its ciphertext as if it were the file."""
+
+    class Raw:
+        def read1(self, _, decode_content):
+            waiter.stop.set()
+            return b"ciphertext"
+
+    class Reply:
+        raw = Raw()
+
+    waiter = Waiter()
+    with pytest.raises(Stopped):
+        next(arriving(Reply(), waiter, Network()))
+
+
+@dataclass(frozen=True)
+class WeakAndDropped(Fault):
+    """A version that is marked weakly, and a connection that breaks."""
+
+    def etag(self, etag):
+        return f"W/{etag}"
+
+    def reply(self, reply):
+        return replace(reply, cut=100_000, then="close")
+
+
+def test_a_weak_mark_is_not_resumed_on(mini, server, bring):
+    server.fault(HST, WeakAndDropped())
+    content, received = bring(server, mini.files[HST])
+    assert content == mini.truth(HST)
+    assert received.attempts == 2
+    assert [request.if_range for request in server.requests] == [None, None]
