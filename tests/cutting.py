@@ -9,8 +9,8 @@ import numpy as np
 from astropy.io import fits
 
 from ard import spectral
-from pipeline.acquire.cutout import Cutout, cut_out
-from pipeline.acquire.cutplan import CutoutRequest
+from pipeline.acquire.cutouts.cutout import Cutout, cut_out
+from pipeline.acquire.cutouts.plan import CutoutRequest
 from pipeline.acquire.http import ArchiveSession, Waiter
 from pipeline.acquire.settings import Network
 from pipeline.acquire.testing import ArchiveFile, ArchiveServer

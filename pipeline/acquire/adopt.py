@@ -12,10 +12,11 @@ from typing import Final
 from ard.errors import ArdError, NotFoundError
 from ard.fileio import sha256_file
 from manifests.lock import SIZE
-from pipeline.acquire.fetcher import Fetcher, Shielded, failure_of, now, rungs_of
+from pipeline.acquire.fetcher import Fetcher
 from pipeline.acquire.http import Stopped
+from pipeline.acquire.observer import Shielded
 from pipeline.acquire.plan import FAILED, KEEP, LINK, OK, Plan, Step, size_text
-from pipeline.acquire.record import FileRecord, Problem, Report
+from pipeline.acquire.record import FileRecord, Problem, Report, failure_of, now, rungs_of
 from pipeline.acquire.runner import facts, save
 
 _CHUNK: Final = 1 << 22

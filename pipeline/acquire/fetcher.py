@@ -6,10 +6,9 @@ final name that has not passed.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from ard.errors import ArdError
 from manifests.lock import ARCHIVE, SIZE, TWICE, VERIFIED, LockedFile
@@ -19,9 +18,17 @@ from pipeline.acquire.checksums import fits
 from pipeline.acquire.entry import Entry, Held, with_held, with_served
 from pipeline.acquire.headers import read_facts
 from pipeline.acquire.http import ArchiveSession, Stopped, TransferError, Waiter
+from pipeline.acquire.observer import Observer
 from pipeline.acquire.partial import note_of
 from pipeline.acquire.plan import CHANGED, CONFIRM, KEEP, LINK, NOTHING, OK, TAKE, Step
-from pipeline.acquire.record import FileRecord, Problem
+from pipeline.acquire.record import (
+    FileRecord,
+    Problem,
+    differing,
+    failure_of,
+    now,
+    rungs_of,
+)
 from pipeline.acquire.settings import Network, Policy
 from pipeline.acquire.store import Store
 from pipeline.acquire.transfer import Received, Wanted, fetch
@@ -34,54 +41,6 @@ _ROUNDS: Final = 2  # a damaged file is fetched again, once
 # After so many files in a row for nothing, the archive or the network is away: one attempt a file
 # is then enough, and a run over hundreds of files comes to its end.
 _FRUITLESS: Final = 4
-
-
-class Observer(Protocol):
-    """Who is told how a transfer gets on; called from several threads."""
-
-    def started(self, name: str, total: int | None) -> None:
-        """Take note that a file is being fetched; total in bytes, None where unknown."""
-
-    def have(self, name: str, count: int) -> None:
-        """Take note that so many bytes of a file are there."""
-
-    def ended(self, record: FileRecord) -> None:
-        """Take note of what became of a file."""
-
-
-class Shielded:
-    """An observer whose troubles are not those of the transfers.
-
-    A display can fail (nobody reads its pipe any more); it is then told nothing further.
-    """
-
-    def __init__(self, observer: Observer) -> None:
-        self._observer: Observer | None = observer
-
-    def started(self, name: str, total: int | None) -> None:
-        """Take note that a file is being fetched."""
-        self._tell("started", name, total)
-
-    def have(self, name: str, count: int) -> None:
-        """Take note that so many bytes of a file are there."""
-        self._tell("have", name, count)
-
-    def ended(self, record: FileRecord) -> None:
-        """Take note of what became of a file."""
-        self._tell("ended", record)
-
-    def _tell(self, what: str, *about: object) -> None:
-        if self._observer is None:
-            return
-        try:
-            getattr(self._observer, what)(*about)
-        except (Exception, SystemExit):  # noqa: BLE001 (rich ends the program when a pipe breaks)
-            self._observer = None
-
-
-def now() -> str:
-    """Give the time, UTC, to the second."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 @dataclass(frozen=True)
@@ -283,7 +242,7 @@ class Fetcher:
             part, again, record = self._bring(step, session, record, self.expectation(step))
             if again.sha256 != found.sha256:
                 self.store.quarantine(part, step.name, again.to_dict())
-                return record.failed(_differs(step.name, found.sha256, again.sha256))
+                return record.failed(differing(step.name, found.sha256, again.sha256))
             verified, on_trust = TWICE, False
         return self.settle(step, part, found, replace(record, first_use=on_trust), verified)
 
@@ -447,35 +406,6 @@ def _noted(rung: Rung) -> Rung:
     return replace(rung, status=RUNG_NOTED) if rung.status == RUNG_FAILED else rung
 
 
-def rungs_of(found: Examination) -> tuple[dict[str, Any], ...]:
-    """Give the rungs of an examination in plain JSON form."""
-    rows: list[dict[str, Any]] = found.to_dict()["rungs"]
-    return tuple(rows)
-
-
 def _other_version(found: Examination) -> bool:
     """Say whether a file is sound in every respect but its sha256."""
     return {rung.name for rung in found.rungs if rung.status == RUNG_FAILED} == {"sha256"}
-
-
-def failure_of(found: Examination, name: str) -> Problem:
-    """Say which rung a file did not pass."""
-    rung = found.failure
-    return Problem(
-        f"the file is damaged: its {rung.name if rung else 'content'} is wrong",
-        name,
-        rung.expected if rung else "",
-        rung.found if rung else "",
-        f"it was put into quarantine/{name}; run the same command again later, and tell the "
-        "archive if it stays",
-    )
-
-
-def _differs(name: str, first: str, second: str) -> Problem:
-    return Problem(
-        "two transfers of the file gave different bytes",
-        name,
-        f"sha256 {first}",
-        f"sha256 {second}",
-        "neither can be trusted: check the network, and run the same command again",
-    )

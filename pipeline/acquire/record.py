@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from ard.errors import ArdError
 from pipeline.acquire.plan import CHANGED, FAILED, MISSING, Step, counts
 from pipeline.acquire.settings import Network
+from pipeline.acquire.verify import Examination
 
 SCHEMA: Final = "acquisition-run"
 VERSION: Final = 1
@@ -178,6 +180,11 @@ class Report:
         }
 
 
+def now() -> str:
+    """Give the time, UTC, to the second."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def exit_code(files: Sequence[tuple[str, bool]]) -> int:
     """Give the exit code that the worst file asks for; no file at all is no success.
 
@@ -189,3 +196,33 @@ def exit_code(files: Sequence[tuple[str, bool]]) -> int:
     if not files or any(not there or status in (MISSING, FAILED) for status, there in files):
         return 3
     return 1 if any(status == CHANGED for status, _ in files) else 0
+
+
+def rungs_of(found: Examination) -> tuple[dict[str, Any], ...]:
+    """Give the rungs of an examination in plain JSON form."""
+    rows: list[dict[str, Any]] = found.to_dict()["rungs"]
+    return tuple(rows)
+
+
+def failure_of(found: Examination, name: str) -> Problem:
+    """Say which rung a file did not pass."""
+    rung = found.failure
+    return Problem(
+        f"the file is damaged: its {rung.name if rung else 'content'} is wrong",
+        name,
+        rung.expected if rung else "",
+        rung.found if rung else "",
+        f"it was put into quarantine/{name}; run the same command again later, and tell the "
+        "archive if it stays",
+    )
+
+
+def differing(name: str, first: str, second: str) -> Problem:
+    """Say that two transfers did not give the same bytes."""
+    return Problem(
+        "two transfers of the file gave different bytes",
+        name,
+        f"sha256 {first}",
+        f"sha256 {second}",
+        "neither can be trusted: check the network, and run the same command again",
+    )

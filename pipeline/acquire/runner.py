@@ -13,10 +13,11 @@ from typing import Any, Final
 
 import ard
 from ard.fileio import write_json
-from pipeline.acquire.fetcher import Fetcher, Shielded, now
+from pipeline.acquire.fetcher import Fetcher
 from pipeline.acquire.http import ArchiveSession, Stopped
+from pipeline.acquire.observer import Shielded
 from pipeline.acquire.plan import MISSING, Plan, Step
-from pipeline.acquire.record import FileRecord, Problem, Report
+from pipeline.acquire.record import FileRecord, Problem, Report, now
 from pipeline.acquire.store import Store
 
 log = logging.getLogger(__name__)

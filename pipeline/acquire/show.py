@@ -9,8 +9,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.acquire.cutout import Cutout
-from pipeline.acquire.cutplan import CutoutPlan
 from pipeline.acquire.plan import CHANGED, FAILED, MISSING, OK, Plan, Step, size_text
 from pipeline.acquire.record import FileRecord, Report
 from pipeline.acquire.relock import Difference
@@ -23,7 +21,8 @@ _SHOWN: Final = 12  # digits of a sha256
 _MOST: Final = 20  # files that are named one by one
 
 
-def _json(document: object) -> None:
+def write_json(document: object) -> None:
+    """Write a document to stdout."""
     click.echo(json.dumps(document, indent=2, sort_keys=True))
 
 
@@ -47,7 +46,7 @@ def _table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
 def plan(plan: Plan, free_bytes: int, reserve_bytes: int, as_json: bool) -> None:
     """Show what an acquisition would do, and what it would cost."""
     if as_json:
-        _json(
+        write_json(
             {
                 "schema": "acquisition-plan",
                 "selection": plan.selection.name,
@@ -113,7 +112,7 @@ def report(report: Report, parts: Mapping[str, Part], root: object, as_json: boo
     if as_json:
         document = report.to_dict()
         document["parts"] = [part.to_dict() for part in parts.values()]
-        _json({**document, "store": str(root)})
+        write_json({**document, "store": str(root)})
         return
     bad = [record for record in report.records if record.status != OK]
     _name_records(bad)
@@ -164,7 +163,7 @@ def status(
     """Show how the files of the lock stand in the store."""
     rows = [_status_row(step, parts.get(step.name)) for step in plan.steps]
     if as_json:
-        _json({"schema": "acquisition-status", "store": str(root), "files": rows})
+        write_json({"schema": "acquisition-status", "store": str(root), "files": rows})
         return
     headings = ("group", "files", "OK", "MISSING", "CHANGED", "FAILED", "partial")
     _table(headings, [_status_group(rows, group.name) for group in plan.selection.groups])
@@ -216,7 +215,9 @@ def differences(found: Sequence[Difference], path: object, written: bool, as_jso
     """Show how the lock differs from what there is, or what was changed in it."""
     if as_json:
         rows = [difference.to_dict() for difference in found]
-        _json({"schema": "lock-differences", "lock": str(path), "written": written, "files": rows})
+        write_json(
+            {"schema": "lock-differences", "lock": str(path), "written": written, "files": rows}
+        )
         return
     for difference in found:
         mark = "  NEW BYTES" if difference.new_bytes else ""
@@ -232,34 +233,3 @@ def differences(found: Sequence[Difference], path: object, written: bool, as_jso
 def _short(value: object) -> str:
     text = "not known" if value is None else str(value)
     return text if len(text) < 64 else f"{text[:_SHOWN]}..."
-
-
-def cutout_plan(plan: CutoutPlan, as_json: bool) -> None:
-    """Show what a cut-out would take."""
-    whole = plan.reader.version.total
-    if as_json:
-        _json({"schema": "cutout-plan", "source_bytes": whole, "requests": plan.requests,
-               "read_bytes": plan.read_bytes, "size_bytes": plan.size_bytes,
-               "notes": list(plan.notes)})  # fmt: skip
-        return
-    _notes(plan.notes)
-    click.echo(
-        f"{plan.requests} requests, {size_text(plan.read_bytes)} of {size_text(whole)}; "
-        f"the cut-out has {size_text(plan.size_bytes)}"
-    )
-
-
-def cutout(found: Cutout, path: object, as_json: bool) -> None:
-    """Show what a cut-out is."""
-    if as_json:
-        _json({"schema": "cutout", "path": str(path), **found.to_dict()})
-        return
-    for title, section in found.sections:
-        click.echo(f"{title:<12}{section}")
-    _notes(found.notes)
-    click.echo(str(path))
-
-
-def _notes(notes: Iterable[str]) -> None:
-    for note in notes:
-        click.echo(f"note: {note}")

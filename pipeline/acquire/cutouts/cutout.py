@@ -16,8 +16,8 @@ from astropy.io import fits
 import ard
 from ard.fileio import atomic_write_bytes
 from ard.fitsio import BLOCK, CHECKSUM_TEXT, DATASUM_TEXT, HduSpan
-from pipeline.acquire.boxes import section_text
-from pipeline.acquire.cutplan import (
+from pipeline.acquire.cutouts.boxes import section_text
+from pipeline.acquire.cutouts.plan import (
     Cut,
     CutoutPlan,
     CutoutRequest,
@@ -26,8 +26,8 @@ from pipeline.acquire.cutplan import (
     readable,
     title_of,
 )
+from pipeline.acquire.cutouts.ranges import RangeReader
 from pipeline.acquire.http import ArchiveSession, Waiter
-from pipeline.acquire.ranges import RangeReader
 from pipeline.acquire.transfer import Wanted
 
 RANGE: Final = "range"  # how far a cut-out is verified; see `manifests.lock` for whole files

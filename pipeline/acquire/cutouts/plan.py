@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ard import spectral
 from ard.errors import ArdError, FormatError, NotFoundError
 from ard.fitsio import FETCH_AGAIN, HduSpan
-from pipeline.acquire.boxes import (
+from pipeline.acquire.cutouts.boxes import (
     PixelBox,
     Section,
     SkyBox,
@@ -27,8 +27,8 @@ from pipeline.acquire.boxes import (
     sky_of,
     trimmed,
 )
+from pipeline.acquire.cutouts.ranges import RangeReader, grouped, walk
 from pipeline.acquire.http import ArchiveSession, Waiter
-from pipeline.acquire.ranges import RangeReader, grouped, walk
 from pipeline.acquire.reading import DAMAGE, quiet, sentence
 from pipeline.acquire.transfer import Wanted
 
@@ -145,7 +145,7 @@ def plan_cutout(
     Raises
     ------
     TransferError, ArdError, Stopped
-        As `pipeline.acquire.cutout.cut_out`.
+        As `pipeline.acquire.cutouts.cutout.cut_out`.
     """
     reader, name = RangeReader(session, wanted, waiter), wanted.name
     spans = walk(reader)

@@ -34,9 +34,9 @@ from ard import read_cube, spectral
 from ard.errors import ArdError, FormatError, IntegrityError, NotFoundError
 from ard.fitsio import walk
 from ard.headers import celestial_wcs
-from pipeline.acquire.boxes import PixelBox, SkyBox, find_box, section_text
-from pipeline.acquire.cutout import Cutout
-from pipeline.acquire.cutplan import NOT_VERIFIED, CutoutRequest
+from pipeline.acquire.cutouts.boxes import PixelBox, SkyBox, find_box, section_text
+from pipeline.acquire.cutouts.cutout import Cutout
+from pipeline.acquire.cutouts.plan import NOT_VERIFIED, CutoutRequest
 
 
 @pytest.fixture(scope="module")

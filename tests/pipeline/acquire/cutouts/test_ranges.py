@@ -13,11 +13,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ard.errors import ArdError
-from pipeline.acquire.boxes import PixelBox
-from pipeline.acquire.cutout import Cutout, cut_out
-from pipeline.acquire.cutplan import CutoutRequest, plan_cutout
+from pipeline.acquire.cutouts.boxes import PixelBox
+from pipeline.acquire.cutouts.cutout import Cutout, cut_out
+from pipeline.acquire.cutouts.plan import CutoutRequest, plan_cutout
+from pipeline.acquire.cutouts.ranges import GAP_BYTES, RangeReader, grouped
 from pipeline.acquire.http import Stopped, TransferError, Waiter
-from pipeline.acquire.ranges import GAP_BYTES, RangeReader, grouped
 from pipeline.acquire.testing import (
     ChangedETag,
     Drip,

@@ -1,0 +1,1 @@
+"""How does a part of a file come from the archive without the rest?"""
