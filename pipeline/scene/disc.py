@@ -1,0 +1,210 @@
+"""What does a rotating disc of gas look like, at any inclination and of any thickness?
+
+The light falls exponentially with radius, and by one of three laws with height; rotation curve and
+dispersion are tables. Depth is summed on nodes that lie dense where the sight crosses the minor
+axis: there the speed changes fastest.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ard.errors import ArdError
+from pipeline.scene.grid import FloatArray, SkyGrid
+from pipeline.scene.losvd import Samples
+
+# Heights, in scale heights, beyond which a law leaves less than 2e-6 of the light. Farther out the
+# nodes would be missed where the light is: 32 of them are exact to 3e-5 of the peak.
+VERTICAL: Final = {"exponential": 14.0, "sech2": 7.0, "gaussian": 5.0}
+_RADII: Final = 18.0  # scale lengths, with 3e-7 of the light beyond
+_DENSE: Final = 0.3  # of a scale length: where the nodes are densest (reference/cubes.md 3.4)
+_TINY: Final = 1e-4
+
+
+@dataclass(frozen=True)
+class ParameterRow:
+    """One parameter of a source: its name, unit, prior range, and where that comes from."""
+
+    name: str
+    unit: str
+    low: float
+    high: float
+    source: str
+
+
+PARAMETERS: Final = (
+    ParameterRow("x_arcsec", "arcsec", -30.0, 30.0, "the centre may lie outside of the field"),
+    ParameterRow("y_arcsec", "arcsec", -30.0, 30.0, "the centre may lie outside of the field"),
+    ParameterRow("pa_deg", "deg", -360.0, 360.0, "of the receding side, from +y to -x"),
+    ParameterRow("inclination_deg", "deg", 0.0, 90.0, "0 is face-on, 90 edge-on"),
+    ParameterRow(
+        "scale_arcsec", "arcsec", 0.01, 5.0, "3 to 12 kpc: reference/science.md section 4"
+    ),
+    ParameterRow("height_arcsec", "arcsec", 0.005, 1.0, "0.2 to 1.2 kpc: the same"),
+    ParameterRow("v_sys_kms", "km/s", -1000.0, 1000.0, "relative to the declared redshift"),
+)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Disc:
+    """A disc; see `PARAMETERS` for units and ranges.
+
+    Attributes
+    ----------
+    x_arcsec, y_arcsec : scalar
+        Centre, from the middle of the field.
+    pa_deg : scalar
+        Direction of the receding half of the major axis, from +y over -x (north over east where
+        x grows to the west).
+    inclination_deg : scalar
+    scale_arcsec, height_arcsec : scalar
+        Scale length and height.
+    v_sys_kms : scalar
+        Velocity of the whole.
+    rotation_kms, dispersion_kms : array, shape (n_radius,)
+        At radii 0, dr, 2 dr, ...: speed of rotation, standard deviation; flat beyond.
+    radius_step_arcsec : scalar
+        dr.
+    """
+
+    x_arcsec: Any
+    y_arcsec: Any
+    pa_deg: Any
+    inclination_deg: Any
+    scale_arcsec: Any
+    height_arcsec: Any
+    v_sys_kms: Any
+    rotation_kms: Any
+    dispersion_kms: Any
+    radius_step_arcsec: Any
+
+
+def require_valid(disc: Disc) -> None:
+    """Make sure, before anything is compiled, that every parameter is within its range.
+
+    Raises
+    ------
+    ArdError
+        Naming the parameter, its range and its value.
+    """
+    for row in PARAMETERS:
+        value = float(getattr(disc, row.name))
+        if not row.low <= value <= row.high:
+            raise _outside(row.name, f"{row.low:g} to {row.high:g} {row.unit}", value)
+    rotation, dispersion = np.asarray(disc.rotation_kms), np.asarray(disc.dispersion_kms)
+    if rotation.ndim != 1 or rotation.size < 2 or rotation.shape != dispersion.shape:
+        found = f"{rotation.shape} and {dispersion.shape}"
+        raise _outside("rotation_kms, dispersion_kms", "tables of one length, 2 or more", found)
+    if not (np.all(np.isfinite(rotation)) and np.all(np.isfinite(dispersion))):
+        raise _outside("rotation_kms, dispersion_kms", "finite numbers", "NaN or infinity")
+    if np.any(dispersion < 0.0):
+        raise _outside("dispersion_kms", "0 km/s or more", float(dispersion.min()))
+    if not 0.0 < float(disc.radius_step_arcsec) < np.inf:
+        raise _outside("radius_step_arcsec", "above 0 arcsec", disc.radius_step_arcsec)
+
+
+def _outside(name: str, expected: str, found: object) -> ArdError:
+    problem = f"the disc's {name} is outside of its range"
+    return ArdError(problem, expected=expected, found=found, action="correct the parameter")
+
+
+class Sampler:
+    """Gives the disc's light at each depth of every sub-spaxel.
+
+    Parameters
+    ----------
+    grid : SkyGrid
+    depths : int
+        Nodes along each line of sight.
+    vertical : {"exponential", "sech2", "gaussian"}
+    """
+
+    def __init__(self, grid: SkyGrid, depths: int = 32, vertical: str = "sech2") -> None:
+        if vertical not in VERTICAL or depths < 4:
+            raise ArdError(
+                "a disc cannot be sampled like this",
+                expected=f"a vertical law out of {', '.join(VERTICAL)}; 4 depths or more",
+                found=f"{vertical}, {depths} depths",
+                action="correct the model",
+            )
+        self.grid, self.depths, self.vertical = grid, depths, vertical
+        y, x = np.meshgrid(grid.fine(grid.ny), grid.fine(grid.nx), indexing="ij")
+        self._x: FloatArray = x.ravel()
+        self._y: FloatArray = y.ravel()
+
+    @property
+    def sights(self) -> int:
+        """Number of sub-spaxels."""
+        return self._x.size
+
+    def at(self, disc: Disc) -> Any:
+        """Give the function of the number of a depth that `losvd.count` asks for.
+
+        The light of all depths and an infinite sky sums to 1.
+        """
+        sight = self._sight(disc)
+
+        def sample(number: Any) -> Samples:
+            return self._sample(disc, sight, number)
+
+        return sample
+
+    def _sight(self, disc: Disc) -> tuple[Any, ...]:
+        """Say for every sight where it runs, and between which depths it is in the disc."""
+        dtype = jnp.result_type(disc.x_arcsec, jnp.float32)
+        pa, tilt = jnp.deg2rad(disc.pa_deg), jnp.deg2rad(disc.inclination_deg)
+        dx = jnp.asarray(self._x, dtype) - disc.x_arcsec
+        dy = jnp.asarray(self._y, dtype) - disc.y_arcsec
+        along = -dx * jnp.sin(pa) + dy * jnp.cos(pa)
+        across = dx * jnp.cos(pa) + dy * jnp.sin(pa)
+        sin, cos = jnp.sin(tilt), jnp.cos(tilt)
+        steep, flat = jnp.maximum(sin, _TINY), jnp.maximum(cos, _TINY)
+        # In the layer: |z| < heights; within the radius: |y| < radii (y, z in the disc's frame).
+        layer, layer_half = across * sin / flat, VERTICAL[self.vertical] * disc.height_arcsec / flat
+        crossing, disc_half = -across * cos / steep, _RADII * disc.scale_arcsec / steep
+        near = jnp.maximum(layer - layer_half, crossing - disc_half)
+        far = jnp.minimum(layer + layer_half, crossing + disc_half)
+        far = jnp.maximum(far, near)  # a sight that misses the disc has no depth
+        dense = _DENSE * disc.scale_arcsec / steep
+        begin, end = jnp.arcsinh((near - crossing) / dense), jnp.arcsinh((far - crossing) / dense)
+        return along, across, sin, cos, crossing, dense, begin, end
+
+    def _sample(self, disc: Disc, sight: tuple[Any, ...], number: Any) -> Samples:
+        along, across, sin, cos, crossing, dense, begin, end = sight
+        step = (end - begin) / self.depths
+        node = begin + (number + 0.5) * step
+        depth = crossing + dense * jnp.sinh(node)
+        length = dense * jnp.cosh(node) * step
+        inside = across * cos + depth * sin
+        height = depth * cos - across * sin
+        radius = jnp.sqrt(along**2 + inside**2 + (_TINY * disc.scale_arcsec) ** 2)
+        rotation = _table(disc.rotation_kms, radius / disc.radius_step_arcsec)
+        speed = disc.v_sys_kms + rotation * along / radius * sin
+        dispersion = _table(disc.dispersion_kms, radius / disc.radius_step_arcsec)
+        density = jnp.exp(-radius / disc.scale_arcsec) / (2.0 * jnp.pi * disc.scale_arcsec**2)
+        density = density * _vertical(height, disc.height_arcsec, self.vertical)
+        return Samples(speed, dispersion, density * length * self.grid.cell_arcsec2)
+
+
+def _table(values: Any, place: Any) -> Any:
+    """Interpolate a table linearly at fractional places, flat beyond its end."""
+    last = values.shape[0] - 1
+    place = jnp.clip(place, 0.0, last)
+    below = jnp.clip(jnp.floor(place).astype(int), 0, last - 1)
+    part = place - below
+    return values[below] * (1.0 - part) + values[below + 1] * part
+
+
+def _vertical(height: Any, scale: Any, law: str) -> Any:
+    """Give the light per height; its integral over all heights is 1."""
+    ratio = height / scale
+    if law == "exponential":
+        return jnp.exp(-jnp.abs(ratio)) / (2.0 * scale)
+    if law == "gaussian":
+        return jnp.exp(-0.5 * ratio**2) / (jnp.sqrt(2.0 * jnp.pi) * scale)
+    falling = jnp.exp(-2.0 * jnp.abs(ratio))  # sech2 without the overflow of cosh
+    return 4.0 * falling / (1.0 + falling) ** 2 / (2.0 * scale)

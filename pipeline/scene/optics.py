@@ -1,0 +1,115 @@
+"""Where do optics and detector put light of a place and a wavelength?
+
+Pixels and channels integrate: at 0.1 arcsec and R = 1000 both are as wide as what they sample, so
+that a profile taken at their middles would be wrong by a tenth of its variance. All profiles here
+are Gaussians integrated exactly, by differences of the error function.
+"""
+
+from typing import Any, Final
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ard.cube import SPEED_OF_LIGHT_KMS
+from ard.errors import ArdError
+from pipeline.scene.grid import FloatArray, SkyGrid
+
+FWHM_PER_SIGMA: Final = 2.0 * np.sqrt(2.0 * np.log(2.0))
+_SQRT2: Final = np.sqrt(2.0)
+
+
+def pixel_matrix(edges: FloatArray, places: FloatArray, sigma: Any) -> jax.Array:
+    """How much of the light of each place falls into each pixel?
+
+    Parameters
+    ----------
+    edges : ndarray, shape (n_pixel + 1,)
+        Edges of the pixels, arcsec.
+    places : ndarray, shape (n_place,)
+        Where the light comes from, arcsec.
+    sigma : scalar
+        Standard deviation of the point-spread function along this axis, arcsec.
+
+    Returns
+    -------
+    jax.Array, shape (n_pixel, n_place)
+        A column sums to 1 if the pixels catch all of that place's light.
+    """
+    dtype = jnp.result_type(sigma, jnp.float32)
+    steps = jnp.asarray(edges[:, None] - places[None, :], dtype)
+    below = 0.5 * jax.scipy.special.erf(steps / (sigma * _SQRT2))
+    return jnp.asarray(jnp.diff(below, axis=0))
+
+
+def blur(planes: Any, grid: SkyGrid, fwhm_arcsec: Any, fwhm_minor_arcsec: Any = None) -> jax.Array:
+    """Spread planes of a fine grid over the spaxels.
+
+    Parameters
+    ----------
+    planes : array, shape (n, fine ny, fine nx)
+        Light of each sub-spaxel.
+    grid : SkyGrid
+    fwhm_arcsec : scalar
+        Of the point-spread function, along y; along x too where no other is given.
+    fwhm_minor_arcsec : scalar, optional
+        Along x.
+
+    Returns
+    -------
+    jax.Array, shape (n, ny, nx)
+    """
+    across = fwhm_arcsec if fwhm_minor_arcsec is None else fwhm_minor_arcsec
+    up = pixel_matrix(grid.edges(grid.ny), grid.fine(grid.ny), fwhm_arcsec / FWHM_PER_SIGMA)
+    side = pixel_matrix(grid.edges(grid.nx), grid.fine(grid.nx), across / FWHM_PER_SIGMA)
+    return jnp.einsum("yp,npq,xq->nyx", up, planes, side)
+
+
+def channel_response(
+    wave_edges: FloatArray, wave_obs_um: float, sigma_kms: Any, velocities: FloatArray
+) -> jax.Array:
+    """Which part of a line's light falls into which channel, by how fast the light moves?
+
+    Parameters
+    ----------
+    wave_edges : ndarray, shape (n_channel, 2)
+        Lower and upper edge of each channel, um; channels need not touch.
+    wave_obs_um : float
+        Wavelength of the line at velocity zero, um.
+    sigma_kms : scalar
+        Standard deviation of what is left of the line-spread function, km/s.
+    velocities : ndarray, shape (n_v,)
+        km/s.
+
+    Returns
+    -------
+    jax.Array, shape (n_v, n_channel)
+        A row sums to 1 if the channels catch the whole line.
+    """
+    speeds = (wave_edges / wave_obs_um - 1.0) * SPEED_OF_LIGHT_KMS
+    dtype = jnp.result_type(sigma_kms, jnp.float32)
+    steps = jnp.asarray(speeds[None, :, :] - velocities[:, None, None], dtype)
+    below = 0.5 * jax.scipy.special.erf(steps / (sigma_kms * _SQRT2))
+    return below[..., 1] - below[..., 0]
+
+
+def split_width(sigma_lsf_kms: FloatArray) -> float:
+    """Which part of the line-spread function goes to the velocities, the rest to the channels?
+
+    Half of the variance of the narrowest, km/s: both factors are then Gaussians wide enough for a
+    coarse grid of velocities (reference/cubes.md 3.2).
+
+    Raises
+    ------
+    ArdError
+        If a width is not above zero.
+    """
+    widths = np.asarray(sigma_lsf_kms, dtype=np.float64)
+    if widths.size == 0 or not np.all(np.isfinite(widths) & (widths > 0)):
+        raise ArdError(
+            "a line-spread function is impossible",
+            expected="standard deviations above 0 km/s, one a line",
+            found=str(widths.tolist()),
+            action="correct the widths",
+        )
+    return float(np.sqrt(0.5) * widths.min())

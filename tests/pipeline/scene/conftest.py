@@ -1,0 +1,29 @@
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import jax
+import pytest
+
+
+@pytest.fixture(scope="session")
+def exact() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("exact", Path(__file__).with_name("exact.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(params=["float32", "float64"])
+def precision(request):
+    """Runs a test in both precisions."""
+    with jax.enable_x64(request.param == "float64"):
+        yield request.param
+
+
+@pytest.fixture
+def double():
+    with jax.enable_x64(True):
+        yield
