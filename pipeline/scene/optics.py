@@ -19,14 +19,14 @@ FWHM_PER_SIGMA: Final = 2.0 * np.sqrt(2.0 * np.log(2.0))
 _SQRT2: Final = np.sqrt(2.0)
 
 
-def pixel_matrix(edges: FloatArray, places: FloatArray, sigma: Any) -> jax.Array:
+def pixel_matrix(edges: FloatArray, places: Any, sigma: Any) -> jax.Array:
     """How much of the light of each place falls into each pixel?
 
     Parameters
     ----------
     edges : ndarray, shape (n_pixel + 1,)
         Edges of the pixels, arcsec.
-    places : ndarray, shape (n_place,)
+    places : array, shape (n_place,)
         Where the light comes from, arcsec.
     sigma : scalar
         Standard deviation of the point-spread function along this axis, arcsec.
@@ -36,10 +36,10 @@ def pixel_matrix(edges: FloatArray, places: FloatArray, sigma: Any) -> jax.Array
     jax.Array, shape (n_pixel, n_place)
         A column sums to 1 if the pixels catch all of that place's light.
     """
-    dtype = jnp.result_type(sigma, jnp.float32)
-    steps = jnp.asarray(edges[:, None] - places[None, :], dtype)
+    dtype = jnp.result_type(float)
+    steps = jnp.asarray(edges, dtype)[:, None] - jnp.asarray(places, dtype)[None, :]
     below = 0.5 * jax.scipy.special.erf(steps / (sigma * _SQRT2))
-    return jnp.asarray(jnp.diff(below, axis=0))
+    return jnp.maximum(jnp.diff(below, axis=0), 0.0)  # rounding of erf is not monotonic
 
 
 def blur(planes: Any, grid: SkyGrid, fwhm_arcsec: Any, fwhm_minor_arcsec: Any = None) -> jax.Array:
@@ -90,7 +90,7 @@ def channel_response(
     dtype = jnp.result_type(sigma_kms, jnp.float32)
     steps = jnp.asarray(speeds[None, :, :] - velocities[:, None, None], dtype)
     below = 0.5 * jax.scipy.special.erf(steps / (sigma_kms * _SQRT2))
-    return below[..., 1] - below[..., 0]
+    return jnp.maximum(below[..., 1] - below[..., 0], 0.0)
 
 
 def split_width(sigma_lsf_kms: FloatArray) -> float:

@@ -1,0 +1,231 @@
+"""Do bow shocks move, and shine, where the published equations put them?
+
+Oracles: spans in position and velocity that were computed independently (reference/science.md
+section 2.4, under its definition of a span), vector algebra on the shell's own surface, closed
+forms of Wilkin 1996, invariances.
+"""
+
+from dataclasses import fields, replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.optimize import brentq
+from scipy.special import ndtr
+
+from ard.errors import ArdError
+from pipeline.scene import bow as shocks
+from pipeline.scene import optics
+from pipeline.scene.bow import Bow, paraboloid, require_valid, ring, thin_shell
+from pipeline.scene.grid import SkyGrid, VelocityGrid
+from pipeline.scene.points import Points, planes
+
+# Columns fainter than this part of the brightest are no columns of a span.
+FLOOR = 0.01
+VELOCITIES = VelocityGrid(2000.0, 60.0)
+
+
+def published(**changes) -> Bow:
+    """v* = 954, i = 29, chi = 3; the motion runs along +x, so that columns lie along the wake."""
+    values = {
+        "x_arcsec": 0.0,
+        "y_arcsec": 0.0,
+        "pa_deg": -90.0,
+        "inclination_deg": 29.0,
+        "v_star_kms": 954.0,
+        "compression": 3.0,
+        "v_sys_kms": 0.0,
+        "dispersion_kms": 0.0,
+        "kpc_per_arcsec": 7.937,
+    }
+    return Bow(**{**values, **changes})
+
+
+def columns(points, fwhm=0.125, rows=3, floor=FLOOR):
+    """Brightness and mean velocity of columns of 0.1 arcsec, |y| < 0.15 arcsec."""
+    cube = np.asarray(planes(points, SkyGrid(rows, 60, 0.1), VELOCITIES, 60.0, fwhm)).sum(axis=1)
+    light = cube.sum(axis=0)
+    with np.errstate(invalid="ignore"):
+        speed = (cube * VELOCITIES.velocities[:, None]).sum(axis=0) / light
+    bright = light > floor * light.max()
+    return light[bright], speed[bright]
+
+
+def span(points, **settings):
+    _, speed = columns(points, **settings)
+    return float(np.ptp(speed))
+
+
+def depth_of(polar, standoff=1.08):
+    distance = standoff / np.sin(polar) * np.sqrt(3.0 * (1.0 - polar / np.tan(polar)))
+    return standoff - distance * np.cos(polar)
+
+
+def test_the_ring_spans_664(double):
+    points = ring(published(), 1.35, 1.5, 55.0)
+    # Its outermost columns have 1.2 % of the light of the brightest, and are none of the span.
+    _, speed = columns(points, floor=0.015)
+    assert np.ptp(speed) == pytest.approx(664.0, rel=0.05)
+    assert np.abs(np.diff(speed)).max() == pytest.approx(394.0, rel=0.05)
+    # The leading edge (+x) is red, behind it blue.
+    assert speed[-1] > 0.0 > speed[0]
+    assert np.all(np.diff(speed) > 0.0)
+
+
+@pytest.mark.parametrize(
+    ("radius", "fwhm", "expected"),
+    [(1.5, 0.125, 598.0), (1.0, 0.125, 499.0), (2.5, 0.125, 738.0)],
+)
+def test_filled_discs_span_what_the_table_says(double, radius, fwhm, expected):
+    points = ring(published(), 0.0, radius, 55.0, nodes=(24, 192))
+    assert span(points, fwhm=fwhm) == pytest.approx(expected, rel=0.05)
+
+
+@pytest.mark.parametrize(("fwhm", "step"), [(0.125, 269.0), (0.179, 169.0)])
+def test_the_step_of_the_disc_depends_on_the_optics(double, fwhm, step):
+    points = ring(published(), 0.0, 1.5, 55.0, nodes=(24, 192))
+    assert np.abs(np.diff(columns(points, fwhm=fwhm)[1])).max() == pytest.approx(step, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("depth", "expected"),
+    [(0.5, 331.0), (1.0, 361.0), (2.0, 343.0), (3.6, 309.0), (6.0, 250.0), (10.0, 190.0)],
+)
+def test_the_paraboloid_spans_what_the_table_says(double, depth, expected):
+    points = paraboloid(published(), 1.8, depth, nodes=(96, 192))
+    assert span(points) == pytest.approx(expected, rel=0.05)
+
+
+def test_infinite_compression(double):
+    points = paraboloid(published(compression=1e9), 1.8, 6.0, nodes=(96, 192))
+    assert span(points) == pytest.approx(375.0, rel=0.05)
+
+
+def test_the_thin_shell_spans_386(double):
+    """Set-up: alpha = 0, R_0 = 1.08 kpc, cut 3.6 kpc = 2 R_c behind the apex, light as v_n^2."""
+    end = np.rad2deg(brentq(lambda polar: depth_of(polar) - 3.6, 0.05, 3.1))
+    points = thin_shell(published(), 1.08, 0.0, end, nodes=(96, 192))
+    assert span(points) == pytest.approx(386.0, rel=0.10)
+
+
+def test_the_shell_is_wilkins():
+    """R = R_0 (1 + theta^2 / 5) near the apex, sqrt(3) R_0 abreast of the body."""
+    for polar, expected in ((0.05, 1.0 + 0.05**2 / 5.0), (np.pi / 2.0, np.sqrt(3.0))):
+        distance = np.sqrt(3.0 * (1.0 - polar / np.tan(polar))) / np.sin(polar)
+        assert distance == pytest.approx(expected, rel=2e-6)
+    narrow = jnp.asarray([1e-3, 0.1, 0.29, 0.31, 1.0])
+    with jax.enable_x64(True):
+        theta = np.array([1e-3, 0.1, 0.29, 0.31, 1.0])
+        for single, double in zip(shocks._wilkin(narrow), shocks._wilkin(jnp.asarray(theta)),
+                                  strict=True):  # fmt: skip
+            np.testing.assert_allclose(single, double, rtol=3e-5)
+        swept, turned = shocks._wilkin(jnp.asarray(theta[1:]))
+        np.testing.assert_allclose(swept, 3 * (1 - theta[1:] / np.tan(theta[1:])), rtol=1e-8)
+        np.testing.assert_allclose(turned, theta[1:] - np.sin(2 * theta[1:]) / 2, rtol=1e-8)
+    edge_on = published(inclination_deg=0.0, v_star_kms=1.0)
+    points = thin_shell(edge_on, 1.0, 0.0, 100.0, nodes=(400, 4))
+    # Nodes at phi = 45 deg and its like: the line of sight sees u_R / sqrt(2).
+    outward = np.abs(np.asarray(points.speed_kms)) * np.sqrt(2.0)
+    assert outward.max() == pytest.approx(0.5437, abs=1e-3)
+
+
+@pytest.mark.parametrize("inclination", [0.0, 29.0, 90.0])
+def test_gas_leaves_the_paraboloid_along_its_normal(double, inclination):
+    """Rankine and Hugoniot: in the frame of the surroundings, nothing moves along the shock."""
+    count = (12, 8)
+    points = paraboloid(published(inclination_deg=inclination), 1.8, 6.0, nodes=count)
+    tilt = np.deg2rad(inclination)
+    n = np.array([np.cos(tilt), 0.0, np.sin(tilt)])  # s, across, towards the observer
+    e_o = np.array([-np.sin(tilt), 0.0, np.cos(tilt)])
+    e_y = np.array([0.0, 1.0, 0.0])
+    places, _ = np.polynomial.legendre.leggauss(count[0])
+    radius = np.sqrt(2 * 1.8 * 6.0) * 0.5 * (places + 1.0)
+    speeds, along, across = (
+        np.asarray(values).reshape(count)
+        for values in (points.speed_kms, points.x_arcsec, points.y_arcsec)
+    )
+    for j, r in enumerate(radius):
+        for k in range(count[1]):
+            phi = (k + 0.5) * 2.0 * np.pi / count[1]
+            outward = np.cos(phi) * e_o + np.sin(phi) * e_y
+            place = -(r**2 / 3.6) * n + r * outward
+            normal = n + r / 1.8 * outward  # gradient of d - R^2 / 2 R_c, pointing ahead
+            normal = normal / np.linalg.norm(normal)
+            gas = (1.0 - 1.0 / 3.0) * 954.0 * (normal @ n) * normal
+            assert speeds[j, k] == pytest.approx(-gas[2], abs=1e-9)
+            # With pa = -90 deg s runs along +x, and across along -y or +y by the sense of phi.
+            assert along[j, k] * 7.937 == pytest.approx(place[0], abs=1e-9)
+            assert abs(across[j, k]) * 7.937 == pytest.approx(abs(place[1]), abs=1e-9)
+
+
+def test_the_factor_of_the_published_model_is_a_switch(double):
+    """392 against 261 km/s: science.md section 2.3."""
+    tall = published(inclination_deg=29.0)
+    for conserving, amplitude in ((False, 392.0), (True, 261.0)):
+        speed = np.asarray(ring(tall, 1.4, 1.5, 55.0, conserving=conserving).speed_kms)
+        assert np.ptp(speed) / 2.0 == pytest.approx(amplitude, rel=2e-3)
+        assert speed.mean() == pytest.approx(-308.0, abs=0.5)
+
+
+@pytest.mark.parametrize("make", [
+    lambda bow: ring(bow, 1.35, 1.5, 55.0),
+    lambda bow: paraboloid(bow, 1.8, 2.0),
+    lambda bow: thin_shell(bow, 1.08, 0.3, 110.0),
+])  # fmt: skip
+def test_light_is_one_and_both_sides_are_alike(precision, make):
+    dtype = jnp.result_type(float)
+    bow = published()
+    bow = replace(bow, **{f.name: jnp.asarray(getattr(bow, f.name), dtype) for f in fields(bow)})
+    points = make(bow)
+    assert float(points.light.sum()) == pytest.approx(1.0, rel=1e-6)
+    assert np.asarray(points.light).min() > 0.0
+    cube = np.asarray(planes(points, SkyGrid(40, 40, 0.1), VELOCITIES, 60.0, 0.13))
+    assert cube.dtype == dtype
+    assert cube.sum() == pytest.approx(1.0, rel=1e-5)
+    assert cube.min() >= 0.0
+    np.testing.assert_allclose(cube, cube[:, ::-1], atol=2e-6 * cube.max())
+
+
+def test_a_point_is_products_of_error_functions(double):
+    """A0, now in velocity too."""
+    one = jnp.ones(1)
+    points = Points(0.03 * one, -0.07 * one, 123.0 * one, 20.0 * one, 5.0 * one)
+    sky = SkyGrid(9, 11, 0.1)
+    cube = np.asarray(planes(points, sky, VELOCITIES, 80.0, 0.15, 0.2))
+    sigma = 0.15 / optics.FWHM_PER_SIGMA, 0.2 / optics.FWHM_PER_SIGMA
+    up = np.diff(ndtr((sky.edges(9) + 0.07) / sigma[0]))
+    side = np.diff(ndtr((sky.edges(11) - 0.03) / sigma[1]))
+    width = np.hypot(20.0, 80.0)
+    moving = np.exp(-0.5 * ((VELOCITIES.velocities - 123.0) / width) ** 2)
+    moving = 60.0 * moving / (np.sqrt(2.0 * np.pi) * width)
+    expected = 5.0 * moving[:, None, None] * up[:, None] * side
+    np.testing.assert_allclose(cube, expected, atol=1e-12)
+
+
+def test_gradients_are_those_of_central_differences(double):
+    names = ["x_arcsec", "pa_deg", "inclination_deg", "v_star_kms", "compression", "v_sys_kms"]
+    weights = np.random.default_rng(2).normal(size=(69, 12, 12))
+
+    @jax.jit
+    def value(vector):
+        bow = replace(published(dispersion_kms=30.0), **dict(zip(names, vector, strict=True)))
+        points = paraboloid(bow, 1.8, 2.0, nodes=(16, 32))
+        return jnp.vdot(planes(points, SkyGrid(12, 12, 0.1), VELOCITIES, 90.0, 0.13), weights)
+
+    start = jnp.array([float(getattr(published(), name)) for name in names])
+    found = jax.grad(value)(start)
+    for number, name in enumerate(names):
+        step = 1e-5 * max(1.0, abs(float(start[number])))
+        above, below = (value(start.at[number].add(sign * step)) for sign in (1.0, -1.0))
+        slope = float((above - below) / (2 * step))
+        assert float(found[number]) == pytest.approx(slope, rel=1e-5, abs=1e-9), name
+
+
+@pytest.mark.parametrize("row", shocks.PARAMETERS, ids=lambda row: row.name)
+def test_a_parameter_outside_of_its_range_is_refused(row):
+    require_valid(published())
+    for value in (row.low - 1.0, np.nan):
+        with pytest.raises(ArdError, match=row.name) as error:
+            require_valid(published(**{row.name: value}))
+        assert row.unit in (error.value.expected or "")
