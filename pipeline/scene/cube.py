@@ -84,6 +84,23 @@ class LineModel:
         return jnp.einsum("l,lvc->vc", fluxes, jnp.stack(rows))
 
 
+def lines_cube(model: LineModel, planes: Any, fluxes: Any) -> jax.Array:
+    """Give the cube of all lines from the light by velocity and spaxel.
+
+    Parameters
+    ----------
+    model : LineModel
+    planes : array, shape (n_v, ny, nx)
+        Of any source, or the sum over sources whose lines have the same ratios.
+    fluxes : array, shape (n_line,)
+
+    Returns
+    -------
+    jax.Array, shape (n_channel, ny, nx)
+    """
+    return jnp.einsum("vyx,vc->cyx", planes, model.response(fluxes))
+
+
 def disc_cube(
     model: LineModel, sampler: Sampler, disc: Disc, fluxes: Any, fwhm_arcsec: Any
 ) -> jax.Array:
@@ -111,7 +128,7 @@ def disc_cube(
     sky = model.sky
     fine = planes.reshape(-1, sky.fine(sky.ny).size, sky.fine(sky.nx).size)
     blurred = optics.blur(fine, sky, fwhm_arcsec)
-    return jnp.einsum("vyx,vc->cyx", blurred, model.response(fluxes))
+    return lines_cube(model, blurred, fluxes)
 
 
 def windows(

@@ -42,6 +42,27 @@ class Points:
         return int(self.light.shape[0])
 
 
+def single(x_arcsec: Any, y_arcsec: Any, speed_kms: Any, dispersion_kms: Any) -> Points:
+    """Give a source that is a point, a knot of ionised gas for one; its light is 1."""
+    dtype = jnp.result_type(float)
+    values = (x_arcsec, y_arcsec, speed_kms, dispersion_kms, 1.0)
+    return Points(*(jnp.asarray(value, dtype).reshape(1) for value in values))
+
+
+def join(*parts: tuple[Any, Points]) -> Points:
+    """Give several sources as one, each with its share of the light.
+
+    Parameters
+    ----------
+    *parts : (scalar, Points)
+        Light and nodes of each.
+    """
+    names = ("x_arcsec", "y_arcsec", "speed_kms", "dispersion_kms")
+    values = [jnp.concatenate([getattr(points, name) for _, points in parts]) for name in names]
+    values.append(jnp.concatenate([light * points.light for light, points in parts]))
+    return Points(*values)
+
+
 def planes(
     points: Points,
     sky: SkyGrid,
