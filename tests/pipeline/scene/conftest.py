@@ -2,8 +2,8 @@ import importlib.util
 from pathlib import Path
 from types import ModuleType
 
-import jax
 import pytest
+from precision import x64
 
 
 @pytest.fixture(scope="session")
@@ -19,11 +19,11 @@ def exact() -> ModuleType:
 @pytest.fixture(params=["float32", "float64"])
 def precision(request):
     """Runs a test in both precisions."""
-    with jax.enable_x64(request.param == "float64"):
+    with x64(request.param == "float64"):
         yield request.param
 
 
 @pytest.fixture
 def double():
-    with jax.enable_x64(True):
+    with x64(True):
         yield

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from precision import x64
 from scipy.optimize import brentq
 from scipy.special import ndtr
 
@@ -115,7 +116,7 @@ def test_the_shell_is_wilkins():
         distance = np.sqrt(3.0 * (1.0 - polar / np.tan(polar))) / np.sin(polar)
         assert distance == pytest.approx(expected, rel=2e-6)
     narrow = jnp.asarray([1e-3, 0.1, 0.29, 0.31, 1.0])
-    with jax.enable_x64(True):
+    with x64(True):
         theta = np.array([1e-3, 0.1, 0.29, 0.31, 1.0])
         for single, double in zip(shocks._wilkin(narrow), shocks._wilkin(jnp.asarray(theta)),
                                   strict=True):  # fmt: skip

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from precision import x64
 from scenes import make_model, tanh_disc
 from scipy.integrate import quad
 from scipy.special import j0, k1
@@ -61,9 +62,9 @@ def test_splitting_the_width_is_exact(exact, double):
 
 def test_both_precisions_agree():
     model, disc = make_model(16), tanh_disc()
-    with jax.enable_x64(True):
+    with x64(True):
         double = cube_of(model, disc)
-    with jax.enable_x64(False):
+    with x64(False):
         single = cube_of(model, disc)
     assert np.abs(single - double).max() < 1e-6 * double.max()
     assert single.min() >= 0.0
@@ -307,7 +308,7 @@ def test_what_float32_cannot_count_is_refused():
 def test_within_that_range_no_light_is_lost():
     """float32, at the edge of what is called safe."""
     grid = VelocityGrid(2000.0, 60.0)
-    with jax.enable_x64(False):
+    with x64(False):
         speed = jnp.linspace(-1200.0, 1200.0, 41)
         samples = losvd.Samples(speed, jnp.zeros(41), jnp.ones(41))
         planes = np.asarray(losvd.gaussians(samples, grid, 98.0))
