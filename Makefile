@@ -52,7 +52,8 @@ test: $(STAMP) ## the tests (PYTEST_OPTIONS="--run-slow -k name" for more or few
 lowest: $(LOWEST)/.rbh1-ready ## the tests of products and judge with the oldest versions allowed
 	$(THREADS) $(LOWEST)/bin/python -m pytest -n $(WORKERS) \
 		-o filterwarnings=default -W ignore -q \
-		$(addprefix tests/,ard checks manifests release schemas pipeline/reduce pipeline/scene)
+		$(addprefix tests/,ard checks manifests release schemas \
+			pipeline/acquire/cutouts pipeline/reduce pipeline/scene)
 
 lint: $(STAMP) ## ruff: rules and layout
 	$(BIN)/ruff check .

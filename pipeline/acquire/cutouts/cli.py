@@ -12,22 +12,21 @@ if TYPE_CHECKING:
     from pipeline.acquire.cutouts.plan import CutoutRequest
 
 
-class _Numbers(click.ParamType[tuple[float, ...]]):
-    """Numbers with a separator between them."""
-
-    def __init__(self, count: int, separator: str, example: str) -> None:
-        self.name = example
-        self._count, self._separator, self._example = count, separator, example
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[float, ...]:
-        """Read them, or say what they should look like."""
-        try:
-            numbers = tuple(float(part) for part in value.split(self._separator))
-        except ValueError:
-            numbers = ()
-        if len(numbers) != self._count:
-            self.fail(f"{value!r} is not like {self._example}", param, ctx)
-        return numbers
+def _numbers(
+    _ctx: click.Context, param: click.Parameter, value: str | None
+) -> tuple[float, ...] | None:
+    """Read numbers with a separator between them, as many as the metavar has words."""
+    if value is None:
+        return None
+    example = str(param.metavar)
+    separator = ":" if ":" in example else ","
+    try:
+        numbers = tuple(float(part) for part in value.split(separator))
+    except ValueError:
+        numbers = ()
+    if len(numbers) != len(example.split(separator)):
+        raise click.BadParameter(f"{value!r} is not like {example}")
+    return numbers
 
 
 @click.command("cutout")
@@ -38,13 +37,13 @@ class _Numbers(click.ParamType[tuple[float, ...]]):
               help="Images to cut (default: SCI).")  # fmt: skip
 @click.option("--table", "tables", multiple=True, metavar="NAME[,VERSION]",
               help="Tables to take whole.")  # fmt: skip
-@click.option("--centre", type=_Numbers(2, ",", "RA,DEC"),
+@click.option("--centre", metavar="RA,DEC", callback=_numbers,
               help="Centre, deg ICRS (default: the target).")  # fmt: skip
 @click.option("--size", "size_arcsec", type=click.FloatRange(0, min_open=True), default=10.0,
               show_default=True, help="Length of the sides, arcsec.")  # fmt: skip
-@click.option("--box", type=_Numbers(4, ",", "X0,X1,Y0,Y1"),
+@click.option("--box", metavar="X0,X1,Y0,Y1", callback=_numbers,
               help="Pixels from 0, ends not included, instead of centre and size.")  # fmt: skip
-@click.option("--wave", "wave_um", type=_Numbers(2, ":", "FROM:TO"),
+@click.option("--wave", "wave_um", metavar="FROM:TO", callback=_numbers,
               help="Wavelengths of a cube, um.")  # fmt: skip
 @click.option("--limit", "limit_mb", type=click.FloatRange(0, min_open=True), default=512.0,
               show_default=True, help="The most that may come, MB.")  # fmt: skip
