@@ -13,8 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ard.errors import ArdError
-from pipeline.scene.disc import ParameterRow
+from pipeline.scene.parameters import ParameterRow, require_in_range
 from pipeline.scene.points import Points
 
 PARAMETERS: Final = (
@@ -66,15 +65,7 @@ def require_valid(bow: Bow) -> None:
     ArdError
         Naming the parameter, its range and its value.
     """
-    for row in PARAMETERS:
-        value = float(getattr(bow, row.name))
-        if not row.low <= value <= row.high:
-            raise ArdError(
-                f"the bow shock's {row.name} is outside of its range",
-                expected=f"{row.low:g} to {row.high:g} {row.unit}",
-                found=value,
-                action="correct the parameter",
-            )
+    require_in_range(PARAMETERS, bow, "bow shock")
 
 
 def ring(

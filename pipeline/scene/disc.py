@@ -15,6 +15,7 @@ import numpy as np
 from ard.errors import ArdError
 from pipeline.scene.grid import FloatArray, SkyGrid
 from pipeline.scene.losvd import Samples
+from pipeline.scene.parameters import ParameterRow, require_in_range
 
 # Heights, in scale heights, beyond which a law leaves less than 2e-6 of the light. Farther out the
 # nodes would be missed where the light is: 32 of them are exact to 3e-5 of the peak.
@@ -22,17 +23,6 @@ VERTICAL: Final = {"exponential": 14.0, "sech2": 7.0, "gaussian": 5.0}
 _RADII: Final = 18.0  # scale lengths, with 3e-7 of the light beyond
 _DENSE: Final = 0.3  # of a scale length: where the nodes are densest (reference/cubes.md 3.4)
 _TINY: Final = 1e-4
-
-
-@dataclass(frozen=True)
-class ParameterRow:
-    """One parameter of a source: its name, unit, prior range, and where that comes from."""
-
-    name: str
-    unit: str
-    low: float
-    high: float
-    source: str
 
 
 PARAMETERS: Final = (
@@ -91,10 +81,7 @@ def require_valid(disc: Disc) -> None:
     ArdError
         Naming the parameter, its range and its value.
     """
-    for row in PARAMETERS:
-        value = float(getattr(disc, row.name))
-        if not row.low <= value <= row.high:
-            raise _outside(row.name, f"{row.low:g} to {row.high:g} {row.unit}", value)
+    require_in_range(PARAMETERS, disc, "disc")
     rotation, dispersion = np.asarray(disc.rotation_kms), np.asarray(disc.dispersion_kms)
     if rotation.ndim != 1 or rotation.size < 2 or rotation.shape != dispersion.shape:
         found = f"{rotation.shape} and {dispersion.shape}"

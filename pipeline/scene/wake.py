@@ -12,8 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ard.errors import ArdError
-from pipeline.scene.disc import ParameterRow
+from pipeline.scene.parameters import ParameterRow, require_in_range
 from pipeline.scene.points import Points
 
 PARAMETERS: Final = (
@@ -57,15 +56,7 @@ def require_valid(wake: Wake) -> None:
     ArdError
         Naming the parameter, its range and its value.
     """
-    for row in PARAMETERS:
-        value = float(getattr(wake, row.name))
-        if not row.low <= value <= row.high:
-            raise ArdError(
-                f"the wake's {row.name} is outside of its range",
-                expected=f"{row.low:g} to {row.high:g} {row.unit}",
-                found=value,
-                action="correct the parameter",
-            )
+    require_in_range(PARAMETERS, wake, "wake")
 
 
 def speed_behind(wake: Wake, distance_kpc: Any) -> Any:
