@@ -359,21 +359,29 @@ def test_a_client_sees_what_came_before_a_stall(archive, truth):
 
 
 def test_closing_ends_what_hangs(files):
+    """It may end before the first byte of the answer, on a busy machine."""
+
+    def fetch(server, ended):
+        try:
+            ended.append(bool(get(server).broken))
+        except (ConnectionError, http.client.HTTPException):
+            ended.append(True)
+
     servers = []
     for fault in (Stall(100, 600), Drip(1)):
         server = ArchiveServer(files).__enter__()
         server.fault(IMAGE, fault)
-        results: list[Got] = []
-        thread = threading.Thread(target=lambda s=server, r=results: r.append(get(s)))
+        ended: list[bool] = []
+        thread = threading.Thread(target=fetch, args=(server, ended))
         thread.start()
         while not server.requests:
             time.sleep(0.01)
-        servers.append((server, thread, results))
+        servers.append((server, thread, ended))
     began = time.monotonic()
-    for server, thread, results in servers:
+    for server, thread, ended in servers:
         server.close()
         thread.join(5)
-        assert results[0].broken
+        assert ended == [True]
         server.close()  # a second time does no harm
         with pytest.raises(NotFoundError, match="does not run"):
             server.url  # noqa: B018
