@@ -122,7 +122,7 @@ class Stage:
     config: str = "Config"
 
 
-_REDUCE: Final = ("pipeline/reduce", "pipeline/roles.py", "manifests")
+_REDUCE: Final = ("pipeline/reduce", "pipeline/lineset.py", "pipeline/roles.py", "manifests")
 _FIGURES: Final = "validation/figures"
 _TARGET: Final = Read("target", "plan.target", load="target")
 

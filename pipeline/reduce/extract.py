@@ -10,15 +10,15 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
-from ard.cube import SPEED_OF_LIGHT_KMS, BoolArray, Cube, FloatArray, Lsf
+from ard.cube import SPEED_OF_LIGHT_KMS, Cube, FloatArray, Lsf
 from ard.errors import ArdError, UnitError
 from ard.layout import flux_layer
 from ard.maps import Map
-from manifests import Line, Target
+from manifests import Target
+from pipeline.lineset import LineSet, inside, line_set
 from pipeline.reduce import linefit
 from pipeline.reduce.instruments import lsf_for
 from pipeline.reduce.linefit import FitResult
-from pipeline.reduce.windows import LineSet, covered
 
 FLUX_UNIT: Final = "erg s-1 cm-2 arcsec-2"
 _MJY_CGS: Final = 1e-17  # 1 MJy in erg s-1 cm-2 Hz-1, exact by definition of the jansky
@@ -96,7 +96,7 @@ def run(*, cube: Cube, target: Target, config: Config) -> dict[str, dict[str, Ma
     ivar = cube.ivar.reshape(cube.shape[0], -1).T / density**2
     maps = {}
     for name in groups:
-        lines = line_set(target, name, cube.wave_edges, lsf)
+        lines = line_set(target.group_lines(name), target.redshift, cube.wave_edges, lsf)
         others = [line.wave_vac_um for line in target.lines if line.group != name]
         fit = linefit.fit(
             flux, ivar, cube.wave_edges, lines, target.redshift, config, others_um=np.array(others)
@@ -135,37 +135,11 @@ def covered_groups(wave_edges: FloatArray, target: Target) -> tuple[str, ...]:
     target : manifests.Target
         Redshift and lines.
     """
-    return tuple(g.name for g in target.groups if _inside(wave_edges, target, g.name).any())
-
-
-def _inside(wave_edges: FloatArray, target: Target, group: str) -> BoolArray:
-    rest = np.array([line.wave_vac_um for line in target.group_lines(group)])
-    return covered(wave_edges, rest, target.redshift)
-
-
-def line_set(target: Target, group: str, wave_edges: FloatArray, lsf: Lsf) -> LineSet:
-    """Give the lines of a group that are inside the range, with their ties and instrument widths.
-
-    A line whose reference lies outside the range keeps its share of the common amplitude.
-    """
-    lines = target.group_lines(group)
-    rest = np.array([line.wave_vac_um for line in lines])
-    every = LineSet(
-        tuple(line.name for line in lines),
-        rest,
-        _ratios(lines),
-        lsf.sigma_kms(rest * (1.0 + target.redshift)),
+    return tuple(
+        group.name
+        for group in target.groups
+        if inside(target.group_lines(group.name), target.redshift, wave_edges).any()
     )
-    return every.select(_inside(wave_edges, target, group))
-
-
-def _ratios(lines: tuple[Line, ...]) -> FloatArray:
-    """Give flux of each line / amplitude: one column for each line whose flux is free."""
-    free = [line.name for line in lines if line.ratio_to is None]
-    ratio = np.zeros((len(lines), len(free)))
-    for row, line in enumerate(lines):
-        ratio[row, free.index(line.ratio_to or line.name)] = line.ratio or 1.0
-    return ratio
 
 
 def _lsf(cube: Cube, config: Config) -> Lsf:

@@ -15,11 +15,12 @@ from typing import Final
 
 import numpy as np
 
+from pipeline.lineset import LineSet
 from pipeline.reduce import projection
 from pipeline.reduce.descent import Limits, descend
 from pipeline.reduce.profile import Response
 from pipeline.reduce.projection import Projected
-from pipeline.reduce.windows import BoolArray, FloatArray, IntArray, LineSet, cut
+from pipeline.reduce.windows import BoolArray, FloatArray, IntArray, cut
 
 _EDGE: Final = 1e-6  # of the search range: nearer to its end than this is "at the edge"
 
@@ -199,7 +200,7 @@ def fit(
     wave_edges : ndarray, shape (n_wave + 1,)
         Channel edges, vacuum, observed, um.
     lines : LineSet
-        Lines inside the wavelength range (`windows.covered`).
+        Lines inside the wavelength range (`lineset.covered`).
     redshift : float
         Of velocity zero.
     config : Config

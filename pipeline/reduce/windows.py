@@ -5,82 +5,21 @@ block has its own continuum. Where the cube ends, the window ends: windows are n
 """
 
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ard.cube import SPEED_OF_LIGHT_KMS
+from pipeline.lineset import LineSet
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
-MIN_CHANNELS: Final = 3  # a line and a constant: fewer channels on one side hold no line at all
-
-
-@dataclass(frozen=True, eq=False)
-class LineSet:
-    """Which lines are fitted together, and how are their fluxes tied?
-
-    Attributes
-    ----------
-    names : tuple of str
-        The lines, length n_lines.
-    wave_rest_um : ndarray, shape (n_lines,)
-        Vacuum wavelengths at rest.
-    ratio : ndarray, shape (n_lines, n_free)
-        Flux of each line = `ratio` @ amplitudes; one column for each free amplitude.
-    sigma_lsf_kms : ndarray, shape (n_lines,)
-        Standard deviation of the line-spread function at each line.
-    """
-
-    names: tuple[str, ...]
-    wave_rest_um: FloatArray
-    ratio: FloatArray
-    sigma_lsf_kms: FloatArray
-
-    @property
-    def n_free(self) -> int:
-        """Number of free amplitudes."""
-        return int(self.ratio.shape[1])
-
-    def select(self, keep: BoolArray) -> "LineSet":
-        """Give the lines where `keep` (shape (n_lines,)) is true, and the amplitudes they need."""
-        ratio = self.ratio[keep]
-        return LineSet(
-            tuple(name for name, kept in zip(self.names, keep, strict=True) if kept),
-            self.wave_rest_um[keep],
-            ratio[:, (ratio != 0).any(axis=0)],
-            self.sigma_lsf_kms[keep],
-        )
-
 
 def velocity_kms(wave_um: FloatArray, wave_rest_um: float, redshift: float) -> FloatArray:
     """Give the velocity (km/s) at which a line falls on a wavelength: c (w / (w0 (1 + z)) - 1)."""
     return SPEED_OF_LIGHT_KMS * (wave_um / (wave_rest_um * (1.0 + redshift)) - 1.0)
-
-
-def covered(wave_edges: FloatArray, wave_rest_um: FloatArray, redshift: float) -> BoolArray:
-    """Say which lines fall into the wavelength range of a cube.
-
-    Parameters
-    ----------
-    wave_edges : ndarray, shape (n_wave + 1,)
-        Channel edges, um.
-    wave_rest_um : ndarray, shape (n_lines,)
-        Vacuum wavelengths at rest, um.
-    redshift : float
-        Of velocity zero.
-
-    Returns
-    -------
-    ndarray of bool, shape (n_lines,)
-        True where a line has `MIN_CHANNELS` channels on either side, its own counted.
-    """
-    observed = np.asarray(wave_rest_um) * (1.0 + redshift)
-    position = np.searchsorted(wave_edges, observed)
-    return (position >= MIN_CHANNELS) & (position <= wave_edges.size - MIN_CHANNELS)
 
 
 @dataclass(frozen=True, eq=False)

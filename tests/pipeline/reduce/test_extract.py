@@ -12,6 +12,7 @@ from scipy.optimize import least_squares
 import ard
 from ard.errors import ArdError, UnitError
 from manifests import Position, load_target
+from pipeline.lineset import line_set
 from pipeline.reduce import extract, ingest
 from pipeline.reduce.extract import Config
 from pipeline.reduce.linefit import Status
@@ -52,7 +53,7 @@ def cube():
     edges = np.concatenate([WAVE - 0.000318, [WAVE[-1] + 0.000318]])
     density = np.zeros(WAVE.size)
     for group in RBH1.groups:
-        lines = extract.line_set(RBH1, group.name, edges, lsf)
+        lines = line_set(RBH1.group_lines(group.name), RBH1.redshift, edges, lsf)
         amplitudes = np.full(lines.n_free, FLUX[group.name])
         density += cases.slow_lines(edges, lines, VELOCITY, SIGMA, amplitudes)
     spectrum = density / per_mjy_sr(WAVE) + 1.2 - 0.1 * (WAVE - 1.4)

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import least_squares
 
+from pipeline.lineset import LineSet
 from pipeline.reduce import linefit, profile
 from pipeline.reduce.linefit import Config, Status, fit
-from pipeline.reduce.windows import LineSet, cut
+from pipeline.reduce.windows import cut
 
 
 def _beside(name):
