@@ -25,9 +25,9 @@ def make_scene(dtype):
     """Give model, sampler, disc and fluxes."""
     import jax.numpy as jnp
 
-    from pipeline.scene.cube import LineModel, windows
     from pipeline.scene.disc import Disc, Sampler
     from pipeline.scene.grid import SkyGrid, VelocityGrid
+    from pipeline.scene.model import LineModel, windows
 
     lines = np.array(LINES) * (1.0 + REDSHIFT)
     starts = 0.9700 + 0.000636 * np.arange(1447)

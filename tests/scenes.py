@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from pipeline.scene.cube import LineModel
 from pipeline.scene.disc import Disc
 from pipeline.scene.grid import SkyGrid, VelocityGrid
+from pipeline.scene.model import LineModel
 
 
 def tanh_disc(**changes) -> Disc:

@@ -90,14 +90,14 @@ def ring(
         With the factor 1 - 1/chi in the transverse speed that Rankine and Hugoniot ask for; the
         model as quoted lacks it.
     nodes : (int, int)
-        In radius and azimuth.
+        In radius and azimuth; an even number of azimuths.
     """
     along, weight = _legendre(nodes[0])
     width = outer_kpc - inner_kpc
     radius = inner_kpc + width * along[:, None]
     phi = _azimuths(nodes[1])[None, :]
     area = (outer_kpc**2 - inner_kpc**2) / 2.0
-    light = radius * width * weight[:, None] / area / nodes[1] + 0.0 * phi
+    light = radius * width * weight[:, None] / area / nodes[1]
     theta = jnp.deg2rad(angle_deg)
     slip = 1.0 - 1.0 / bow.compression
     outward = bow.v_star_kms * jnp.sin(theta) * jnp.cos(theta) * (slip if conserving else 1.0)
@@ -121,7 +121,7 @@ def paraboloid(
     depth_kpc : scalar
         Where the shell is cut, behind the apex.
     nodes : (int, int)
-        Along the shell and in azimuth.
+        Along the shell and in azimuth, there an even number.
     """
     along, weight = _legendre(nodes[0])
     # Equal steps of radius, not of depth: the apex, where all changes fastest, is at radius 0.
@@ -132,7 +132,7 @@ def paraboloid(
     area = radius * jnp.sqrt(1.0 + (radius / curvature_kpc) ** 2) * reach * weight[:, None]
     phi = _azimuths(nodes[1])[None, :]
     light = area * cosine2
-    light = light / (light.sum() * nodes[1]) + 0.0 * phi
+    light = light / (light.sum() * nodes[1])
     pushed = bow.v_star_kms * (1.0 - 1.0 / bow.compression)
     outward = pushed * jnp.sqrt(cosine2 * (1.0 - cosine2))
     return _points(bow, depth, radius, phi, light, forward=pushed * cosine2, outward=outward)
@@ -159,8 +159,8 @@ def thin_shell(
     end_deg : scalar
         Polar angle at the body at which the shell is cut, below 180.
     nodes : (int, int)
-        Along the shell and in azimuth. Light per area goes as the square of the speed normal to
-        the shell.
+        Along the shell and in azimuth, there an even number. Light per area goes as the square of
+        the speed normal to the shell.
     """
     along, weight = _legendre(nodes[0])
     theta = jnp.deg2rad(end_deg) * along[:, None]
@@ -178,7 +178,7 @@ def thin_shell(
     normal = bow.v_star_kms * stretch / length
     light = radius * length * weight[:, None] * normal**2
     phi = _azimuths(nodes[1])[None, :]
-    light = light / (light.sum() * nodes[1]) + 0.0 * phi
+    light = light / (light.sum() * nodes[1])
     return _points(bow, standoff_kpc - ahead, radius, phi, light, forward=forward, outward=outward)
 
 
@@ -205,7 +205,9 @@ def _legendre(count: int) -> tuple[Any, Any]:
 
 
 def _azimuths(count: int) -> Any:
-    return jnp.asarray((np.arange(count) + 0.5) * 2.0 * np.pi / count, jnp.result_type(float))
+    """Give those of one half: the other is its mirror image, and moves alike."""
+    half = (np.arange(count // 2) + 0.5) * 2.0 * np.pi / count
+    return jnp.asarray(half, jnp.result_type(float))
 
 
 def _points(
@@ -218,11 +220,11 @@ def _points(
     across = radius * jnp.sin(phi) / bow.kpc_per_arcsec
     speed = bow.v_sys_kms - (forward * sin + outward * jnp.cos(phi) * cos)
     shape = jnp.broadcast_shapes(along.shape, across.shape)
-    x = bow.x_arcsec - along * jnp.sin(pa) + across * jnp.cos(pa)
-    y = bow.y_arcsec + along * jnp.cos(pa) + across * jnp.sin(pa)
-    return Points(
-        *(
-            jnp.broadcast_to(values, shape).ravel()
-            for values in (x, y, speed, bow.dispersion_kms, light)
-        )
+    along, across, speed, light, width = (
+        jnp.broadcast_to(values, shape).ravel()
+        for values in (along, across, speed, light, bow.dispersion_kms)
     )
+    both = jnp.stack([across, -across], axis=1)
+    x = bow.x_arcsec - along[:, None] * jnp.sin(pa) + both * jnp.cos(pa)
+    y = bow.y_arcsec + along[:, None] * jnp.cos(pa) + both * jnp.sin(pa)
+    return Points(x, y, speed, width, jnp.stack([light, light], axis=1))

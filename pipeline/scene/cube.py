@@ -1,110 +1,155 @@
-"""Which cube of lines does a source give?"""
+"""Which cube do the lines of a scene give?
+
+A scene is a sum of components. The lines of one component move together: its light is counted once
+by velocity and place, for all of them. What differs from line to line is where the optics put the
+light, and in which channels it appears.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from numpy.typing import NDArray
 
-from ard.cube import SPEED_OF_LIGHT_KMS
-from ard.errors import ArdError
-from pipeline.scene import losvd, optics
+from pipeline.scene import losvd, points
 from pipeline.scene.disc import Disc, Sampler
-from pipeline.scene.grid import FloatArray, SkyGrid, VelocityGrid
+from pipeline.scene.model import LineModel
+from pipeline.scene.points import Points
+from pipeline.scene.psf import Gaussian, Psf, spread
 
 
-@dataclass(frozen=True, eq=False)
-class LineModel:
-    """What is fixed of a model: the grids, the lines, the instrument.
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Fine:
+    """Light by velocity on the sub-spaxels of a grid, before the optics.
 
     Attributes
     ----------
-    sky : SkyGrid
-    velocities : VelocityGrid
-    wave_edges : ndarray, shape (n_channel, 2)
-        Edges of the channels that are computed, um.
-    wave_obs_um : ndarray, shape (n_line,)
-        Wavelengths of the lines at velocity zero, um.
-    sigma_lsf_kms : ndarray, shape (n_line,)
-        Line-spread function at the lines, standard deviation, km/s.
+    light : array, shape (n_v, fine ny, fine nx)
+        Flux.
     """
 
-    sky: SkyGrid
-    velocities: VelocityGrid
-    wave_edges: FloatArray
-    wave_obs_um: FloatArray
-    sigma_lsf_kms: FloatArray
-
-    def __post_init__(self) -> None:
-        edges = np.asarray(self.wave_edges, dtype=np.float64)
-        lines = np.asarray(self.wave_obs_um, dtype=np.float64)
-        good = (
-            edges.ndim == 2
-            and edges.shape[1] == 2
-            and bool(np.all(edges[:, 1] > edges[:, 0]))
-            and lines.ndim == 1
-            and lines.shape == np.shape(self.sigma_lsf_kms)
-            and bool(np.all(lines > 0))
-        )
-        if not good:
-            raise ArdError(
-                "channels and lines do not make a model",
-                expected="edges of shape (n, 2) in ascending order; one width for each line",
-                found=f"edges of shape {edges.shape}, {lines.size} lines, "
-                f"{np.size(self.sigma_lsf_kms)} widths",
-                action="correct the model",
-            )
-        self.velocities.require_fine(self._joint_kms)
-
-    @cached_property
-    def split_kms(self) -> float:
-        """The part of the line-spread function that is counted with the velocities, km/s."""
-        return optics.split_width(self.sigma_lsf_kms)
-
-    @property
-    def _joint_kms(self) -> float:
-        """Width of the product of both Gaussians, which the planes have to sample, km/s."""
-        rest = np.sqrt(np.asarray(self.sigma_lsf_kms).min() ** 2 - self.split_kms**2)
-        return float(self.split_kms * rest / np.hypot(self.split_kms, rest))
-
-    def response(self, fluxes: Any) -> jax.Array:
-        """Give the channels of all lines by velocity, weighted by flux, shape (n_v, n_channel)."""
-        rows = []
-        for wave, sigma in zip(self.wave_obs_um, self.sigma_lsf_kms, strict=True):
-            rest = float(np.sqrt(sigma**2 - self.split_kms**2))
-            rows.append(
-                optics.channel_response(
-                    np.asarray(self.wave_edges), float(wave), rest, self.velocities.velocities
-                )
-            )
-        return jnp.einsum("l,lvc->vc", fluxes, jnp.stack(rows))
+    light: Any
 
 
-def lines_cube(model: LineModel, planes: Any, fluxes: Any) -> jax.Array:
-    """Give the cube of all lines from the light by velocity and spaxel.
+type Emission = Points | Fine
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Optics:
+    """What is not known for certain of telescope and spectrograph.
+
+    Attributes
+    ----------
+    psfs : tuple of Psf
+        One for each group of lines of the model.
+    lsf_gain : scalar
+        Resolving power over the declared one: 1.00 to 1.25 for NIRSpec's integral-field unit
+        (reference/science.md section 5).
+    """
+
+    psfs: tuple[Psf, ...]
+    lsf_gain: Any = 1.0
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Component:
+    """Sources whose lines have the same ratios.
+
+    Attributes
+    ----------
+    emissions : tuple of Emission
+        Their light, before the optics.
+    amplitudes : array, shape (n_free,)
+        Fluxes of the lines that are free; the model's `ties` give the others.
+    slice_offset : scalar
+        How far from the middle of its slice the light falls, in channels, -0.5 to 0.5: what is
+        compact and off the middle appears at a wrong wavelength (science.md section 2.4 (4)).
+    """
+
+    emissions: tuple[Emission, ...]
+    amplitudes: Any
+    slice_offset: Any = 0.0
+
+
+def count_disc(model: LineModel, sampler: Sampler, disc: Disc) -> Fine:
+    """Count the light of a disc by velocity and sub-spaxel."""
+    # Tables of numpy cannot be read at places that are being compiled.
+    dtype = jnp.result_type(float)
+    disc = jax.tree_util.tree_map(lambda value: jnp.asarray(value, dtype), disc)
+    planes = losvd.count(
+        sampler.at(disc), sampler.depths, sampler.sights, model.velocities, model.split_kms
+    )
+    sky = sampler.grid
+    return Fine(planes.reshape(-1, sky.fine(sky.ny).size, sky.fine(sky.nx).size))
+
+
+def spread_light(model: LineModel, emission: Emission, psf: Psf) -> jax.Array:
+    """Give the light by velocity and spaxel, shape (n_v, ny, nx)."""
+    if isinstance(emission, Points):
+        return points.planes(emission, model.sky, model.velocities, model.split_kms, psf)
+    return spread(emission.light, model.sky, psf)
+
+
+def scene_cube(model: LineModel, optics: Optics, components: Sequence[Component]) -> jax.Array:
+    """Give the cube of a scene.
 
     Parameters
     ----------
     model : LineModel
-    planes : array, shape (n_v, ny, nx)
-        Of any source, or the sum over sources whose lines have the same ratios.
-    fluxes : array, shape (n_line,)
+    optics : Optics
+    components : sequence of Component
 
     Returns
     -------
     jax.Array, shape (n_channel, ny, nx)
+        Flux per voxel, in the unit of the amplitudes.
     """
-    return jnp.einsum("vyx,vc->cyx", planes, model.response(fluxes))
+    shape = (len(model.wave_edges), model.sky.ny, model.sky.nx)
+    total = jnp.zeros(shape, jnp.result_type(float))
+    for component in components:
+        fluxes = jnp.asarray(model.ties, total.dtype) @ component.amplitudes
+        for lines, psf in zip(model.groups, optics.psfs, strict=True):
+            planes = _planes(model, component, psf)
+            seen = model.response(lines, optics.lsf_gain, component.slice_offset)
+            weighted = jnp.einsum("l,lvc->vc", fluxes[jnp.asarray(lines)], seen)
+            total = total + jnp.einsum("vyx,vc->cyx", planes, weighted)
+    return total
+
+
+def line_templates(model: LineModel, optics: Optics, component: Component) -> jax.Array:
+    """Give the cube of each free amplitude of a component, for an amplitude of 1.
+
+    The component's own amplitudes have no part.
+
+    Returns
+    -------
+    jax.Array, shape (n_free, n_channel, ny, nx)
+    """
+    count = model.ties.shape[1]
+    shape = (count, len(model.wave_edges), model.sky.ny, model.sky.nx)
+    total = jnp.zeros(shape, jnp.result_type(float))
+    ties = jnp.asarray(model.ties, total.dtype)
+    for lines, psf in zip(model.groups, optics.psfs, strict=True):
+        planes = _planes(model, component, psf)
+        seen = model.response(lines, optics.lsf_gain, component.slice_offset)
+        weighted = jnp.einsum("lf,lvc->fvc", ties[jnp.asarray(lines)], seen)
+        total = total + jnp.einsum("vyx,fvc->fcyx", planes, weighted)
+    return total
+
+
+def _planes(model: LineModel, component: Component, psf: Psf) -> jax.Array:
+    first, *others = (spread_light(model, emission, psf) for emission in component.emissions)
+    return sum(others, start=first)
 
 
 def disc_cube(
-    model: LineModel, sampler: Sampler, disc: Disc, fluxes: Any, fwhm_arcsec: Any
+    model: LineModel, sampler: Sampler, disc: Disc, amplitudes: Any, fwhm_arcsec: Any
 ) -> jax.Array:
-    """Give the cube of a disc whose lines move together.
+    """Give the cube of a disc alone, through a circular Gaussian.
 
     Parameters
     ----------
@@ -112,37 +157,16 @@ def disc_cube(
     sampler : Sampler
         On the grid of the model.
     disc : Disc
-    fluxes : array, shape (n_line,)
-        Flux of each line, any unit.
+    amplitudes : array, shape (n_free,)
+        Flux of each free line, any unit.
     fwhm_arcsec : scalar
         Of the point-spread function, arcsec.
 
     Returns
     -------
     jax.Array, shape (n_channel, ny, nx)
-        Flux per voxel, in the unit of `fluxes`.
+        Flux per voxel, in the unit of `amplitudes`.
     """
-    planes = losvd.count(
-        sampler.at(disc), sampler.depths, sampler.sights, model.velocities, model.split_kms
-    )
-    sky = model.sky
-    fine = planes.reshape(-1, sky.fine(sky.ny).size, sky.fine(sky.nx).size)
-    blurred = optics.blur(fine, sky, fwhm_arcsec)
-    return lines_cube(model, blurred, fluxes)
-
-
-def windows(
-    wave_edges: FloatArray, wave_obs_um: Sequence[float] | FloatArray, half_kms: float
-) -> NDArray[np.intp]:
-    """Which channels does a line within this velocity touch?
-
-    Returns
-    -------
-    ndarray of int, shape (n,)
-        Ascending, each once.
-    """
-    lines = np.asarray(wave_obs_um, dtype=np.float64)[:, None]
-    low, high = (np.asarray(wave_edges)[None, :, k] for k in (0, 1))
-    reach = half_kms / SPEED_OF_LIGHT_KMS
-    touched = (high > lines * (1.0 - reach)) & (low < lines * (1.0 + reach))
-    return np.flatnonzero(touched.any(axis=0))
+    psfs = (Gaussian.round(fwhm_arcsec),) * len(model.groups)
+    component = Component((count_disc(model, sampler, disc),), amplitudes)
+    return scene_cube(model, Optics(psfs), (component,))

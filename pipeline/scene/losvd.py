@@ -103,7 +103,9 @@ def _ladder(middle: Any, ratio: Any, falling: Any, half: int) -> list[Any]:
     return [*reversed(below), middle, *above]
 
 
-def require_safe(grid: VelocityGrid, dispersion_kms: float, speed_kms: float) -> None:
+def require_safe(
+    grid: VelocityGrid, dispersion_kms: float, speed_kms: float, *, widest_kms: float | None = None
+) -> None:
     """Make sure that no factor leaves the range of float32.
 
     Parameters
@@ -113,6 +115,8 @@ def require_safe(grid: VelocityGrid, dispersion_kms: float, speed_kms: float) ->
         Smallest standard deviation, the part of the line-spread function included, km/s.
     speed_kms : float
         Largest velocity of a sample, km/s.
+    widest_kms : float, optional
+        Largest standard deviation, likewise; the smallest where all are alike.
 
     Raises
     ------
@@ -127,10 +131,11 @@ def require_safe(grid: VelocityGrid, dispersion_kms: float, speed_kms: float) ->
             found=f"{speed_kms:g} km/s",
             action="narrow the prior of the velocity, or compute in float64",
         )
-    if grid.v_max < speed_kms + 4.0 * dispersion_kms:
+    needed = speed_kms + 4.0 * (dispersion_kms if widest_kms is None else widest_kms)
+    if not grid.v_max >= needed:
         raise ArdError(
             "the grid of velocities does not hold the source",
-            expected=f"at least {speed_kms + 4.0 * dispersion_kms:.0f} km/s",
+            expected=f"at least {needed:.0f} km/s",
             found=f"{grid.v_max:g} km/s",
             action="take a larger v_max",
         )

@@ -13,7 +13,7 @@ import numpy as np
 
 from ard.cube import SPEED_OF_LIGHT_KMS
 from ard.errors import ArdError
-from pipeline.scene.grid import FloatArray, SkyGrid
+from pipeline.scene.grid import FloatArray
 
 FWHM_PER_SIGMA: Final = 2.0 * np.sqrt(2.0 * np.log(2.0))
 _SQRT2: Final = np.sqrt(2.0)
@@ -42,31 +42,13 @@ def pixel_matrix(edges: FloatArray, places: Any, sigma: Any) -> jax.Array:
     return jnp.maximum(jnp.diff(below, axis=0), 0.0)  # rounding of erf is not monotonic
 
 
-def blur(planes: Any, grid: SkyGrid, fwhm_arcsec: Any, fwhm_minor_arcsec: Any = None) -> jax.Array:
-    """Spread planes of a fine grid over the spaxels.
-
-    Parameters
-    ----------
-    planes : array, shape (n, fine ny, fine nx)
-        Light of each sub-spaxel.
-    grid : SkyGrid
-    fwhm_arcsec : scalar
-        Of the point-spread function, along y; along x too where no other is given.
-    fwhm_minor_arcsec : scalar, optional
-        Along x.
-
-    Returns
-    -------
-    jax.Array, shape (n, ny, nx)
-    """
-    across = fwhm_arcsec if fwhm_minor_arcsec is None else fwhm_minor_arcsec
-    up = pixel_matrix(grid.edges(grid.ny), grid.fine(grid.ny), fwhm_arcsec / FWHM_PER_SIGMA)
-    side = pixel_matrix(grid.edges(grid.nx), grid.fine(grid.nx), across / FWHM_PER_SIGMA)
-    return jnp.einsum("yp,npq,xq->nyx", up, planes, side)
-
-
 def channel_response(
-    wave_edges: FloatArray, wave_obs_um: float, sigma_kms: Any, velocities: FloatArray
+    wave_edges: FloatArray,
+    wave_obs_um: float,
+    sigma_kms: Any,
+    velocities: FloatArray,
+    *,
+    shift_kms: Any = 0.0,
 ) -> jax.Array:
     """Which part of a line's light falls into which channel, by how fast the light moves?
 
@@ -80,6 +62,8 @@ def channel_response(
         Standard deviation of what is left of the line-spread function, km/s.
     velocities : ndarray, shape (n_v,)
         km/s.
+    shift_kms : scalar
+        How much redder than it is the spectrograph sees the line, km/s.
 
     Returns
     -------
@@ -87,17 +71,24 @@ def channel_response(
         A row sums to 1 if the channels catch the whole line.
     """
     speeds = (wave_edges / wave_obs_um - 1.0) * SPEED_OF_LIGHT_KMS
-    dtype = jnp.result_type(sigma_kms, jnp.float32)
-    steps = jnp.asarray(speeds[None, :, :] - velocities[:, None, None], dtype)
+    dtype = jnp.result_type(float)
+    steps = jnp.asarray(speeds[None, :, :] - velocities[:, None, None], dtype) - shift_kms
     below = 0.5 * jax.scipy.special.erf(steps / (sigma_kms * _SQRT2))
     return jnp.maximum(below[..., 1] - below[..., 0], 0.0)
 
 
-def split_width(sigma_lsf_kms: FloatArray) -> float:
+def split_width(sigma_lsf_kms: FloatArray, gain_max: float = 1.0) -> float:
     """Which part of the line-spread function goes to the velocities, the rest to the channels?
 
     Half of the variance of the narrowest, km/s: both factors are then Gaussians wide enough for a
     coarse grid of velocities (reference/cubes.md 3.2).
+
+    Parameters
+    ----------
+    sigma_lsf_kms : ndarray, shape (n_line,)
+        Standard deviations.
+    gain_max : float
+        By how much all may be narrower than that.
 
     Raises
     ------
@@ -112,4 +103,4 @@ def split_width(sigma_lsf_kms: FloatArray) -> float:
             found=str(widths.tolist()),
             action="correct the widths",
         )
-    return float(np.sqrt(0.5) * widths.min())
+    return float(np.sqrt(0.5) * widths.min() / gain_max)

@@ -66,7 +66,7 @@ def speed_behind(wake: Wake, distance_kpc: Any) -> Any:
 
 
 def nodes(wake: Wake, *, along: int = 256, across: int = 17) -> Points:
-    """Give the nodes of a wake; its light is 1.
+    """Give the nodes of a wake, each with its places across; its light is 1.
 
     Parameters
     ----------
@@ -87,6 +87,6 @@ def nodes(wake: Wake, *, along: int = 256, across: int = 17) -> Points:
     back, side = -distance / wake.kpc_per_arcsec, aside / wake.kpc_per_arcsec
     x = wake.x_arcsec - back * jnp.sin(pa) + side * jnp.cos(pa)
     y = wake.y_arcsec + back * jnp.cos(pa) + side * jnp.sin(pa)
-    speed = jnp.broadcast_to(speed_behind(wake, distance), light.shape)
-    width = jnp.broadcast_to(jnp.asarray(wake.dispersion_kms, dtype), light.shape)
-    return Points(*(values.ravel() for values in (x, y, speed, width, light)))
+    speed = speed_behind(wake, distance[:, 0])
+    width = jnp.broadcast_to(jnp.asarray(wake.dispersion_kms, dtype), (along,))
+    return Points(x, y, speed, width, light)

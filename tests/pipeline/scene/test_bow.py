@@ -5,6 +5,7 @@ section 2.4, under its definition of a span), vector algebra on the shell's own 
 forms of Wilkin 1996, invariances.
 """
 
+import itertools
 from dataclasses import fields, replace
 
 import jax
@@ -20,7 +21,8 @@ from pipeline.scene import bow as shocks
 from pipeline.scene import optics
 from pipeline.scene.bow import Bow, paraboloid, require_valid, ring, thin_shell
 from pipeline.scene.grid import SkyGrid, VelocityGrid
-from pipeline.scene.points import Points, planes
+from pipeline.scene.points import planes, single
+from pipeline.scene.psf import Gaussian
 
 # Columns fainter than this part of the brightest are no columns of a span.
 FLOOR = 0.01
@@ -45,7 +47,9 @@ def published(**changes) -> Bow:
 
 def columns(points, fwhm=0.125, rows=3, floor=FLOOR):
     """Brightness and mean velocity of columns of 0.1 arcsec, |y| < 0.15 arcsec."""
-    cube = np.asarray(planes(points, SkyGrid(rows, 60, 0.1), VELOCITIES, 60.0, fwhm)).sum(axis=1)
+    cube = np.asarray(
+        planes(points, SkyGrid(rows, 60, 0.1), VELOCITIES, 60.0, Gaussian.round(fwhm))
+    ).sum(axis=1)
     light = cube.sum(axis=0)
     with np.errstate(invalid="ignore"):
         speed = (cube * VELOCITIES.velocities[:, None]).sum(axis=0) / light
@@ -135,6 +139,7 @@ def test_the_shell_is_wilkins():
 def test_gas_leaves_the_paraboloid_along_its_normal(double, inclination):
     """Rankine and Hugoniot: in the frame of the surroundings, nothing moves along the shock."""
     count = (12, 8)
+    nodes = (12, 4, 2)  # along the shell, in half of the azimuths, and both mirror images
     points = paraboloid(published(inclination_deg=inclination), 1.8, 6.0, nodes=count)
     tilt = np.deg2rad(inclination)
     n = np.array([np.cos(tilt), 0.0, np.sin(tilt)])  # s, across, towards the observer
@@ -143,21 +148,21 @@ def test_gas_leaves_the_paraboloid_along_its_normal(double, inclination):
     places, _ = np.polynomial.legendre.leggauss(count[0])
     radius = np.sqrt(2 * 1.8 * 6.0) * 0.5 * (places + 1.0)
     speeds, along, across = (
-        np.asarray(values).reshape(count)
+        np.broadcast_to(np.asarray(values).reshape((*nodes[:2], -1)), nodes)
         for values in (points.speed_kms, points.x_arcsec, points.y_arcsec)
     )
     for j, r in enumerate(radius):
-        for k in range(count[1]):
-            phi = (k + 0.5) * 2.0 * np.pi / count[1]
+        for k, side in itertools.product(range(nodes[1]), (0, 1)):
+            phi = (k + 0.5) * 2.0 * np.pi / count[1] * (1 - 2 * side)
             outward = np.cos(phi) * e_o + np.sin(phi) * e_y
             place = -(r**2 / 3.6) * n + r * outward
             normal = n + r / 1.8 * outward  # gradient of d - R^2 / 2 R_c, pointing ahead
             normal = normal / np.linalg.norm(normal)
             gas = (1.0 - 1.0 / 3.0) * 954.0 * (normal @ n) * normal
-            assert speeds[j, k] == pytest.approx(-gas[2], abs=1e-9)
-            # With pa = -90 deg s runs along +x, and across along -y or +y by the sense of phi.
-            assert along[j, k] * 7.937 == pytest.approx(place[0], abs=1e-9)
-            assert abs(across[j, k]) * 7.937 == pytest.approx(abs(place[1]), abs=1e-9)
+            assert speeds[j, k, side] == pytest.approx(-gas[2], abs=1e-9)
+            # With pa = -90 deg s runs along +x, and what lies across along -y.
+            assert along[j, k, side] * 7.937 == pytest.approx(place[0], abs=1e-9)
+            assert across[j, k, side] * 7.937 == pytest.approx(-place[1], abs=1e-9)
 
 
 def test_the_factor_of_the_published_model_is_a_switch(double):
@@ -181,7 +186,7 @@ def test_light_is_one_and_both_sides_are_alike(precision, make):
     points = make(bow)
     assert float(points.light.sum()) == pytest.approx(1.0, rel=1e-6)
     assert np.asarray(points.light).min() > 0.0
-    cube = np.asarray(planes(points, SkyGrid(40, 40, 0.1), VELOCITIES, 60.0, 0.13))
+    cube = np.asarray(planes(points, SkyGrid(40, 40, 0.1), VELOCITIES, 60.0, Gaussian.round(0.13)))
     assert cube.dtype == dtype
     assert cube.sum() == pytest.approx(1.0, rel=1e-5)
     assert cube.min() >= 0.0
@@ -190,13 +195,13 @@ def test_light_is_one_and_both_sides_are_alike(precision, make):
 
 def test_a_point_is_products_of_error_functions(double):
     """A0, now in velocity too."""
-    one = jnp.ones(1)
-    points = Points(0.03 * one, -0.07 * one, 123.0 * one, 20.0 * one, 5.0 * one)
+    points = single(0.03, -0.07, 123.0, 20.0)
+    points = replace(points, light=5.0 * points.light)
     sky = SkyGrid(9, 11, 0.1)
-    cube = np.asarray(planes(points, sky, VELOCITIES, 80.0, 0.15, 0.2))
-    sigma = 0.15 / optics.FWHM_PER_SIGMA, 0.2 / optics.FWHM_PER_SIGMA
-    up = np.diff(ndtr((sky.edges(9) + 0.07) / sigma[0]))
-    side = np.diff(ndtr((sky.edges(11) - 0.03) / sigma[1]))
+    cube = np.asarray(planes(points, sky, VELOCITIES, 80.0, Gaussian.round(0.15)))
+    sigma = 0.15 / optics.FWHM_PER_SIGMA
+    up = np.diff(ndtr((sky.edges(9) + 0.07) / sigma))
+    side = np.diff(ndtr((sky.edges(11) - 0.03) / sigma))
     width = np.hypot(20.0, 80.0)
     moving = np.exp(-0.5 * ((VELOCITIES.velocities - 123.0) / width) ** 2)
     moving = 60.0 * moving / (np.sqrt(2.0 * np.pi) * width)
@@ -212,7 +217,9 @@ def test_gradients_are_those_of_central_differences(double):
     def value(vector):
         bow = replace(published(dispersion_kms=30.0), **dict(zip(names, vector, strict=True)))
         points = paraboloid(bow, 1.8, 2.0, nodes=(16, 32))
-        return jnp.vdot(planes(points, SkyGrid(12, 12, 0.1), VELOCITIES, 90.0, 0.13), weights)
+        return jnp.vdot(
+            planes(points, SkyGrid(12, 12, 0.1), VELOCITIES, 90.0, Gaussian.round(0.13)), weights
+        )
 
     start = jnp.array([float(getattr(published(), name)) for name in names])
     found = jax.grad(value)(start)

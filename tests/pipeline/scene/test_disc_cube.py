@@ -18,9 +18,10 @@ from scipy.special import j0, k1
 
 from ard.errors import ArdError
 from pipeline.scene import losvd, optics
-from pipeline.scene.cube import LineModel, disc_cube, windows
+from pipeline.scene.cube import disc_cube
 from pipeline.scene.disc import Sampler, require_valid
 from pipeline.scene.grid import SkyGrid, VelocityGrid
+from pipeline.scene.model import LineModel, windows
 
 FLUX = np.array([1.0])
 # Of the peak: rounding of float32 through some hundred sums, and of float64 with the split's 1e-9.
@@ -242,8 +243,8 @@ def test_tied_lines_share_one_motion(double):
     model = make_model(10, lines=lines, channels=40)
     both = cube_of(model, tanh_disc(), fluxes=[2.0, 0.5])
     singles = [
-        cube_of(replace(model, wave_obs_um=np.array([line]), sigma_lsf_kms=np.array([127.0])),
-                tanh_disc(), fluxes=[flux])
+        cube_of(replace(model, wave_obs_um=np.array([line]), sigma_lsf_kms=np.array([127.0]),
+                        ties=np.eye(1), groups=((0,),)), tanh_disc(), fluxes=[flux])
         for line, flux in zip(lines, (2.0, 0.5), strict=True)
     ]  # fmt: skip
     assert np.abs(both - sum(singles)).max() < 1e-12 * both.max()

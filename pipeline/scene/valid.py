@@ -1,0 +1,105 @@
+"""Can this scene be computed on this model, before anything of it is compiled?
+
+Within compiled code nothing can be refused: light that leaves a grid is lost without a word, and
+what leaves the range of float32 becomes zero. So it is asked here, of values that are known.
+"""
+
+from typing import Any, Final
+
+import numpy as np
+
+from ard.errors import ArdError
+from pipeline.scene import disc as discs
+from pipeline.scene import psf as psfs
+from pipeline.scene.cube import Optics
+from pipeline.scene.disc import Disc
+from pipeline.scene.model import LineModel
+from pipeline.scene.parameters import ParameterRow, require_in_range
+from pipeline.scene.points import Points
+from pipeline.scene.psf import Gaussian, Ghosts, Psf
+
+PARAMETERS: Final = (
+    ParameterRow("lsf_gain", "1", 1.0, 1.25, "Shajib et al. 2025: science.md section 5"),
+)
+SLICE_OFFSET: Final = ParameterRow(
+    "slice_offset", "channel", -0.5, 0.5, "half a channel: science.md section 2.4 (4)"
+)
+
+
+def require_computable(model: LineModel, optics: Optics, *sources: Disc | Points) -> None:
+    """Make sure that a model can compute a scene, at the values that are given.
+
+    For a prior, ask at its ends: the largest speeds, the smallest and largest dispersions, the
+    widest point-spread function.
+
+    Parameters
+    ----------
+    model : LineModel
+    optics : Optics
+    *sources : Disc or Points
+        All sources of the scene.
+
+    Raises
+    ------
+    ArdError
+        If a parameter is outside of its range, a grid does not hold a source, or velocities leave
+        the range that float32 can count.
+    """
+    require_in_range(PARAMETERS, optics, "spectrograph")
+    if not float(optics.lsf_gain) <= model.gain_max or len(optics.psfs) != len(model.groups):
+        raise ArdError(
+            "the optics do not fit the model",
+            expected=f"a gain of at most {model.gain_max:g}, "
+            f"{len(model.groups)} point-spread functions",
+            found=f"{float(optics.lsf_gain):g}, {len(optics.psfs)}",
+            action="make the model with a larger gain_max, and one group for each function",
+        )
+    for psf in optics.psfs:
+        _require_psf(psf)
+    for source in sources:
+        if isinstance(source, Disc):
+            discs.require_valid(source)
+            for psf in optics.psfs:
+                psfs.require_margin(model.sky, psf)
+            _require_motion(model, *_disc_motion(source))
+        else:
+            _require_finite(source)
+            speed, width = np.asarray(source.speed_kms), np.asarray(source.dispersion_kms)
+            _require_motion(model, np.abs(speed), width)
+
+
+def _require_psf(psf: Psf) -> None:
+    if isinstance(psf, Ghosts):
+        strength = np.asarray(psf.strength)
+        if not np.all((strength >= 0.0) & (strength <= 1.0)):
+            raise ArdError(
+                "a ghost is stronger than its source, or adds light",
+                expected="strengths from 0 to 1",
+                found=strength.tolist(),
+                action="correct the strengths",
+            )
+        _require_psf(psf.psf)
+    elif isinstance(psf, Gaussian):
+        psfs.require_valid(psf)
+
+
+def _disc_motion(disc: Disc) -> tuple[Any, Any]:
+    turning = np.abs(np.asarray(disc.rotation_kms)) * np.sin(np.deg2rad(disc.inclination_deg))
+    return abs(float(disc.v_sys_kms)) + turning, np.asarray(disc.dispersion_kms)
+
+
+def _require_motion(model: LineModel, speed: Any, width: Any) -> None:
+    model.require_counted(float(speed.max()), float(width.min()), float(width.max()))
+
+
+def _require_finite(points: Points) -> None:
+    for name in ("x_arcsec", "y_arcsec", "speed_kms", "dispersion_kms", "light"):
+        values = np.asarray(getattr(points, name))
+        bad = ~np.isfinite(values) | ((name in {"dispersion_kms", "light"}) & (values < 0))
+        if bad.any():
+            raise ArdError(
+                f"a node's {name} is impossible",
+                expected="finite numbers; dispersion and light of 0 or more",
+                found=float(values[bad][0]),
+                action="correct the source's parameters (its module has `require_valid`)",
+            )
