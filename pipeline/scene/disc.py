@@ -157,15 +157,16 @@ class Sampler:
         far = jnp.minimum(layer + layer_half, crossing + disc_half)
         far = jnp.maximum(far, near)  # a sight that misses the disc has no depth
         dense = _DENSE * disc.scale_arcsec / steep
-        begin, end = jnp.arcsinh((near - crossing) / dense), jnp.arcsinh((far - crossing) / dense)
-        return along, across, sin, cos, crossing, dense, begin, end
+        begin, end = (near - crossing) / dense, (far - crossing) / dense
+        span = _difference(begin, end, (far - near) / dense)
+        return along, across, sin, cos, near, dense, jnp.arcsinh(begin), span
 
     def _sample(self, disc: Disc, sight: tuple[Any, ...], number: Any) -> Samples:
-        along, across, sin, cos, crossing, dense, begin, end = sight
-        step = (end - begin) / self.depths
-        node = begin + (number + 0.5) * step
-        depth = crossing + dense * jnp.sinh(node)
-        length = dense * jnp.cosh(node) * step
+        along, across, sin, cos, near, dense, begin, span = sight
+        part = (number + 0.5) / self.depths * span
+        # From the near end, not from the crossing: face-on that is 1e4 times as far as the disc.
+        depth = near + 2.0 * dense * jnp.cosh(begin + 0.5 * part) * jnp.sinh(0.5 * part)
+        length = dense * jnp.cosh(begin + part) * span / self.depths
         inside = across * cos + depth * sin
         height = depth * cos - across * sin
         radius = jnp.sqrt(along**2 + inside**2 + (_TINY * disc.scale_arcsec) ** 2)
@@ -175,6 +176,14 @@ class Sampler:
         density = jnp.exp(-radius / disc.scale_arcsec) / (2.0 * jnp.pi * disc.scale_arcsec**2)
         density = density * _vertical(height, disc.height_arcsec, self.vertical)
         return Samples(speed, dispersion, density * length * self.grid.cell_arcsec2)
+
+
+def _difference(low: Any, high: Any, width: Any) -> Any:
+    """Give arcsinh(high) - arcsinh(low) where high - low = width, however large both are."""
+    one, other = low * jnp.sqrt(1.0 + high**2), high * jnp.sqrt(1.0 + low**2)
+    alike = low * high > 0.0
+    total = jnp.where(alike, one + other, 1.0)
+    return jnp.arcsinh(jnp.where(alike, width * (low + high) / total, other - one))
 
 
 def _table(values: Any, place: Any) -> Any:
