@@ -1,8 +1,8 @@
 """What does a rotating disc of gas look like, at any inclination and of any thickness?
 
-The light falls exponentially with radius, and by one of three laws with height; rotation curve and
-dispersion are tables. Depth is summed on nodes that lie dense where the sight crosses the minor
-axis: there the speed changes fastest.
+The light falls exponentially with radius, or as a table says, and by one of three laws with height;
+rotation curve and dispersion are tables. Depth is summed on nodes that lie dense where the sight
+crosses the minor axis: there the speed changes fastest.
 """
 
 from dataclasses import dataclass
@@ -59,6 +59,10 @@ class Disc:
         At radii 0, dr, 2 dr, ...: speed of rotation, standard deviation; flat beyond.
     radius_step_arcsec : scalar
         dr.
+    brightness : array, shape (n_radius,), optional
+        Light per area, in any unit, at the same radii: linear between, zero beyond the last.
+        Without it the light falls exponentially with `scale_arcsec`; with it `scale_arcsec` says
+        only how dense the nodes of depth lie.
     """
 
     x_arcsec: Any
@@ -71,6 +75,7 @@ class Disc:
     rotation_kms: Any
     dispersion_kms: Any
     radius_step_arcsec: Any
+    brightness: Any = None
 
 
 def require_valid(disc: Disc) -> None:
@@ -92,6 +97,17 @@ def require_valid(disc: Disc) -> None:
         raise _outside("dispersion_kms", "0 km/s or more", float(dispersion.min()))
     if not 0.0 < float(disc.radius_step_arcsec) < np.inf:
         raise _outside("radius_step_arcsec", "above 0 arcsec", disc.radius_step_arcsec)
+    if disc.brightness is not None:
+        _require_bright(np.asarray(disc.brightness), rotation.shape)
+
+
+def _require_bright(brightness: FloatArray, shape: tuple[int, ...]) -> None:
+    if brightness.shape != shape:
+        raise _outside("brightness", f"a table of shape {shape}", f"shape {brightness.shape}")
+    if not (np.all(np.isfinite(brightness)) and np.all(brightness >= 0.0)):
+        raise _outside("brightness", "finite numbers, 0 or more", brightness.tolist())
+    if not np.any(brightness > 0.0):
+        raise _outside("brightness", "light at one radius at least", "none")
 
 
 def _outside(name: str, expected: str, found: object) -> ArdError:
@@ -101,6 +117,14 @@ def _outside(name: str, expected: str, found: object) -> ArdError:
 
 class Sampler:
     """Gives the disc's light at each depth of every sub-spaxel.
+
+    Of a disc with a table of `brightness`, 32 depths are exact to 2e-4 of the brightest voxel,
+    where the table ends bright too: depths end where the table does. A table of an exponential law
+    in steps of a twentieth of its scale length gives the cube of the law to 1e-4. What remains is
+    the end of the table as an edge on the sky, which sub-spaxels cut into steps. Oversampled
+    twice, a disc that ends at 3.2 scale lengths is right to 5e-4 of the brightest voxel edge-on, to
+    1e-3 at 60 deg, and to 6e-3 face-on; a uniform slab to 4e-3, 2e-2 and 1e-1. Oversampling of 6
+    makes these at least five times smaller.
 
     Parameters
     ----------
@@ -122,6 +146,8 @@ class Sampler:
         y, x = np.meshgrid(grid.fine(grid.ny), grid.fine(grid.nx), indexing="ij")
         self._x: FloatArray = x.ravel()
         self._y: FloatArray = y.ravel()
+        places, weights = np.polynomial.legendre.leggauss(depths)
+        self._places, self._weights = 0.5 * (places + 1.0), 0.5 * weights
 
     @property
     def sights(self) -> int:
@@ -152,7 +178,7 @@ class Sampler:
         steep, flat = jnp.maximum(sin, _TINY), jnp.maximum(cos, _TINY)
         # In the layer: |z| < heights; within the radius: |y| < radii (y, z in the disc's frame).
         layer, layer_half = across * sin / flat, VERTICAL[self.vertical] * disc.height_arcsec / flat
-        crossing, disc_half = -across * cos / steep, _RADII * disc.scale_arcsec / steep
+        crossing, disc_half = -across * cos / steep, _reach(disc, along) / steep
         near = jnp.maximum(layer - layer_half, crossing - disc_half)
         far = jnp.minimum(layer + layer_half, crossing + disc_half)
         far = jnp.maximum(far, near)  # a sight that misses the disc has no depth
@@ -163,19 +189,31 @@ class Sampler:
 
     def _sample(self, disc: Disc, sight: tuple[Any, ...], number: Any) -> Samples:
         along, across, sin, cos, near, dense, begin, span = sight
-        part = (number + 0.5) / self.depths * span
+        place, weight = self._node(number, edge=disc.brightness is not None)
+        part = place * span
         # From the near end, not from the crossing: face-on that is 1e4 times as far as the disc.
         depth = near + 2.0 * dense * jnp.cosh(begin + 0.5 * part) * jnp.sinh(0.5 * part)
-        length = dense * jnp.cosh(begin + part) * span / self.depths
+        length = dense * jnp.cosh(begin + part) * weight * span
         inside = across * cos + depth * sin
         height = depth * cos - across * sin
         radius = jnp.sqrt(along**2 + inside**2 + (_TINY * disc.scale_arcsec) ** 2)
         rotation = _table(disc.rotation_kms, radius / disc.radius_step_arcsec)
         speed = disc.v_sys_kms + rotation * along / radius * sin
         dispersion = _table(disc.dispersion_kms, radius / disc.radius_step_arcsec)
-        density = jnp.exp(-radius / disc.scale_arcsec) / (2.0 * jnp.pi * disc.scale_arcsec**2)
-        density = density * _vertical(height, disc.height_arcsec, self.vertical)
+        density = _surface(disc, radius) * _vertical(height, disc.height_arcsec, self.vertical)
         return Samples(speed, dispersion, density * length * self.grid.cell_arcsec2)
+
+    def _node(self, number: Any, *, edge: bool) -> tuple[Any, Any]:
+        """Give a node's place between the ends of a sight, 0 to 1, and its weight.
+
+        Equal steps are best where the light fades before the ends; a table may end bright, and
+        there equal steps would be wrong by 1e-3.
+        """
+        if not edge:
+            return (number + 0.5) / self.depths, 1.0 / self.depths
+        dtype = jnp.result_type(float)
+        places, weights = jnp.asarray(self._places, dtype), jnp.asarray(self._weights, dtype)
+        return places[number], weights[number]
 
 
 def _difference(low: Any, high: Any, width: Any) -> Any:
@@ -184,6 +222,28 @@ def _difference(low: Any, high: Any, width: Any) -> Any:
     alike = low * high > 0.0
     total = jnp.where(alike, one + other, 1.0)
     return jnp.arcsinh(jnp.where(alike, width * (low + high) / total, other - one))
+
+
+def _reach(disc: Disc, along: Any) -> Any:
+    """How far from the minor axis, in the disc's plane, is there light on sights at `along`?"""
+    if disc.brightness is None:
+        return _RADII * disc.scale_arcsec
+    last = (disc.brightness.shape[0] - 1) * disc.radius_step_arcsec
+    chord2 = last**2 - along**2
+    inside = chord2 > 0.0
+    # Two branches: at the root of zero the slope is infinite, and times nothing still NaN.
+    return jnp.where(inside, jnp.sqrt(jnp.where(inside, chord2, 1.0)), 0.0)
+
+
+def _surface(disc: Disc, radius: Any) -> Any:
+    """Give the light per area of the disc's plane; its integral over the plane is 1."""
+    if disc.brightness is None:
+        return jnp.exp(-radius / disc.scale_arcsec) / (2.0 * jnp.pi * disc.scale_arcsec**2)
+    table, step = jnp.asarray(disc.brightness), disc.radius_step_arcsec
+    number = jnp.arange(table.shape[0] - 1, dtype=table.dtype)
+    # Integral of R times the line between two radii, in units of step^2.
+    rings = table[:-1] * (number / 2.0 + 1.0 / 6.0) + table[1:] * (number / 2.0 + 1.0 / 3.0)
+    return _table(table, radius / step) / (2.0 * jnp.pi * step**2 * rings.sum())
 
 
 def _table(values: Any, place: Any) -> Any:

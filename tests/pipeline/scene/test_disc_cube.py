@@ -4,7 +4,7 @@ Oracles: a slow sum without any of the tricks (exact.py), closed forms of refere
 section 4 (A0 to A9), invariances, central differences.
 """
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from itertools import pairwise
 
 import jax
@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from precision import x64
-from scenes import make_model, tanh_disc
+from scenes import FLUX, cube_of, make_model, tanh_disc
 from scipy.integrate import quad
 from scipy.special import j0, k1
 
@@ -23,20 +23,8 @@ from pipeline.scene.disc import Sampler, require_valid
 from pipeline.scene.grid import SkyGrid, VelocityGrid
 from pipeline.scene.model import LineModel, windows
 
-FLUX = np.array([1.0])
 # Of the peak: rounding of float32 through some hundred sums, and of float64 with the split's 1e-9.
 TOLERANCE = {"float32": 3e-6, "float64": 1e-8}
-
-
-def cube_of(model, disc, *, fluxes=FLUX, fwhm=0.13, depths=64, law="sech2"):
-    dtype = jnp.result_type(float)
-    cast = replace(
-        disc, **{f.name: jnp.asarray(getattr(disc, f.name), dtype) for f in fields(disc)}
-    )
-    sampler = Sampler(model.sky, depths, law)
-    made = disc_cube(model, sampler, cast, jnp.asarray(fluxes, dtype), fwhm)
-    assert made.dtype == dtype
-    return np.asarray(made, dtype=np.float64)
 
 
 @pytest.mark.parametrize("inclination", [0.0, 30.0, 60.0, 85.0, 90.0])
