@@ -193,8 +193,8 @@ def test_light_is_one_and_both_sides_are_alike(precision, make):
     np.testing.assert_allclose(cube, cube[:, ::-1], atol=2e-6 * cube.max())
 
 
-def test_a_point_is_products_of_error_functions(double):
-    """A0, now in velocity too."""
+def test_a_point_is_products_of_error_functions(precision):
+    """A0, now in velocity too; float32 rounds on a ladder of 33 planes."""
     points = single(0.03, -0.07, 123.0, 20.0)
     points = replace(points, light=5.0 * points.light)
     sky = SkyGrid(9, 11, 0.1)
@@ -206,7 +206,8 @@ def test_a_point_is_products_of_error_functions(double):
     moving = np.exp(-0.5 * ((VELOCITIES.velocities - 123.0) / width) ** 2)
     moving = 60.0 * moving / (np.sqrt(2.0 * np.pi) * width)
     expected = 5.0 * moving[:, None, None] * up[:, None] * side
-    np.testing.assert_allclose(cube, expected, atol=1e-12)
+    limit = {"float32": 3e-6, "float64": 1e-12}[precision]
+    np.testing.assert_allclose(cube, expected, rtol=0.0, atol=limit * expected.max())
 
 
 def test_gradients_are_those_of_central_differences(double):

@@ -87,7 +87,7 @@ def test_a_point_is_put_where_optics_and_channels_put_it(precision):
     np.testing.assert_allclose(matrix[:, 1], expected, atol=TOLERANCE[precision])
 
 
-def test_the_light_of_an_edge_on_disc_is_a_bessel_function(double):
+def test_the_light_of_an_edge_on_disc_is_a_bessel_function(precision):
     """A1 (van der Kruit & Searle): summed over height and velocity, 2 a K1(a / rd) per pixel."""
     scale, n = 0.4, 40
     disc = tanh_disc(inclination_deg=90.0, pa_deg=-90.0, x_arcsec=0.0, y_arcsec=0.0,
@@ -109,7 +109,7 @@ def test_the_light_of_an_edge_on_disc_is_a_bessel_function(double):
     assert errors[6] < errors[2] / 4.5
 
 
-def test_solid_rotation_shows_neither_depth_nor_thickness(double):
+def test_solid_rotation_shows_neither_depth_nor_thickness(precision):
     """A2: v = Omega a at every depth, so each column has the mean of its pixel."""
     omega, n = 60.0, 24
     radii = np.linspace(0, 20, 201)
@@ -131,7 +131,7 @@ def test_solid_rotation_shows_neither_depth_nor_thickness(double):
     np.testing.assert_allclose(mean, expected, atol=0.05)
 
 
-def test_a_flat_curve_gives_the_arcsine_law(double):
+def test_a_flat_curve_gives_the_arcsine_law(precision):
     """A3: phi(w) = J0(V w sin i) exp(-s^2 w^2 / 2), whatever the disc's size."""
     disc = tanh_disc(
         inclination_deg=60.0, x_arcsec=0.0, y_arcsec=0.0, scale_arcsec=0.15, height_arcsec=0.03,
@@ -177,7 +177,7 @@ def test_light_is_conserved(precision):
 
 
 @pytest.mark.parametrize("turn", [0, 1])
-def test_mirrors(double, turn):
+def test_mirrors(precision, turn):
     """A8: turned by half a turn, or seen from the other side, the disc moves the other way."""
     model = make_model(16, lines=(1.2893,), channels=24)
     edges = model.wave_edges
@@ -188,19 +188,22 @@ def test_mirrors(double, turn):
     model = replace(model, wave_obs_um=np.array([middle]))
     disc = tanh_disc(x_arcsec=0.0, y_arcsec=0.0, v_sys_kms=0.0)
     one = cube_of(model, disc)
+    limit = {"float32": 3e-6, "float64": 1e-9}[precision] * one.max()
     if turn:
         other = cube_of(mirrored, replace(disc, pa_deg=disc.pa_deg + 180.0))
-        assert np.abs(one - other[::-1]).max() < 1e-9 * one.max()
+        assert np.abs(one - other[::-1]).max() < limit
         return
-    assert np.abs(one - one[::-1, ::-1, ::-1]).max() < 1e-9 * one.max()
+    assert np.abs(one - one[::-1, ::-1, ::-1]).max() < limit
 
 
-def test_a_shift_by_a_pixel_is_a_shift_by_a_pixel(double):
+def test_a_shift_by_a_pixel_is_a_shift_by_a_pixel(precision):
+    """A8."""
     model = make_model(20)
     one = cube_of(model, tanh_disc(x_arcsec=0.0))
     other = cube_of(model, tanh_disc(x_arcsec=0.1))
     # Away from the edges: the margin holds what the field does not.
-    assert np.abs(one[:, :, 2:-3] - other[:, :, 3:-2]).max() < 1e-12 * one.max()
+    change = np.abs(one[:, :, 2:-3] - other[:, :, 3:-2]).max()
+    assert change < {"float32": 3e-6, "float64": 1e-12}[precision] * one.max()
 
 
 def test_gradients_are_those_of_central_differences(double):
