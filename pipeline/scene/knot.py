@@ -28,7 +28,7 @@ _REACH: Final = 4.0  # standard deviations; 1e-4 of the light lies beyond, on ei
 class Knot:
     """A knot; see `PARAMETERS`.
 
-    Of size 0 it is a point, exactly; `points.single` gives the same with one node.
+    Of size 0 it is a point, exactly; `points.single` gives the same with one place.
     """
 
     x_arcsec: Any
@@ -50,13 +50,13 @@ def require_valid(knot: Knot) -> None:
 
 
 def nodes(knot: Knot, *, side: int = 21) -> Points:
-    """Give the nodes of a knot; its light is 1.
+    """Give a knot as one node of many places; its light is 1.
 
     Parameters
     ----------
     knot : Knot
     side : int
-        Number of nodes along x, and along y. They lie in equal steps: 21 keep pixels of 0.1 arcsec
+        Number of places along x, and along y. They lie in equal steps: 21 keep pixels of 0.1 arcsec
         under a point-spread function of 0.13 arcsec within 6e-5 of the brightest up to a size of
         0.16 arcsec, and 2e-4 at 0.2. As many of Gauss and Hermite's are wrong by 8 % there: their
         outermost lie where there is no light.
@@ -66,11 +66,11 @@ def nodes(knot: Knot, *, side: int = 21) -> Points:
     weights = np.exp(-0.5 * places**2)
     weights = weights / weights.sum()
     aside, up = (
-        knot.size_arcsec * jnp.asarray(grid.ravel(), dtype) for grid in np.meshgrid(places, places)
+        knot.size_arcsec * jnp.asarray(grid.reshape(1, -1), dtype)
+        for grid in np.meshgrid(places, places)
     )
-    light = jnp.asarray(np.outer(weights, weights).ravel(), dtype)
+    light = jnp.asarray(np.outer(weights, weights).reshape(1, -1), dtype)
     speed, width = (
-        jnp.broadcast_to(jnp.asarray(value, dtype), light.shape)
-        for value in (knot.speed_kms, knot.dispersion_kms)
+        jnp.asarray(value, dtype).reshape(1) for value in (knot.speed_kms, knot.dispersion_kms)
     )
     return Points(knot.x_arcsec + aside, knot.y_arcsec + up, speed, width, light)

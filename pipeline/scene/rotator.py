@@ -86,8 +86,9 @@ def nodes(rotator: Rotator, *, radial: int = 32, azimuths: int = 64) -> Points:
     turning = speed_at(rotator, radius) * jnp.cos(phi) * jnp.sin(tilt)
     width = jnp.broadcast_to(jnp.asarray(rotator.dispersion_kms, dtype), phi.shape)
     light = jnp.broadcast_to(jnp.asarray(weights / azimuths, dtype)[:, None], phi.shape)
-    values = (x, y, rotator.v_sys_kms + turning, width, light)
-    return Points(*(value.ravel() for value in values))
+    speed = (rotator.v_sys_kms + turning).ravel()
+    x, y, light = (value.reshape(-1, 1) for value in (x, y, light))
+    return Points(x, y, speed, width.ravel(), light)
 
 
 def _radii(count: int) -> tuple[Any, Any]:

@@ -4,6 +4,7 @@ Within compiled code nothing can be refused: light that leaves a grid is lost wi
 what leaves the range of float32 becomes zero. So it is asked here, of values that are known.
 """
 
+from types import SimpleNamespace
 from typing import Any, Final
 
 import numpy as np
@@ -20,13 +21,13 @@ from pipeline.scene.psf import Gaussian, Ghosts, Psf
 
 PARAMETERS: Final = (
     ParameterRow("lsf_gain", "1", 1.0, 1.25, "Shajib et al. 2025: science.md section 5"),
-)
-SLICE_OFFSET: Final = ParameterRow(
-    "slice_offset", "channel", -0.5, 0.5, "half a channel: science.md section 2.4 (4)"
+    ParameterRow("slice_offset", "channel", -0.5, 0.5, "97 km/s: science.md section 2.4 (4)"),
 )
 
 
-def require_computable(model: LineModel, optics: Optics, *sources: Disc | Points) -> None:
+def require_computable(
+    model: LineModel, optics: Optics, *sources: Disc | Points, slice_offset: float = 0.0
+) -> None:
     """Make sure that a model can compute a scene, at the values that are given.
 
     For a prior, ask at its ends: the largest speeds, the smallest and largest dispersions, the
@@ -38,6 +39,8 @@ def require_computable(model: LineModel, optics: Optics, *sources: Disc | Points
     optics : Optics
     *sources : Disc or Points
         All sources of the scene.
+    slice_offset : float
+        The largest of its components.
 
     Raises
     ------
@@ -45,7 +48,8 @@ def require_computable(model: LineModel, optics: Optics, *sources: Disc | Points
         If a parameter is outside of its range, a grid does not hold a source, or velocities leave
         the range that float32 can count.
     """
-    require_in_range(PARAMETERS, optics, "spectrograph")
+    seen = SimpleNamespace(lsf_gain=optics.lsf_gain, slice_offset=slice_offset)
+    require_in_range(PARAMETERS, seen, "spectrograph")
     if not float(optics.lsf_gain) <= model.gain_max or len(optics.psfs) != len(model.groups):
         raise ArdError(
             "the optics do not fit the model",

@@ -238,3 +238,57 @@ def test_a_parameter_outside_of_its_range_is_refused(row):
         with pytest.raises(ArdError, match=row.name) as error:
             require_valid(published(**{row.name: value}))
         assert row.unit in (error.value.expected or "")
+
+
+GOOD = {
+    "ring": {"inner_kpc": 1.35, "outer_kpc": 1.5, "angle_deg": 55.0},
+    "paraboloid": {"curvature_kpc": 1.8, "depth_kpc": 6.0},
+    "thin_shell": {"standoff_kpc": 1.08, "wind_ratio": 0.0, "end_deg": 110.0},
+}
+
+
+@pytest.mark.parametrize("name", shocks.SHAPES)
+def test_a_shape_outside_of_its_range_is_refused(name):
+    make = {"ring": ring, "paraboloid": paraboloid, "thin_shell": thin_shell}[name]
+    shocks.require_shape(name, **GOOD[name])
+    assert np.isfinite(np.asarray(make(published(), **GOOD[name]).speed_kms)).all()
+    for row in shocks.SHAPES[name]:
+        for value in (row.low - 1.0, row.high + 1.0, np.nan):
+            with pytest.raises(ArdError, match=row.name):
+                shocks.require_shape(name, **{**GOOD[name], row.name: value})
+
+
+def test_shapes_at_the_ends_of_their_ranges_are_finite(double):
+    for name, make in (("ring", ring), ("paraboloid", paraboloid), ("thin_shell", thin_shell)):
+        for end in ("low", "high"):
+            values = {row.name: getattr(row, end) for row in shocks.SHAPES[name]}
+            if name == "ring":
+                values["inner_kpc"] = 0.5 * values["outer_kpc"]
+            points = make(published(), **values)
+            for part in (points.speed_kms, points.x_arcsec, points.light):
+                assert np.isfinite(np.asarray(part)).all(), (name, end)
+            assert float(points.light.sum()) == pytest.approx(1.0, rel=1e-9)
+
+
+def test_a_ring_without_width_is_refused():
+    with pytest.raises(ArdError, match="no width"):
+        shocks.require_shape("ring", inner_kpc=1.5, outer_kpc=1.5, angle_deg=55.0)
+
+
+@pytest.mark.parametrize("inclination", [0.0, 29.0, 80.0])
+@pytest.mark.parametrize(
+    ("make", "values", "many"),
+    [
+        (ring, (0.0, 5.0, 55.0), (48, 256)),
+        (paraboloid, (5.0, 10.0), (128, 256)),
+        (thin_shell, (2.0, 0.0, 140.0), (160, 256)),
+    ],
+)
+def test_nodes_leave_no_gaps_in_the_largest_shapes(double, make, values, many, inclination):
+    bow = published(inclination_deg=inclination, x_arcsec=0.013, pa_deg=-60.0)
+    sky, psf = SkyGrid(41, 41, 0.1), Gaussian.round(0.13)
+    few, fine = (
+        np.asarray(planes(points, sky, VELOCITIES, 90.0, psf))
+        for points in (make(bow, *values), make(bow, *values, nodes=many))
+    )
+    assert np.abs(few - fine).max() < 1e-5 * fine.max()

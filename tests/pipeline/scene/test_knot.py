@@ -16,8 +16,10 @@ from ard.errors import ArdError
 from pipeline.scene import knot, optics, points
 from pipeline.scene.grid import SkyGrid, VelocityGrid
 from pipeline.scene.knot import Knot
+from pipeline.scene.psf import Gaussian
 
 VELOCITIES = VelocityGrid(1000.0, 60.0)
+PSF = Gaussian.round(0.13)
 SKY = SkyGrid(25, 31, 0.1)
 
 
@@ -35,7 +37,7 @@ def make(**changes) -> Knot:
 
 
 def planes(made):
-    cube = points.planes(made, SKY, VELOCITIES, 80.0, 0.13)
+    cube = points.planes(made, SKY, VELOCITIES, 80.0, PSF)
     assert cube.dtype == jnp.result_type(float)
     return np.asarray(cube, np.float64)
 
@@ -91,7 +93,7 @@ def test_gradients_are_those_of_central_differences(double):
     @jax.jit
     def value(vector):
         made = knot.nodes(Knot(**dict(zip(names, vector, strict=True))))
-        return jnp.vdot(points.planes(made, SKY, VELOCITIES, 80.0, 0.13), weights)
+        return jnp.vdot(points.planes(made, SKY, VELOCITIES, 80.0, PSF), weights)
 
     found = jax.grad(value)(start)
     for number, name in enumerate(names):

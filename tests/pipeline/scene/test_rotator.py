@@ -15,12 +15,14 @@ from scipy.integrate import quad
 
 from ard.errors import ArdError
 from pipeline.scene import points, rotator
-from pipeline.scene.cube import disc_cube, lines_cube
+from pipeline.scene.cube import Component, Optics, disc_cube, scene_cube
 from pipeline.scene.disc import Sampler
 from pipeline.scene.grid import SkyGrid, VelocityGrid
+from pipeline.scene.psf import Gaussian
 from pipeline.scene.rotator import Rotator
 
 VELOCITIES = VelocityGrid(1600.0, 60.0)
+PSF = Gaussian.round(0.13)
 
 
 def make(**changes) -> Rotator:
@@ -42,7 +44,7 @@ def make(**changes) -> Rotator:
 
 def planes(source, *, size=16, **number):
     made = rotator.nodes(source, **number)
-    cube = points.planes(made, SkyGrid(size, size, 0.1), VELOCITIES, 90.0, 0.13)
+    cube = points.planes(made, SkyGrid(size, size, 0.1), VELOCITIES, 90.0, PSF)
     assert cube.dtype == jnp.result_type(float)
     return np.asarray(cube, np.float64)
 
@@ -52,7 +54,7 @@ def test_moments_are_those_of_an_exponential_disc(precision, inclination):
     """3 rd^2 along the major axis, cos^2 i of it along the minor; <v(R)^2> sin^2 i / 2."""
     made = rotator.nodes(make(inclination_deg=inclination))
     x, y, speed, light = (
-        np.asarray(values, np.float64)
+        np.asarray(values, np.float64).ravel()
         for values in (made.x_arcsec, made.y_arcsec, made.speed_kms, made.light)
     )
     limit = {"float32": 1e-5, "float64": 1e-6}[precision]
@@ -97,8 +99,8 @@ def test_it_is_the_thick_disc_without_height(precision, inclination):
     disc = jax.tree.map(lambda value: jnp.asarray(value, dtype), disc)
     one = np.ones(1)
     thick = np.asarray(disc_cube(model, Sampler(model.sky), disc, jnp.asarray(one, dtype), 0.13))
-    made = points.planes(rotator.nodes(source), model.sky, model.velocities, model.split_kms, 0.13)
-    thin = np.asarray(lines_cube(model, made, jnp.asarray(one, dtype)))
+    small = Component((rotator.nodes(source),), jnp.asarray(one, dtype))
+    thin = np.asarray(scene_cube(model, Optics((PSF,)), [small]))
     # Nodes, sub-spaxels of 0.01 arcsec and what is left of the height, 1e-4 together.
     assert np.abs(thin - thick).max() < 2e-4 * thick.max()
 
@@ -161,7 +163,7 @@ def test_gradients_are_those_of_central_differences(double):
     @jax.jit
     def value(vector):
         made = rotator.nodes(Rotator(**dict(zip(names, vector, strict=True))))
-        return jnp.vdot(points.planes(made, SkyGrid(8, 8, 0.1), VELOCITIES, 90.0, 0.13), weights)
+        return jnp.vdot(points.planes(made, SkyGrid(8, 8, 0.1), VELOCITIES, 90.0, PSF), weights)
 
     found = jax.grad(value)(start)
     for number, name in enumerate(names):

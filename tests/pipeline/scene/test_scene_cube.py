@@ -177,7 +177,10 @@ def test_a_disc_alone_is_a_scene_of_one(double):
 def test_what_can_be_computed_is_let_through():
     optics = Optics((ROUND, Ghosts.of_pointings(Gaussian(0.2, 0.15, 20.0), 0.1, 30.0)), 1.2)
     wide = model(sky=SkyGrid(11, 12, 0.1, 2, 5))
-    require_computable(wide, optics, knot(), tanh_disc())
+    require_computable(wide, optics, knot(), tanh_disc(), slice_offset=-0.5)
+    for offset in (0.6, np.nan):
+        with pytest.raises(ArdError, match="slice_offset"):
+            require_computable(wide, optics, knot(), slice_offset=offset)
 
 
 @pytest.mark.parametrize(
