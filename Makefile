@@ -53,7 +53,8 @@ lowest: $(LOWEST)/.rbh1-ready ## the tests of products and judge with the oldest
 	$(THREADS) $(LOWEST)/bin/python -m pytest -n $(WORKERS) \
 		-o filterwarnings=default -W ignore -q \
 		$(addprefix tests/,ard checks manifests release schemas \
-			pipeline/acquire/cutouts pipeline/reduce pipeline/scene)
+			pipeline/acquire/cutouts pipeline/reduce pipeline/scene \
+			pipeline/test_batches.py pipeline/test_runtime.py)
 
 lint: $(STAMP) ## ruff: rules and layout
 	$(BIN)/ruff check .

@@ -222,7 +222,7 @@ def cores() -> int:
 def _resources(folder: Path) -> Iterable[Finding]:
     yield Finding("resources", "cores", str(cores()), "usable by this process")
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    available = _available_memory()
+    available = available_memory()
     free = "" if available is None else f", {available / BYTES_PER_GIB:.1f} GiB free"
     yield Finding("resources", "memory", f"{total / BYTES_PER_GIB:.1f} GiB{free}")
     usage = shutil.disk_usage(folder)
@@ -230,7 +230,8 @@ def _resources(folder: Path) -> Iterable[Finding]:
     yield Finding("resources", "disk", disk, str(folder))
 
 
-def _available_memory() -> int | None:
+def available_memory() -> int | None:
+    """Say how many bytes of memory are free; None where the system does not tell."""
     try:
         text = Path("/proc/meminfo").read_text(encoding="ascii")
     except OSError:
