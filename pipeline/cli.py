@@ -141,12 +141,12 @@ def status_command(*, folder: Path, as_json: bool) -> None:
 @JSON
 @guarded
 def doctor_command(*, as_json: bool) -> None:
-    """Look at Python, packages, environment, import names, cores, memory and disk."""
-    from pipeline import doctor, show
+    """Look at Python, packages, environment, import names, cores, memory, disk and devices."""
+    from pipeline import doctor, findings, show
 
-    findings = doctor.examine(os.environ, Path.cwd())
-    show.doctor(findings, as_json)
-    if any(finding.status == doctor.BAD for finding in findings):
+    found = doctor.examine(os.environ, Path.cwd())
+    show.doctor(found, as_json)
+    if any(finding.status == findings.BAD for finding in found):
         sys.exit(FAILED)
 
 

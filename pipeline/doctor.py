@@ -1,6 +1,7 @@
 """Is this machine ready for a run, and what should be changed?
 
-Looks only: nothing is imported beyond metadata, nothing is changed, no secret is shown.
+Looks only: nothing is imported beyond metadata, nothing is changed, no secret is shown. What JAX
+has to say is asked of a process of its own (`pipeline.devices`).
 """
 
 import importlib.metadata
@@ -11,9 +12,12 @@ import re
 import shutil
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
+
+from pipeline import devices
+from pipeline.findings import BAD, GOOD, NOTE, Finding
 
 DISTRIBUTION: Final = "rbh1-ard"
 STUDY: Final = "study"
@@ -21,8 +25,6 @@ OLDEST_PYTHON: Final = (3, 12)
 # The import names of the project; they are generic, so something else may have taken them.
 OUR_NAMES: Final = ("ard", "checks", "manifests", "pipeline", "release", "schemas", "tests")
 BYTES_PER_GIB: Final = 2**30
-
-GOOD, NOTE, BAD = "good", "note", "bad"
 
 # Environment variables: what each is for, and what holds where it is not set.
 VARIABLES: Final[Mapping[str, tuple[str, str]]] = {
@@ -34,45 +36,21 @@ VARIABLES: Final[Mapping[str, tuple[str, str]]] = {
     "MAST_API_TOKEN": ("proprietary archive data", "public data only"),
     "ZENODO_TOKEN": ("deposits", "no deposits"),
     "XLA_PYTHON_CLIENT_PREALLOCATE": ("whether JAX takes GPU memory at once", "JAX's own"),
-    "XLA_PYTHON_CLIENT_MEM_FRACTION": ("share of GPU memory for JAX", "JAX's own"),
+    "XLA_CLIENT_MEM_FRACTION": ("share of GPU memory for JAX", "JAX's own"),
+    "XLA_PYTHON_CLIENT_MEM_FRACTION": ("the same, by its older name", "JAX's own"),
     "XLA_PYTHON_CLIENT_ALLOCATOR": ("GPU allocator of JAX", "JAX's own"),
     "XLA_FLAGS": ("compiler options of JAX", "none"),
     "JAX_PLATFORMS": ("devices of JAX", "JAX's own"),
+    "CUDA_VISIBLE_DEVICES": ("GPUs that programs may see", "all"),
     "JAX_COMPILATION_CACHE_DIR": ("compiled code of JAX", "none"),
 }
 SECRETS: Final = frozenset({"MAST_API_TOKEN", "ZENODO_TOKEN"})
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One fact about the machine: what, its value, where it comes from, and if it is good.
-
-    Attributes
-    ----------
-    section, name, value : str
-        What was looked at, and what was found.
-    origin : str
-        Where the value comes from.
-    status : str
-        good, note or bad.
-    action : str
-        What to type or change; empty if nothing.
-    """
-
-    section: str
-    name: str
-    value: str
-    origin: str = ""
-    status: str = GOOD
-    action: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Give the plain JSON form."""
-        return asdict(self)
-
-
-def examine(environment: Mapping[str, str], folder: Path) -> tuple[Finding, ...]:
-    """Look at Python, packages, variables, import names and resources.
+def examine(
+    environment: Mapping[str, str], folder: Path, ask_jax: devices.Ask = devices.ask
+) -> tuple[Finding, ...]:
+    """Look at Python, packages, variables, import names, resources and devices.
 
     Parameters
     ----------
@@ -80,14 +58,20 @@ def examine(environment: Mapping[str, str], folder: Path) -> tuple[Finding, ...]
         Usually ``os.environ``.
     folder : path
         The working directory.
+    ask_jax : callable
+        Gives what JAX says about its devices.
     """
-    return (
-        *_python(),
-        *_packages(),
-        *_variables(environment),
-        *_import_names(folder),
-        *_resources(folder),
-    )
+    with ThreadPoolExecutor(1) as pool:
+        # JAX starts while the rest is looked at. That it is missing is said with the packages.
+        answer = pool.submit(ask_jax, environment) if _version("jax") else None
+        return (
+            *_python(),
+            *_packages(),
+            *_variables(environment),
+            *_import_names(folder),
+            *_resources(folder),
+            *(devices.examine(environment, lambda _: answer.result()) if answer else ()),
+        )
 
 
 def _python() -> Iterable[Finding]:
@@ -150,12 +134,15 @@ def _version(name: str) -> str | None:
 
 
 def _variables(environment: Mapping[str, str]) -> Iterable[Finding]:
+    judged = devices.judge(environment)
     for name, (purpose, default) in VARIABLES.items():
         value = environment.get(name)
         if value is None:
             yield Finding("environment", name, f"({default})", f"default; {purpose}", NOTE)
         else:
-            yield Finding("environment", name, shown(name, value), f"environment; {purpose}")
+            status, action = judged.get(name, (GOOD, ""))
+            origin = f"environment; {purpose}"
+            yield Finding("environment", name, shown(name, value), origin, status, action)
 
 
 def shown(name: str, value: str) -> str:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.doctor import BAD, GOOD, Finding
+from pipeline.findings import BAD, GOOD, Finding
 from pipeline.graph import Task
 from pipeline.outcome import DONE, FAILED, WOULD_RUN, FlowReport
 from pipeline.status import TaskStatus, seconds_of

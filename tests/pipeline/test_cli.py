@@ -179,6 +179,15 @@ def test_without_the_extra_the_line_to_type_is_said(blocked, arguments, tmp_path
     assert "Traceback" not in result.stderr
 
 
+def test_the_doctor_asks_jax_and_says_so_in_json():
+    result = CliRunner().invoke(cli.cli, ["doctor", "--json"])
+    found = json.loads(result.stdout)["findings"]
+    assert result.exit_code == any(row["status"] == "bad" for row in found)
+    row = next(row for row in found if row["section"] == "devices")
+    assert (row["name"], row["status"]) == ("JAX", "good")
+    assert row["value"].startswith("computes on ")
+
+
 def test_help_is_there_at_once():
     seconds = []
     for _ in range(3):

@@ -9,9 +9,16 @@ import pytest
 
 import pipeline
 from pipeline import doctor
-from pipeline.doctor import BAD, GOOD, NOTE, examine, shadow_in, shown
+from pipeline.devices import Answer, Device
+from pipeline.doctor import shadow_in, shown
+from pipeline.findings import BAD, GOOD, NOTE
 
 OURS = Path(pipeline.__file__).resolve().parent.parent
+
+
+def examine(environment, folder):
+    """What the doctor finds where JAX computes on the CPU; test_devices.py asks JAX itself."""
+    return doctor.examine(environment, folder, lambda _: Answer(1.0, "0", (Device("cpu", "cpu"),)))
 
 
 def finding(found, name):
@@ -89,3 +96,23 @@ def test_a_missing_library_of_the_study_comes_with_its_line(tmp_path, monkeypatc
 def test_an_old_python_is_bad(tmp_path, monkeypatch):
     monkeypatch.setattr(doctor, "OLDEST_PYTHON", (99, 0))
     assert finding(examine({}, tmp_path), "python").status == BAD
+
+
+def test_what_jax_says_is_among_the_findings(tmp_path):
+    found = [f for f in examine({}, tmp_path) if f.section == "devices"]
+    assert [f.name for f in found] == ["JAX", "GPU"]
+    assert found[0].value == "computes on CPU"
+
+
+def test_jax_is_not_asked_where_it_is_not_installed(tmp_path, monkeypatch):
+    version = doctor._version
+    monkeypatch.setattr(doctor, "_version", lambda name: None if name == "jax" else version(name))
+    found = examine({}, tmp_path)
+    assert not [f for f in found if f.section == "devices"]
+    assert finding(found, "jax").status == BAD
+
+
+def test_a_variable_that_jax_cannot_use_says_so_in_its_row(tmp_path):
+    found = finding(examine({"XLA_CLIENT_MEM_FRACTION": "75"}, tmp_path), "XLA_CLIENT_MEM_FRACTION")
+    assert (found.value, found.status) == ("75", BAD)
+    assert "above 0" in found.action
