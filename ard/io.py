@@ -21,10 +21,12 @@ from ard.fileio import (
 )
 from ard.fitsio import open_hdus, walk, write_hdus
 from ard.maps import Map, map_from_hdus, map_hdus
+from ard.noise import Noise
+from ard.noisefile import KIND, read_noise, write_noise
 from ard.s3d import read_cube, write_cube
 from ard.table import Table, ecsv_bytes, read_ecsv
 
-Product = Cube | Map | Table | dict[str, Any] | bytes
+Product = Cube | Map | Noise | Table | dict[str, Any] | bytes
 
 __all__ = [
     "Product",
@@ -41,7 +43,7 @@ __all__ = [
 
 
 def read(path: str | os.PathLike[str]) -> Product:
-    """Read a product file: a cube, a map, a table, a JSON document, or plain bytes.
+    """Read a product file: a cube, a map, a noise, a table, a JSON document, or plain bytes.
 
     Parameters
     ----------
@@ -50,9 +52,9 @@ def read(path: str | os.PathLike[str]) -> Product:
 
     Returns
     -------
-    Cube, Map, Table, dict or bytes
-        FITS gives a cube or a map, ECSV a table, JSON a dict; anything else (a picture, a page)
-        its bytes.
+    Cube, Map, Noise, Table, dict or bytes
+        FITS gives a cube, a map or a noise, ECSV a table, JSON a dict; anything else (a picture,
+        a page) its bytes.
 
     Raises
     ------
@@ -79,9 +81,11 @@ def read(path: str | os.PathLike[str]) -> Product:
     return path.read_bytes()
 
 
-def _read_fits(path: Path) -> Cube | Map:
-    names = [span.name for span in walk(path)]
-    if "MASK" not in names:
+def _read_fits(path: Path) -> Cube | Map | Noise:
+    spans = walk(path)
+    if spans and spans[0].header.get("ARDKIND") == KIND:
+        return read_noise(path)
+    if "MASK" not in [span.name for span in spans]:
         return read_cube(path)
     with open_hdus(path) as hdus:
         return map_from_hdus(hdus, path.name)
@@ -89,7 +93,7 @@ def _read_fits(path: Path) -> Cube | Map:
 
 def write(
     path: str | os.PathLike[str],
-    product: Cube | Map | Table | Mapping[str, Any] | bytes,
+    product: Cube | Map | Noise | Table | Mapping[str, Any] | bytes,
     *,
     overwrite: bool = False,
 ) -> None:
@@ -99,8 +103,8 @@ def write(
     ----------
     path : path-like
         Where to; its suffix has to fit the type.
-    product : Cube, Map, Table, mapping or bytes
-        The content.
+    product : Cube, Map, Noise, Table, mapping or bytes
+        The content; `ard.likelihood.write_noise` gives a noise unit, keywords and provenance.
     overwrite : bool
         Replace a file that is there.
 
@@ -110,7 +114,7 @@ def write(
         If the suffix does not fit the type.
     """
     path = Path(path)
-    suffixes = {Cube: ".fits", Map: ".fits", Table: ".ecsv", dict: ".json"}
+    suffixes = {Cube: ".fits", Map: ".fits", Noise: ".fits", Table: ".ecsv", dict: ".json"}
     expected = next((s for kind, s in suffixes.items() if isinstance(product, kind)), path.suffix)
     if path.suffix != expected:
         raise FormatError(
@@ -124,6 +128,8 @@ def write(
         write_cube(path, product, overwrite=overwrite)
     elif isinstance(product, Map):
         write_hdus(path, map_hdus(product), overwrite=overwrite)
+    elif isinstance(product, Noise):
+        write_noise(path, product, overwrite=overwrite)
     elif isinstance(product, Table):
         atomic_write_bytes(path, ecsv_bytes(product), overwrite=overwrite)
     elif isinstance(product, bytes):
