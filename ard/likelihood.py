@@ -152,24 +152,29 @@ def marginal_likelihood(
     """
     xp = namespace(templates, data, noise.scale, offset)
     _require_count(templates.shape[0], prior)
-    left, basis = _whitened(xp, data, templates, noise, offset)
+    templates, basis = _whitened(xp, templates, noise)
     mean, sigma = (xp.asarray(value, dtype=basis.dtype) for value in (prior.mean, prior.sigma))
+    residual = _clean(xp, data, noise) - _mixed(xp, mean, templates)
+    if offset is not None:
+        residual = residual - xp.asarray(offset)
     # In units of the prior's width the system is well posed however different the amplitudes are.
     scaled = basis * sigma[:, None]
     lower, inverse = _system(xp, scaled)
-    left = left - product(xp, mean, basis, ([0], [0]))
-    half = product(xp, inverse, inner(xp, scaled, left[None, :])[:, 0], ([1], [0]))
+    left = xp.reshape(noise.whiten(residual), (1, -1))
+    half = product(xp, inverse, inner(xp, scaled, left)[:, 0], ([1], [0]))
     solved = product(xp, inverse, half, ([0], [0]))
     found = cut_at_zero(xp, prior, mean + sigma * solved, _covariance(xp, inverse, sigma))
-    # The quadratic form as a sum of squares: the difference of two would lose digits.
-    best = _result(xp, noise, left - product(xp, solved, scaled, ([0], [0])))
+    # Light is subtracted before whitening, and the quadratic form is a sum of squares: in single
+    # precision, differences of whitened data and of large numbers would lose what is asked for.
+    best = _result(xp, noise, noise.whiten(residual - _mixed(xp, sigma * solved, templates)))
     shrink = xp.sum(solved**2) + 2.0 * xp.sum(xp.log(xp.linalg.diagonal(lower)))
     extra = found.log_factor - 0.5 * shrink
-    at_mean = left - product(xp, found.mean - mean, basis, ([0], [0]))
+    moved = found.mean - mean - sigma * solved
+    at_mean = best.whitened - xp.reshape(_mixed(xp, moved, basis), noise.sigma.shape)
     return Result(
         best.log_likelihood + extra,
         total(xp, at_mean**2),
-        xp.reshape(at_mean, noise.sigma.shape),
+        at_mean,
         best.log_ratio + extra,
         noise.approximate,
         found.mean,
@@ -200,8 +205,7 @@ def find_blocks(templates: Any, noise: Noise, prior: LinearPrior) -> Blocks:
     """
     xp = namespace(templates, noise.scale)
     _require_count(templates.shape[0], prior)
-    _require_shape(templates[0], noise)
-    basis = xp.reshape(noise.whiten(xp.asarray(templates)), (templates.shape[0], -1))
+    _, basis = _whitened(xp, templates, noise)
     sigma = xp.asarray(prior.sigma, dtype=basis.dtype)
     _, inverse = _system(xp, basis * sigma[:, None])
     covariance = _covariance(xp, inverse, sigma)
@@ -219,15 +223,15 @@ def _result(xp: Any, noise: Noise, whitened: Any) -> Result:
     return Result(value, chi2, whitened, log_ratio, noise.approximate)
 
 
-def _whitened(xp: Any, data: Any, templates: Any, noise: Noise, offset: Any) -> tuple[Any, Any]:
-    """Give whitened data, shape (n_voxels,), and templates, shape (n, n_voxels)."""
+def _whitened(xp: Any, templates: Any, noise: Noise) -> tuple[Any, Any]:
+    """Give templates as an array of the library, and whitened, shape (n, n_voxels)."""
     _require_shape(templates[0], noise)
-    residual = _clean(xp, data, noise)
-    if offset is not None:
-        residual = residual - xp.asarray(offset)
-    white = xp.reshape(noise.whiten(residual), (-1,))
-    basis = noise.whiten(xp.asarray(templates))
-    return white, xp.reshape(basis, (templates.shape[0], -1))
+    templates = xp.asarray(templates)
+    return templates, xp.reshape(noise.whiten(templates), (templates.shape[0], -1))
+
+
+def _mixed(xp: Any, amplitudes: Any, templates: Any) -> Any:
+    return product(xp, amplitudes, templates, ([0], [0]))
 
 
 def _system(xp: Any, scaled: Any) -> tuple[Any, Any]:

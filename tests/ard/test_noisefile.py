@@ -7,7 +7,7 @@ changed and the checksums made right again.
 import numpy as np
 import pytest
 from astropy.io import fits
-from builders import make_cube
+from builders import make_cube, make_map
 
 import ard
 from ard import fitsio, likelihood
@@ -147,6 +147,6 @@ def test_a_damaged_file_is_refused(tmp_path):
 
 
 def test_another_product_is_no_noise(tmp_path):
-    ard.write(tmp_path / "cube.fits", make_cube())
+    ard.write(tmp_path / "map.fits", make_map())
     with pytest.raises(FormatError, match="not a noise"):
-        read_noise(tmp_path / "cube.fits")
+        read_noise(tmp_path / "map.fits")
