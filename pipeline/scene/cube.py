@@ -116,7 +116,7 @@ def scene_cube(model: LineModel, optics: Optics, components: Sequence[Component]
             planes = _planes(model, component, psf)
             seen = model.response(lines, optics.lsf_gain, component.slice_offset)
             weighted = jnp.einsum("l,lvc->vc", fluxes[jnp.asarray(lines)], seen)
-            total = total + jnp.einsum("vyx,vc->cyx", planes, weighted)
+            total = total + jnp.einsum("vc,vyx->cyx", weighted, planes)
     return total
 
 
@@ -137,7 +137,7 @@ def line_templates(model: LineModel, optics: Optics, component: Component) -> ja
         planes = _planes(model, component, psf)
         seen = model.response(lines, optics.lsf_gain, component.slice_offset)
         weighted = jnp.einsum("lf,lvc->fvc", ties[jnp.asarray(lines)], seen)
-        total = total + jnp.einsum("vyx,fvc->fcyx", planes, weighted)
+        total = total + jnp.einsum("fvc,vyx->fcyx", weighted, planes)
     return total
 
 

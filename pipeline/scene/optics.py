@@ -26,20 +26,20 @@ def pixel_matrix(edges: FloatArray, places: Any, sigma: Any) -> jax.Array:
     ----------
     edges : ndarray, shape (n_pixel + 1,)
         Edges of the pixels, arcsec.
-    places : array, shape (n_place,)
+    places : array, shape (..., n_place)
         Where the light comes from, arcsec.
     sigma : scalar
         Standard deviation of the point-spread function along this axis, arcsec.
 
     Returns
     -------
-    jax.Array, shape (n_pixel, n_place)
+    jax.Array, shape (..., n_pixel, n_place)
         A column sums to 1 if the pixels catch all of that place's light.
     """
     dtype = jnp.result_type(float)
-    steps = jnp.asarray(edges, dtype)[:, None] - jnp.asarray(places, dtype)[None, :]
+    steps = jnp.asarray(edges, dtype)[:, None] - jnp.asarray(places, dtype)[..., None, :]
     below = 0.5 * jax.scipy.special.erf(steps / (sigma * _SQRT2))
-    return jnp.maximum(jnp.diff(below, axis=0), 0.0)  # rounding of erf is not monotonic
+    return jnp.maximum(jnp.diff(below, axis=-2), 0.0)  # rounding of erf is not monotonic
 
 
 def channel_response(

@@ -76,7 +76,8 @@ def planes(
         The sum over all is the light that falls into the field.
     """
     dtype = jnp.result_type(float)
-    places = int(points.light.shape[1])
+    up, side, weight = psf.copies()
+    places = int(points.light.shape[1]) * int(weight.shape[0])
     piece = max(1, min(_NODES, _PLACES // places, points.size))
     pieces = -(-points.size // piece)
     missing = pieces * piece - points.size
@@ -98,10 +99,11 @@ def planes(
     @jax.checkpoint
     def add(total: Any, part: tuple[Any, ...]) -> tuple[Any, None]:
         x, y, speed, dispersion, light = part
-        rows, columns = psf.matrices(sky, y.ravel(), x.ravel())
-        rows = (rows * light.ravel()).reshape(-1, sky.ny, piece, places)
-        columns = columns.reshape(-1, sky.nx, piece, places)
-        kernel = jnp.einsum("kynm,kxnm->nyx", rows, columns)
+        every = ((y, up), (x, side))
+        y, x = ((v[:, :, None] + step).reshape(piece, places) for v, step in every)
+        rows, columns = psf.factors(sky, y, x)
+        rows = rows * (light[:, :, None] * weight).reshape(piece, 1, places)
+        kernel = jnp.einsum("knyp,knxp->nyx", rows, columns)
         samples = losvd.Samples(speed, dispersion, jnp.ones_like(speed))
         moving = losvd.gaussians(samples, velocities, split_kms)
         return total + jnp.einsum("vn,nyx->vyx", moving, kernel), None

@@ -30,29 +30,61 @@ _SUM_RTOL: Final = 1e-5  # an image stored in float32 sums to one no better
 
 
 class Psf(Protocol):
-    """A point-spread function."""
+    """A point-spread function: products of two factors, and copies of them at other places."""
 
-    def matrices(self, sky: SkyGrid, y_arcsec: Any, x_arcsec: Any) -> tuple[Any, Any]:
-        """Give the share of each place's light by row and by column, for each term.
+    def factors(self, sky: SkyGrid, y_arcsec: Any, x_arcsec: Any) -> tuple[Any, Any]:
+        """Give the share of each place's light by row and by column, for each product.
 
         Parameters
         ----------
         sky : SkyGrid
-        y_arcsec : array, shape (n,)
-        x_arcsec : array, shape (m,)
+        y_arcsec : array, shape (..., n)
+        x_arcsec : array, shape (..., m)
 
         Returns
         -------
-        rows : jax.Array, shape (n_term, ny, n)
-        columns : jax.Array, shape (n_term, nx, m)
-            Light at (y_i, x_j) falls on spaxel (a, b) with the share sum_k rows[k, a, i]
-            columns[k, b, j].
+        rows : jax.Array, shape (n_product, ..., ny, n)
+        columns : jax.Array, shape (n_product, ..., nx, m)
+        """
+        ...
+
+    def copies(self) -> tuple[Any, Any, Any]:
+        """Where are all copies, and how bright: y and x from the place, arcsec; weight.
+
+        Returns
+        -------
+        tuple of three arrays, shape (n_copy,)
         """
         ...
 
     def reach_arcsec(self) -> float:
         """How far from a place does its light still matter, arcsec?"""
         ...
+
+
+def matrices(psf: Psf, sky: SkyGrid, y_arcsec: Any, x_arcsec: Any) -> tuple[Any, Any]:
+    """Give all products of all copies.
+
+    Parameters
+    ----------
+    psf : Psf
+    sky : SkyGrid
+    y_arcsec : array, shape (n,)
+    x_arcsec : array, shape (m,)
+
+    Returns
+    -------
+    rows : jax.Array, shape (n_term, ny, n)
+    columns : jax.Array, shape (n_term, nx, m)
+        Light at (y_i, x_j) falls on spaxel (a, b) with the share sum_k rows[k, a, i]
+        columns[k, b, j].
+    """
+    dtype = jnp.result_type(float)
+    y, x = (jnp.asarray(places, dtype) for places in (y_arcsec, x_arcsec))
+    up, side, weight = psf.copies()
+    rows, columns = psf.factors(sky, y + up[:, None], x + side[:, None])
+    rows = rows * weight[:, None, None]
+    return rows.reshape(-1, sky.ny, y.size), columns.reshape(-1, sky.nx, x.size)
 
 
 @jax.tree_util.register_dataclass
@@ -81,24 +113,25 @@ class Gaussian:
         """Give a circular one."""
         return cls(fwhm_arcsec, fwhm_arcsec, 0.0, 1)
 
-    def matrices(self, sky: SkyGrid, y_arcsec: Any, x_arcsec: Any) -> tuple[Any, Any]:
+    def factors(self, sky: SkyGrid, y_arcsec: Any, x_arcsec: Any) -> tuple[Any, Any]:
         """See `Psf`."""
-        dtype = jnp.result_type(float)
-        y, x = (jnp.asarray(places, dtype) for places in (y_arcsec, x_arcsec))
-        if self.nodes == 1:
-            sigma = self.fwhm_arcsec / FWHM_PER_SIGMA
-            up = pixel_matrix(sky.edges(sky.ny), y, sigma)
-            return up[None], pixel_matrix(sky.edges(sky.nx), x, sigma)[None]
-        (sigma_y, step_y), (sigma_x, step_x) = self._parts()
+        (sigma_y, _), (sigma_x, _) = self._parts()
+        rows = pixel_matrix(sky.edges(sky.ny), y_arcsec, sigma_y)
+        return rows[None], pixel_matrix(sky.edges(sky.nx), x_arcsec, sigma_x)[None]
+
+    def copies(self) -> tuple[Any, Any, Any]:
+        """See `Psf`."""
+        (_, step_y), (_, step_x) = self._parts()
         nodes, weights = np.polynomial.hermite_e.hermegauss(self.nodes)
-        rows, columns = [], []
-        for node, weight in zip(nodes, weights / weights.sum(), strict=True):
-            rows.append(weight * pixel_matrix(sky.edges(sky.ny), y + node * step_y, sigma_y))
-            columns.append(pixel_matrix(sky.edges(sky.nx), x + node * step_x, sigma_x))
-        return jnp.stack(rows), jnp.stack(columns)
+        dtype = jnp.result_type(float)
+        places = jnp.asarray(nodes, dtype)
+        return places * step_y, places * step_x, jnp.asarray(weights / weights.sum(), dtype)
 
     def _parts(self) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
         """Give for y and x the width of each product, and the step along the line."""
+        if self.nodes == 1:
+            sigma = self.fwhm_arcsec / FWHM_PER_SIGMA
+            return (sigma, 0.0), (sigma, 0.0)
         pa = jnp.deg2rad(self.pa_deg)
         sin, cos = jnp.sin(pa), jnp.cos(pa)
         major, minor = (
@@ -159,23 +192,28 @@ class Image:
     columns: Any
     pixel_arcsec: Any
 
-    def matrices(self, sky: SkyGrid, y_arcsec: Any, x_arcsec: Any) -> tuple[Any, Any]:
+    def factors(self, sky: SkyGrid, y_arcsec: Any, x_arcsec: Any) -> tuple[Any, Any]:
         """See `Psf`."""
         return (
             self._factor(self.rows, sky.edges(sky.ny), y_arcsec),
             self._factor(self.columns, sky.edges(sky.nx), x_arcsec),
         )
 
+    def copies(self) -> tuple[Any, Any, Any]:
+        """See `Psf`."""
+        dtype = jnp.result_type(float)
+        return jnp.zeros(1, dtype), jnp.zeros(1, dtype), jnp.ones(1, dtype)
+
     def _factor(self, sums: Any, edges: FloatArray, places: Any) -> Any:
         """Integrate each factor over the pixels: differences of its running sum."""
         dtype = jnp.result_type(float)
         last = sums.shape[1] - 1
-        steps = jnp.asarray(edges, dtype)[:, None] - jnp.asarray(places, dtype)[None, :]
+        steps = jnp.asarray(edges, dtype)[:, None] - jnp.asarray(places, dtype)[..., None, :]
         place = jnp.clip(steps / self.pixel_arcsec + last / 2.0, 0.0, last)
         below = jnp.clip(jnp.floor(place).astype(int), 0, last - 1)
         part, table = place - below, jnp.asarray(sums, dtype)
         reached = table[:, below] * (1.0 - part) + table[:, below + 1] * part
-        return jnp.diff(reached, axis=1)
+        return jnp.diff(reached, axis=-2)
 
     def reach_arcsec(self) -> float:
         """See `Psf`."""
@@ -283,17 +321,27 @@ class Ghosts:
         both = jnp.asarray([1.0, 1.0]) * strength
         return cls(psf, np.array([x, -x]), np.array([y, -y]), both)
 
-    def matrices(self, sky: SkyGrid, y_arcsec: Any, x_arcsec: Any) -> tuple[Any, Any]:
+    def factors(self, sky: SkyGrid, y_arcsec: Any, x_arcsec: Any) -> tuple[Any, Any]:
+        """See `Psf`."""
+        return self.psf.factors(sky, y_arcsec, x_arcsec)
+
+    def copies(self) -> tuple[Any, Any, Any]:
         """See `Psf`."""
         dtype = jnp.result_type(float)
-        y, x = (jnp.asarray(places, dtype) for places in (y_arcsec, x_arcsec))
-        parts = [self.psf.matrices(sky, y, x)]
-        for number in range(len(self.x_arcsec)):
-            rows, columns = self.psf.matrices(
-                sky, y + self.y_arcsec[number], x + self.x_arcsec[number]
+        y, x, weight = self.psf.copies()
+        up, side, taken = (
+            jnp.concatenate([jnp.full(1, first), jnp.asarray(values, dtype)])
+            for first, values in (
+                (0.0, self.y_arcsec),
+                (0.0, self.x_arcsec),
+                (1.0, -jnp.asarray(self.strength)),
             )
-            parts.append((-self.strength[number] * rows, columns))
-        return jnp.concatenate([p[0] for p in parts]), jnp.concatenate([p[1] for p in parts])
+        )
+        return (
+            (up[:, None] + y).ravel(),
+            (side[:, None] + x).ravel(),
+            (taken[:, None] * weight).ravel(),
+        )
 
     def reach_arcsec(self) -> float:
         """See `Psf`."""
@@ -315,7 +363,7 @@ def spread(planes: Any, grid: SkyGrid, psf: Psf) -> jax.Array:
     -------
     jax.Array, shape (n, ny, nx)
     """
-    rows, columns = psf.matrices(grid, grid.fine(grid.ny), grid.fine(grid.nx))
+    rows, columns = matrices(psf, grid, grid.fine(grid.ny), grid.fine(grid.nx))
     half = jnp.einsum("kyp,npq->nkyq", rows, planes)
     return jnp.einsum("nkyq,kxq->nyx", half, columns)
 

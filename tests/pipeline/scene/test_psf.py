@@ -16,14 +16,22 @@ from ard.errors import ArdError
 from pipeline.scene import psf as psfs
 from pipeline.scene.grid import SkyGrid
 from pipeline.scene.optics import FWHM_PER_SIGMA
-from pipeline.scene.psf import Gaussian, Ghosts, from_image, require_margin, require_valid, spread
+from pipeline.scene.psf import (
+    Gaussian,
+    Ghosts,
+    from_image,
+    matrices,
+    require_margin,
+    require_valid,
+    spread,
+)
 
 SKY = SkyGrid(15, 17, 0.1)
 PLACE = 0.037, -0.012  # y, x: between the pixels
 
 
 def image_of(psf, place=PLACE, sky=SKY):
-    rows, columns = psf.matrices(sky, np.array([place[0]]), np.array([place[1]]))
+    rows, columns = matrices(psf, sky, np.array([place[0]]), np.array([place[1]]))
     return np.asarray(jnp.einsum("kyn,kxn->yx", rows, columns))
 
 
@@ -82,9 +90,8 @@ def test_gradients_are_those_of_central_differences(double, pa):
 
     @jax.jit
     def value(vector):
-        rows, columns = Gaussian(vector[0], vector[1], vector[2]).matrices(
-            SKY, vector[3:4], vector[4:5]
-        )
+        psf = Gaussian(vector[0], vector[1], vector[2])
+        rows, columns = matrices(psf, SKY, vector[3:4], vector[4:5])
         return jnp.vdot(jnp.einsum("kyn,kxn->yx", rows, columns), weights)
 
     start = jnp.array([0.18, 0.13, pa, *PLACE])
