@@ -142,7 +142,9 @@ def test_name_python_and_extras():
     assert PROJECT["name"] == "rbh1-ard"
     assert PROJECT["requires-python"] == ">=3.12"
     assert (ROOT / ".python-version").read_text().split() == ["3.12"]
-    assert set(PROJECT["optional-dependencies"]) == {"study", "cuda", "mdb", "docs", "test"}
+    assert set(PROJECT["optional-dependencies"]) == {
+        "study", "cuda", "mdb", "peers", "docs", "test",
+    }  # fmt: skip
     assert set(requirements()) == {"numpy", "astropy"}
 
 
