@@ -1,0 +1,111 @@
+"""How are the times and errors of all codes shown, and which targets are met?"""
+
+import os
+import platform
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+NAMES = (
+    "code", "setting", "lines", "channels", "min ms", "median ms", "x ours, 1 line",
+    "x ours, 8 lines", "gradients", "max error / peak", "scratch MB", "the error is",
+)  # fmt: skip
+
+
+@dataclass
+class Row:
+    """One line of the table."""
+
+    code: str
+    setting: str
+    lines: int | str = "-"
+    channels: int | str = "-"
+    times: np.ndarray = field(default_factory=lambda: np.empty(0))
+    gradients: str = "no"
+    error: float = np.nan
+    scratch_mb: float = np.nan
+    note: str = ""
+
+    @property
+    def ms(self) -> float:
+        """The shortest time, ms."""
+        return 1e3 * float(self.times.min()) if self.times.size else np.nan
+
+
+def processor() -> str:
+    """Give the name of the processor."""
+    cpuinfo = Path("/proc/cpuinfo")
+    text = cpuinfo.read_text() if cpuinfo.exists() else ""
+    model = re.search(r"^model name\s*:\s*(.+)$", text, flags=re.M)
+    return model[1] if model else platform.processor() or platform.machine()
+
+
+def number(value: float, form: str) -> str:
+    """Write a number, or a dash where there is none."""
+    return format(value, form) if np.isfinite(value) else "-"
+
+
+def table(rows: list[Row]) -> str:
+    """Write all rows as a table in Markdown."""
+    ours = {
+        row.lines: row.ms for row in rows if row.code == "ours" and row.setting.endswith("cube")
+    }
+    cells = [NAMES, ("---",) * len(NAMES)]
+    for row in rows:
+        median = 1e3 * float(np.median(row.times)) if row.times.size else np.nan
+        cells.append((
+            row.code, row.setting, str(row.lines), str(row.channels), number(row.ms, ".1f"),
+            number(median, ".1f"), number(row.ms / ours[1], ".1f"), number(row.ms / ours[8], ".1f"),
+            row.gradients, number(row.error, ".1e"), number(row.scratch_mb, ".1f"), row.note,
+        ))  # fmt: skip
+    return "".join("| " + " | ".join(line) + " |\n" for line in cells)
+
+
+def targets(rows: list[Row]) -> str:
+    """Say of every target whether it is met; ratios are ours with 8 lines to theirs with 1."""
+    ours = {
+        row.setting.rpartition(": ")[2]: row
+        for row in rows
+        if row.code == "ours" and row.lines == 8
+    }
+    cube, gradient = ours["cube"], ours["value and gradient"]
+    said = [
+        verdict("8-line cube", cube.ms, 15.0, "ms"),
+        verdict("8-line value and gradient", gradient.ms, 50.0, "ms"),
+        verdict("scratch of a cube", cube.scratch_mb, 10.0, "MB"),
+        verdict("scratch of a value and gradient", gradient.scratch_mb, 10.0, "MB"),
+    ]
+    for row in rows:
+        for start, setting, least in (("KinMS", "1e+05", 4.0), ("KinMS", "5e+05", 10.0),
+                                      ("DysmalPy", "oversampling 2", 100.0)):  # fmt: skip
+            if row.code == start and row.setting.startswith(setting):
+                said.append(faster(row, cube, least))
+    return "".join(f"- {line}\n" for line in said)
+
+
+def verdict(what: str, value: float, limit: float, unit: str) -> str:
+    """Compare a value with a limit from above."""
+    return f"{'met' if value <= limit else 'NOT MET'}: {what} {value:.1f} {unit} (<= {limit:g})"
+
+
+def faster(row: Row, cube: Row, least: float) -> str:
+    """Compare times and errors of another code with ours."""
+    ratio, exact = row.ms / cube.ms, cube.error <= row.error
+    known = np.isfinite(ratio) and np.isfinite(row.error)
+    word = "not measured" if not known else "met" if ratio >= least and exact else "NOT MET"
+    errors = f"error {cube.error:.1e} against {row.error:.1e}"
+    return f"{word}: {row.code}, {row.setting}: {ratio:.1f} times as fast (>= {least:g}); {errors}"
+
+
+def header(threads: int, loads: list[float]) -> str:
+    """Say on which machine, how busy, with what."""
+    import jax
+
+    versions = f"Python {platform.python_version()}, JAX {jax.__version__}"
+    busy = ", ".join(f"{load:.1f}" for load in loads)
+    return (
+        f"{processor()}, {os.cpu_count()} cores, {threads} used by each code; {versions}; "
+        f"load average before, between and after the codes: {busy}\n\n"
+    )
