@@ -52,14 +52,17 @@ class Peer:
 
 def peers() -> list[Peer]:
     """Give all settings that are measured."""
-    exponential = Case(law="exponential", even=True)
     galpak = {"aspect": GALPAK_THICK / GALPAK_HALF, "half_light_arcsec": GALPAK_HALF}
     sampled = "one sample a spaxel; PSF and channels sampled, not integrated"
-    rows = [
-        Peer(f"kinms {clouds:.0e}", "KinMS", "kinms", f"{clouds:.0e} clouds", exponential,
-             "sampled PSF and clouds' noise", {"clouds": clouds, "even": True, "runs": RUNS})
-        for clouds in (1e5, 5e5)
-    ]  # fmt: skip
+    rows = []
+    for clouds in (1e5, 5e5):
+        for lines in (1, 8):
+            job = {"clouds": clouds, "even": True, "lines": lines, "runs": RUNS}
+            rows.append(Peer(
+                f"kinms {clouds:.0e} {lines}", "KinMS", "kinms", f"{clouds:.0e} clouds",
+                Case(lines=lines, law="exponential", even=True),
+                "not the same cube: one width in wavelength for all lines", job,
+            ))  # fmt: skip
     for fine, channels in ((1, "one channel each"), (5, "5 channels for one, summed")):
         for convolved in (True, False):
             what = "convolved" if convolved else "no PSF, no LSF"
@@ -197,12 +200,13 @@ def clouds_noise(found: dict[str, np.ndarray], case: Case) -> tuple[float, float
 def judge_peer(peer: Peer, found: dict[str, np.ndarray] | str) -> Row:
     """Make the row of another code; wants float64."""
     if isinstance(found, str):
-        return Row(peer.name, peer.setting, note=f"not measured: {found}")
-    exact = peer_scene.exact_cube(peer.case)
-    number = len(exact) * peer.job.get("fine", 1)
-    row = Row(peer.name, peer.setting, 1, number, found["times"], note=peer.note)
-    row.error = max_error(found["cube"], exact, same_light=peer.code != "plain")
-    if peer.code == "kinms":
+        return Row(peer.name, peer.setting, peer.case.lines, note=f"not measured: {found}")
+    exact, cube = peer_scene.exact_cube(peer.case), found["cube"]
+    lines, made = peer.case.lines, len(found["cube"]) * peer.job.get("fine", 1)
+    row = Row(peer.name, peer.setting, lines, made, found["times"], note=peer.note)
+    cube = cube[peer_scene.window_places(peer.case.numbers)]
+    row.error = max_error(cube, exact, same_light=peer.code != "plain")
+    if peer.code == "kinms" and lines == 1:
         rms, largest = clouds_noise(found, peer.case)
         row.note = f"clouds' noise alone, rms {rms:.1e}; with its sampled PSF {row.error:.1e}"
         row.error = largest

@@ -17,8 +17,11 @@ from ard.cube import SPEED_OF_LIGHT_KMS
 from pipeline.scene.cube import LineModel, disc_cube, windows
 from pipeline.scene.disc import Disc, Sampler
 from pipeline.scene.grid import SkyGrid, VelocityGrid
+from pipeline.scene.losvd import require_safe
+from pipeline.scene.optics import split_width
 
 NY, NX, PIXEL, FWHM = 53, 49, 0.1, 0.13
+CHANNEL_UM: Final = 0.000636
 GALAXY: Final = {
     "x_arcsec": 0.3,
     "y_arcsec": -0.2,
@@ -33,6 +36,8 @@ GALAXY: Final = {
 LINE_SETS: Final = {1: (4,), 3: (3, 4, 5), 8: tuple(range(8))}
 H_ALPHA: Final = LINE_SETS[1][0]
 WINDOW_KMS: Final = 1100.0
+NARROW: Final = VelocityGrid(610.0, 61.0)  # just what `require_safe` asks for
+WIDE: Final = VelocityGrid(780.0, 60.0)
 _STAND_IN: Final = 20.0  # km/s, of a line-spread function where there is none
 RADII: Final = np.linspace(0.0, 14.0, 2001)  # fine enough for the tables to be the analytic curve
 
@@ -45,16 +50,23 @@ def sigma_lsf(numbers: tuple[int, ...]) -> np.ndarray:
 def channels(numbers: tuple[int, ...]) -> np.ndarray:
     """Give the edges of the channels within the lines' windows, um, shape (n, 2)."""
     lines = np.array(LINES)[list(numbers)] * (1.0 + REDSHIFT)
-    starts = 0.9700 + 0.000636 * np.arange(1447)
-    edges = np.stack([starts, starts + 0.000636], axis=1)
+    starts = 0.9700 + CHANNEL_UM * np.arange(1447)
+    edges = np.stack([starts, starts + CHANNEL_UM], axis=1)
     return edges[windows(edges, lines, WINDOW_KMS)]
 
 
-def edges_kms() -> np.ndarray:
-    """Give the edges of the channels around H-alpha, km/s, shape (n + 1,)."""
-    wave = LINES[H_ALPHA] * (1.0 + REDSHIFT)
-    edges = channels((H_ALPHA,))
-    return (np.append(edges[:, 0], edges[-1, 1]) / wave - 1.0) * SPEED_OF_LIGHT_KMS
+def edges_kms(numbers: tuple[int, ...]) -> np.ndarray:
+    """Give edges from the first to the last of the lines' channels, from the first line, km/s."""
+    wave, edges = LINES[numbers[0]] * (1.0 + REDSHIFT), channels(numbers)
+    count = window_places(numbers)[-1] + 1
+    whole = edges[0, 0] + CHANNEL_UM * np.arange(count + 1)
+    return (whole / wave - 1.0) * SPEED_OF_LIGHT_KMS
+
+
+def window_places(numbers: tuple[int, ...]) -> np.ndarray:
+    """Give the places of the windows' channels among those of `edges_kms`."""
+    low = channels(numbers)[:, 0]
+    return np.rint((low - low[0]) / CHANNEL_UM).astype(int)
 
 
 @dataclass(frozen=True)
@@ -74,6 +86,8 @@ class Case:
         Without point-spread function.
     lsf : bool
         Without it, the dispersion alone widens the line.
+    wide : bool
+        Count velocities far beyond the source's own, as an exact cube does.
     ale : float
         Height that adds a dispersion of height x speed / radius, arcsec.
     """
@@ -86,6 +100,7 @@ class Case:
     even: bool = False
     sharp: bool = False
     lsf: bool = True
+    wide: bool = False
     ale: float = 0.0
 
     @property
@@ -100,7 +115,12 @@ class Case:
         sigma = sigma_lsf(self.numbers) if self.lsf else np.full(len(lines), _STAND_IN)
         extra = int(self.even)
         sky = SkyGrid(NY + extra, NX + extra, PIXEL, self.oversample, self.pad)
-        grid = VelocityGrid(780.0, 60.0) if self.lsf else VelocityGrid(420.0, 10.0)
+        grid = WIDE if self.wide else NARROW
+        if not self.lsf:
+            grid = VelocityGrid(420.0, 10.0)  # fine enough for so narrow a stand-in
+        elif not self.wide:
+            narrowest = np.hypot(GALAXY["dispersion_kms"], split_width(sigma))
+            require_safe(grid, float(narrowest), GALAXY["vmax_kms"])
         return LineModel(sky, grid, channels(self.numbers), lines, sigma)
 
     def disc(self, dtype: Any, radii: np.ndarray = RADII) -> Disc:
@@ -137,7 +157,7 @@ def exact_cube(case: Case) -> np.ndarray:
     import jax
     import jax.numpy as jnp
 
-    fine = replace(case, oversample=8, depths=256, pad=6)
+    fine = replace(case, oversample=8, depths=256, pad=6, wide=True)
     fluxes = jnp.ones(len(case.numbers))
     return np.asarray(jax.jit(fine.function())(fine.disc(fluxes.dtype), fluxes), np.float64)
 
@@ -145,13 +165,15 @@ def exact_cube(case: Case) -> np.ndarray:
 def job(**settings: Any) -> dict[str, Any]:
     """Give what another code needs to know, for JSON."""
     even = bool(settings.pop("even", False))
+    numbers = LINE_SETS[settings.pop("lines", 1)]
     return {
         "ny": NY + even,
         "nx": NX + even,
         "pixel_arcsec": PIXEL,
         "fwhm_arcsec": FWHM,
         "lsf_kms": float(sigma_lsf((H_ALPHA,))[0]),
-        "edges_kms": edges_kms().tolist(),
+        "edges_kms": edges_kms(numbers).tolist(),
+        "lines_um": [LINES[number] * (1.0 + REDSHIFT) for number in numbers],
         "radii_arcsec": RADII.tolist(),
         "disc": GALAXY,
         **settings,

@@ -64,7 +64,7 @@ def table(rows: list[Row]) -> str:
 
 
 def targets(rows: list[Row]) -> str:
-    """Say of every target whether it is met; ratios are ours with 8 lines to theirs with 1."""
+    """Say of every target whether it is met; ratios are to our cube of 8 lines."""
     ours = {
         row.setting.rpartition(": ")[2]: row
         for row in rows
@@ -93,10 +93,12 @@ def verdict(what: str, value: float, limit: float, unit: str) -> str:
 def faster(row: Row, cube: Row, least: float) -> str:
     """Compare times and errors of another code with ours."""
     ratio, exact = row.ms / cube.ms, cube.error <= row.error
-    known = np.isfinite(ratio) and np.isfinite(row.error)
-    word = "not measured" if not known else "met" if ratio >= least and exact else "NOT MET"
+    name = f"{row.code}, {row.setting}, {row.lines} line{'s' * (row.lines != 1)}"
+    if not np.isfinite(ratio) or not np.isfinite(row.error):
+        return f"not measured: {name}"
+    word = "met" if ratio >= least and exact else "NOT MET"
     errors = f"error {cube.error:.1e} against {row.error:.1e}"
-    return f"{word}: {row.code}, {row.setting}: {ratio:.1f} times as fast (>= {least:g}); {errors}"
+    return f"{word}: {name}: {ratio:.1f} times as fast (>= {least:g}); {errors}"
 
 
 def header(threads: int, loads: list[float]) -> str:

@@ -1,7 +1,8 @@
 """How fast, and how noisy, is KinMS?
 
 Conventions: reference/cubes.md section 4. Its centre lies at index n / 2, the middle of a voxel,
-and its beam is only centred in a field with even sides.
+and its beam is only centred in a field with even sides. Of several lines it makes copies of the
+first, shifted: all have its width in wavelength.
 """
 
 import numpy as np
@@ -13,6 +14,7 @@ def prepare(job):
     """Draw the clouds' random numbers, which KinMS does once for all cubes."""
     pixel, disc = job["pixel_arcsec"], job["disc"]
     first, step, number = channels(job)
+    several = len(job["lines_um"]) > 1
     code = KinMS(
         job["nx"] * pixel,
         job["ny"] * pixel,
@@ -22,6 +24,7 @@ def prepare(job):
         job["fwhm_arcsec"],
         nSamps=job["clouds"],
         spectral_resolution=job["lsf_kms"],
+        multiple_line_lams=np.array(job["lines_um"]) if several else False,
     )
     radii = np.array(job["radii_arcsec"])
 
@@ -36,6 +39,7 @@ def prepare(job):
             velRad=radii,
             velProf=disc["vmax_kms"] * np.tanh(radii / disc["turnover_arcsec"]),
             phaseCent=[disc["x_arcsec"] - pixel / 2, disc["y_arcsec"] - pixel / 2],
+            multiple_line_relflux=np.ones(len(job["lines_um"])) if several else False,
             vOffset=-first - number / 2 * step,
         )
         return cube.transpose(2, 1, 0)
