@@ -37,7 +37,7 @@ class Program:
         The most items that it takes.
     executable : jax.stages.Compiled
     n_bytes : int or None
-        Arguments, results and scratch together; None if the device does not say.
+        Arguments, results, scratch and constants together; None if the device does not say.
     """
 
     size: int
@@ -55,7 +55,8 @@ class Batched:
     function : callable
         From one item to one result, both pytrees of arrays. It must not keep or change anything.
     budget_bytes : int, optional
-        What a batch may need on the device: arguments, results and scratch. By default 90 % of
+        What a batch may need on the device: arguments, results, scratch, and what the function
+        closes over. By default 90 % of
         what the device has left at the first call; on a CPU a quarter of what is free. The results
         of all items are kept in ordinary memory and are not part of it.
     together : bool, optional
@@ -80,7 +81,7 @@ class Batched:
         self._say = say
         self._kind: Any = None
         self._result: Any = None
-        self._budget = 0
+        self._budget = self._constants = 0
         self._most: int | None = None
         self._programs: dict[int, Program] = {}
 
@@ -127,7 +128,9 @@ class Batched:
         if kind == self._kind:
             return
         device = jax.devices()[0]
-        self._result = jax.eval_shape(self._function, spec)
+        # Data and noise that the function closes over are on the device as well.
+        traced, self._result = jax.make_jaxpr(self._function, return_shape=True)(spec)
+        self._constants = sum(int(constant.nbytes) for constant in traced.consts)
         self._kind, self._most, self._programs = kind, None, {}
         self._budget = device_budget(device) if self._stated is None else self._stated
         if self._together is None:
@@ -232,7 +235,9 @@ class Batched:
             count = _spec((), np.int32)
             lowered = jax.jit(run(self._function, size)).lower(items, count)
             executable = lowered.compile()
-            self._programs[size] = Program(size, executable, needed_bytes(executable))
+            needs = needed_bytes(executable)
+            needs = None if needs is None else needs + self._constants
+            self._programs[size] = Program(size, executable, needs)
         return self._programs[size]
 
     def _none_fits(self, n_bytes: int | None, why: str) -> ArdError:

@@ -27,6 +27,7 @@ CUDA_LINE: Final = "pip install 'rbh1-ard[cuda]'"
 BYTES_PER_GIB: Final = 2**30
 
 PREALLOCATE: Final = "XLA_PYTHON_CLIENT_PREALLOCATE"
+ALLOCATOR: Final = "XLA_PYTHON_CLIENT_ALLOCATOR"
 FRACTION: Final = "XLA_CLIENT_MEM_FRACTION"
 OLD_FRACTION: Final = "XLA_PYTHON_CLIENT_MEM_FRACTION"
 PLATFORMS: Final = "JAX_PLATFORMS"
@@ -248,6 +249,8 @@ def _no_gpu(environment: Mapping[str, str], answer: Answer, machine: Machine) ->
 def _memory(environment: Mapping[str, str]) -> Finding:
     share = _share(environment.get(FRACTION) or environment.get(OLD_FRACTION) or str(_JAX_SHARE))
     most = "a share of it" if share is None else f"{share:.0%} of it"
+    if environment.get(ALLOCATOR) == "platform":
+        return Finding(SECTION, "GPU memory", "taken as needed, and given back", ALLOCATOR)
     if environment.get(PREALLOCATE) in _NO:
         return Finding(SECTION, "GPU memory", f"taken as needed, {most} at most", PREALLOCATE)
     return Finding(

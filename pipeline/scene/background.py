@@ -61,11 +61,12 @@ def templates(
         first of each window is 1 in it: its amplitude is the level, in the unit of the data.
     """
     smooth = Smoothness() if smoothness is None else smoothness
-    y, x = (_powers(_unit(edges), smooth.sky_order) for edges in (_middles(sky), _middles(sky, 1)))
-    powers = product(range(smooth.sky_order + 1), repeat=2)
-    images = [
-        y[i][:, None] * x[j][None, :] for i, j in sorted(powers, key=sum) if i + j <= len(y) - 1
-    ]
+    y, x = (
+        _powers(_unit(places), min(smooth.sky_order, places.size - 1))
+        for places in (_middles(sky), _middles(sky, 1))
+    )
+    powers = sorted(product(range(len(y)), range(len(x))), key=sum)
+    images = [y[i][:, None] * x[j][None, :] for i, j in powers if i + j <= smooth.sky_order]
     rows = []
     for channels in blocks(wave_edges):
         wave = _unit(np.asarray(wave_edges)[channels].mean(axis=1))

@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from ard.errors import ArdError
 from pipeline.scene import losvd, points
 from pipeline.scene.disc import Disc, Sampler
 from pipeline.scene.model import LineModel
@@ -63,27 +64,41 @@ class Component:
     ----------
     emissions : tuple of Emission
         Their light, before the optics.
-    amplitudes : array, shape (n_free,)
-        Fluxes of the lines that are free; the model's `ties` give the others.
+    amplitudes : array, shape (n_free,), optional
+        Fluxes of the lines that are free; the model's `ties` give the others. Not needed where they
+        are integrated out (`line_templates`).
     slice_offset : scalar
         How far from the middle of its slice the light falls, in channels, -0.5 to 0.5: what is
         compact and off the middle appears at a wrong wavelength (science.md section 2.4 (4)).
     """
 
     emissions: tuple[Emission, ...]
-    amplitudes: Any
+    amplitudes: Any = None
     slice_offset: Any = 0.0
 
 
 def count_disc(model: LineModel, sampler: Sampler, disc: Disc) -> Fine:
-    """Count the light of a disc by velocity and sub-spaxel."""
+    """Count the light of a disc by velocity and sub-spaxel.
+
+    Raises
+    ------
+    ArdError
+        If the sampler is on another grid than the model.
+    """
+    if sampler.grid != model.sky:
+        raise ArdError(
+            "the disc is sampled on another grid than the model's",
+            expected=model.sky,
+            found=sampler.grid,
+            action="make the sampler with the `sky` of the model",
+        )
     # Tables of numpy cannot be read at places that are being compiled.
     dtype = jnp.result_type(float)
     disc = jax.tree_util.tree_map(lambda value: jnp.asarray(value, dtype), disc)
     planes = losvd.count(
         sampler.at(disc), sampler.depths, sampler.sights, model.velocities, model.split_kms
     )
-    sky = sampler.grid
+    sky = model.sky
     return Fine(planes.reshape(-1, sky.fine(sky.ny).size, sky.fine(sky.nx).size))
 
 
@@ -111,6 +126,13 @@ def scene_cube(model: LineModel, optics: Optics, components: Sequence[Component]
     shape = (len(model.wave_edges), model.sky.ny, model.sky.nx)
     total = jnp.zeros(shape, jnp.result_type(float))
     for component in components:
+        if component.amplitudes is None:
+            raise ArdError(
+                "a component has no amplitudes",
+                expected=f"{model.ties.shape[1]} fluxes",
+                found="none",
+                action="give them, or take `line_templates`",
+            )
         fluxes = jnp.asarray(model.ties, total.dtype) @ component.amplitudes
         for lines, psf in zip(model.groups, optics.psfs, strict=True):
             planes = _planes(model, component, psf)

@@ -23,6 +23,7 @@ VERTICAL: Final = {"exponential": 14.0, "sech2": 7.0, "gaussian": 5.0}
 _RADII: Final = 18.0  # scale lengths, with 3e-7 of the light beyond
 _DENSE: Final = 0.3  # of a scale length: where the nodes are densest (reference/cubes.md 3.4)
 _TINY: Final = 1e-4
+_ALIASES: Final = 16  # multiples of a frequency that are summed; the last have 1e-3 of the first
 
 
 PARAMETERS: Final = (
@@ -115,6 +116,48 @@ def _outside(name: str, expected: str, found: object) -> ArdError:
     return ArdError(problem, expected=expected, found=found, action="correct the parameter")
 
 
+def coarseness(disc: Disc, cell_arcsec: float, vertical: str = "sech2") -> float:
+    """How wrong can the light of a disc be for sub-spaxels of this side, at the most?
+
+    A sum over middles of cells adds, to the integral, the disc's Fourier transform at every
+    frequency that is a multiple of one over the cell: much, where a disc lies edge-on along the
+    cells and is thinner than they are.
+
+    Parameters
+    ----------
+    disc : Disc
+    cell_arcsec : float
+        Side of a sub-spaxel.
+    vertical : str
+        See `Sampler`.
+
+    Returns
+    -------
+    float
+        Part of the light. For a table of brightness that of the exponential law with its
+        `scale_arcsec`: what the table's edge adds is said in `Sampler`.
+    """
+    pa, tilt = np.deg2rad(float(disc.pa_deg)), np.deg2rad(float(disc.inclination_deg))
+    numbers = np.arange(-_ALIASES, _ALIASES + 1) / cell_arcsec
+    # Half of all frequencies but zero: the others are their mirror images.
+    x, y = (v.ravel()[numbers.size**2 // 2 + 1 :] for v in np.meshgrid(numbers, numbers))
+    along, across = -x * np.sin(pa) + y * np.cos(pa), x * np.cos(pa) + y * np.sin(pa)
+    plane = along**2 + (across * np.cos(tilt)) ** 2
+    light = (1.0 + (2.0 * np.pi * float(disc.scale_arcsec)) ** 2 * plane) ** -1.5
+    height = np.abs(across * np.sin(tilt) * float(disc.height_arcsec))
+    return float(2.0 * np.sum(light * _vertical_spectrum(height, vertical)))
+
+
+def _vertical_spectrum(cycles: FloatArray, law: str) -> FloatArray:
+    """Give the Fourier transform of the light per height, at cycles per scale height."""
+    if law == "exponential":
+        return np.asarray(1.0 / (1.0 + (2.0 * np.pi * cycles) ** 2), np.float64)
+    if law == "gaussian":
+        return np.asarray(np.exp(-2.0 * (np.pi * cycles) ** 2), np.float64)
+    wide = np.maximum(np.pi**2 * cycles, 1e-9)
+    return np.asarray(2.0 * wide * np.exp(-wide) / -np.expm1(-2.0 * wide), np.float64)
+
+
 class Sampler:
     """Gives the disc's light at each depth of every sub-spaxel.
 
@@ -135,10 +178,10 @@ class Sampler:
     """
 
     def __init__(self, grid: SkyGrid, depths: int = 32, vertical: str = "sech2") -> None:
-        if vertical not in VERTICAL or depths < 4:
+        if vertical not in VERTICAL or depths < 4 or depths % 2:
             raise ArdError(
                 "a disc cannot be sampled like this",
-                expected=f"a vertical law out of {', '.join(VERTICAL)}; 4 depths or more",
+                expected=f"a vertical law out of {', '.join(VERTICAL)}; 4 depths or more, even",
                 found=f"{vertical}, {depths} depths",
                 action="correct the model",
             )
@@ -146,7 +189,9 @@ class Sampler:
         y, x = np.meshgrid(grid.fine(grid.ny), grid.fine(grid.nx), indexing="ij")
         self._x: FloatArray = x.ravel()
         self._y: FloatArray = y.ravel()
-        places, weights = np.polynomial.legendre.leggauss(depths)
+        # The exponential law has its corner in the middle of the layer: nodes on either side.
+        self._halves = 2 if vertical == "exponential" else 1
+        places, weights = np.polynomial.legendre.leggauss(depths // self._halves)
         self._places, self._weights = 0.5 * (places + 1.0), 0.5 * weights
 
     @property
@@ -185,15 +230,16 @@ class Sampler:
         dense = _DENSE * disc.scale_arcsec / steep
         begin, end = (near - crossing) / dense, (far - crossing) / dense
         span = _difference(begin, end, (far - near) / dense)
-        return along, across, sin, cos, near, dense, jnp.arcsinh(begin), span
+        corner = _difference(begin, (layer - crossing) / dense, (layer - near) / dense)
+        corner = jnp.where((layer > near) & (layer < far), corner, 0.5 * span)
+        return along, across, sin, cos, near, dense, jnp.arcsinh(begin), span, corner
 
     def _sample(self, disc: Disc, sight: tuple[Any, ...], number: Any) -> Samples:
-        along, across, sin, cos, near, dense, begin, span = sight
-        place, weight = self._node(number, edge=disc.brightness is not None)
-        part = place * span
+        along, across, sin, cos, near, dense, begin, span, corner = sight
+        part, step = self._node(number, span, corner, edge=disc.brightness is not None)
         # From the near end, not from the crossing: face-on that is 1e4 times as far as the disc.
         depth = near + 2.0 * dense * jnp.cosh(begin + 0.5 * part) * jnp.sinh(0.5 * part)
-        length = dense * jnp.cosh(begin + part) * weight * span
+        length = dense * jnp.cosh(begin + part) * step
         inside = across * cos + depth * sin
         height = depth * cos - across * sin
         radius = jnp.sqrt(along**2 + inside**2 + (_TINY * disc.scale_arcsec) ** 2)
@@ -203,17 +249,23 @@ class Sampler:
         density = _surface(disc, radius) * _vertical(height, disc.height_arcsec, self.vertical)
         return Samples(speed, dispersion, density * length * self.grid.cell_arcsec2)
 
-    def _node(self, number: Any, *, edge: bool) -> tuple[Any, Any]:
-        """Give a node's place between the ends of a sight, 0 to 1, and its weight.
+    def _node(self, number: Any, span: Any, corner: Any, *, edge: bool) -> tuple[Any, Any]:
+        """Give how far a node lies from the near end, and its step, in the measure of `span`.
 
         Equal steps are best where the light fades before the ends; a table may end bright, and
-        there equal steps would be wrong by 1e-3.
+        there equal steps would be wrong by 1e-3, as they are by 3e-2 at the corner of the
+        exponential law.
         """
-        if not edge:
-            return (number + 0.5) / self.depths, 1.0 / self.depths
+        if not edge and self._halves == 1:
+            return (number + 0.5) / self.depths * span, span / self.depths
         dtype = jnp.result_type(float)
         places, weights = jnp.asarray(self._places, dtype), jnp.asarray(self._weights, dtype)
-        return places[number], weights[number]
+        if self._halves == 1:
+            return places[number] * span, weights[number] * span
+        half, order = number // places.size, number % places.size
+        first = jnp.where(half == 0, 0.0, corner)
+        width = jnp.where(half == 0, corner, span - corner)
+        return first + places[order] * width, weights[order] * width
 
 
 def _difference(low: Any, high: Any, width: Any) -> Any:

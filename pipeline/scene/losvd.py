@@ -61,15 +61,17 @@ def count(
     jax.Array, shape (n_v, n_sight)
         Light per plane; the sum over planes is the light of the sight.
     """
-    planes = grid.velocities.size
+    dtype = jnp.result_type(float)
 
+    # Planes apart until the end: joined at every depth, they would be copied at every depth.
     @jax.checkpoint
     def add(total: Any, number: Any) -> tuple[Any, None]:
-        return total + gaussians(sample(number), grid, split_kms), None
+        planes = _gaussians(sample(number), grid, split_kms)
+        return tuple(t + plane for t, plane in zip(total, planes, strict=True)), None
 
-    start = jnp.zeros((planes, sights), dtype=jnp.result_type(float))
+    start = tuple(jnp.zeros(sights, dtype) for _ in range(grid.velocities.size))
     total, _ = jax.lax.scan(add, start, jnp.arange(depths))
-    return jnp.asarray(total)
+    return jnp.stack(total)
 
 
 def gaussians(samples: Samples, grid: VelocityGrid, split_kms: float) -> jax.Array:
@@ -79,12 +81,18 @@ def gaussians(samples: Samples, grid: VelocityGrid, split_kms: float) -> jax.Arr
     exponentials a sample, products for the planes. `require_safe` says how far that is to be
     trusted.
     """
+    return jnp.stack(_gaussians(samples, grid, split_kms))
+
+
+def _gaussians(samples: Samples, grid: VelocityGrid, split_kms: float) -> list[Any]:
     s2 = samples.dispersion**2 + split_kms**2
-    norm = samples.light * grid.step / jnp.sqrt(2.0 * jnp.pi * s2)
-    middle = norm * jnp.exp(-0.5 * samples.speed**2 / s2)
+    middle = jnp.exp(-0.5 * samples.speed**2 / s2)
     ratio = jnp.exp(samples.speed * grid.step / s2)
     falling = jnp.exp(-0.5 * grid.step**2 / s2)
-    return jnp.stack(_ladder(middle, ratio, falling, grid.half))
+    # The light comes last: far from its plane, times the little light of a sub-spaxel, the first
+    # factor would be zero in float32.
+    light = samples.light * grid.step / jnp.sqrt(2.0 * jnp.pi * s2)
+    return [light * plane for plane in _ladder(middle, ratio, falling, grid.half)]
 
 
 def _ladder(middle: Any, ratio: Any, falling: Any, half: int) -> list[Any]:
@@ -93,10 +101,10 @@ def _ladder(middle: Any, ratio: Any, falling: Any, half: int) -> list[Any]:
     From k to k + 1 the exponent grows by vh/s^2 - (2k + 1) h^2 / 2s^2.
     """
     up, down, steps = middle, middle, falling
-    squared = falling * falling
+    inverse, squared = 1.0 / ratio, falling * falling
     above, below = [], []
     for _ in range(half):
-        up, down = up * (ratio * steps), down * (steps / ratio)
+        up, down = up * (ratio * steps), down * (inverse * steps)
         above.append(up)
         below.append(down)
         steps = steps * squared

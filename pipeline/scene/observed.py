@@ -34,7 +34,8 @@ class Settings:
     Attributes
     ----------
     half_kms : float
-        Channels within that of a line are computed.
+        Channels within that of a line are computed; not less than `v_max_kms`, or light that is
+        counted would be in no channel.
     v_max_kms, step_kms : float
         Of the planes of velocity; where no step is given, the largest that is exact.
     oversample, pad : int
@@ -43,12 +44,21 @@ class Settings:
         Largest resolving power over the declared one.
     """
 
-    half_kms: float = 1100.0
-    v_max_kms: float = 1000.0
+    half_kms: float = 1300.0
+    v_max_kms: float = 1200.0
     step_kms: float | None = None
     oversample: int = 2
     pad: int = 4
     gain_max: float = GAIN_MAX
+
+    def __post_init__(self) -> None:
+        if not self.half_kms >= self.v_max_kms:
+            raise ArdError(
+                "the channels of a line do not hold its velocities",
+                expected=f"half_kms of {self.v_max_kms:g} km/s or more",
+                found=f"{self.half_kms:g} km/s",
+                action="take more channels, or a smaller v_max_kms",
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +72,9 @@ class Observed:
         Channels of the cube that the model computes.
     line_names : tuple of str
         The model's lines.
+    amplitude_names : tuple of str
+        The lines whose fluxes are free, in the order of the model's amplitudes: of lines that are
+        tied, the one that the others are relative to.
     groups : tuple of str
         The target's groups, in the order of the model's: lines of one have one point-spread
         function.
@@ -72,6 +85,7 @@ class Observed:
     model: LineModel
     channels: NDArray[np.intp]
     line_names: tuple[str, ...]
+    amplitude_names: tuple[str, ...]
     groups: tuple[str, ...]
     wave_um: tuple[float, ...]
 
@@ -123,7 +137,9 @@ def model_for(cube: Cube, target: Target, settings: Settings | None = None) -> O
         chosen.gain_max,
     )
     means = tuple(float(observed[list(numbers)].mean()) for numbers in held.values())
-    return Observed(model, channels, lines.names, tuple(held), means)
+    references = {line.name: line.ratio_to or line.name for line in target.lines}
+    free = tuple(dict.fromkeys(references[name] for name in lines.names))
+    return Observed(model, channels, lines.names, free, tuple(held), means)
 
 
 def place_of(cube: Cube, position: Position) -> tuple[float, float]:

@@ -7,6 +7,7 @@ what leaves the range of float32 becomes zero. So it is asked here, of values th
 from types import SimpleNamespace
 from typing import Any, Final
 
+import jax
 import numpy as np
 
 from ard.errors import ArdError
@@ -25,8 +26,18 @@ PARAMETERS: Final = (
 )
 
 
+_NODE: Final = ("x_arcsec", "y_arcsec", "speed_kms", "dispersion_kms", "light")
+# Of the light; what the default oversampling is wrong by for RBH-1's disc is less than that.
+_COARSE: Final = 5e-3
+_FINEST: Final = 33
+
+
 def require_computable(
-    model: LineModel, optics: Optics, *sources: Disc | Points, slice_offset: float = 0.0
+    model: LineModel,
+    optics: Optics,
+    *sources: Disc | Points,
+    slice_offset: float = 0.0,
+    vertical: str = "sech2",
 ) -> None:
     """Make sure that a model can compute a scene, at the values that are given.
 
@@ -41,6 +52,8 @@ def require_computable(
         All sources of the scene.
     slice_offset : float
         The largest of its components.
+    vertical : str
+        Law of the discs; see `Sampler`.
 
     Raises
     ------
@@ -65,14 +78,29 @@ def require_computable(
             discs.require_valid(source)
             for psf in optics.psfs:
                 psfs.require_margin(model.sky, psf)
+            _require_fine(model, source, vertical)
             _require_motion(model, *_disc_motion(source))
-        else:
+        elif isinstance(source, Points):
             _require_finite(source)
             speed, width = np.asarray(source.speed_kms), np.asarray(source.dispersion_kms)
             _require_motion(model, np.abs(speed), width)
+        else:
+            raise ArdError(
+                "this is no source whose motion and place are known",
+                expected="discs, and the nodes of other sources: wake.nodes(...), bow.ring(...)",
+                found=type(source).__name__,
+                action="give the nodes; `require_valid` of its module checks its parameters",
+            )
 
 
 def _require_psf(psf: Psf) -> None:
+    if not all(np.all(np.isfinite(np.asarray(leaf))) for leaf in jax.tree_util.tree_leaves(psf)):
+        raise ArdError(
+            "a point-spread function is impossible",
+            expected="finite numbers",
+            found="NaN or infinity",
+            action="correct widths, places and pictures",
+        )
     if isinstance(psf, Ghosts):
         strength = np.asarray(psf.strength)
         if not np.all((strength >= 0.0) & (strength <= 1.0)):
@@ -87,6 +115,22 @@ def _require_psf(psf: Psf) -> None:
         psfs.require_valid(psf)
 
 
+def _require_fine(model: LineModel, disc: Disc, vertical: str) -> None:
+    side, n = model.sky.pixel_arcsec, model.sky.oversample
+    found = discs.coarseness(disc, side / n, vertical)
+    if found <= _COARSE:
+        return
+    finer = (m for m in range(n, _FINEST) if discs.coarseness(disc, side / m, vertical) <= _COARSE)
+    enough = next(finer, None)
+    raise ArdError(
+        "the sub-spaxels are too coarse for a disc as thin or as small as this",
+        expected=f"light that is right to {_COARSE:g}: "
+        + (f"an oversampling of {enough}" if enough else "a thicker disc"),
+        found=f"an oversampling of {n}, which may be wrong by {found:.1g} of the light",
+        action="take a larger `oversample`, or a narrower prior",
+    )
+
+
 def _disc_motion(disc: Disc) -> tuple[Any, Any]:
     turning = np.abs(np.asarray(disc.rotation_kms)) * np.sin(np.deg2rad(disc.inclination_deg))
     return abs(float(disc.v_sys_kms)) + turning, np.asarray(disc.dispersion_kms)
@@ -97,7 +141,16 @@ def _require_motion(model: LineModel, speed: Any, width: Any) -> None:
 
 
 def _require_finite(points: Points) -> None:
-    for name in ("x_arcsec", "y_arcsec", "speed_kms", "dispersion_kms", "light"):
+    shape = np.shape(points.light)
+    shapes = {name: np.shape(getattr(points, name)) for name in _NODE}
+    if len(shape) != 2 or shapes != {n: shape[:1] if n.endswith("_kms") else shape for n in _NODE}:
+        raise ArdError(
+            "nodes, places and motions do not belong together",
+            expected="places and light of shape (n, m), speeds and dispersions of shape (n,)",
+            found=", ".join(f"{name} {sides}" for name, sides in shapes.items()),
+            action="make the nodes by the functions of their modules",
+        )
+    for name in _NODE:
         values = np.asarray(getattr(points, name))
         bad = ~np.isfinite(values) | ((name in {"dispersion_kms", "light"}) & (values < 0))
         if bad.any():

@@ -7,7 +7,7 @@ raises.
 
 import math
 import sys
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -155,6 +155,20 @@ def test_what_a_batch_needs_is_scratch_arguments_and_results():
     executable = jax.jit(lambda x: jnp.cumsum(x, axis=1)[:, ::2]).lower(spec).compile()
     stats = executable.memory_analysis()
     assert needed_bytes(executable) == stats.temp_size_in_bytes + 4 * 3000 + 4 * 1500
+
+
+def test_what_the_function_closes_over_counts():
+    """Data and noise of a likelihood, 4 MB here, beside items of a few bytes."""
+    table = jnp.asarray(np.random.default_rng(4).normal(size=2**20), jnp.float32)
+
+    def likelihood(item):
+        return -0.5 * jnp.sum((table - item) ** 2)
+
+    evaluate = Batched(likelihood, 16 * MIB)
+    evaluate(np.zeros(3, np.float32))
+    assert all(program.n_bytes >= table.nbytes for program in evaluate.programs)
+    with pytest.raises(ArdError, match="not enough memory for a single item"):
+        Batched(likelihood, MIB)(np.zeros(3, np.float32))
 
 
 def test_the_size_follows_from_what_an_item_adds_not_from_what_all_share():
@@ -362,9 +376,9 @@ def scene_gradient(bench_scene):
     def chi2(disc):
         return 1e6 * jnp.sum((disc_cube(model, sampler, disc, fluxes, 0.13) - 1.01 * data) ** 2)
 
-    stack = {f.name: np.stack([np.asarray(getattr(disc, f.name))] * 4) for f in fields(disc)}
+    stack = jax.tree.map(lambda value: np.stack([np.asarray(value)] * 4), disc)
     tilts = np.array([88.0, 80.0, 70.0, 60.0])
-    return jax.value_and_grad(chi2), replace(disc, **stack | {"inclination_deg": tilts})
+    return jax.value_and_grad(chi2), replace(stack, inclination_deg=tilts)
 
 
 @pytest.mark.slow  # the compiler takes 10 s and more for each of three sizes

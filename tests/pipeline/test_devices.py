@@ -169,6 +169,12 @@ def test_memory_that_is_taken_as_needed_is_good(name):
     assert memory.value == "taken as needed, 50% of it at most"
 
 
+def test_the_allocator_of_the_platform_reserves_nothing():
+    environment = {"XLA_PYTHON_CLIENT_ALLOCATOR": "platform"}
+    memory = found(environment, Answer(3.0, "0.12.0", (H100,)))["GPU memory"]
+    assert (memory.status, memory.value) == (GOOD, "taken as needed, and given back")
+
+
 @pytest.mark.parametrize(
     ("environment", "machine", "said", "status", "value", "action"),
     [

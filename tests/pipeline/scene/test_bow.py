@@ -69,7 +69,9 @@ def depth_of(polar, standoff=1.08):
 
 def test_the_ring_spans_664(double):
     points = ring(published(), 1.35, 1.5, 55.0)
-    # Its outermost columns have 1.2 % of the light of the brightest, and are none of the span.
+    # Its outermost column has 1.2 % of the light of the brightest: with it the span is 717 km/s,
+    # so the table's "small brightness floor" was above that.
+    assert span(points) == pytest.approx(717.0, abs=2.0)
     _, speed = columns(points, floor=0.015)
     assert np.ptp(speed) == pytest.approx(664.0, rel=0.05)
     assert np.abs(np.diff(speed)).max() == pytest.approx(394.0, rel=0.05)
@@ -117,8 +119,8 @@ def test_the_thin_shell_spans_386(double):
 def test_the_shell_is_wilkins():
     """R = R_0 (1 + theta^2 / 5) near the apex, sqrt(3) R_0 abreast of the body."""
     for polar, expected in ((0.05, 1.0 + 0.05**2 / 5.0), (np.pi / 2.0, np.sqrt(3.0))):
-        distance = np.sqrt(3.0 * (1.0 - polar / np.tan(polar))) / np.sin(polar)
-        assert distance == pytest.approx(expected, rel=2e-6)
+        swept, _ = shocks._wilkin(jnp.asarray(polar))
+        assert float(jnp.sqrt(swept)) / np.sin(polar) == pytest.approx(expected, rel=2e-6)
     narrow = jnp.asarray([1e-3, 0.1, 0.29, 0.31, 1.0])
     with x64(True):
         theta = np.array([1e-3, 0.1, 0.29, 0.31, 1.0])
@@ -285,10 +287,75 @@ def test_a_ring_without_width_is_refused():
     ],
 )
 def test_nodes_leave_no_gaps_in_the_largest_shapes(double, make, values, many, inclination):
-    bow = published(inclination_deg=inclination, x_arcsec=0.013, pa_deg=-60.0)
+    bow = published(inclination_deg=inclination, x_arcsec=0.013, pa_deg=-60.0, kpc_per_arcsec=7.0)
     sky, psf = SkyGrid(41, 41, 0.1), Gaussian.round(0.13)
     few, fine = (
         np.asarray(planes(points, sky, VELOCITIES, 90.0, psf))
         for points in (make(bow, *values), make(bow, *values, nodes=many))
     )
-    assert np.abs(few - fine).max() < 1e-5 * fine.max()
+    assert np.abs(few - fine).max() < 5e-5 * fine.max()
+
+
+@pytest.mark.parametrize("wind_ratio", [0.0, 0.5, 2.0])
+def test_the_thin_shell_moves_and_shines_as_wilkin_says(double, wind_ratio):
+    """Velocities of science.md section 2.3; light as area times v_n^2, by differences of R(theta).
+
+    Seen edge-on, u_R is what the line of sight sees; seen from ahead, u_n and the radius.
+    """
+    nodes, end, standoff = (60, 8), 120.0, 1.08
+    places, weights = np.polynomial.legendre.leggauss(nodes[0])
+    theta = np.deg2rad(end) * 0.5 * (places + 1.0)
+
+    def at(t):
+        return standoff / np.sin(t) * np.sqrt(3.0 * (1.0 - t / np.tan(t)))
+
+    below = 2.0 * wind_ratio * (1.0 - np.cos(theta)) + 3.0 * (1.0 - theta / np.tan(theta))
+    swept = 3.0 * (1.0 - theta / np.tan(theta))
+    outward = 954.0 * (theta - np.sin(theta) * np.cos(theta)) / below
+    forward = 954.0 * ((np.sin(theta) ** 2 - swept) / below + 1.0)
+    values = (standoff, wind_ratio, end)
+    ahead = thin_shell(published(inclination_deg=90.0), *values, nodes=nodes)
+    aside = thin_shell(published(inclination_deg=0.0), *values, nodes=nodes)
+    speed = np.asarray(ahead.speed_kms).reshape(60, 4)
+    # 1e-8: the series near the apex.
+    np.testing.assert_allclose(speed, -np.tile(forward[:, None], 4), rtol=1e-8, atol=1e-9)
+    phi = (np.arange(4) + 0.5) * 2.0 * np.pi / 8
+    speed = np.asarray(aside.speed_kms).reshape(60, 4)
+    np.testing.assert_allclose(speed, -outward[:, None] * np.cos(phi), rtol=1e-8, atol=1e-9)
+    radius = np.hypot(np.asarray(ahead.x_arcsec), np.asarray(ahead.y_arcsec)) * 7.937
+    np.testing.assert_allclose(
+        radius.reshape(60, 8), np.tile((at(theta) * np.sin(theta))[:, None], 8), rtol=1e-8
+    )
+    step = 1e-5
+    d_radius, d_ahead = (
+        (at(theta + step) * part(theta + step) - at(theta - step) * part(theta - step)) / (2 * step)
+        for part in (np.sin, np.cos)
+    )
+    length = np.hypot(d_radius, d_ahead)
+    normal = d_radius / length  # cosine between the shell's normal and the motion
+    light = weights * at(theta) * np.sin(theta) * length * normal**2
+    found = np.asarray(ahead.light).reshape(60, 8).sum(axis=1)
+    np.testing.assert_allclose(found, light / light.sum(), rtol=1e-6)
+
+
+def test_the_paraboloid_shines_as_the_square_of_its_normal_speed(double):
+    """Light per area goes as (1 + 2 d / R_c)^-1; areas by the surface of revolution."""
+    points = paraboloid(published(inclination_deg=90.0), 1.8, 6.0, nodes=(60, 8))
+    radius = (np.hypot(points.x_arcsec, points.y_arcsec) * 7.937).reshape(60, 8)[:, 0]
+    _, weights = np.polynomial.legendre.leggauss(60)
+    light = weights * radius * np.sqrt(1.0 + (radius / 1.8) ** 2) / (1.0 + (radius / 1.8) ** 2)
+    found = np.asarray(points.light).reshape(60, 8).sum(axis=1)
+    np.testing.assert_allclose(found, light / light.sum(), rtol=1e-9)
+
+
+def test_a_body_at_rest_has_a_shell_at_rest(double):
+    points = thin_shell(published(v_star_kms=0.0), 1.08, 0.0, 110.0)
+    assert float(jnp.abs(points.speed_kms).max()) == 0.0
+    assert float(points.light.sum()) == pytest.approx(1.0)
+
+
+def test_the_light_of_the_thinnest_ring_is_one():
+    with x64(False):
+        inner, outer = jnp.asarray([1.4999, 1.5], jnp.float32)
+        points = jax.jit(lambda a, b: ring(published(), a, b, 55.0).light)(inner, outer)
+    assert np.asarray(points, np.float64).sum() == pytest.approx(1.0, rel=1e-5)

@@ -19,7 +19,7 @@ from scipy.special import j0, k1, ndtr
 from ard.errors import ArdError
 from pipeline.scene import losvd, optics
 from pipeline.scene.cube import disc_cube
-from pipeline.scene.disc import Sampler, require_valid
+from pipeline.scene.disc import Sampler, coarseness, require_valid
 from pipeline.scene.grid import SkyGrid, VelocityGrid
 from pipeline.scene.model import LineModel, windows
 
@@ -62,10 +62,39 @@ def test_both_precisions_agree(inclination):
 
 
 @pytest.mark.parametrize("inclination", [0.0, 30.0, 60.0, 75.0, 88.0, 90.0])
-def test_32_depths_are_enough(double, inclination):
-    model, disc = make_model(16), tanh_disc(inclination_deg=inclination)
-    few, many = (cube_of(model, disc, depths=depths) for depths in (32, 1024))
-    assert np.abs(few - many).max() < 5e-5 * many.max()
+@pytest.mark.parametrize(("law", "error"), [("sech2", 5e-5), ("exponential", 1.5e-4)])
+@pytest.mark.parametrize("height", [0.02, 0.08])
+def test_32_depths_are_enough(double, inclination, law, error, height):
+    """The exponential law has a corner, where equal steps would be wrong by 3 %."""
+    model, disc = make_model(16), tanh_disc(inclination_deg=inclination, height_arcsec=height)
+    few, many = (cube_of(model, disc, depths=depths, law=law) for depths in (32, 1024))
+    assert np.abs(few - many).max() < error * many.max()
+
+
+@pytest.mark.parametrize("law", ["sech2", "exponential", "gaussian"])
+@pytest.mark.parametrize(
+    ("inclination", "pa", "height", "scale"),
+    [
+        (90.0, 90.0, 0.08, 0.25),
+        (90.0, 90.0, 0.025, 0.25),
+        (90.0, 34.0, 0.005, 0.25),
+        (80.0, 90.0, 0.025, 0.25),
+        (60.0, 34.0, 0.025, 0.25),
+        (0.0, 34.0, 0.02, 0.1),
+    ],
+)
+def test_light_is_as_wrong_as_sub_spaxels_are_coarse(double, law, inclination, pa, height, scale):
+    """Whatever the disc's place between the cells, and nearly as wrong for the worst of them."""
+    model = make_model(60, pad=0)
+    errors = []
+    for shift in (0.0, 0.0125, 0.025):
+        disc = tanh_disc(inclination_deg=inclination, pa_deg=pa, height_arcsec=height,
+                         scale_arcsec=scale, x_arcsec=shift, y_arcsec=shift + 0.003)  # fmt: skip
+        errors.append(abs(cube_of(model, disc, law=law).sum() - 1.0))
+    bound = coarseness(disc, 0.05, law)
+    # 2e-5: depths, and what lies outside of the field.
+    assert max(errors) < 1.02 * bound + 2e-5
+    assert max(errors) > 0.4 * bound - 2e-5
 
 
 def test_oversampling_of_2_is_enough(double):
@@ -308,6 +337,8 @@ def test_impossible_models_are_refused():
         VelocityGrid(100.0, 200.0)
     with pytest.raises(ArdError, match="cannot be sampled"):
         Sampler(SkyGrid(3, 3, 0.1), vertical="spherical")
+    with pytest.raises(ArdError, match="cannot be sampled"):
+        Sampler(SkyGrid(3, 3, 0.1), depths=33)
     with pytest.raises(ArdError, match="do not make a model"):
         LineModel(SkyGrid(3, 3, 0.1), VelocityGrid(900.0, 60.0), np.zeros((3, 2)), np.ones(1),
                   np.ones(1))  # fmt: skip
@@ -326,13 +357,14 @@ def test_what_float32_cannot_count_is_refused():
         losvd.require_safe(grid, 98.0, np.nan)
 
 
-def test_within_that_range_no_light_is_lost():
-    """float32, at the edge of what is called safe."""
+@pytest.mark.parametrize("light", [1.0, 1e-7])
+def test_within_that_range_no_light_is_lost(light):
+    """float32, at the edge of what is called safe; a sub-spaxel has little light."""
     grid = VelocityGrid(2000.0, 60.0)
     with x64(False):
         speed = jnp.linspace(-1200.0, 1200.0, 41)
-        samples = losvd.Samples(speed, jnp.zeros(41), jnp.ones(41))
-        planes = np.asarray(losvd.gaussians(samples, grid, 98.0))
+        samples = losvd.Samples(speed, jnp.zeros(41), jnp.full(41, light))
+        planes = np.asarray(losvd.gaussians(samples, grid, 98.0)) / light
     assert np.isfinite(planes).all()
     np.testing.assert_allclose(planes.sum(axis=0), 1.0, rtol=2e-4)
     mean = (planes * grid.velocities[:, None]).sum(axis=0)

@@ -4,22 +4,33 @@ Oracles: the cube's own WCS, astropy's angles, the manifest of RBH-1, the instru
 curve; a real cube's orientation.
 """
 
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from astropy import units as u
 from builders import make_wcs
+from scenes import tanh_disc
 
 import ard
+from ard import likelihood
 from ard.errors import ArdError
 from manifests import load_target
 from manifests.instruments import find_instrument
 from manifests.target import Position
-from pipeline.scene import background
+from pipeline.scene import background, bow, knot, wake
 from pipeline.scene.background import Smoothness
+from pipeline.scene.cube import Component, Optics, count_disc, line_templates
+from pipeline.scene.disc import Sampler
 from pipeline.scene.grid import SkyGrid
 from pipeline.scene.observed import Settings, angle_of, model_for, place_of
+from pipeline.scene.psf import Gaussian
+from pipeline.scene.valid import require_computable
 
 RBH1 = load_target("rbh1")
+BLOB = knot.Knot(0.1, -0.3, 0.05, 120.0, 30.0)
 NIRSPEC = {"INSTRUME": "NIRSPEC", "GRATING": "G140M"}
 
 
@@ -37,6 +48,9 @@ def test_the_lines_of_the_target_are_the_models():
     assert found.line_names[:2] == ("OIII4959", "OIII5007")
     assert len(found.line_names) == 10
     assert found.groups == ("oiii", "oi", "halpha", "sii", "siii")
+    assert found.amplitude_names == (
+        "OIII4959", "OI6300", "NII6548", "Halpha", "SII6716", "SII6731", "SIII9069",
+    )  # fmt: skip
     # [O III] is one amplitude, [N II] one, H alpha, [O I], two of [S II], [S III].
     assert model.ties.shape == (10, 7)
     assert model.ties[1, 0] == 2.984
@@ -54,7 +68,7 @@ def test_the_lines_of_the_target_are_the_models():
 
 def test_channels_are_those_of_the_cube():
     cube = cube_of()
-    found = model_for(cube, RBH1, Settings(half_kms=500.0))
+    found = model_for(cube, RBH1, Settings(half_kms=500.0, v_max_kms=500.0))
     np.testing.assert_allclose(
         found.model.wave_edges.mean(axis=1), cube.wave[found.channels], atol=1e-12
     )
@@ -155,9 +169,75 @@ def test_any_plane_is_a_sum_of_templates():
     assert np.linalg.lstsq(more.T, curved.ravel(), rcond=None)[1][0] < 1e-20
 
 
+@pytest.mark.parametrize(("ny", "nx"), [(1, 6), (2, 2), (1, 1)])
+def test_few_spaxels_have_few_templates(ny, nx):
+    """All independent, however high the powers that were asked for."""
+    cubes = background.templates(SkyGrid(ny, nx, 0.1), EDGES, Smoothness(3, 1))
+    flat = cubes.reshape(len(cubes), -1)
+    assert np.linalg.matrix_rank(flat) == len(cubes)
+
+
 def test_a_window_of_one_channel_has_a_level_only():
     cubes = background.templates(SkyGrid(1, 1, 0.1), EDGES[:1], Smoothness(0, 2))
     assert cubes.tolist() == [[[[1.0]]]]
+
+
+def test_the_published_bow_shock_can_be_computed_by_default():
+    """v* = 954 km/s, i = 29: its ring moves up to 700 km/s."""
+    seen = model_for(cube_of(), RBH1)
+    shock = bow.Bow(0.0, 0.0, -90.0, 29.0, 954.0, 3.0, 0.0, 31.0, 7.937)
+    optics = Optics((Gaussian(0.18, 0.14, 28.2),) * len(seen.groups), 1.12)
+    require_computable(seen.model, optics, bow.ring(shock, 1.35, 1.5, 55.0), slice_offset=0.5)
+
+
+def test_channels_that_do_not_hold_the_velocities_are_refused():
+    with pytest.raises(ArdError, match="do not hold its velocities"):
+        Settings(half_kms=1000.0)
+
+
+def test_a_whole_scene_is_found_again_in_its_likelihood(double):
+    """Disc, ring, wake, knot and background, drawn with noise, fluxes integrated out.
+
+    The truth is the best of speeds 60 km/s to either side, amplitudes come back within five
+    standard deviations, and the slope is that of central differences.
+    """
+    wave = 1.27 + 0.000636 * np.arange(80)
+    target = replace(RBH1, lines=RBH1.group_lines("halpha"), groups=(RBH1.group("halpha"),))
+    cube = cube_of(0.0, wave=wave)
+    seen = model_for(cube, target, Settings(half_kms=1500.0))
+    model = replace(seen.model, sky=SkyGrid(14, 16, 0.1))
+    optics = Optics((Gaussian(0.18, 0.14, 28.2),), 1.1)
+    place = {"x_arcsec": 0.4, "y_arcsec": 0.0, "pa_deg": -90.0, "kpc_per_arcsec": 7.937}
+    tail = wake.Wake(length_kpc=62.0, fade_kpc=30.0, width_kpc=0.3, v_start_kms=-301.0,
+                     delay_kpc=16.0, mixing_kpc=26.0, dispersion_kms=31.0, **place)  # fmt: skip
+    tail = wake.nodes(tail)
+    disc = count_disc(model, Sampler(model.sky, 16), tanh_disc(x_arcsec=-0.3, y_arcsec=0.4))
+    smooth = background.templates(model.sky, model.wave_edges, Smoothness(0, 1))
+
+    def templates(v_star):
+        shock = bow.Bow(inclination_deg=29.0, v_star_kms=v_star, compression=3.0, v_sys_kms=0.0,
+                        dispersion_kms=30.0, **place)  # fmt: skip
+        ring = bow.ring(shock, 1.35, 1.5, 55.0)
+        parts = [Component((ring,)), Component((tail, knot.nodes(BLOB))), Component((disc,))]
+        return jnp.concatenate([*(line_templates(model, optics, p) for p in parts), smooth])
+
+    truth = np.array([0.3, 1.0, 0.4, 2.0, 1.5, 3.0, 0.002, -0.001])
+    clean = np.einsum("n,ncyx->cyx", truth, templates(954.0))
+    sigma = np.full(clean.shape, 2e-3)
+    data = clean + sigma * np.random.default_rng(9).normal(size=clean.shape)
+    noise = likelihood.Noise(sigma, np.zeros(clean.shape, bool))
+    prior = likelihood.LinearPrior(np.zeros(8), np.full(8, 10.0))
+
+    @jax.jit
+    def value(v_star):
+        found = likelihood.marginal_likelihood(jnp.asarray(data), templates(v_star), noise, prior)
+        return found.log_likelihood, found.amplitudes, found.amplitude_sigma
+
+    best, amplitudes, widths = value(954.0)
+    assert best > max(value(894.0)[0], value(1014.0)[0])
+    assert np.abs((amplitudes - truth) / widths).max() < 5.0
+    slope = (value(900.01)[0] - value(899.99)[0]) / 0.02
+    assert float(jax.grad(lambda v: value(v)[0])(900.0)) == pytest.approx(float(slope), rel=1e-5)
 
 
 def test_a_background_that_bends_is_refused():

@@ -27,7 +27,7 @@ from pipeline.scene.cube import (
 from pipeline.scene.disc import Sampler
 from pipeline.scene.grid import SkyGrid, VelocityGrid
 from pipeline.scene.model import LineModel
-from pipeline.scene.psf import Gaussian, Ghosts
+from pipeline.scene.psf import Gaussian, Ghosts, Image
 from pipeline.scene.valid import require_computable
 
 WIDTH = 0.000636
@@ -193,6 +193,10 @@ def test_what_can_be_computed_is_let_through():
         ({"psfs": (ROUND, Ghosts.of_pointings(ROUND, 0.1, 0.0, 1.5))}, "ghost is stronger"),
         ({"psfs": (ROUND, Ghosts.of_pointings(ROUND, 0.1, 0.0, -0.5))}, "adds light"),
         ({"psfs": (ROUND, Gaussian.round(0.6))}, "cannot hold the source"),
+        ({"psfs": (ROUND, Gaussian(0.2, 0.1, 45.0))}, "nodes enough|impossible"),
+        ({"psfs": (ROUND, Ghosts.of_pointings(ROUND, np.nan, 0.0))}, "is impossible"),
+        ({"psfs": (ROUND, Ghosts.of_pointings(ROUND, 1.063, 0.0))}, "cannot hold the source"),
+        ({"psfs": (ROUND, Image(np.full((1, 4), np.nan), np.ones((1, 4)), 0.1))}, "is impossible"),
     ],
 )
 def test_optics_that_cannot_be_computed_are_refused(change, message):
@@ -208,6 +212,11 @@ def test_optics_that_cannot_be_computed_are_refused(change, message):
         (knot(speed=np.nan), "speed_kms is impossible"),
         (knot(width=-1.0), "dispersion_kms is impossible"),
         (knot(light=-1.0), "light is impossible"),
+        (replace(knot(), speed_kms=np.zeros(2)), "do not belong together"),
+        (replace(knot(), light=np.ones(1)), "do not belong together"),
+        (Component((knot(),)), "no source whose motion"),
+        (tanh_disc(inclination_deg=90.0, pa_deg=90.0, height_arcsec=0.02), "too coarse"),
+        (tanh_disc(inclination_deg=0.0, scale_arcsec=0.02), "too coarse"),
         (knot(width=250.0), "does not hold the source"),
         (tanh_disc(inclination_deg=100.0), "inclination_deg"),
         (tanh_disc(rotation_kms=np.full(121, 700.0)), "does not hold the source"),
@@ -217,6 +226,31 @@ def test_optics_that_cannot_be_computed_are_refused(change, message):
 def test_sources_that_cannot_be_computed_are_refused(source, message):
     with pytest.raises(ArdError, match=message):
         require_computable(model(), Optics((ROUND, ROUND)), source)
+
+
+def test_what_is_too_coarse_says_how_fine_is_enough():
+    thin = tanh_disc(inclination_deg=90.0, pa_deg=90.0, height_arcsec=0.02)
+    with pytest.raises(ArdError, match="too coarse") as error:
+        require_computable(model(), Optics((ROUND, ROUND)), thin)
+    assert "oversampling of 5" in (error.value.expected or "")
+    fine = model(sky=SkyGrid(11, 12, 0.1, 5, 3))
+    require_computable(fine, Optics((ROUND, ROUND)), thin)
+    hopeless = tanh_disc(inclination_deg=90.0, pa_deg=90.0, height_arcsec=0.005)
+    with pytest.raises(ArdError, match="too coarse"):
+        require_computable(model(), Optics((ROUND, ROUND)), hopeless, vertical="exponential")
+
+
+def test_a_sampler_of_another_grid_is_refused():
+    other = Sampler(SkyGrid(11, 12, 0.05, 2, 3))
+    with pytest.raises(ArdError, match="another grid"):
+        count_disc(model(), other, tanh_disc())
+
+
+def test_a_component_without_amplitudes_has_templates_only(double):
+    optics = Optics((ROUND, ROUND))
+    assert line_templates(model(), optics, Component((knot(),))).shape[0] == 2
+    with pytest.raises(ArdError, match="no amplitudes"):
+        scene_cube(model(), optics, [Component((knot(),))])
 
 
 def test_a_source_too_fast_for_float32_is_refused():

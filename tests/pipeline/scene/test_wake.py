@@ -54,6 +54,35 @@ def test_the_wake_lies_behind_its_tip(precision):
     assert float(made.light.sum()) == pytest.approx(1.0, rel=1e-5)
 
 
+@pytest.mark.parametrize("pa", [30.0, 147.8, -60.0])
+def test_the_position_angle_runs_from_the_end_to_the_tip(double, pa):
+    """From +y over -x; the middle of an even wake lies half of its length behind the tip."""
+    made = wake.nodes(published(pa_deg=pa))
+    half = 0.5 * 62.0 / 7.937
+    x, y = (float((made.light * v).sum()) for v in (made.x_arcsec, made.y_arcsec))
+    assert x == pytest.approx(2.0 + half * np.sin(np.deg2rad(pa)), abs=1e-9)
+    assert y == pytest.approx(-half * np.cos(np.deg2rad(pa)), abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({}, 1e-4),
+        ({"length_kpc": 100.0, "kpc_per_arcsec": 7.0}, 5e-4),
+        ({"length_kpc": 100.0, "fade_kpc": 2.0}, 1e-6),
+        ({"width_kpc": 1.0, "kpc_per_arcsec": 7.0}, 7e-3),
+    ],
+)
+def test_the_nodes_along_leave_no_gaps(double, changes, error):
+    """Against ten times as many, at the ends of the ranges."""
+    sky, values = SkyGrid(41, 60, 0.1), {"pa_deg": -60.0, **changes}
+    few, many = (
+        np.asarray(points.planes(wake.nodes(published(**values), **n), sky, VELOCITIES, 90.0, PSF))
+        for n in ({}, {"along": 2560, "across": 65})
+    )
+    assert np.abs(few - many).max() < error * many.max()
+
+
 def test_columns_have_the_light_and_speed_of_their_distance(double):
     """Along the wake: light exp(-d / fade), and Eq 19, through the optics of one column."""
     made = wake.nodes(published(fade_kpc=20.0), along=4096)
