@@ -7,6 +7,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from ard.errors import ArdError, FormatError
+
 # Rows of this length are summed as the library does it, the sums of rows in pairs.
 _ROW: Final = 512
 
@@ -33,6 +35,55 @@ def concrete(array: Any) -> np.ndarray | None:
         return np.asarray(array)
     except TypeError:  # what jax.errors.TracerArrayConversionError is
         return None
+
+
+def plain(array: Any, name: str) -> Any:
+    """Give an array in the byte order of the machine, if it is nothing but numbers.
+
+    Parameters
+    ----------
+    array : array, number or list
+        Those of other libraries than numpy, and numbers, are given back as they are.
+    name : str
+        What it is, for the error.
+
+    Raises
+    ------
+    FormatError
+        If it has a unit or a mask of its own, which the numbers alone would lose.
+    """
+    masked = isinstance(array, np.ma.MaskedArray)
+    if masked or hasattr(array, "unit") or hasattr(array, "units"):
+        raise FormatError(
+            f"{name} is more than numbers",
+            expected="an array without unit and mask",
+            found=type(array).__name__,
+            action="convert all to one unit and give the numbers; give masks to the noise",
+        )
+    if isinstance(array, (int, float)) or namespace(array) is not np:
+        return array
+    values = np.asarray(array)
+    return values.astype(values.dtype.newbyteorder("="), copy=False)
+
+
+def numbers(array: Any, name: str) -> np.ndarray:
+    """Give an array of numpy, where its numbers are needed.
+
+    Raises
+    ------
+    ArdError
+        If JAX traces it; FormatError as `plain`.
+    """
+    found = concrete(plain(array, name))
+    if found is None:
+        raise ArdError(
+            f"{name} has no numbers while JAX traces",
+            expected="an array with numbers",
+            found=type(array).__name__,
+            action="make it outside of what is traced; a factor of the errors may be traced: "
+            "noise.scaled(factor)",
+        )
+    return found
 
 
 def product(xp: Any, left: Any, right: Any, axes: tuple[list[int], list[int]]) -> Any:

@@ -68,6 +68,12 @@ class FormatError(ArdError):
     """The file is not what its reader understands (structure, extensions, axes)."""
 
 
+def misfit(problem: str, expected: str, found: object) -> FormatError:
+    """Make the error for arrays that do not belong to one another."""
+    action = "give both for the same voxels"
+    return FormatError(problem, expected=expected, found=found, action=action)
+
+
 class UnitError(ArdError):
     """A quantity has a unit that cannot be converted into the one needed."""
 

@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 
 from ard.arrays import inner, namespace, product, total
+from ard.errors import misfit
+from ard.factors import inverse_cholesky
 from ard.linear import Blocks, LinearPrior, blocks_of, cut_at_zero
 from ard.masking import exact_noise, mask_more
-from ard.noise import Noise, inverse_cholesky, misfit
+from ard.noise import Noise
 from ard.noisefile import read_noise, write_noise
 
 __all__ = [

@@ -16,8 +16,7 @@ import numpy as np
 
 from ard import normal
 from ard.arrays import concrete, product
-from ard.errors import ArdError
-from ard.noise import misfit
+from ard.errors import ArdError, misfit
 
 Blocks = tuple[tuple[int, ...], ...]
 

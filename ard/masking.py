@@ -12,17 +12,17 @@ from typing import Any, Final
 
 import numpy as np
 
-from ard.errors import ArdError
-from ard.noise import (
-    EXACT,
-    Noise,
+from ard.arrays import numbers
+from ard.errors import ArdError, misfit
+from ard.factors import (
     axis_lengths,
     inside,
     inverse_cholesky,
     inverse_lower,
     kept_places,
-    misfit,
+    require_correlation,
 )
+from ard.noise import EXACT, Noise
 
 # The fill of 4000 voxels has 128 MB, and takes seconds to compute.
 LIMIT: Final = 4000
@@ -65,7 +65,7 @@ def exact_noise(
     ArdError
         If a correlation is none, or too many single voxels are masked.
     """
-    mask = np.asarray(mask, dtype=bool)
+    mask = _true_or_false(mask, np.shape(sigma))
     if correlations is None or taps is not None:
         if correlations is not None:
             raise misfit("the noise has two correlations", "correlations or taps", "both")
@@ -73,9 +73,13 @@ def exact_noise(
     matrices = tuple(correlations)
     lengths = axis_lengths(mask.shape, len(matrices))
     for length, matrix in zip(lengths, matrices, strict=True):
-        if matrix is not None and np.shape(matrix) != (length, length):
-            problem = "a correlation does not fit its axis"
-            raise misfit(problem, f"shape ({length}, {length})", np.shape(matrix))
+        if matrix is not None:
+            require_correlation(matrix, length)
+    return _of_factors(sigma, mask, matrices, limit)
+
+
+def _of_factors(sigma: Any, mask: np.ndarray, matrices: tuple[Any, ...], limit: int) -> Noise:
+    lengths = axis_lengths(mask.shape, len(matrices))
     if all(matrix is None for matrix in matrices):
         return Noise(sigma, mask)
     joint = any(matrix is not None for matrix in matrices[1:])
@@ -115,32 +119,27 @@ def mask_more(noise: Noise, mask: Any, *, limit: int = LIMIT) -> Noise:
     ArdError
         If too many single voxels are masked.
     """
-    joined = np.asarray(noise.mask) | np.asarray(mask, dtype=bool)
+    joined = noise.mask | _true_or_false(mask, noise.mask.shape)
     if noise.masks != EXACT or not noise.correlated:
         return dataclasses.replace(noise, mask=joined)
-    correlations = None
-    if noise.factors is not None:
-        correlations = [None if f is None else _correlation(f) for f in noise.factors]
-    exact = exact_noise(
-        noise.sigma, joined, correlations=correlations, taps=noise.taps, limit=limit
-    )
-    return dataclasses.replace(exact, scale=noise.scale)
+    if noise.factors is None:
+        exact = _of_taps(noise.sigma, joined, noise.taps, limit)
+    else:
+        matrices = tuple(None if f is None else _correlation(f) for f in noise.factors)
+        exact = _of_factors(noise.sigma, joined, matrices, limit)
+    return exact.scaled(noise.scale)
 
 
-def is_filled_rightly(noise: Noise, rtol: float) -> bool:
-    """Say whether the fill of a noise is what its factors or taps ask for.
-
-    With K the fill, K P_mm K' is the unit matrix: tried on one vector, by products only.
-    """
-    if noise.fill is None or not noise.correlated:
-        return noise.fill is None
-    fill = np.asarray(noise.fill, dtype=np.float64)
-    probe = np.cos(np.arange(1.0, fill.shape[0] + 1.0))
-    whole = np.zeros(noise.sigma.size)
-    whole[noise.holes] = fill.T @ probe
-    white = noise.turn(np, whole.reshape(noise.sigma.shape))
-    found = fill @ noise.turn(np, white, back=True).ravel()[noise.holes]
-    return bool(np.max(np.abs(found - probe), initial=0.0) <= rtol)
+def _true_or_false(mask: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """Refuse numbers: of flags, not all mean that a voxel is bad."""
+    found = numbers(mask, "the mask")
+    if found.dtype != bool or found.shape != shape:
+        raise misfit(
+            "the mask is not one of the cube",
+            f"true and false, shape {tuple(shape)}",
+            f"{found.dtype}, shape {found.shape}",
+        )
+    return found
 
 
 def _of_taps(sigma: Any, mask: np.ndarray, taps: Any, limit: int) -> Noise:

@@ -11,7 +11,7 @@ masked voxels are filled with what their neighbours make most probable. Whole sp
 need no filling where the factors of R are those of the others alone.
 """
 
-import dataclasses
+import copy
 import math
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,13 +19,23 @@ from typing import Any, Final, Literal, Self
 
 import numpy as np
 
-from ard.arrays import concrete, namespace, product
-from ard.errors import ArdError, FormatError
+from ard.arrays import concrete, namespace, numbers, plain, product
+from ard.errors import FormatError, misfit
+from ard.factors import (
+    axis_lengths,
+    decoupled,
+    diagonal,
+    inside,
+    kept_places,
+    require_triangle,
+)
 
 LOG_2PI: Final = math.log(2.0 * math.pi)
 EXACT: Final = "exact"
 APPROXIMATE: Final = "approximate"
 Masks = Literal["exact", "approximate"]
+# Rounding of the fill of thousands of voxels is below; a fill of another mask is off by 0.1.
+_FILL_ATOL: Final = 1e-8
 _WHERE_TO: Final = (
     "use ard.likelihood.exact_noise, which fills them from their neighbours, or ask for the "
     "approximation: masks='approximate'"
@@ -77,29 +87,30 @@ class Noise:
     masks: Masks = "exact"
 
     def __post_init__(self) -> None:
+        for name in ("sigma", "mask", "taps", "fill"):
+            if getattr(self, name) is not None:
+                self._set(name, numbers(getattr(self, name), f"the {name} of the noise"))
+        if self.factors is not None:
+            name = "a factor of the noise"
+            factors = (None if f is None else numbers(f, name) for f in self.factors)
+            self._set("factors", tuple(factors))
+        self._set("scale", plain(self.scale, "the scale of the errors"))
         self._check_shapes()
-        if not self.correlated or self.masks == APPROXIMATE:
-            return
-        dropped = zip(self.factors or (), self._kept, strict=False)
-        lone = all(factor is None or decoupled(factor, ~kept) for factor, kept in dropped)
-        count = self.holes.size
-        if lone and (0 if self.fill is None else self.fill.shape[0]) == count:
-            return
-        raise FormatError(
-            "voxels among correlated ones are masked, and the noise does not say how to be exact",
-            expected=f"a fill of shape ({count}, {count}), and factors that are those of the "
-            "unit matrix for wholly masked channels and spaxels",
-            found="no fill" if self.fill is None else f"a fill of shape {self.fill.shape}",
-            action=_WHERE_TO,
-        )
+        self._check_values()
+        self._check_scale()
+        if self.correlated and self.masks == EXACT:
+            self._check_exact()
+
+    def _set(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
 
     def _check_shapes(self) -> None:
         shape = self.sigma.shape
-        if len(shape) != 3 or self.mask.shape != shape:
+        if len(shape) != 3 or self.mask.shape != shape or self.mask.dtype != bool:
             raise misfit(
                 "the noise is not that of a cube",
-                "errors and mask of one shape (wave, y, x)",
-                f"{shape} and {self.mask.shape}",
+                "errors, and a mask of true and false, of one shape (wave, y, x)",
+                f"{shape}, and {self.mask.dtype} {self.mask.shape}",
             )
         if self.factors is not None and self.taps is not None:
             raise misfit("the noise has two correlations", "factors or taps", "both")
@@ -107,18 +118,74 @@ class Noise:
             if factor is not None and factor.shape != (length, length):
                 problem = "a factor of the noise does not fit its axis"
                 raise misfit(problem, f"shape ({length}, {length})", factor.shape)
-        if self.taps is not None and not (self.taps.ndim == 3 and self.taps[0, 0, 0] > 0.0):
-            problem = "the taps are no causal filter of a cube"
-            raise misfit(problem, "three axes, and the first tap above 0", f"{self.taps.shape}")
         if self.masks not in (EXACT, APPROXIMATE):
             raise misfit("masks are treated in two ways", f"{EXACT} or {APPROXIMATE}", self.masks)
-        numbers = concrete(self.scale)
-        found = np.shape(self.scale) if numbers is None else numbers.shape
-        positive = numbers is None or bool(np.all(np.isfinite(numbers) & (numbers > 0.0)))
-        if found not in ((), tuple(shape[:1])) or not positive:
-            expected = f"one number above 0, or {shape[0]}: one for each channel"
+
+    def _check_values(self) -> None:
+        proper = np.isfinite(self.sigma) & (self.sigma > 0.0)
+        wrong = int(np.sum(~(proper | self.mask)))
+        if wrong or self.count == 0:
+            raise FormatError(
+                "errors of voxels that are used are none",
+                expected="finite numbers above 0 in one voxel or more",
+                found=f"{wrong} others, of {self.count} voxels",
+                action="mask voxels that have no error",
+            )
+        for factor in self.factors or ():
+            if factor is not None:
+                require_triangle(factor, "a factor of the noise")
+        taps = self.taps
+        if taps is None:
+            return
+        if taps.ndim != 3 or not np.isfinite(taps).all() or not taps[0, 0, 0] > 0.0:
+            problem = "the taps are no causal filter of a cube"
+            expected = "three axes of finite numbers, and the first tap above 0"
+            raise misfit(problem, expected, f"shape {taps.shape}")
+
+    def _check_scale(self) -> None:
+        values = concrete(self.scale)
+        found = np.shape(self.scale)
+        positive = values is None or bool(np.all(np.isfinite(values) & (values > 0.0)))
+        length = self.sigma.shape[0]
+        if found not in ((), (length,)) or not positive:
+            expected = f"one number above 0, or {length}: one for each channel"
             problem = "the scale of the errors does not fit"
-            raise misfit(problem, expected, found if positive else numbers)
+            raise misfit(problem, expected, found if positive else values)
+
+    def _check_exact(self) -> None:
+        """Refuse masks among correlated voxels that the factors and the fill do not know of."""
+        dropped = zip(self.factors or (), self._kept, strict=False)
+        lone = all(factor is None or decoupled(factor, ~kept) for factor, kept in dropped)
+        count = self._holes.size
+        shape = (0, 0) if self.fill is None else self.fill.shape
+        if not lone or shape != (count, count):
+            raise FormatError(
+                "voxels among correlated ones are masked, and the noise does not say how to be "
+                "exact",
+                expected=f"a fill of shape ({count}, {count}), and factors that are those of the "
+                "unit matrix for wholly masked channels and spaxels",
+                found="no fill" if self.fill is None else f"a fill of shape {shape}",
+                action=_WHERE_TO,
+            )
+        if self.fill is not None:
+            require_triangle(self.fill, "the fill of the noise")
+            self._check_fill()
+
+    def _check_fill(self) -> None:
+        """With K the fill, K P_mm K' is the unit matrix: tried on one vector, by products only."""
+        fill = np.asarray(self.fill, dtype=np.float64)
+        probe = np.cos(np.arange(1.0, fill.shape[0] + 1.0))
+        whole = np.zeros(self.sigma.size)
+        whole[self._holes] = fill.T @ probe
+        white = self._turn(np, whole.reshape(self.sigma.shape))
+        found = fill @ self._turn(np, white, back=True).ravel()[self._holes]
+        if not np.max(np.abs(found - probe), initial=0.0) <= _FILL_ATOL:
+            raise FormatError(
+                "the fill of the noise does not belong to its correlation and mask",
+                expected="the fill of these factors or taps, in double precision",
+                found="another",
+                action="make the noise with ard.likelihood.exact_noise",
+            )
 
     @property
     def correlated(self) -> bool:
@@ -128,7 +195,7 @@ class Noise:
     @property
     def approximate(self) -> bool:
         """Whether masked voxels are treated approximately: only where that was asked for."""
-        masked = bool(np.any(np.asarray(self.mask)))
+        masked = bool(np.any(self.mask))
         return self.masks == APPROXIMATE and self.correlated and masked
 
     @cached_property
@@ -141,13 +208,20 @@ class Noise:
     @cached_property
     def _kept(self) -> tuple[np.ndarray, ...]:
         """For each axis that has a factor: which places are not masked altogether."""
-        return kept_places(np.asarray(self.mask), self._lengths)
+        return kept_places(self.mask, self._lengths)
 
     @cached_property
-    def holes(self) -> np.ndarray:
+    def _holes(self) -> np.ndarray:
         """Flat numbers of the masked voxels that are not in wholly masked channels or spaxels."""
-        mask = np.asarray(self.mask)
+        mask = self.mask
         return np.flatnonzero(mask & inside(self._kept, mask.shape))
+
+    @cached_property
+    def _place(self) -> np.ndarray:
+        """For each voxel its number among the holes, from 1; 0 elsewhere."""
+        place = np.zeros(self.sigma.size, dtype=np.int32)
+        place[self._holes] = np.arange(1, self._holes.size + 1)
+        return place
 
     def whiten(self, residual: Any) -> Any:
         """Turn residuals into numbers that are independent and of unit variance.
@@ -165,13 +239,15 @@ class Noise:
             which `count` are independent: the sum of squares is that of the used voxels alone.
         """
         xp = namespace(residual, self.scale)
-        good = xp.asarray(~np.asarray(self.mask))
+        good = xp.asarray(~self.mask)
         sigma = xp.where(good, xp.asarray(self.sigma), 1.0)
-        out = xp.where(good, residual / (sigma * self._scales(xp)), 0.0)
-        white = self.turn(xp, out)
+        # Cleaned before the division: else what is NaN there makes the derivative NaN. Divided
+        # twice: a rounded sigma * scale would be wrong alike in all voxels.
+        out = xp.where(good, residual, 0.0) / sigma / self._scales(xp)
+        white = self._turn(xp, out)
         if self.fill is None or self.approximate or not self.correlated:
             return white
-        return white + self.turn(xp, self._filling(xp, white))
+        return white + self._turn(xp, self._filling(xp, white))
 
     def _scales(self, xp: Any) -> Any:
         scale = xp.asarray(self.scale)
@@ -181,17 +257,15 @@ class Noise:
         """Give the most probable residuals in the holes, 0 elsewhere, from what is whitened."""
         shape, lead = white.shape, white.shape[:-3]
         fill = xp.asarray(self.fill)
-        flat = xp.reshape(self.turn(xp, white, back=True), (*lead, -1))
-        pulled = xp.take(flat, xp.asarray(self.holes), axis=-1)
+        flat = xp.reshape(self._turn(xp, white, back=True), (*lead, -1))
+        pulled = xp.take(flat, xp.asarray(self._holes), axis=-1)
         last = [pulled.ndim - 1]
         half = product(xp, pulled, fill, (last, [1]))
         values = -product(xp, half, fill, (last, [0]))
         padded = xp.concat([xp.zeros((*lead, 1), dtype=values.dtype), values], axis=-1)
-        place = np.zeros(flat.shape[-1], dtype=np.int32)
-        place[self.holes] = np.arange(1, self.holes.size + 1)
-        return xp.reshape(xp.take(padded, xp.asarray(place), axis=-1), shape)
+        return xp.reshape(xp.take(padded, xp.asarray(self._place), axis=-1), shape)
 
-    def turn(self, xp: Any, values: Any, *, back: bool = False) -> Any:
+    def _turn(self, xp: Any, values: Any, *, back: bool = False) -> Any:
         """Apply the whitener W of the correlation, or its transpose.
 
         Parameters
@@ -230,7 +304,7 @@ class Noise:
     @cached_property
     def count(self) -> int:
         """Number of voxels that are used."""
-        return int(np.sum(~np.asarray(self.mask)))
+        return int(np.sum(~self.mask))
 
     @cached_property
     def _logdet_unscaled(self) -> float:
@@ -242,15 +316,15 @@ class Noise:
         def logs(values: Any) -> np.ndarray:
             return np.log(np.asarray(values).astype(dtype).astype(np.float64))
 
-        used = ~np.asarray(self.mask)
+        used = ~self.mask
         per_voxel = 0.0 if self.taps is None else float(logs(self.taps[0, 0, 0]))
         for factor, kept in zip(self.factors or (), self._kept, strict=False):
             if factor is not None and kept.any():
-                per_voxel += float(np.mean(logs(_diagonal(factor)[kept])))
+                per_voxel += float(np.mean(logs(diagonal(factor)[kept])))
         voxels, filled = self.count, 0.0
         if self.correlated and self.masks == EXACT:
-            voxels = self.count + self.holes.size
-            filled = 0.0 if self.fill is None else float(np.sum(np.log(_diagonal(self.fill))))
+            voxels = self.count + self._holes.size
+            filled = 0.0 if self.fill is None else float(np.sum(np.log(diagonal(self.fill))))
         total = float(np.sum(logs(np.asarray(self.sigma)[used])))
         return 2.0 * (total - voxels * per_voxel - filled)
 
@@ -269,7 +343,7 @@ class Noise:
         """What `scale` adds to `logdet`: twice the sum of its logarithms over the used voxels."""
         xp = namespace(self.scale)
         scale = 1.0 * xp.asarray(self.scale)
-        per_channel = np.sum(~np.asarray(self.mask), axis=(1, 2))
+        per_channel = np.sum(~self.mask, axis=(1, 2))
         counts = xp.asarray(per_channel if scale.ndim else self.count, dtype=scale.dtype)
         return 2.0 * xp.sum(counts * xp.log(scale))
 
@@ -291,86 +365,11 @@ class Noise:
         scale : number, or array of shape (n_wave,)
             Above 0; may be a value that JAX traces, so that it can be inferred.
         """
-        return dataclasses.replace(self, scale=self.scale * scale)
-
-
-def axis_lengths(shape: tuple[int, ...], count: int) -> tuple[int, ...]:
-    """Give the number of places along (wave, y, x) or, of two, (wave, sky).
-
-    Raises
-    ------
-    FormatError
-        If there is another number of factors.
-    """
-    if count not in (2, 3):
-        raise misfit("the noise has a wrong number of factors", "(wave, y, x), (wave, sky)", count)
-    return tuple(shape) if count == 3 else (shape[0], shape[1] * shape[2])
-
-
-def kept_places(mask: np.ndarray, lengths: tuple[int, ...]) -> tuple[np.ndarray, ...]:
-    """Say for each axis which places are not masked altogether."""
-    used = ~mask.reshape(lengths) if lengths else ~mask
-    axes = range(len(lengths))
-    return tuple(used.any(axis=tuple(a for a in axes if a != axis)) for axis in axes)
-
-
-def inside(kept: tuple[np.ndarray, ...], shape: tuple[int, ...]) -> np.ndarray:
-    """Say for each voxel of a cube whether all its places are kept."""
-    out = np.ones((), dtype=bool)
-    for places in kept:
-        out = out[..., None] & places
-    return out.reshape(shape) if kept else np.ones(shape, dtype=bool)
-
-
-def decoupled(factor: Any, places: np.ndarray) -> bool:
-    """Say whether rows and columns of a factor are those of the unit matrix at some places."""
-    matrix = np.asarray(factor)
-    unit = np.eye(matrix.shape[0])[places]
-    return bool(np.all(matrix[places] == unit) and np.all(unit == matrix[:, places].T))
-
-
-def misfit(problem: str, expected: str, found: object) -> FormatError:
-    """Make the error for parts that do not belong to one another."""
-    action = "give both for the same voxels"
-    return FormatError(problem, expected=expected, found=found, action=action)
-
-
-def inverse_cholesky(correlation: Any) -> np.ndarray:
-    """Give what `Noise.factors` asks for, from a matrix of correlation, shape (n, n).
-
-    Raises
-    ------
-    ArdError
-        If it is none.
-    """
-    matrix = np.asarray(correlation, dtype=np.float64)
-    try:
-        lower = np.linalg.cholesky(matrix)
-    except np.linalg.LinAlgError as error:
-        raise ArdError(
-            "a correlation is not one",
-            expected="a symmetric matrix with positive eigenvalues",
-            found=f"shape {matrix.shape}",
-            action="regularise the estimate",
-        ) from error
-    return inverse_lower(lower)
-
-
-def inverse_lower(lower: np.ndarray) -> np.ndarray:
-    """Invert a lower triangular matrix by halves, with zeros above the diagonal exactly."""
-    size = lower.shape[0]
-    if size <= 64:
-        return np.tril(np.linalg.inv(lower))
-    half = size // 2
-    first, last = inverse_lower(lower[:half, :half]), inverse_lower(lower[half:, half:])
-    out = np.zeros_like(lower)
-    out[:half, :half], out[half:, half:] = first, last
-    out[half:, :half] = -last @ (lower[half:, :half] @ first)
-    return out
-
-
-def _diagonal(matrix: Any) -> np.ndarray:
-    return np.diagonal(np.asarray(matrix, dtype=np.float64))
+        # A copy keeps what was computed and checked of the rest: nothing else of it has a scale.
+        scaled = copy.copy(self)
+        scaled._set("scale", self.scale * plain(scale, "the scale of the errors"))
+        scaled._check_scale()
+        return scaled
 
 
 def _shifted(xp: Any, values: Any, by: tuple[int, int, int]) -> Any:

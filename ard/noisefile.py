@@ -2,7 +2,7 @@
 
 All arrays are float64, unlike those of cubes and maps: the determinant of a large factor feels
 single precision. ``LOGDET`` and ``NUSED`` say what a reader has to find; `read_noise` computes
-both anew, and tries the fill on a vector.
+both anew, and `Noise` tries the fill on a vector.
 """
 
 import os
@@ -16,7 +16,6 @@ from astropy.io import fits
 from ard.errors import FormatError
 from ard.fitsio import FETCH_AGAIN, native, open_hdus, write_hdus
 from ard.headers import write_cards
-from ard.masking import is_filled_rightly
 from ard.noise import Noise
 from ard.provenance import Provenance, to_hdu
 
@@ -25,7 +24,6 @@ _AXES: Final = {2: ("WAVE", "SKY"), 3: ("WAVE", "Y", "X")}
 # Sums of a million terms in another order differ by less, for each voxel; a wrong error of one
 # voxel in a million shows from 0.1 per mille.
 _LOGDET_ATOL_PER_VOXEL: Final = 1e-10
-_FILL_RTOL: Final = 1e-8
 
 
 def noise_hdus(
@@ -123,9 +121,6 @@ def _require_sums(noise: Noise, header: fits.Header, file: str) -> None:
     if not isinstance(stated, float) or not abs(logdet - stated) <= tolerance:
         problem = "the determinant of the noise is not the one that is stated"
         raise _wrong(problem, file, stated, logdet)
-    if not is_filled_rightly(noise, _FILL_RTOL):
-        problem = "the fill of the noise does not belong to its correlation and mask"
-        raise _wrong(problem, file, "FILL of the factors or taps", "another")
 
 
 def write_noise(

@@ -179,7 +179,7 @@ def test_whole_spaxels_leave_the_joint_factor_without_being_filled(rng):
     assert noise.fill is None
     assert len(noise.factors) == 2
     filled = exact_noise(sigma, mask, **how)
-    assert filled.fill.shape[0] == noise.holes.size + spaxels()[1].sum() * 2
+    assert filled.fill.shape[0] == noise._holes.size + spaxels()[1].sum() * 2
     data = rng.normal(size=SHAPE)
     one, two = (likelihood.log_likelihood(data, 0.0 * data, n) for n in (noise, filled))
     assert one.log_likelihood == pytest.approx(two.log_likelihood, rel=1e-12)
