@@ -5,13 +5,15 @@ jax.numpy, or of any other library that follows the array-API standard. The nois
 needed of it is products and sums.
 """
 
+import dataclasses
+import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
-from ard.arrays import inner, namespace, product, total
-from ard.errors import misfit
+from ard.arrays import concrete, inner, namespace, plain, product, total
+from ard.errors import ArdError, FormatError, misfit
 from ard.factors import inverse_cholesky
 from ard.linear import Blocks, LinearPrior, blocks_of, cut_at_zero
 from ard.masking import exact_noise, mask_more
@@ -34,6 +36,13 @@ __all__ = [
 ]
 
 
+# A template of which less than this share of its square, in roundings, is its own cannot be told
+# from the others: the determinant alone would be wrong by 0.01.
+_OWN_SHARE: Final = 256.0
+# What ln L may be wrong by because amplitudes were not solved for well enough.
+_ERROR: Final = 0.01
+
+
 @dataclass(frozen=True, eq=False)
 class Result:
     """How well a model does.
@@ -49,9 +58,13 @@ class Result:
         Residuals that should be independent and of unit variance (see `Noise.whiten`); with the
         mean linear parameters.
     log_ratio : scalar
-        `log_likelihood` less `Noise.reference`, a constant of the data: what keeps its digits in
-        single precision, where `log_likelihood` itself has steps of 0.03 for 200 000 voxels. For
-        a sampler the one is as good as the other.
+        ln L less `reference`: what keeps its digits in single precision, where `log_likelihood`
+        itself has steps of 0.03 for 200 000 voxels. Compare only results that were computed with
+        one `reference`.
+    reference : float
+        The constant that was asked for; `Noise.reference` of the noise that was given, if none
+        was. It holds the determinant of errors and correlations, and so differs between noises,
+        but for those that `Noise.scaled` makes.
     approximate : bool
         Whether masked voxels were treated approximately, as `Noise.masks` allowed.
     amplitudes, amplitude_sigma : array, shape (n,), or None
@@ -63,13 +76,20 @@ class Result:
     chi2: Any
     whitened: Any
     log_ratio: Any
+    reference: float
     approximate: bool
     amplitudes: Any = None
     amplitude_sigma: Any = None
 
 
 def evaluate(
-    data: Any, model: Any, noise: Noise, *parameters: Any, prior: LinearPrior | None = None
+    data: Any,
+    model: Any,
+    noise: Noise,
+    *parameters: Any,
+    prior: LinearPrior | None = None,
+    offset: Any = None,
+    reference: float | None = None,
 ) -> Result:
     """Hold a model, given as a cube or as a function, against the data.
 
@@ -83,46 +103,61 @@ def evaluate(
         What the function is called with.
     prior : LinearPrior, optional
         Of the amplitudes of the templates, which are then integrated out.
+    offset, reference
+        As for `marginal_likelihood`; an offset only where there is a prior.
 
     Raises
     ------
     ArdError
         As `log_likelihood` and `marginal_likelihood`; and FormatError if there are parameters,
-        but no function.
+        but no function, or an offset, but no prior.
     """
     if callable(model):
         model = model(*parameters)
     elif parameters:
         expected = "a function, or no parameters"
         raise misfit("an array takes no parameters", expected, f"{len(parameters)} parameters")
-    if prior is None:
-        return log_likelihood(data, model, noise)
-    return marginal_likelihood(data, model, noise, prior)
+    if prior is not None:
+        return marginal_likelihood(data, model, noise, prior, offset=offset, reference=reference)
+    if offset is not None:
+        raise misfit("an offset belongs to templates", "a prior, or no offset", "no prior")
+    return log_likelihood(data, model, noise, reference=reference)
 
 
-def log_likelihood(data: Any, model: Any, noise: Noise) -> Result:
+def log_likelihood(
+    data: Any, model: Any, noise: Noise, *, reference: float | None = None
+) -> Result:
     """Hold a whole model cube against the data.
 
     Parameters
     ----------
     data, model : array, shape (n_wave, ny, nx)
-        In one unit; masked voxels of the data may hold anything, NaN too.
+        In one unit; what stands in masked voxels has no part, and may be NaN.
     noise : Noise
         In the same unit.
+    reference : float, optional
+        What `Result.log_ratio` is counted from, to compare several noises: `reference` of one
+        of them.
 
     Raises
     ------
     FormatError
-        If the model is on other voxels.
+        If data or model are on other voxels, or data that are used are not finite.
     """
     xp = namespace(model, data, noise.scale)
-    _require_shape(model, noise)
-    whitened = noise.whiten(_clean(xp, data, noise) - xp.asarray(model))
-    return _result(xp, noise, whitened)
+    model = _used(xp, model, noise, "the model")
+    whitened = noise.whiten(_finite(xp, data, noise) - model)
+    return _result(xp, noise, whitened, reference)
 
 
 def marginal_likelihood(
-    data: Any, templates: Any, noise: Noise, prior: LinearPrior, *, offset: Any = None
+    data: Any,
+    templates: Any,
+    noise: Noise,
+    prior: LinearPrior,
+    *,
+    offset: Any = None,
+    reference: float | None = None,
 ) -> Result:
     """Hold a model whose cubes have free amplitudes against the data, amplitudes integrated out.
 
@@ -136,6 +171,8 @@ def marginal_likelihood(
         Of the n amplitudes.
     offset : array, shape (n_wave, ny, nx), optional
         What is fixed of the model.
+    reference : float, optional
+        As for `log_likelihood`.
 
     Returns
     -------
@@ -147,40 +184,49 @@ def marginal_likelihood(
     Raises
     ------
     FormatError
-        If the templates are on other voxels, or the prior has another number of amplitudes.
+        If data, templates or offset are on other voxels, data that are used are not finite, or
+        the prior has another number of amplitudes.
     ArdError
-        If amplitudes that cannot be negative are correlated in a way that has no exact factor;
-        see `LinearPrior.blocks` for what happens where JAX traces.
+        If templates cannot be told from one another in this precision, or amplitudes that cannot
+        be negative are correlated in a way that has no exact factor. Where JAX traces, the result
+        is NaN then; see `LinearPrior.blocks`.
     """
     xp = namespace(templates, data, noise.scale, offset)
-    _require_count(templates.shape[0], prior)
-    templates, basis = _whitened(xp, templates, noise)
+    templates, basis = _whitened(xp, templates, noise, prior)
     mean, sigma = (xp.asarray(value, dtype=basis.dtype) for value in (prior.mean, prior.sigma))
-    residual = _clean(xp, data, noise) - _mixed(xp, mean, templates)
+    residual = _finite(xp, data, noise) - _mixed(xp, mean, templates)
     if offset is not None:
-        residual = residual - xp.asarray(offset)
+        residual = residual - _used(xp, offset, noise, "the offset")
     # In units of the prior's width the system is well posed however different the amplitudes are.
     scaled = basis * sigma[:, None]
     lower, inverse = _system(xp, scaled)
-    left = xp.reshape(noise.whiten(residual), (1, -1))
-    half = product(xp, inverse, inner(xp, scaled, left)[:, 0], ([1], [0]))
+    pulled = inner(xp, scaled, xp.reshape(noise.whiten(residual), (1, -1)))[:, 0]
+    half = product(xp, inverse, pulled, ([1], [0]))
     solved = product(xp, inverse, half, ([0], [0]))
     found = cut_at_zero(xp, prior, mean + sigma * solved, _covariance(xp, inverse, sigma))
     # Light is subtracted before whitening, and the quadratic form is a sum of squares: in single
     # precision, differences of whitened data and of large numbers would lose what is asked for.
-    best = _result(xp, noise, noise.whiten(residual - _mixed(xp, sigma * solved, templates)))
+    whitened = noise.whiten(residual - _mixed(xp, sigma * solved, templates))
+    best = _result(xp, noise, whitened, reference)
     shrink = xp.sum(solved**2) + 2.0 * xp.sum(xp.log(xp.linalg.diagonal(lower)))
     extra = found.log_factor - 0.5 * shrink
-    moved = found.mean - mean - sigma * solved
-    at_mean = best.whitened - xp.reshape(_mixed(xp, moved, basis), noise.sigma.shape)
-    return Result(
-        best.log_likelihood + extra,
-        total(xp, at_mean**2),
-        at_mean,
-        best.log_ratio + extra,
-        noise.approximate,
-        found.mean,
-        found.sigma,
+    # What is left of the gradient says how far from its maximum the quadratic form was computed.
+    left = inner(xp, scaled, xp.reshape(whitened, (1, -1)))[:, 0] - solved
+    error = 0.5 * xp.sum(product(xp, inverse, left, ([1], [0])) ** 2)
+    rounding = 4.0 * float(xp.finfo(error.dtype).eps) * xp.abs(best.log_ratio)
+    fine = _one_if(xp, _ERROR + rounding - error, f"ln L would be wrong by {_ERROR} or more")
+    extra = extra * fine
+    if prior.constrained:
+        moved = found.mean - mean - sigma * solved
+        whitened = whitened - xp.reshape(_mixed(xp, moved, basis), noise.sigma.shape)
+    return dataclasses.replace(
+        best,
+        log_likelihood=best.log_likelihood + extra,
+        chi2=total(xp, whitened**2) if prior.constrained else best.chi2,
+        whitened=whitened,
+        log_ratio=best.log_ratio + extra,
+        amplitudes=found.mean * fine,
+        amplitude_sigma=found.sigma * fine,
     )
 
 
@@ -206,8 +252,7 @@ def find_blocks(templates: Any, noise: Noise, prior: LinearPrior) -> Blocks:
         If more than two are correlated, or there are no numbers yet.
     """
     xp = namespace(templates, noise.scale)
-    _require_count(templates.shape[0], prior)
-    _, basis = _whitened(xp, templates, noise)
+    _, basis = _whitened(xp, templates, noise, prior)
     sigma = xp.asarray(prior.sigma, dtype=basis.dtype)
     _, inverse = _system(xp, basis * sigma[:, None])
     covariance = _covariance(xp, inverse, sigma)
@@ -215,21 +260,25 @@ def find_blocks(templates: Any, noise: Noise, prior: LinearPrior) -> Blocks:
     return blocks_of(covariance / (spread[:, None] * spread), prior.constrained)
 
 
-def _result(xp: Any, noise: Noise, whitened: Any) -> Result:
+def _result(xp: Any, noise: Noise, whitened: Any, reference: float | None) -> Result:
     """Put a result together; the sum over voxels is that of chi2 less its expectation."""
     share = noise.count / noise.sigma.size
     excess = total(xp, whitened**2 - share)
-    log_ratio = -0.5 * (excess + noise.log_scale + noise.rounding(whitened.dtype))
+    own = -0.5 * (excess + noise.log_scale + noise.rounding(whitened.dtype))
+    reference = noise.reference if reference is None else float(reference)
+    log_ratio = own + (noise.reference - reference)
     chi2 = total(xp, whitened**2)
-    value = noise.reference + log_ratio
-    return Result(value, chi2, whitened, log_ratio, noise.approximate)
+    value = noise.reference + own
+    return Result(value, chi2, whitened, log_ratio, reference, noise.approximate)
 
 
-def _whitened(xp: Any, templates: Any, noise: Noise) -> tuple[Any, Any]:
+def _whitened(xp: Any, templates: Any, noise: Noise, prior: LinearPrior) -> tuple[Any, Any]:
     """Give templates as an array of the library, and whitened, shape (n, n_voxels)."""
-    _require_shape(templates[0], noise)
-    templates = xp.asarray(templates)
-    return templates, xp.reshape(noise.whiten(templates), (templates.shape[0], -1))
+    templates = _used(xp, templates, noise, "the templates", axes=1)
+    count, expected = templates.shape[0], prior.mean.size
+    if count != expected:
+        raise misfit("the prior does not fit the templates", f"{count} amplitudes", expected)
+    return templates, xp.reshape(noise.whiten(templates), (count, -1))
 
 
 def _mixed(xp: Any, amplitudes: Any, templates: Any) -> Any:
@@ -238,28 +287,57 @@ def _mixed(xp: Any, amplitudes: Any, templates: Any) -> Any:
 
 def _system(xp: Any, scaled: Any) -> tuple[Any, Any]:
     """Give the Cholesky factor of the precision of amplitudes in prior widths, and its inverse."""
-    count = scaled.shape[0]
-    unit = xp.eye(count, dtype=scaled.dtype)
-    lower = xp.linalg.cholesky(inner(xp, scaled, scaled) + unit)
+    unit = xp.eye(scaled.shape[0], dtype=scaled.dtype)
+    precision = inner(xp, scaled, scaled) + unit
+    try:
+        lower = xp.linalg.cholesky(precision)
+    except np.linalg.LinAlgError:  # where JAX has NaN
+        lower = xp.zeros_like(precision)
+    # The squares of the diagonal are what each template adds to those before it.
+    own = xp.min(xp.linalg.diagonal(lower) ** 2 / xp.linalg.diagonal(precision))
+    least = _OWN_SHARE * float(xp.finfo(precision.dtype).eps)
+    lower = lower * _one_if(xp, own - least, f"less than {least:.1e} of one is its own")
     return lower, xp.linalg.solve(lower, unit)
+
+
+def _one_if(xp: Any, margin: Any, found: str) -> Any:
+    """Refuse templates that cannot be told apart; NaN is what a traced computation can say."""
+    number = concrete(margin)
+    if number is not None and not number > 0.0:
+        raise ArdError(
+            "templates cannot be told from one another in this precision",
+            expected="finite templates, none nearly a sum of the others",
+            found=found,
+            action="centre the polynomials of a continuum, join equal templates, narrow the "
+            "prior, or use double precision",
+        )
+    return xp.where(margin > 0.0, xp.ones_like(margin), math.nan)
 
 
 def _covariance(xp: Any, inverse: Any, sigma: Any) -> Any:
     return product(xp, inverse, inverse, ([0], [0])) * sigma[:, None] * sigma
 
 
-def _clean(xp: Any, data: Any, noise: Noise) -> Any:
-    """Take out what stands in masked voxels, which is NaN more often than not."""
-    return xp.where(xp.asarray(noise.mask), 0.0, xp.asarray(data))
+def _used(xp: Any, array: Any, noise: Noise, name: str, axes: int = 0) -> Any:
+    """Give a cube (or cubes, along further axes) with 0 in masked voxels, which may hold NaN."""
+    array = plain(array, name)
+    shape = np.shape(array)
+    if len(shape) != axes + 3 or shape[axes:] != noise.sigma.shape:
+        problem = f"the voxels of {name} are not those of the noise"
+        raise misfit(problem, f"shape {tuple(noise.sigma.shape)} (wave, y, x)", shape)
+    return xp.where(xp.asarray(noise.mask), 0.0, xp.asarray(array))
 
 
-def _require_shape(model: Any, noise: Noise) -> None:
-    if model.shape != noise.sigma.shape:
-        problem = "the model is not on the voxels of the data"
-        raise misfit(problem, f"shape {tuple(noise.sigma.shape)} (wave, y, x)", model.shape)
-
-
-def _require_count(count: int, prior: LinearPrior) -> None:
-    found = np.asarray(prior.mean).size
-    if count != found:
-        raise misfit("the prior does not fit the templates", f"{count} amplitudes", found)
+def _finite(xp: Any, data: Any, noise: Noise) -> Any:
+    """Give the data that are used; refuse NaN among them, unless JAX traces them."""
+    used = _used(xp, data, noise, "the data")
+    values = concrete(data)
+    good = None if values is None else np.isfinite(values) | noise.mask
+    if good is not None and not good.all():
+        raise FormatError(
+            "data that are used are not finite",
+            expected="NaN in masked voxels only",
+            found=f"{int(np.sum(~good))} voxels",
+            action="mask them: ard.likelihood.mask_more",
+        )
+    return used

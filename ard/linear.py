@@ -15,15 +15,16 @@ from typing import Any, Final
 import numpy as np
 
 from ard import normal
-from ard.arrays import concrete, product
+from ard.arrays import concrete, numbers, product
 from ard.errors import ArdError, misfit
 
 Blocks = tuple[tuple[int, ...], ...]
 
-# Correlations below these count as none: ln of the factor then errs by the correlation times the
-# product of two means in standard deviations. Single precision cannot tell more of them from 0.
-TOLERANCE: Final = 1e-9
-TOLERANCE_SINGLE: Final = 1e-6
+# Correlations below count as none: ln of the factor then errs by the correlation times the product
+# of two means in standard deviations. Single precision cannot tell them from 0.
+TOLERANCE: Final = 1e-6
+# Farther below zero, squares of prior and posterior cancel in single precision.
+_FARTHEST: Final = -100.0
 _LARGEST: Final = 2
 
 
@@ -43,7 +44,8 @@ class LinearPrior:
     blocks : tuple of tuple of int, or None
         Which of those are correlated given the data: ``((0,), (1, 3))`` says that amplitude 0 is
         independent of 1 and 3, which may be correlated. None: found from the numbers, which JAX
-        does not have while it traces; declare them there, see `ard.likelihood.find_blocks`.
+        does not have while it traces; one or two are one block there, more have to be declared,
+        see `ard.likelihood.find_blocks`.
     """
 
     mean: Any
@@ -52,7 +54,10 @@ class LinearPrior:
     blocks: Blocks | None = None
 
     def __post_init__(self) -> None:
-        mean, sigma = np.asarray(self.mean), np.asarray(self.sigma)
+        for name in ("mean", "sigma"):
+            values = numbers(getattr(self, name), f"the {name} of the prior")
+            object.__setattr__(self, name, values)
+        mean, sigma = self.mean, self.sigma
         proper = mean.ndim == 1 and mean.shape == sigma.shape
         proper = proper and bool(np.all(np.isfinite(mean) & np.isfinite(sigma) & (sigma > 0)))
         if not proper:
@@ -66,6 +71,14 @@ class LinearPrior:
         if cut is not None and (np.shape(cut) != mean.shape or np.asarray(cut).dtype != bool):
             expected = f"{mean.size} times true or false"
             raise misfit("it is not clear which amplitudes cannot be negative", expected, cut)
+        farthest = float(np.min(_prior_heights(self), initial=0.0))
+        if farthest < _FARTHEST:
+            raise ArdError(
+                "the prior of an amplitude that cannot be negative is nearly all below zero",
+                expected=f"a mean of {_FARTHEST:g} widths or more",
+                found=f"{farthest:.4g} widths",
+                action="let the mean be 0 or above, and the width say what is believed",
+            )
         if self.blocks is not None:
             _require_blocks(self.blocks, self.constrained)
 
@@ -109,8 +122,8 @@ def cut_at_zero(xp: Any, prior: LinearPrior, mean: Any, covariance: Any) -> Ampl
     ------
     ArdError
         If more than two amplitudes that cannot be negative are correlated, or in another way than
-        declared, or nothing is declared while JAX traces. Where JAX traces and the declaration is
-        wrong for the numbers, all results are NaN.
+        declared, or nothing is declared of three and more while JAX traces. Where JAX traces and
+        the declaration is wrong for the numbers, all results are NaN.
     """
     variance = xp.linalg.diagonal(covariance)
     spread = xp.sqrt(variance)
@@ -158,17 +171,19 @@ def blocks_of(correlation: Any, constrained: tuple[int, ...]) -> Blocks:
     Raises
     ------
     ArdError
-        If more than two are correlated, or the correlation has no numbers yet.
+        If more than two are correlated, or may be because the correlation has no numbers yet.
     """
-    numbers = concrete(correlation)
-    if numbers is None:
+    values = concrete(correlation)
+    if values is None and len(constrained) <= _LARGEST:
+        return (constrained,) if constrained else ()
+    if values is None:
         raise ArdError(
             "it is unknown which amplitudes are correlated while the model is traced",
             expected="a prior that declares it: LinearPrior(..., blocks=...)",
             found="blocks=None",
             action="find them once with ard.likelihood.find_blocks, from templates with numbers",
         )
-    linked = np.abs(numbers) > _tolerance(numbers.dtype)
+    linked = np.abs(values) > TOLERANCE
     left, blocks = list(constrained), []
     while left:
         block = [left.pop(0)]
@@ -200,10 +215,6 @@ def _require_blocks(blocks: Iterable[Iterable[int]], constrained: tuple[int, ...
         )
 
 
-def _tolerance(dtype: Any) -> float:
-    return TOLERANCE if np.dtype(dtype).itemsize >= 8 else TOLERANCE_SINGLE
-
-
 def _as_declared(xp: Any, correlation: Any, blocks: Blocks) -> Any:
     """Check that amplitudes of different blocks are uncorrelated; traced, say whether they are."""
     members = [n for block in blocks for n in block]
@@ -214,12 +225,12 @@ def _as_declared(xp: Any, correlation: Any, blocks: Blocks) -> Any:
     outer[np.ix_(members, members)] = True
     outer &= ~inner
     largest = xp.max(xp.where(xp.asarray(outer), xp.abs(correlation), 0.0))
-    valid = largest <= _tolerance(correlation.dtype)
+    valid = largest <= TOLERANCE
     number = concrete(valid)
     if number is not None and not bool(number):
         raise ArdError(
             "amplitudes of different blocks are correlated given the data",
-            expected=f"correlations of at most {_tolerance(correlation.dtype)} between {blocks}",
+            expected=f"correlations of at most {TOLERANCE} between {blocks}",
             found=f"{float(largest):.3g}",
             action="join them in `blocks`, if they are two, or leave `blocks` out",
         )
@@ -228,8 +239,7 @@ def _as_declared(xp: Any, correlation: Any, blocks: Blocks) -> Any:
 
 def _prior_heights(prior: LinearPrior) -> np.ndarray:
     which = list(prior.constrained)
-    mean, sigma = np.asarray(prior.mean, dtype=float), np.asarray(prior.sigma, dtype=float)
-    return np.asarray(mean[which] / sigma[which])
+    return np.asarray(prior.mean[which] / prior.sigma[which])
 
 
 def _moments(xp: Any, height: Any, correlation: Any, block: tuple[int, ...]) -> tuple[Any, ...]:

@@ -136,16 +136,17 @@ def truncated_pair(h: Any, k: Any, rho: Any) -> tuple[Any, tuple[Any, Any], tupl
     -----
     Turned to independent variables, the quadrant is a wedge. Polar coordinates about its corner
     leave an integral over the angle of exp(-q^2/2) m_1(c), with q the distance of the mean from
-    the corner and c its component against the direction; moments have m_2 and m_3. Where the mean
-    is inside the quadrant, the complement is computed: 1 - Phi(-h) - Phi(-k) + Phi2(-h, -k), and
-    the moments are those of Tallis (1961, J. R. Stat. Soc. B 23, 223).
+    the corner and c its component against the direction; moments have m_2 and m_3. Where the
+    mean is so far inside the quadrant that Phi(-h) + Phi(-k) < 1/2, the complement, which is the
+    smaller part, is computed: 1 - Phi(-h) - Phi(-k) + Phi2(-h, -k), and the moments are those of
+    Tallis (1961, J. R. Stat. Soc. B 23, 223).
     """
     xp = namespace(h, k, rho)
     h, k, rho = (_array(xp, value) for value in (h, k, rho))
-    inside = (h > 0.0) & (k > 0.0)
+    beyond = xp.exp(log_ndtr(-h)) + xp.exp(log_ndtr(-k))
+    inside = beyond < 0.5
     outer = _wedge(xp, xp.where(inside, -h, h), xp.where(inside, -k, k), rho)
-    below = xp.exp(log_ndtr(-h)) + xp.exp(log_ndtr(-k)) - xp.exp(outer[0])
-    log_inside = xp.log1p(-xp.where(inside, below, 0.0))
+    log_inside = xp.log1p(-xp.where(inside, beyond - xp.exp(outer[0]), 0.0))
     log_probability = xp.where(inside, log_inside, outer[0])
     inner = _inner_moments(xp, h, k, rho, log_probability)
     chosen = [xp.where(inside, a, b) for a, b in zip(inner, outer[1:], strict=True)]
@@ -153,7 +154,7 @@ def truncated_pair(h: Any, k: Any, rho: Any) -> tuple[Any, tuple[Any, Any], tupl
 
 
 def _wedge(xp: Any, h: Any, k: Any, rho: Any) -> tuple[Any, ...]:
-    """Give log probability and moments where the mean is not inside the quadrant.
+    """Give log probability and moments where the mean is not far inside the quadrant.
 
     The integrand is steep at the two borders only, so each half of the wedge is integrated from
     its own border inwards.
@@ -205,7 +206,7 @@ def _radial(xp: Any, c: Any, d: Any) -> tuple[Any, Any, Any, Any]:
 
 
 def _inner_moments(xp: Any, h: Any, k: Any, rho: Any, log_probability: Any) -> tuple[Any, ...]:
-    """Give the moments by Tallis' formulas, which lose nothing where h and k are positive."""
+    """Give the moments by Tallis' formulas, which lose little where P is above a half."""
     root = xp.sqrt((1.0 - rho) * (1.0 + rho))
 
     def weight(one: Any, two: Any) -> Any:
