@@ -49,13 +49,14 @@ class Noise:
     Attributes
     ----------
     sigma : array, shape (n_wave, ny, nx)
-        Standard deviation of every voxel, before `scale`; of masked voxels anything.
+        Standard deviation of every voxel, before `scale`: finite and above 0; of masked voxels
+        anything.
     mask : array of bool, shape (n_wave, ny, nx)
         True = do not use.
     factors : tuple of array or None
         For the axes wave, y, x, or for wave and sky (y and x as one axis, x fastest): the inverse
-        of the Cholesky factor of the correlation along it, shape (n, n); None where neighbours
-        are independent.
+        of the Cholesky factor of the correlation along it, shape (n, n), or another triangle W
+        of positive diagonal with W'W = R^-1; None where neighbours are independent.
     taps : array, shape (a, b, c), or None
         Instead of factors: a causal filter that whitens. ``taps[i, j, k]`` multiplies the voxel
         i channels, j rows and k columns before; later voxels, in the order of the cube, have no
@@ -74,8 +75,9 @@ class Noise:
 
     Raises
     ------
-    FormatError
-        If the parts do not fit one another, or cannot be exact and were not allowed not to be.
+    ArdError
+        If JAX traces anything but the scale; FormatError if the parts do not fit one another,
+        hold no proper numbers, or cannot be exact and were not allowed not to be.
     """
 
     sigma: Any
@@ -366,6 +368,7 @@ class Noise:
             Above 0; may be a value that JAX traces, so that it can be inferred.
         """
         # A copy keeps what was computed and checked of the rest: nothing else of it has a scale.
+        _ = self._logdet_unscaled
         scaled = copy.copy(self)
         scaled._set("scale", self.scale * plain(scale, "the scale of the errors"))
         scaled._check_scale()
