@@ -6,7 +6,7 @@ by our code in float64, 8 x 8 sub-spaxels, 256 depths. That our code is the plai
 tests/pipeline/scene/test_disc_cube.py, and here by the row of the plain sum.
 """
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Final
 
@@ -14,10 +14,11 @@ import numpy as np
 from bench_scene import LINES, REDSHIFT, RESOLVING_POWER
 
 from ard.cube import SPEED_OF_LIGHT_KMS
-from pipeline.scene.cube import LineModel, disc_cube, windows
+from pipeline.scene.cube import disc_cube
 from pipeline.scene.disc import Disc, Sampler
 from pipeline.scene.grid import SkyGrid, VelocityGrid
 from pipeline.scene.losvd import require_safe
+from pipeline.scene.model import LineModel, windows
 from pipeline.scene.optics import split_width
 
 NY, NX, PIXEL, FWHM = 53, 49, 0.1, 0.13
@@ -125,6 +126,7 @@ class Case:
 
     def disc(self, dtype: Any, radii: np.ndarray = RADII) -> Disc:
         """Give the disc, its tables at these radii."""
+        import jax
         import jax.numpy as jnp
 
         galaxy = dict(GALAXY)
@@ -136,8 +138,7 @@ class Case:
         variance = variance - (0.0 if self.lsf else _STAND_IN**2)
         disc = Disc(v_sys_kms=0.0, rotation_kms=rotation, dispersion_kms=np.sqrt(variance),
                     radius_step_arcsec=radii[1], **galaxy)  # fmt: skip
-        cast = {f.name: jnp.asarray(getattr(disc, f.name), dtype) for f in fields(disc)}
-        return replace(disc, **cast)
+        return jax.tree.map(lambda value: jnp.asarray(value, dtype), disc)
 
     def function(self) -> Any:
         """Give the function of disc and fluxes that makes the cube."""

@@ -50,7 +50,9 @@ def number(value: float, form: str) -> str:
 def table(rows: list[Row]) -> str:
     """Write all rows as a table in Markdown."""
     ours = {
-        row.lines: row.ms for row in rows if row.code == "ours" and row.setting.endswith("cube")
+        row.lines: row.ms
+        for row in reversed(rows)  # the first of each counts
+        if row.code == "ours" and row.setting.endswith("cube")
     }
     cells = [NAMES, ("---",) * len(NAMES)]
     for row in rows:
@@ -66,11 +68,11 @@ def table(rows: list[Row]) -> str:
 def targets(rows: list[Row]) -> str:
     """Say of every target whether it is met; ratios are to our cube of 8 lines."""
     ours = {
-        row.setting.rpartition(": ")[2]: row
+        tuple(row.setting.split(", ")[-1].split(" depths: ")): row
         for row in rows
         if row.code == "ours" and row.lines == 8
     }
-    cube, gradient = ours["cube"], ours["value and gradient"]
+    cube, gradient = ours["32", "cube"], ours["32", "value and gradient"]
     said = [
         verdict("8-line cube", cube.ms, 15.0, "ms"),
         verdict("8-line value and gradient", gradient.ms, 50.0, "ms"),
@@ -82,6 +84,11 @@ def targets(rows: list[Row]) -> str:
                                       ("DysmalPy", "oversampling 2", 100.0)):  # fmt: skip
             if row.code == start and row.setting.startswith(setting):
                 said.append(faster(row, cube, least))
+                said += [
+                    f"with {depths} depths, {faster(row, fewer, least)}"
+                    for (depths, kind), fewer in ours.items()
+                    if kind == "cube" and fewer is not cube
+                ]
     return "".join(f"- {line}\n" for line in said)
 
 
