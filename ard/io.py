@@ -20,9 +20,9 @@ from ard.fileio import (
     write_json,
 )
 from ard.fitsio import open_hdus, walk, write_hdus
+from ard.likelihood.noise import Noise
+from ard.likelihood.noisefile import KIND, read_noise, write_noise
 from ard.maps import Map, map_from_hdus, map_hdus
-from ard.noise import Noise
-from ard.noisefile import KIND, read_noise, write_noise
 from ard.s3d import read_cube, write_cube
 from ard.table import Table, ecsv_bytes, read_ecsv
 

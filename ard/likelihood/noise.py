@@ -19,9 +19,9 @@ from typing import Any, Final, Literal, Self
 
 import numpy as np
 
-from ard.arrays import concrete, namespace, numbers, plain, product
 from ard.errors import FormatError, misfit
-from ard.factors import (
+from ard.likelihood.arrays import concrete, namespace, numbers, plain, product
+from ard.likelihood.factors import (
     axis_lengths,
     decoupled,
     diagonal,
@@ -273,7 +273,7 @@ class Noise:
         Parameters
         ----------
         xp : module
-            What `ard.arrays.namespace` gives for the values.
+            What `ard.likelihood.arrays.namespace` gives for the values.
         values : array, shape (..., n_wave, ny, nx)
             Residuals over `sigma` times `scale`.
         back : bool

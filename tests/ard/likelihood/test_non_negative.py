@@ -234,7 +234,7 @@ def test_no_silence_where_jax_traces(rng):
 @pytest.mark.parametrize("rho", [1e-6, -1e-6])
 def test_what_counts_as_uncorrelated_changes_nothing(rho):
     """At the tolerance, five standard deviations out: 3e-5 of ln L, as its comment says."""
-    from ard import linear
+    from ard.likelihood import linear
 
     covariance = np.array([[1.0, rho], [rho, 1.0]])
     mean, both = np.array([-5.0, -5.0]), np.ones(2, bool)
@@ -302,7 +302,7 @@ def test_a_prior_without_numbers_says_so():
 
 def test_every_pair_of_a_larger_set_is_looked_at():
     """Six amplitudes in three blocks; a correlation anywhere between blocks is found."""
-    from ard import linear
+    from ard.likelihood import linear
 
     blocks = ((0, 1), (2,), (3, 4))
     prior = LinearPrior(np.zeros(6), np.ones(6), np.array([1, 1, 1, 1, 1, 0], bool), blocks)

@@ -12,9 +12,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from ard.arrays import numbers
 from ard.errors import ArdError, misfit
-from ard.factors import (
+from ard.likelihood.arrays import numbers
+from ard.likelihood.factors import (
     axis_lengths,
     inside,
     inverse_cholesky,
@@ -22,7 +22,7 @@ from ard.factors import (
     kept_places,
     require_correlation,
 )
-from ard.noise import EXACT, Noise
+from ard.likelihood.noise import EXACT, Noise
 
 # The fill of 4000 voxels has 128 MB, and takes seconds to compute.
 LIMIT: Final = 4000

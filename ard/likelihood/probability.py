@@ -1,9 +1,4 @@
-"""How probable are the data of a cube, if this were the model?
-
-One definition for the study and for everybody: the same functions run on numpy arrays, on those of
-jax.numpy, or of any other library that follows the array-API standard. The noise is data: what is
-needed of it is products and sums.
-"""
+"""How well does a model do: ln L, chi2, whitened residuals, linear parameters integrated out?"""
 
 import dataclasses
 import math
@@ -12,29 +7,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from ard.arrays import concrete, inner, namespace, plain, product, total
 from ard.errors import ArdError, FormatError, misfit
-from ard.factors import inverse_cholesky
-from ard.linear import Blocks, LinearPrior, blocks_of, cut_at_zero
-from ard.masking import exact_noise, mask_more
-from ard.noise import Noise
-from ard.noisefile import read_noise, write_noise
-
-__all__ = [
-    "LinearPrior",
-    "Noise",
-    "Result",
-    "evaluate",
-    "exact_noise",
-    "find_blocks",
-    "inverse_cholesky",
-    "log_likelihood",
-    "marginal_likelihood",
-    "mask_more",
-    "read_noise",
-    "write_noise",
-]
-
+from ard.likelihood.arrays import concrete, inner, namespace, plain, product, total
+from ard.likelihood.linear import Blocks, LinearPrior, blocks_of, cut_at_zero
+from ard.likelihood.noise import Noise
 
 # A template of which less than this share of its square, in roundings, is its own cannot be told
 # from the others: the determinant alone would be wrong by 0.01.

@@ -14,9 +14,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from ard import normal
-from ard.arrays import concrete, numbers, product
 from ard.errors import ArdError, misfit
+from ard.likelihood import normal
+from ard.likelihood.arrays import concrete, numbers, product
 
 Blocks = tuple[tuple[int, ...], ...]
 
@@ -113,7 +113,7 @@ def cut_at_zero(xp: Any, prior: LinearPrior, mean: Any, covariance: Any) -> Ampl
     Parameters
     ----------
     xp : module
-        What `ard.arrays.namespace` gives for the arrays.
+        What `ard.likelihood.arrays.namespace` gives for the arrays.
     prior : LinearPrior
     mean, covariance : array, shapes (n,) and (n, n)
         Of the Gaussian posterior without the cut.

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from ard.arrays import namespace
+from ard.likelihood.arrays import namespace
 
 _LOG_SQRT_2PI: Final = 0.5 * math.log(2.0 * math.pi)
 _SQRT_2PI: Final = math.sqrt(2.0 * math.pi)

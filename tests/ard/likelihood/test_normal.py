@@ -10,7 +10,7 @@ import pytest
 from scipy.special import log_ndtr
 from scipy.stats import multivariate_normal, truncnorm
 
-from ard import normal
+from ard.likelihood import normal
 
 # (h, k, rho): both means negative, one, none; next to the border, far out, nearly degenerate.
 PAIRS = [

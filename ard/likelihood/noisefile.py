@@ -16,7 +16,7 @@ from astropy.io import fits
 from ard.errors import FormatError
 from ard.fitsio import FETCH_AGAIN, native, open_hdus, write_hdus
 from ard.headers import write_cards
-from ard.noise import Noise
+from ard.likelihood.noise import Noise
 from ard.provenance import Provenance, to_hdu
 
 KIND: Final = "noise"
