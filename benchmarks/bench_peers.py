@@ -150,7 +150,7 @@ class Ours:
             for kind, function in kinds.items():
                 code = jax.jit(function).lower(disc, fluxes).compile()
                 setting = f"float32, oversampling 2, {depths} depths: {kind}"
-                row = Row("ours", setting, lines, len(data), gradients="yes")
+                row = Row("ours", setting, lines, len(data))
                 if kind == "cube":
                     self.cubes[f"{setting}, {lines}"] = np.asarray(data, np.float64)
                 row.scratch_mb = code.memory_analysis().temp_size_in_bytes / 1e6

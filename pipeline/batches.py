@@ -219,7 +219,7 @@ class Batched:
         if largest.size > 1 and largest.n_bytes is not None:
             rise = (largest.n_bytes - needed) / (largest.size - 1)
         elif self._together:
-            rise = float(needed)
+            rise = float(needed - self._constants)
         else:
             rise = float(_moved_bytes(one.executable))
         fits = 1 + int((self._budget - needed) / max(rise, 1.0))

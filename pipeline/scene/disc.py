@@ -5,6 +5,7 @@ rotation curve and dispersion are tables. Depth is summed on nodes that lie dens
 crosses the minor axis: there the speed changes fastest.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -20,6 +21,11 @@ from pipeline.scene.parameters import ParameterRow, require_in_range
 # Heights, in scale heights, beyond which a law leaves less than 2e-6 of the light. Farther out the
 # nodes would be missed where the light is: 32 of them are exact to 3e-5 of the peak.
 VERTICAL: Final = {"exponential": 14.0, "sech2": 7.0, "gaussian": 5.0}
+_WITHIN: Final = {  # the part within, to which the light of a layer is held
+    "exponential": -math.expm1(-VERTICAL["exponential"]),
+    "sech2": math.tanh(VERTICAL["sech2"]),
+    "gaussian": math.erf(VERTICAL["gaussian"] / math.sqrt(2.0)),
+}
 _RADII: Final = 18.0  # scale lengths, with 3e-7 of the light beyond
 _DENSE: Final = 0.3  # of a scale length: where the nodes are densest (reference/cubes.md 3.4)
 _TINY: Final = 1e-4
@@ -308,11 +314,11 @@ def _table(values: Any, place: Any) -> Any:
 
 
 def _vertical(height: Any, scale: Any, law: str) -> Any:
-    """Give the light per height; its integral over all heights is 1."""
-    ratio = height / scale
+    """Give the light per height; its integral over the heights that are summed is 1."""
+    ratio, all_scale = height / scale, scale * _WITHIN[law]
     if law == "exponential":
-        return jnp.exp(-jnp.abs(ratio)) / (2.0 * scale)
+        return jnp.exp(-jnp.abs(ratio)) / (2.0 * all_scale)
     if law == "gaussian":
-        return jnp.exp(-0.5 * ratio**2) / (jnp.sqrt(2.0 * jnp.pi) * scale)
+        return jnp.exp(-0.5 * ratio**2) / (math.sqrt(2.0 * math.pi) * all_scale)
     falling = jnp.exp(-2.0 * jnp.abs(ratio))  # sech2 without the overflow of cosh
-    return 4.0 * falling / (1.0 + falling) ** 2 / (2.0 * scale)
+    return 4.0 * falling / (1.0 + falling) ** 2 / (2.0 * all_scale)

@@ -19,6 +19,7 @@ import numpy as np
 from ard.errors import ArdError
 from pipeline.scene.grid import FloatArray, SkyGrid
 from pipeline.scene.optics import FWHM_PER_SIGMA, pixel_matrix
+from pipeline.scene.parameters import ParameterRow, require_in_range
 
 # Below this correlation of x and y the ellipse's nodes move with the square root of it no more:
 # its derivative would be infinite. Second moments are exact on both sides.
@@ -28,6 +29,16 @@ _FAINT: Final = 5e-4
 _WINGS_SIGMA: Final = 3.5  # with 4.7e-4 of a Gaussian beyond, along one axis
 _ELLIPSE: Final = 1e-3  # of the peak
 _SUM_RTOL: Final = 1e-5  # an image stored in float32 sums to one no better
+
+
+PARAMETERS: Final = (
+    ParameterRow("fwhm_arcsec", "arcsec", 0.01, 3.0, "0.12 to 0.22 for NIRSpec: science.md 5"),
+    ParameterRow("fwhm_minor_arcsec", "arcsec", 0.01, 3.0, "the major axis at most"),
+    ParameterRow("pa_deg", "deg", -360.0, 360.0, "of the major axis, from +y to -x"),
+)
+GHOSTS: Final = (
+    ParameterRow("strength", "1", 0.0, 1.0, "of each; 0.5 where both pointings weigh the same"),
+)
 
 
 class Psf(Protocol):
@@ -165,15 +176,16 @@ def require_valid(psf: Gaussian) -> None:
         If a width is not above zero, the minor axis is the longer one, or one node is to carry an
         ellipse.
     """
+    require_in_range(PARAMETERS, psf, "point-spread function")
     major, minor, pa = (float(v) for v in (psf.fwhm_arcsec, psf.fwhm_minor_arcsec, psf.pa_deg))
-    good = 0.0 < minor <= major < np.inf and np.isfinite(pa) and psf.nodes >= 1
+    good = minor <= major and psf.nodes >= 1
     # The correlation of x and y at 45 degrees; a tenth of its power is the error that is seen.
     slant = (major**2 - minor**2) / (major**2 + minor**2) if good else np.nan
     if not good or 0.1 * slant**psf.nodes > _ELLIPSE or (psf.nodes == 1 and minor != major):
         raise ArdError(
             "a point-spread function is impossible",
-            expected="0 < minor <= major axis in arcsec, a direction; nodes enough for the axis "
-            "ratio: 1 for a circle, 7 down to 0.6, 15 down to 0.4",
+            expected="a minor axis that is not the longer one; nodes enough for the axis ratio: "
+            "1 for a circle, 7 down to 0.6, 15 down to 0.4",
             found=f"{major} and {minor} arcsec, {pa} deg, {psf.nodes} nodes",
             action="correct the widths, or take more nodes",
         )

@@ -102,14 +102,8 @@ def _require_psf(psf: Psf) -> None:
             action="correct widths, places and pictures",
         )
     if isinstance(psf, Ghosts):
-        strength = np.asarray(psf.strength)
-        if not np.all((strength >= 0.0) & (strength <= 1.0)):
-            raise ArdError(
-                "a ghost is stronger than its source, or adds light",
-                expected="strengths from 0 to 1",
-                found=strength.tolist(),
-                action="correct the strengths",
-            )
+        for strength in np.asarray(psf.strength):
+            require_in_range(psfs.GHOSTS, SimpleNamespace(strength=strength), "ghost")
         _require_psf(psf.psf)
     elif isinstance(psf, Gaussian):
         psfs.require_valid(psf)

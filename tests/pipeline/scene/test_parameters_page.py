@@ -7,11 +7,16 @@ import numpy as np
 import pytest
 from docs_table import DocsTable
 
-from pipeline.scene import bow, disc, knot, rotator, valid, wake
+from pipeline.scene import bow, disc, knot, psf, rotator, valid, wake
 
 SOURCES = {"disc": disc, "rotator": rotator, "bow": bow, "wake": wake, "knot": knot}
 TABLES = {name: source.PARAMETERS for name, source in SOURCES.items()}
-TABLES |= {"instrument": valid.PARAMETERS, **bow.SHAPES}
+TABLES |= {
+    "instrument": valid.PARAMETERS,
+    "optics": psf.PARAMETERS,
+    "ghosts": psf.GHOSTS,
+    **bow.SHAPES,
+}
 
 
 def limit(value):
