@@ -134,11 +134,7 @@ def scene_cube(model: LineModel, optics: Optics, components: Sequence[Component]
                 action="give them, or take `line_templates`",
             )
         fluxes = jnp.asarray(model.ties, total.dtype) @ component.amplitudes
-        for lines, psf in zip(model.groups, optics.psfs, strict=True):
-            planes = _planes(model, component, psf)
-            seen = model.response(lines, optics.lsf_gain, component.slice_offset)
-            weighted = jnp.einsum("l,lvc->vc", fluxes[jnp.asarray(lines)], seen)
-            total = total + jnp.einsum("vc,vyx->cyx", weighted, planes)
+        total = total + _cubes(model, optics, component, fluxes[:, None])[0]
     return total
 
 
@@ -151,14 +147,17 @@ def line_templates(model: LineModel, optics: Optics, component: Component) -> ja
     -------
     jax.Array, shape (n_free, n_channel, ny, nx)
     """
-    count = model.ties.shape[1]
-    shape = (count, len(model.wave_edges), model.sky.ny, model.sky.nx)
+    return _cubes(model, optics, component, jnp.asarray(model.ties, jnp.result_type(float)))
+
+
+def _cubes(model: LineModel, optics: Optics, component: Component, fluxes: Any) -> jax.Array:
+    """Give a cube for each set of line fluxes, shape (n_line, n): the planes serve all of them."""
+    shape = (fluxes.shape[1], len(model.wave_edges), model.sky.ny, model.sky.nx)
     total = jnp.zeros(shape, jnp.result_type(float))
-    ties = jnp.asarray(model.ties, total.dtype)
     for lines, psf in zip(model.groups, optics.psfs, strict=True):
         planes = _planes(model, component, psf)
         seen = model.response(lines, optics.lsf_gain, component.slice_offset)
-        weighted = jnp.einsum("lf,lvc->fvc", ties[jnp.asarray(lines)], seen)
+        weighted = jnp.einsum("lf,lvc->fvc", fluxes[jnp.asarray(lines)], seen)
         total = total + jnp.einsum("fvc,vyx->fcyx", weighted, planes)
     return total
 

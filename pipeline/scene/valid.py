@@ -27,7 +27,7 @@ PARAMETERS: Final = (
 
 
 _NODE: Final = ("x_arcsec", "y_arcsec", "speed_kms", "dispersion_kms", "light")
-# Of the light; what the default oversampling is wrong by for RBH-1's disc is less than that.
+# Of the light: a tenth of what the calibration of the flux may be wrong by (science.md section 5).
 _COARSE: Final = 5e-3
 _FINEST: Final = 33
 
