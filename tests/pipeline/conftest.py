@@ -1,4 +1,3 @@
-import importlib.util
 import itertools
 import sys
 from collections.abc import Iterator
@@ -6,6 +5,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from loading import load
 
 from pipeline.config import make_config
 from pipeline.graph import Plan, Task, build_tasks
@@ -13,19 +13,9 @@ from pipeline.graph import Plan, Task, build_tasks
 _count = itertools.count()
 
 
-def _load(name: str) -> ModuleType:
-    # The tests are no package, so a helper beside them is loaded by its path.
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="session")
 def toy() -> ModuleType:
-    return _load("toy_stages")
+    return load(Path(__file__).with_name("toy_stages.py"))
 
 
 class ToyRun:

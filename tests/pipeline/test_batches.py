@@ -6,15 +6,14 @@ raises.
 """
 
 import math
-import sys
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from loading import BENCHMARKS, load
 from precision import x64
 
 from ard.errors import ArdError
@@ -357,13 +356,9 @@ def test_the_budget_of_a_gpu_is_what_it_has_left_less_a_tenth():
 
 
 @pytest.fixture
-def bench_scene(monkeypatch):
+def bench_scene():
     """The scene that is measured: 53 x 49 spaxels, 8 lines."""
-    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "benchmarks")
-    import bench_scene
-
-    yield bench_scene
-    del sys.modules["bench_scene"]
+    return load(BENCHMARKS / "bench_scene.py")
 
 
 def scene_gradient(bench_scene):

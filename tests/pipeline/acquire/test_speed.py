@@ -4,24 +4,15 @@ Oracle: the clock of the same run, and the kernel's account of the process's mem
 from what is measured on an idle machine (ratio 3.9; 2.5 MiB), because tests share theirs.
 """
 
-import importlib.util
-from pathlib import Path
-
 import pytest
-
-BENCHMARK = Path(__file__).resolve().parents[3] / "benchmarks" / "bench_acquire.py"
+from loading import BENCHMARKS, load
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def bench():
-    spec = importlib.util.spec_from_file_location("bench_acquire", BENCHMARK)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load(BENCHMARKS / "bench_acquire.py")
 
 
 def test_four_transfers_are_faster_than_one(bench, tmp_path):

@@ -1,12 +1,11 @@
 """The extract stage: units, skipped groups, refusals, and the disc of NGC 7469."""
 
-import importlib.util
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from loading import load
 from scipy.optimize import least_squares
 
 import ard
@@ -17,16 +16,7 @@ from pipeline.reduce import extract, ingest
 from pipeline.reduce.extract import Config
 from pipeline.reduce.linefit import Status
 
-
-def _beside(name):
-    # The tests are no package, so a helper beside them is loaded by its path.
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    module = sys.modules.setdefault(name, importlib.util.module_from_spec(spec))
-    spec.loader.exec_module(module)
-    return module
-
-
-cases = _beside("linefit_cases")
+cases = load(Path(__file__).with_name("linefit_cases.py"))
 RBH1 = load_target("rbh1")
 WAVE = 0.9703180286 + 0.000636 * np.arange(1447)
 NIRSPEC = {"INSTRUME": "NIRSPEC", "GRATING": "G140M", "TARGNAME": "RBH-1", "FILENAME": "t.fits"}

@@ -1,13 +1,12 @@
 """The vectorised fit against slow references, closed forms and statistics."""
 
-import importlib.util
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from loading import load
 from scipy.optimize import least_squares
 
 from pipeline.lineset import LineSet
@@ -15,16 +14,7 @@ from pipeline.reduce import linefit, profile
 from pipeline.reduce.linefit import Config, Status, fit
 from pipeline.reduce.windows import cut
 
-
-def _beside(name):
-    # The tests are no package, so a helper beside them is loaded by its path.
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    module = sys.modules.setdefault(name, importlib.util.module_from_spec(spec))
-    spec.loader.exec_module(module)
-    return module
-
-
-cases = _beside("linefit_cases")
+cases = load(Path(__file__).with_name("linefit_cases.py"))
 EDGES, Z = cases.G140M_EDGES, cases.REDSHIFT
 EXACT = Config(tolerance=1e-9)
 

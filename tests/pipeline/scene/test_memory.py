@@ -4,31 +4,23 @@ Oracles: the compiler's own account of the scene of benchmarks/bench_scene.py; t
 float64 on the CPU.
 """
 
-import importlib.util
-from pathlib import Path
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from loading import BENCHMARKS, load
 from precision import x64
 from scenes import make_model, tanh_disc
 
 from pipeline.scene.cube import disc_cube
 from pipeline.scene.disc import Sampler
 
-BENCH = Path(__file__).parents[3] / "benchmarks" / "bench_scene.py"
 MOST_BYTES = 10e6  # scratch of one cube
 
 
 @pytest.fixture(scope="module")
 def bench():
-    spec = importlib.util.spec_from_file_location("bench_scene", BENCH)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load(BENCHMARKS / "bench_scene.py")
 
 
 def scratch(function, *arguments):
