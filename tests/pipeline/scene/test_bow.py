@@ -15,6 +15,7 @@ import pytest
 from precision import x64
 from scipy.optimize import brentq
 from scipy.special import ndtr
+from slopes import assert_slopes
 
 from ard.errors import ArdError
 from pipeline.scene import bow as shocks
@@ -225,12 +226,7 @@ def test_gradients_are_those_of_central_differences(double):
         )
 
     start = jnp.array([float(getattr(published(), name)) for name in names])
-    found = jax.grad(value)(start)
-    for number, name in enumerate(names):
-        step = 1e-5 * max(1.0, abs(float(start[number])))
-        above, below = (value(start.at[number].add(sign * step)) for sign in (1.0, -1.0))
-        slope = float((above - below) / (2 * step))
-        assert float(found[number]) == pytest.approx(slope, rel=1e-5, abs=1e-9), name
+    assert_slopes(value, start, names)
 
 
 @pytest.mark.parametrize("row", shocks.PARAMETERS, ids=lambda row: row.name)

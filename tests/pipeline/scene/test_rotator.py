@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from scenes import make_model, tanh_disc
 from scipy.integrate import quad
+from slopes import assert_slopes
 
 from ard.errors import ArdError
 from pipeline.scene import points, rotator
@@ -165,12 +166,7 @@ def test_gradients_are_those_of_central_differences(double):
         made = rotator.nodes(Rotator(**dict(zip(names, vector, strict=True))))
         return jnp.vdot(points.planes(made, SkyGrid(8, 8, 0.1), VELOCITIES, 90.0, PSF), weights)
 
-    found = jax.grad(value)(start)
-    for number, name in enumerate(names):
-        step = 1e-5 * max(0.1, abs(float(start[number])))
-        above, below = (value(start.at[number].add(sign * step)) for sign in (1.0, -1.0))
-        slope = float((above - below) / (2 * step))
-        assert float(found[number]) == pytest.approx(slope, rel=1e-5, abs=1e-9), name
+    assert_slopes(value, start, names, least=0.1)
 
 
 @pytest.mark.parametrize("row", rotator.PARAMETERS, ids=lambda row: row.name)

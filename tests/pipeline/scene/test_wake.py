@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from slopes import assert_slopes
 
 from ard.errors import ArdError
 from pipeline.scene import points, wake
@@ -138,12 +139,7 @@ def test_a_gradient_flows_through_every_parameter(double):
             weights,
         )
 
-    found = jax.grad(value)(start)
-    for number, name in enumerate(names):
-        step = 1e-5 * max(1.0, abs(float(start[number])))
-        above, below = (value(start.at[number].add(sign * step)) for sign in (1.0, -1.0))
-        slope = float((above - below) / (2 * step))
-        assert float(found[number]) == pytest.approx(slope, rel=1e-4, abs=1e-8), name
+    assert_slopes(value, start, names, rel=1e-4, tiny=1e-8)
 
 
 @pytest.mark.parametrize("row", wake.PARAMETERS, ids=lambda row: row.name)
