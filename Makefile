@@ -1,13 +1,14 @@
 # make demo   sets everything up and runs the demonstration
 # make test   sets everything up and passes the tests
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lowest lint types layers docs check format lock clean
+.PHONY: help setup validators demo test lowest lint types layers docs check format lock clean
 SHELL := /bin/bash
 
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.rbh1-ready
 LOWEST := .venv-lowest
+VALIDATORS := .venv-validators
 PIP := -m pip install -qq --disable-pip-version-check
 WORKERS ?= 2
 PYTEST_OPTIONS ?=
@@ -42,10 +43,19 @@ $(LOWEST)/.rbh1-ready: requirements-lowest.lock pyproject.toml tools/find_python
 	$(call environment,$(LOWEST),requirements-lowest.lock)
 	@touch $@
 
+# Nothing of ours is installed there: the tests give it the papers of a bundle.
+$(VALIDATORS)/.rbh1-ready: requirements-validators.lock tools/find_python
+	@test -x $(VALIDATORS)/bin/python || { python=$$(tools/find_python) && \
+		echo "making $(VALIDATORS) with $$python" && "$$python" -m venv $(VALIDATORS); }
+	@$(VALIDATORS)/bin/python $(PIP) --no-deps --require-hashes -r requirements-validators.lock
+	@touch $@
+
+validators: $(VALIDATORS)/.rbh1-ready ## make .venv-validators: what validates a bundle's papers
+
 demo: $(STAMP) ## a simulated observation, end to end, into demo-run/
 	$(BIN)/rbh1 demo --out demo-run
 
-test: $(STAMP) ## the tests (PYTEST_OPTIONS="--run-slow -k name" for more or fewer)
+test: $(STAMP) $(VALIDATORS)/.rbh1-ready ## the tests (PYTEST_OPTIONS="--run-slow -k name" for more or fewer)
 	$(THREADS) $(BIN)/python -m pytest -n $(WORKERS) $(PYTEST_OPTIONS)
 
 # JAX 0.4.36 compiles slowly: of the scene, what uses all of its parts.
@@ -90,7 +100,10 @@ lock: ## write the locks anew from pyproject.toml (needs uv)
 	$(COMPILE) --extra study --resolution lowest-direct --only-binary :all: > "$$lowest" && \
 	$(COMPILE) --generate-hashes --extra study --extra test --constraint "$$lowest" \
 		--custom-compile-command "make lock" > requirements-lowest.lock
+	uv pip compile requirements-validators.in --universal --python-version 3.12 --upgrade --quiet \
+		--no-annotate --no-emit-index-url --no-emit-find-links --generate-hashes \
+		--custom-compile-command "make lock" --output-file requirements-validators.lock
 
 clean: ## remove the environment, caches and what was built
-	rm -rf $(VENV) $(LOWEST) .venv-uv .cache .coverage .mypy_cache .pytest_cache .ruff_cache \
+	rm -rf $(VENV) $(LOWEST) $(VALIDATORS) .venv-uv .cache .coverage .mypy_cache .pytest_cache .ruff_cache \
 		.import_linter_cache .hypothesis build dist site

@@ -183,6 +183,16 @@ class Bundle(Mapping[str, BundleFile]):
         return self.manifest.version
 
     @property
+    def doi(self) -> str | None:
+        """DOI of this version; None where none was reserved for it."""
+        return self.manifest.doi
+
+    @property
+    def concept_doi(self) -> str | None:
+        """DOI of the dataset in all its versions; it leads to the latest."""
+        return self.manifest.concept_doi
+
+    @property
     def simulated(self) -> bool:
         """True if the data are a simulation."""
         return self.manifest.simulated

@@ -4,6 +4,7 @@
 counts only if it is a flat, safe one, so that no entry can lead out of the folder.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -12,6 +13,7 @@ from typing import Any, Final
 from ard import layout
 from ard.errors import ArdError
 from ard.fileio import parse_json
+from ard.parts import Part
 from ard.provenance import Provenance
 from ard.sums import Finding, case_twins, is_md5, is_safe_name, is_sha256, quote
 
@@ -53,6 +55,11 @@ class Entry:
         Digests in hexadecimal.
     provenance : Provenance or None
         What made the product.
+    source_sha256 : str or None
+        Digest of the run's product that this file was made from: the provenance of other products
+        names it so. None for files about the whole bundle and for archives.
+    parts : tuple of Part
+        The HDUs of a FITS file, the members of a zip; empty for anything else.
     """
 
     name: str
@@ -65,6 +72,8 @@ class Entry:
     sha256: str
     md5: str
     provenance: Provenance | None = None
+    source_sha256: str | None = None
+    parts: tuple[Part, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -83,6 +92,11 @@ class Manifest:
         Layers without a product, and why.
     entries : tuple of Entry
         Every file except the manifest and the list of sums, sorted by name.
+    date : str or None
+        Day of release, ISO 8601.
+    doi, concept_doi, previous_doi : str or None
+        Identifier of this version, of the dataset in all versions, and of the version before it;
+        None where none is reserved, or there was none before.
     """
 
     version: str
@@ -92,6 +106,10 @@ class Manifest:
     target: Mapping[str, Any]
     absent_layers: Mapping[str, str]
     entries: tuple[Entry, ...]
+    date: str | None = None
+    doi: str | None = None
+    concept_doi: str | None = None
+    previous_doi: str | None = None
 
 
 def _is_text(value: object) -> bool:
@@ -100,6 +118,23 @@ def _is_text(value: object) -> bool:
 
 def _is_name_or_null(value: object) -> bool:
     return value is None or _is_text(value)
+
+
+_DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
+_DOI: Final = re.compile(r"10\.\d{4,9}/[0-9A-Za-z._;()/:-]+")
+
+
+def is_doi(value: object) -> bool:
+    """Tell whether this is a DOI as such, without resolver or prefix ``doi:``."""
+    return isinstance(value, str) and _DOI.fullmatch(value) is not None
+
+
+def _is_doi_or_null(value: object) -> bool:
+    return value is None or is_doi(value)
+
+
+def _is_day_or_null(value: object) -> bool:
+    return value is None or (isinstance(value, str) and _DAY.fullmatch(value) is not None)
 
 
 def _is_size(value: object) -> bool:
@@ -133,6 +168,10 @@ _FIELDS: Final[_Rules] = {
     "target": (_is_object, "an object"),
     "layers": (_is_list_map, "an object of lists of file names"),
     "absent_layers": (_is_text_map, "an object of texts"),
+    "date": (_is_day_or_null, "a day YYYY-MM-DD or null"),
+    "doi": (_is_doi_or_null, "a DOI or null"),
+    "concept_doi": (_is_doi_or_null, "a DOI or null"),
+    "previous_doi": (_is_doi_or_null, "a DOI or null"),
     "files": (lambda value: isinstance(value, list), "a list"),
 }
 
@@ -147,6 +186,14 @@ _ENTRY_FIELDS: Final[_Rules] = {
     "sha256": (is_sha256, "64 lower-case hex digits"),
     "md5": (is_md5, "32 lower-case hex digits"),
     "provenance": (lambda value: value is None or _is_object(value), "an object or null"),
+    "source_sha256": (lambda value: value is None or is_sha256(value), "a sha256 or null"),
+    "parts": (lambda value: isinstance(value, list), "a list"),
+}
+_PART_FIELDS: Final[_Rules] = {
+    "name": (_is_text, "a text"),
+    "offset": (lambda value: value == 0 or _is_size(value), "a number of bytes"),
+    "size": (lambda value: value == 0 or _is_size(value), "a number of bytes"),
+    "sha256": (is_sha256, "64 lower-case hex digits"),
 }
 
 
@@ -199,6 +246,10 @@ def parse_manifest(document: Mapping[str, Any]) -> tuple[Manifest | None, list[F
         target=MappingProxyType(document["target"]),
         absent_layers=MappingProxyType(document["absent_layers"]),
         entries=tuple(entries[name] for name in sorted(entries)),
+        date=document["date"],
+        doi=document["doi"],
+        concept_doi=document["concept_doi"],
+        previous_doi=document["previous_doi"],
     )
     return manifest, findings + _layer_findings(manifest, document["layers"])
 
@@ -238,8 +289,38 @@ def _parse_entry(row: object, where: str) -> tuple[Entry | None, list[Finding]]:
     except (ArdError, AttributeError, TypeError) as error:
         problem, found = f"{label}provenance is wrong", quote(str(error))
         return None, [Finding(layout.MANIFEST_FILE, problem, found=found)]
-    values = {field: row[field] for field in _ENTRY_FIELDS if field != "provenance"}
-    return Entry(**values, provenance=provenance), []
+    parts, findings = _parse_parts(row, label)
+    if findings:
+        return None, findings
+    values = {field: row[field] for field in _ENTRY_FIELDS}
+    return Entry(**values | {"provenance": provenance, "parts": parts}), []
+
+
+def _parse_parts(row: Mapping[str, Any], label: str) -> tuple[tuple[Part, ...], list[Finding]]:
+    """Read the parts of a file: named once each, and inside of it."""
+    parts: dict[str, Part] = {}
+    findings: list[Finding] = []
+    for number, value in enumerate(row["parts"]):
+        where = f"{label}parts[{number}] "
+        if not isinstance(value, dict):
+            found = quote(value)
+            findings.append(Finding(layout.MANIFEST_FILE, f"{where}is wrong", "an object", found))
+            continue
+        wrong = _field_findings(value, _PART_FIELDS, where)
+        findings += wrong
+        if wrong:
+            continue
+        part = Part(**{field: value[field] for field in _PART_FIELDS})
+        if part.name in parts:
+            findings.append(
+                Finding(layout.MANIFEST_FILE, f"{where}is named twice", found=part.name)
+            )
+        if part.offset + part.size > row["size"]:
+            problem, limit = f"{where}lies outside of the file", f"{row['size']} bytes"
+            found = f"{part.offset + part.size}"
+            findings.append(Finding(layout.MANIFEST_FILE, problem, limit, found))
+        parts[part.name] = part
+    return tuple(parts.values()), findings
 
 
 def _layer_findings(manifest: Manifest, layers: Mapping[str, list[str]]) -> list[Finding]:

@@ -29,6 +29,7 @@ from release.render.datasheet import render_datasheet
 from release.render.dictionary import render_dictionary
 from release.render.readme import render_readme
 from release.render.rocrate import crate_document
+from release.reservation import Reservation
 
 _ARCHIVE_COMMENT: Final = f"{MARK} simulated data, not observed"
 _BLOCK: Final = 1 << 20
@@ -48,11 +49,14 @@ class Options:
         Day of release, ISO 8601; None writes none.
     overwrite : bool
         Replace a bundle that is there.
+    reservation : Reservation or None
+        The DOIs that the bundle bears; None builds one that cannot be deposited.
     """
 
     version: str = "0.1.0"
     date: str | None = None
     overwrite: bool = False
+    reservation: Reservation | None = None
 
 
 def build(
@@ -144,6 +148,7 @@ def _fill(folder: Path, material: _Material, options: Options, tell: Progress) -
         date=options.date,
         products=tuple(records),
         report=material.report,
+        reservation=options.reservation,
     )
     _write_documents(folder, release)
 
@@ -223,7 +228,8 @@ def _write_product(folder: Path, file: PlannedFile, material: _Material) -> File
     (source,) = file.sources.values()
     _copy(source, path)
     schema = declared_schemas(plan.run).get(source.relative_to(_products(plan)).as_posix())
-    record = product_record(path, place, schema, material.descriptions[file.name])
+    before = material.before[source]
+    record = product_record(path, place, schema, material.descriptions[file.name], before)
     _require_same(source, material.before[source], record.sha256)
     return record
 
@@ -267,6 +273,6 @@ def _write_documents(folder: Path, release: Release) -> None:
     atomic_write_bytes(folder / layout.CRATE_FILE, crate)
     rendered.append(rendered_record(folder / layout.CRATE_FILE))
     everything = (*release.products, *rendered)
-    manifest = json_bytes(manifest_document(release.plan, release.version, everything))
+    manifest = json_bytes(manifest_document(release, everything))
     atomic_write_bytes(folder / layout.MANIFEST_FILE, manifest)
     atomic_write_bytes(folder / layout.SUMS_FILE, sums_text(folder).encode())

@@ -6,8 +6,9 @@ from typing import Any, Final
 
 from ard import layout
 from ard.manifest import NAME, SCHEMA
+from ard.parts import file_parts
 from ard.sums import file_digests, format_sums
-from release.model import FileRecord, Plan
+from release.model import FileRecord, Release
 
 # Kind, media type and schema of the files about a whole bundle.
 _RENDERED: Final[Mapping[str, tuple[str, str, str | None]]] = {
@@ -25,6 +26,7 @@ def product_record(
     place: tuple[str, str],
     schema: str | None,
     description: Mapping[str, Any],
+    source_sha256: str | None = None,
 ) -> FileRecord:
     """Say what a product is, as it was written.
 
@@ -38,6 +40,8 @@ def product_record(
         The schema that the run declared.
     description : mapping
         What `ard.describe` says.
+    source_sha256 : str, optional
+        Digest of the run's product that the file was made from, where it is one file.
     """
     digests = file_digests(path)
     layer, product = place
@@ -53,6 +57,8 @@ def product_record(
         md5=digests.md5,
         provenance=description["provenance"],
         description=description,
+        source_sha256=source_sha256,
+        parts=file_parts(path),
     )
 
 
@@ -73,30 +79,33 @@ def rendered_record(path: Path) -> FileRecord:
     )
 
 
-def manifest_document(plan: Plan, version: str, records: Iterable[FileRecord]) -> dict[str, Any]:
+def manifest_document(release: Release, records: Iterable[FileRecord]) -> dict[str, Any]:
     """Give the JSON form of the manifest.
 
     Parameters
     ----------
-    plan : Plan
+    release : Release
         What the bundle is about.
-    version : str
-        Version of the data.
     records : iterable of FileRecord
         Every file of the bundle except the manifest and the list of sums.
     """
+    plan, reservation = release.plan, release.reservation
     rows = sorted(records, key=lambda record: record.name)
     layers = [layer for layer in layout.LAYERS if any(row.layer == layer for row in rows)]
     return {
         "schema": SCHEMA,
         "name": NAME,
-        "version": version,
+        "version": release.version,
         "simulated": plan.simulated,
         "toy_grid": plan.toy_grid,
         "target": dict(plan.target),
         "code_version": plan.code_version,
         "layers": {layer: [row.name for row in rows if row.layer == layer] for layer in layers},
         "absent_layers": dict(plan.absent_layers),
+        "date": release.date,
+        "doi": release.doi,
+        "concept_doi": release.concept_doi,
+        "previous_doi": None if reservation is None else reservation.previous_doi,
         "files": [_row(record) for record in rows],
     }
 
@@ -113,6 +122,8 @@ def _row(record: FileRecord) -> dict[str, Any]:
         "sha256": record.sha256,
         "md5": record.md5,
         "provenance": None if record.provenance is None else dict(record.provenance),
+        "source_sha256": record.source_sha256,
+        "parts": [part.to_dict() for part in record.parts],
     }
 
 

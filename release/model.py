@@ -7,7 +7,9 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from ard.errors import ArdError
+from ard.parts import Part
 from manifests.dataset import Dataset
+from release.reservation import Reservation
 
 MARK: Final = "[SIMULATED]"
 
@@ -130,6 +132,10 @@ class FileRecord:
     ----------
     description : mapping
         What `ard.describe` says about a product; empty for rendered files.
+    source_sha256 : str or None
+        Digest of the run's product that it was made from; None for archives and rendered files.
+    parts : tuple of Part
+        HDUs or members.
     """
 
     name: str
@@ -143,6 +149,8 @@ class FileRecord:
     md5: str
     provenance: Mapping[str, Any] | None = None
     description: Mapping[str, Any] = field(default_factory=dict)
+    source_sha256: str | None = None
+    parts: tuple[Part, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -163,6 +171,8 @@ class Release:
         The products as written.
     report : mapping
         The check report.
+    reservation : Reservation or None
+        The DOIs; None where none were reserved.
     """
 
     plan: Plan
@@ -171,6 +181,17 @@ class Release:
     date: str | None
     products: tuple[FileRecord, ...]
     report: Mapping[str, Any]
+    reservation: Reservation | None = None
+
+    @property
+    def doi(self) -> str | None:
+        """DOI of this version, None where none is reserved."""
+        return None if self.reservation is None else self.reservation.doi
+
+    @property
+    def concept_doi(self) -> str | None:
+        """DOI of the dataset in all versions, None where none is reserved."""
+        return None if self.reservation is None else self.reservation.concept_doi
 
     @property
     def target_name(self) -> str:

@@ -49,6 +49,8 @@ def write_lists(folder: Path, **changes: object) -> None:
                 "sha256": sha256(data),
                 "md5": hashlib.md5(data).hexdigest(),
                 "provenance": PROVENANCE.to_dict() if kind == "cube" else None,
+                "source_sha256": None,
+                "parts": [],
             }
         )
     layers = ("likelihood", "inference", "validation")
@@ -64,6 +66,10 @@ def write_lists(folder: Path, **changes: object) -> None:
             layer: [row["name"] for row in entries if row["layer"] == layer] for layer in layers
         },
         "absent_layers": {"representative": "none were made"},
+        "date": None,
+        "doi": None,
+        "concept_doi": None,
+        "previous_doi": None,
         "files": entries,
         **changes,
     }

@@ -306,6 +306,8 @@ def write_lists(bundle: Path, document: Mapping[str, Any]) -> None:
                 "sha256": io.sha256_file(path),
                 "md5": io.md5_file(path),
                 "provenance": facts["provenance"],
+                "source_sha256": None,
+                "parts": [],
             }
         )
     keys = ("simulated", "toy_grid", "target", "code_version", "absent_layers")
@@ -315,6 +317,7 @@ def write_lists(bundle: Path, document: Mapping[str, Any]) -> None:
         "name": "rbh1-ard",
         "version": "0.1.0",
         "layers": {name: listed for name, listed in layers.items() if listed},
+        **dict.fromkeys(("date", "doi", "concept_doi", "previous_doi")),
         "files": files,
     }
     io.write_json(bundle / layout.MANIFEST_FILE, manifest, overwrite=True)

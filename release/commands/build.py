@@ -1,0 +1,118 @@
+"""``rbh1-release build``: make the bundle of a finished run."""
+
+import datetime
+from pathlib import Path
+from typing import Final
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from ard.bundle import human_size
+from ard.errors import ArdError
+from manifests import ManifestError
+from release.build import Options, build
+from release.commands.common import (
+    COULD_NOT_RUN,
+    FAILED,
+    PATH,
+    json_option,
+    log_console,
+    print_json,
+    stop,
+)
+from release.model import Built, Plan, RefusedError
+from release.plan import make_plan
+from release.reservation import read_reservation
+
+_NO_DATE: Final = (
+    "No --date was given, so RO-Crate lacks datePublished, which it asks for in a deposit."
+)
+_NO_DOI: Final = (
+    "No --release was given: the bundle has no DOI and cannot be deposited. "
+    "rbh1-release reserve gets one."
+)
+
+
+@click.command("build")
+@click.option("--run", "run", type=PATH, required=True, help="The run folder.")
+@click.option("--out", type=PATH, required=True, help="The bundle to write.")
+@click.option("--version", "version", default=Options.version, show_default=True)
+@click.option(
+    "--date",
+    callback=lambda _context, _option, value: _day(value),
+    metavar="YYYY-MM-DD",
+    help="Day of release; without it no file holds a date.",
+)
+@click.option(
+    "--release",
+    "reservation",
+    type=PATH,
+    help="The release.json of rbh1-release reserve, whose DOIs the bundle is to bear.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace a bundle that is there.")
+@click.option("--dry-run", is_flag=True, help="Print what would be written, and stop.")
+@json_option
+def build_command(
+    *,
+    run: Path,
+    out: Path,
+    version: str,
+    date: str | None,
+    reservation: Path | None,
+    overwrite: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Check a run and write its bundle; refuses where a check does not pass."""
+    log = log_console()
+    try:
+        if dry_run:
+            _show_plan(make_plan(run), as_json)
+            return
+        with log.status("planning") as status:
+            reserved = None if reservation is None else read_reservation(reservation)
+            options = Options(version, date, overwrite, reserved)
+            built = build(run, out, options, progress=status.update)
+    except RefusedError as error:
+        if as_json:
+            print_json({"refused": list(error.reasons), "problem": error.problem})
+        stop(log, error, FAILED)
+    except (ArdError, ManifestError, OSError) as error:
+        stop(log, error, COULD_NOT_RUN)
+    warnings = [text for text, given in ((_NO_DATE, date), (_NO_DOI, reservation)) if not given]
+    _show_built(log, built, warnings, as_json)
+
+
+def _day(value: str | None) -> str | None:
+    if value is None:
+        return None
+    try:
+        return datetime.date.fromisoformat(value).isoformat()
+    except ValueError as error:
+        raise click.BadParameter(f"{value!r} is no day of the form YYYY-MM-DD") from error
+
+
+def _show_plan(plan: Plan, as_json: bool) -> None:
+    if as_json:
+        print_json(plan.to_dict())
+        return
+    table = Table("file", "layer", "size", title=f"{len(plan.files)} files")
+    for file in plan.files:
+        size = "written by the build" if file.size is None else human_size(file.size)
+        table.add_row(file.name, file.layer or "", size)
+    console = Console(highlight=False)
+    console.print(table)
+    for layer, why in plan.absent_layers.items():
+        console.print(f"{layer}: absent, {why}", markup=False)
+
+
+def _show_built(log: Console, built: Built, warnings: list[str], as_json: bool) -> None:
+    if as_json:
+        print_json(built.to_dict())
+        return
+    for text in warnings:
+        log.print(text, style="yellow", soft_wrap=True)
+    log.print(f"{built.files} files, {human_size(built.size)}")
+    log.print(f"digest, to be published beside the download: {built.digest}", soft_wrap=True)
+    click.echo(built.folder)
