@@ -27,6 +27,11 @@ DATASHEET_FILE: Final = "DATASHEET.md"
 DICTIONARY_FILE: Final = "data-dictionary.md"
 CITATION_FILE: Final = "CITATION.cff"
 CRATE_FILE: Final = "ro-crate-metadata.json"
+CHANGELOG_FILE: Final = "CHANGELOG.md"
+DATACITE_FILE: Final = "datacite.json"
+DATAPACKAGE_FILE: Final = "datapackage.json"
+LANDING_FILE: Final = "index.html"
+RECORD_FILE: Final = "zenodo.json"
 
 # Products: the last part of a file's stem, after the item it is about.
 CUBE: Final = "cube"

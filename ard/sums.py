@@ -17,7 +17,9 @@ from ard import layout
 # Flat lower-case names survive every archive, file system and URL that a deposit passes.
 NAME_RULE: Final = re.compile(r"[a-z0-9][a-z0-9._+-]{0,89}")
 # Names that readers and robots expect in exactly this spelling.
-WELL_KNOWN: Final = frozenset({layout.README_FILE, layout.DATASHEET_FILE, layout.CITATION_FILE})
+WELL_KNOWN: Final = frozenset(
+    {layout.README_FILE, layout.DATASHEET_FILE, layout.CITATION_FILE, layout.CHANGELOG_FILE}
+)
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _MD5: Final = re.compile(r"[0-9a-f]{32}")

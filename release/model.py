@@ -173,6 +173,8 @@ class Release:
         The check report.
     reservation : Reservation or None
         The DOIs; None where none were reserved.
+    changes : tuple of str
+        What is new against the version before, one sentence each; empty for the first version.
     """
 
     plan: Plan
@@ -182,6 +184,7 @@ class Release:
     products: tuple[FileRecord, ...]
     report: Mapping[str, Any]
     reservation: Reservation | None = None
+    changes: tuple[str, ...] = ()
 
     @property
     def doi(self) -> str | None:
