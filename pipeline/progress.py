@@ -55,7 +55,9 @@ class Display:
         self._all = self._progress.add_task("tasks", total=total)
 
     def __enter__(self) -> Self:
-        self._progress.start()
+        # Elsewhere nothing is shown, and rich before 15 ends nothing with an empty line.
+        if self.console.is_terminal:
+            self._progress.start()
         return self
 
     def __exit__(
@@ -64,7 +66,8 @@ class Display:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._progress.stop()
+        if self.console.is_terminal:
+            self._progress.stop()
 
     def __call__(self, outcome: Outcome) -> None:
         """Take note of a task that starts or ends."""

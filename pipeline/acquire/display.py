@@ -57,7 +57,9 @@ class Display:
         self._all = self._progress.add_task("all files", total=self._total or None)
 
     def __enter__(self) -> Self:
-        self._progress.start()
+        # Elsewhere nothing is shown, and rich before 15 ends nothing with an empty line.
+        if self.console.is_terminal:
+            self._progress.start()
         return self
 
     def __exit__(
@@ -66,7 +68,8 @@ class Display:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._progress.stop()
+        if self.console.is_terminal:
+            self._progress.stop()
 
     def started(self, name: str, total: int | None) -> None:
         """Take note that a file is being fetched."""
