@@ -142,8 +142,8 @@ def _record_reply(
     return json_reply(status, document, kind=kind, applied=applied, **named)
 
 
-def _draft_view(request: Request, *, fresh: bool = False) -> View:
-    return View(request.base, draft=True, fresh=fresh)
+def _draft_view(request: Request, *, fresh: bool = False, titles: bool = True) -> View:
+    return View(request.base, draft=True, fresh=fresh, titles=titles)
 
 
 def _create(archive: Archive, request: Request, found: dict[str, str]) -> Reply:
@@ -171,8 +171,9 @@ def _put_draft(archive: Archive, request: Request, found: dict[str, str]) -> Rep
 
 
 def _edit(archive: Archive, request: Request, found: dict[str, str]) -> Reply:
-    version = archive.state.edit(found["id"], request.user)
-    return _record_reply(request, 201, version, _draft_view(request))
+    version, new = archive.state.edit(found["id"], request.user)
+    reply = _record_reply(request, 201, version, _draft_view(request, titles=new))
+    return reply.but(applied=new)
 
 
 def _discard(archive: Archive, request: Request, found: dict[str, str]) -> Reply:
@@ -219,10 +220,9 @@ def _outside(archive: Archive, request: Request, found: dict[str, str]) -> Reply
 
 
 def _new_version(archive: Archive, request: Request, found: dict[str, str]) -> Reply:
-    before = len(archive.state.versions)
-    version = archive.state.new_version(found["id"], request.user)
-    reply = _record_reply(request, 201, version, _draft_view(request))
-    return reply.but(applied=len(archive.state.versions) > before)
+    version, new = archive.state.new_version(found["id"], request.user)
+    reply = _record_reply(request, 201, version, _draft_view(request, titles=new))
+    return reply.but(applied=new)
 
 
 def _versions(archive: Archive, request: Request, found: dict[str, str]) -> Reply:

@@ -48,6 +48,8 @@ class View:
         Whether files have links and their storage class, which depends on the request.
     fresh : bool
         The reply to the creation, which does not yet know that there will be files.
+    titles : bool
+        Whether ids bear their titles; not if what was asked for was there already.
     """
 
     base: str
@@ -56,13 +58,14 @@ class View:
     file_links: bool = False
     storage: bool = True
     fresh: bool = False
+    titles: bool = True
 
 
 def record(version: Version, view: View, errors: Iterable[tuple[str, str]] = ()) -> dict[str, Any]:
     """Give a draft or a record as JSON."""
     body = body_of(version, draft=view.draft)
     family, newest = version.family, version.family.versions[-1]
-    shown = terms(body.metadata)
+    shown = terms(body.metadata) if view.titles else body.metadata
     status = "metadata-only" if view.fresh else "open"
     document: dict[str, Any] = {
         "id": version.id,

@@ -166,16 +166,17 @@ class State:
         self.drop(blob for entry in draft.files.values() for blob in entry.blobs)
         self._index_family(version.family, gone=version)
 
-    def edit(self, ident: str, user: str | None) -> Version:
-        """Open a draft of a published record; its files are locked."""
+    def edit(self, ident: str, user: str | None) -> tuple[Version, bool]:
+        """Open a draft of a published record, its files locked; say whether it is new."""
         version = self.record(ident)
         self._owner_only(version, user)
-        if version.draft is None:
+        new = version.draft is None
+        if new:
             draft = copy.deepcopy(_published(version))
             draft.revision, draft.locked = version.draft_revision, True
             version.draft = draft
             self.changed(version, by=4)
-        return version
+        return version, new
 
     # Publication and versions
 
@@ -215,13 +216,13 @@ class State:
         if errors:
             raise Refusal(400, INVALID, tuple(errors))
 
-    def new_version(self, ident: str, user: str | None) -> Version:
-        """Give the draft of the next version, made on the first call."""
+    def new_version(self, ident: str, user: str | None) -> tuple[Version, bool]:
+        """Give the draft of the next version, made on the first call; say whether it is new."""
         of = self.record(ident)
         self._owner_only(of, user)
         family = of.family
         if family.next_draft is not None:
-            return family.next_draft
+            return family.next_draft, False
         source = _published(family.latest or of)
         now = self.now()
         version = Version(self._new_id(), family, len(family.versions) + 1)
@@ -233,7 +234,7 @@ class State:
         family.versions.append(version)
         self.versions[version.id] = version
         self.changed(version, by=0)
-        return version
+        return version, True
 
     def request(self, ident: str, user: str | None, kind: str, data: Mapping[str, Any]) -> Version:
         """Ask for files to be modified, or a record to be deleted; granted within 30 days."""
@@ -243,7 +244,11 @@ class State:
         else:
             version = self.record(ident)
             self._owner_only(version, user)
+            was_latest = version is version.family.latest
             version.tombstone = {"removed_by": {"user": user}, "removal_date": self.now(), **data}
+            if was_latest and version.family.latest is not None:
+                # As recorded: the version that becomes the latest again counts it.
+                _published(version.family.latest).revision += 4
         self.requests += 1
         self.changed(version, by=0)
         return version

@@ -101,7 +101,7 @@ def _localised(value: Any) -> Any:
         return value
     document = {}
     for name, item in value.items():
-        if name in ("title", "description") and isinstance(item, dict) and "id" in value:
+        if name in ("title", "description") and isinstance(item, dict):
             document[f"{name}_l10n"] = item.get("en", "")
         else:
             document[name] = _localised(item)
@@ -115,7 +115,9 @@ def _people(name: str, people: list[dict[str, Any]]) -> dict[str, Any]:
     for person in people:
         one = dict(person)
         if "role" in one:
-            one["role"] = {"id": one["role"]["id"], "title": one["role"]["title"]["en"]}
+            titles = one["role"].get("title")
+            named = {"title": titles["en"]} if titles else {}
+            one["role"] = {"id": one["role"]["id"], **named}
         if "affiliations" in one:
             places = [(place.get("name", ""), place.get("id")) for place in one["affiliations"]]
             for place in places:
