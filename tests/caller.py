@@ -4,7 +4,7 @@ import http.client
 import json
 from dataclasses import dataclass
 from email.message import Message
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 ACCEPT = "application/vnd.inveniordm.v1+json, application/json;q=0.5"
@@ -81,3 +81,9 @@ class Caller:
 
     def close(self) -> None:
         self.connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ard.fileio import md5_file
-from release.testing.model import Blob, Body, Entry, Refusal, Version
+from release.testing.model import Blob, Body, Entry, Refusal, Unforeseen, Version
 from release.testing.state import DENIED, INVALID, State
 from release.testing.wire import RequestBody
 
@@ -66,7 +66,7 @@ class Files:
             raise Refusal(404, f"Record '{version.id}' has no file '{key}'.")
         return body.files[key]
 
-    def init(self, ident: str, user: str | None, items: Any) -> Version:
+    def announce(self, ident: str, user: str | None, items: Any) -> Version:
         """Announce files; all of them, or none."""
         version = self.draft(ident, user)
         body = _body(version)
@@ -86,14 +86,13 @@ class Files:
             body.files[entry.key] = entry
         return version
 
-    def begin_upload(self, ident: str, user: str | None, key: str) -> int:
+    def room_for(self, ident: str, user: str | None, key: str) -> int:
         """Find out whether bytes may come for a file, and how many."""
         version = self.draft(ident, user)
         entry = self.entry(version, key, draft=True)
         if len(key) > _NAME_LENGTH:
             raise Refusal(400, "Filename is too long.")
-        if entry.transfer["type"] != "L":
-            raise Refusal(403, DENIED)
+        _local_only(entry)
         if _body(version).locked:
             raise Refusal(403, _LOCKED)
         used = _body(version).size() - sum(blob.size for blob in entry.blobs)
@@ -150,11 +149,10 @@ class Files:
         """Complete a file; give the entry, and the metadata that this answer shows."""
         version = self.draft(ident, user)
         body, entry = _body(version), self.entry(version, key, draft=True)
-        if entry.transfer["type"] != "L":
-            raise Refusal(403, DENIED)
+        _local_only(entry)
         content = entry.upload or entry.blob
         if content is None:
-            raise LookupError("nothing was uploaded")
+            raise Unforeseen  # nothing was uploaded
         if content.size == 0:
             raise Refusal(400, "Empty files are not accepted.")
         shown = entry.metadata
@@ -195,6 +193,12 @@ class Files:
         return version
 
 
+def _local_only(entry: Entry) -> None:
+    """Refuse all but one kind of transfer, whatever could be announced."""
+    if entry.transfer.get("type", "L") != "L":
+        raise Refusal(403, DENIED)
+
+
 def _checked(items: Any) -> list[dict[str, Any]]:
     """Look at what is announced, and refuse it with the words of the archive."""
     if isinstance(items, dict):
@@ -213,9 +217,14 @@ def _item_errors(number: int, item: Any) -> Iterator[tuple[str, str]]:
         return
     if "key" not in item:
         yield f"{number}.key", "Missing data for required field."
+    elif not isinstance(item["key"], str):
+        yield f"{number}.key", "Not a valid string."
     for name in item.keys() - _FIELDS:
         yield f"{number}.{name}", "Unknown field."
-    if (item.get("transfer") or {}).get("type", "L") in ("R", "F"):
+    transfer = item.get("transfer") or {}
+    if not isinstance(transfer, dict):
+        yield f"{number}.transfer", "Invalid input type."
+    elif transfer.get("type", "L") in ("R", "F"):
         yield f"{number}.transfer.url", "Domain not allowed"
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from release.testing.record import RequestRecord
 from release.testing.routes import answer
 from release.testing.spoil import ConnectionCut, spoiled
-from release.testing.wire import BLOCK, FileSpan, Reply, Request, RequestBody, json_reply
+from release.testing.wire import BLOCK, Delivery, FileSpan, Reply, Request, RequestBody, json_reply
 
 if TYPE_CHECKING:
     from release.testing.server import HttpServer
@@ -38,6 +38,7 @@ class Handler(BaseHTTPRequestHandler):
         body = RequestBody(self.rfile, self.headers)
         record = archive.begin(self.command, self.path, self.headers)
         request = Request(self.command, self.path, self.headers, archive.url, body)
+        record.token_given = request.token is not None
         try:
             self._serve(request, record)
         except ConnectionCut:
@@ -64,13 +65,17 @@ class Handler(BaseHTTPRequestHandler):
             else:
                 text = f"{headers['X-RateLimit-Limit']} per 1 minute"
                 reply = json_reply(429, {"message": text, "status": 429})
-            record.applied = reply.applied
+            record.applied, record.digest = reply.applied, asked.body.digest()
+            record.errors = reply.complains
+            record.record_id = record.record_id or reply.made
             return reply.with_headers(headers)
 
         reply = serve(request) if fault is None else spoiled(archive, request, fault, serve)
         if not reply.at_once:
             request.body.drain()
-        record.status = reply.status
+        # Before the client can know of it, and so ask for the log.
+        record.status, record.received_bytes = reply.status, request.body.received
+        record.answered, record.retry_after = archive.clock(), reply.retry_after
         self._send(request, record, reply)
 
     def _send(self, request: Request, record: RequestRecord, reply: Reply) -> None:
@@ -87,17 +92,26 @@ class Handler(BaseHTTPRequestHandler):
         if request.method == "HEAD" or reply.status in _BODILESS:
             return
         delivery = reply.delivery
-        plain = delivery.cut_after is None and delivery.flip_at is None and not delivery.seconds
-        if isinstance(body, FileSpan) and plain:
-            with body.path.open("rb") as file:
-                if body.length:
-                    record.sent_bytes = self.connection.sendfile(file, body.start, body.length)
+        if isinstance(body, FileSpan) and delivery == Delivery():
+            self._send_file(record, body)
         else:
             self._send_blocks(record, reply)
         if delivery.cut_after is not None:
             self.close_connection = True
         if delivery.reset:
             raise ConnectionCut
+
+    def _send_file(self, record: RequestRecord, span: FileSpan) -> None:
+        """Let the kernel copy a file into the connection."""
+        with span.path.open("rb") as file:
+            if not span.length:
+                return
+            file.seek(span.start)
+            record.sent_bytes = span.length  # before the client can know of it, as above
+            try:
+                self.connection.sendfile(file, span.start, span.length)
+            finally:
+                record.sent_bytes = file.tell() - span.start
 
     def _send_blocks(self, record: RequestRecord, reply: Reply) -> None:
         """Send a body slowly, in part, or with a wrong byte."""
@@ -111,8 +125,8 @@ class Handler(BaseHTTPRequestHandler):
                 block = block[: max(0, delivery.cut_after - start)]
             if not block:
                 return
-            self.wfile.write(block)
             record.sent_bytes += len(block)
+            self.wfile.write(block)
             if delivery.seconds:
                 time.sleep(delivery.seconds / _PIECES)
 

@@ -34,6 +34,10 @@ class Refusal(Exception):
         self.more = dict(more or {})
 
 
+class Unforeseen(Exception):
+    """What the archive did not think of, and answers with an error 500 of its own."""
+
+
 @dataclass(frozen=True)
 class Blob:
     """The stored bytes of one upload; versions that share a file share its blob.

@@ -16,17 +16,25 @@ class RequestRecord:
     key : str or None
         The file that it is about.
     record_id : str or None
-        The record that it is about.
-    time : float
-        When it came, by the clock of the archive.
+        The record that it is about, or has created.
+    time, answered : float
+        When it came, and when it was answered, by the clock of the archive.
+    token_given : bool
+        Whether a token came along.
+    authorized : bool
+        Whether that token was valid.
     status : int
         Of the reply; 0 where none was begun.
     applied : bool
-        Whether it changed anything in the archive.
+        Whether it changed anything in the archive, whatever the client was told.
+    errors : bool
+        Whether the archive said success and complained in the same breath.
+    digest : str or None
+        SHA-256 of what was sent, unless that was the content of a file.
     fault : str or None
         What was made to go wrong.
-    authorized : bool
-        Whether a valid token came along.
+    retry_after : float or None
+        How long the client was told to wait, by a 429 or 503, s.
     received_bytes, sent_bytes : int
         Of the bodies.
     """
@@ -37,9 +45,14 @@ class RequestRecord:
     key: str | None
     record_id: str | None
     time: float
+    answered: float = 0.0
+    token_given: bool = False
+    authorized: bool = False
     status: int = 0
     applied: bool = False
+    errors: bool = False
+    digest: str | None = None
     fault: str | None = None
-    authorized: bool = False
+    retry_after: float | None = None
     received_bytes: int = 0
     sent_bytes: int = 0

@@ -22,6 +22,7 @@ from urllib.parse import unquote, urlsplit
 
 from ard.errors import NotFoundError
 from release.testing import shapes
+from release.testing.call import Archive
 from release.testing.faults import Fault, Waiting
 from release.testing.files import Files, Limits
 from release.testing.handler import Handler
@@ -29,7 +30,6 @@ from release.testing.index import Index
 from release.testing.limits import Governor
 from release.testing.model import Version
 from release.testing.record import RequestRecord
-from release.testing.routes import Archive
 from release.testing.shapes import View
 from release.testing.state import State
 from release.testing.wire import Request
@@ -150,7 +150,7 @@ class ContractServer:
         self.token, self.other_token = secrets.token_urlsafe(45), secrets.token_urlsafe(45)
         self.fault_for: Callable[[RequestRecord], Fault | None] | None = None
         self._users = {self.token: "1", self.other_token: "2"}
-        self._clock = clock
+        self.clock = clock
         self._governor = Governor(clock, rate_limit, guest_rate_limit)
         index = Index(self._document, clock, index_delay_s)
         state = State(doi_prefix=doi_prefix, clock=clock, index=index)
@@ -228,7 +228,7 @@ class ContractServer:
 
     def expire_token(self, request: Request | None = None) -> None:
         """Let a token be valid no more: that of a request, or the user's."""
-        self._users.pop(self.token if request is None else token_of(request) or "", None)
+        self._users.pop(self.token if request is None else request.token or "", None)
 
     def restore_tokens(self) -> None:
         """Let both tokens be valid again."""
@@ -240,10 +240,11 @@ class ContractServer:
 
     def bump(self, request: Request, by: int) -> None:
         """Let somebody else change the draft that a request is about."""
-        version = self.rooms.state.versions.get(_about(request.target)[0] or "")
-        if version is not None and version.draft is not None:
-            with self.rooms.state.lock:
-                self.rooms.state.changed(version, by=by)
+        state = self.rooms.state
+        with state.lock:
+            version = state.versions.get(_about(request.target)[0] or "")
+            if version is not None and version.draft is not None:
+                state.changed(version, by=by)
 
     def corrupt(self, request: Request, at: int) -> None:
         """Flip a byte of what a request has just uploaded."""
@@ -257,14 +258,14 @@ class ContractServer:
         """Put a request on record."""
         ident, key = _about(target)
         agent = headers.get("User-Agent")
-        record = RequestRecord(method, target, agent, key, ident, self._clock())
+        record = RequestRecord(method, target, agent, key, ident, self.clock())
         with self._lock:
             self._records.append(record)
         return record
 
     def user_of(self, request: Request) -> str | None:
         """Whose token came along with a request?"""
-        return self._users.get(token_of(request) or "")
+        return self._users.get(request.token or "")
 
     def count(self, user: str | None) -> tuple[bool, dict[str, str]]:
         """Count a request of a user; give whether it is within the limits, and the headers."""
@@ -273,7 +274,7 @@ class ContractServer:
 
     def exhausted(self, retry_after: int) -> dict[str, str]:
         """Give the headers of one who has asked too much."""
-        reset = str(int(self._clock()) + retry_after)
+        reset = str(int(self.clock()) + retry_after)
         limit = str(self._governor.limit("1"))
         return {
             "X-RateLimit-Limit": limit,
@@ -284,14 +285,6 @@ class ContractServer:
 
     def _document(self, version: Version, draft: bool) -> dict[str, Any]:
         return shapes.record(version, View(self.url, draft=draft, storage=False))
-
-
-def token_of(request: Request) -> str | None:
-    """Which token came along: in the header, or where it should not be, in the address?"""
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and token:
-        return token.strip()
-    return request.query.get("access_token")
 
 
 def _about(target: str) -> tuple[str | None, str | None]:

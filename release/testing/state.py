@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from release.testing.index import Index
-from release.testing.model import Blob, Body, Entry, Family, Refusal, Version
+from release.testing.model import Blob, Body, Entry, Family, Refusal, Unforeseen, Version
 from release.testing.validation import Loaded, publication_errors
 
 PID_MISSING: Final = "The persistent identifier does not exist."
@@ -137,7 +137,7 @@ class State:
         version = self.draft_of(ident, user)
         draft = _draft(version)
         if scheme != "doi":
-            raise LookupError(f"no provider of {scheme}")
+            raise Unforeseen  # there is no provider of other schemes
         if "doi" in draft.pids:
             raise Refusal(400, INVALID, (("pids.doi", "A PID already exists for type doi"),))
         draft.pids["doi"] = self._doi(version.id)
@@ -236,20 +236,30 @@ class State:
         self.changed(version, by=0)
         return version, True
 
-    def request(self, ident: str, user: str | None, kind: str, data: Mapping[str, Any]) -> Version:
-        """Ask for files to be modified, or a record to be deleted; granted within 30 days."""
-        if kind == "file-modification":
-            version = self.draft_of(ident, user)
-            _draft(version).locked = False
-        else:
-            version = self.record(ident)
-            self._owner_only(version, user)
-            was_latest = version is version.family.latest
-            version.tombstone = {"removed_by": {"user": user}, "removal_date": self.now(), **data}
-            if was_latest and version.family.latest is not None:
-                # As recorded: the version that becomes the latest again counts it.
-                _published(version.family.latest).revision += 4
-        self.requests += 1
+    def unlock(self, ident: str, user: str | None) -> Version:
+        """Let the files of a record be changed in its draft, as is granted within 30 days."""
+        self.record(ident)
+        version = self.draft_of(ident, user)
+        _draft(version).locked = False
+        return version
+
+    def bury(self, ident: str, user: str | None, reason: str) -> Version:
+        """Delete a record, as is granted within 30 days; a tombstone is left."""
+        version = self.record(ident)
+        self._owner_only(version, user)
+        was_latest = version is version.family.latest
+        version.tombstone = {
+            "note": "",
+            "removed_by": {"user": user},
+            "removal_date": self.now(),
+            "citation_text": _citation(version),
+            "is_visible": True,
+            "removal_reason": {"id": reason},
+            "deletion_policy": {"id": "grace-period-v1"},
+        }
+        if was_latest and version.family.latest is not None:
+            # As recorded: the version that becomes the latest again counts it.
+            _published(version.family.latest).revision += 4
         self.changed(version, by=0)
         return version
 
@@ -264,13 +274,18 @@ class State:
         return {"identifier": doi, "provider": "datacite", "client": "datacite"}
 
     def _set_pids(self, version: Version, pids: Mapping[str, Any]) -> list[tuple[str, str]]:
-        draft = _draft(version)
-        for scheme, pid in pids.items():
-            if scheme == "doi" and pid.get("provider") == "external":
-                draft.pids["doi"] = dict(pid)
-                prefix = str(pid.get("identifier", "")).split("/")[0]
-                if prefix == self.doi_prefix:
-                    return [("pids.doi", _PREFIX_IS_OURS.format(prefix))]
+        """Take a DOI that somebody else has given; those of the archive are not for choosing."""
+        doi = pids.get("doi")
+        if not isinstance(doi, dict):
+            return []
+        prefix = str(doi.get("identifier", "")).split("/")[0]
+        if doi.get("provider") == "external":
+            _draft(version).pids["doi"] = dict(doi)
+            if prefix == self.doi_prefix:
+                return [("pids.doi", _PREFIX_IS_OURS.format(prefix))]
+        elif prefix != self.doi_prefix:
+            ours = self.doi_prefix
+            return [("pids.doi", f"Wrong DOI {prefix} prefix provided, it should be {ours}")]
         return []
 
     def changed(self, version: Version, by: int = 2) -> None:
@@ -306,3 +321,11 @@ def _published(version: Version) -> Body:
     if version.published is None:
         raise Refusal(404, PID_UNREGISTERED)
     return version.published
+
+
+def _citation(version: Version) -> str:
+    body = _published(version)
+    people = (one["person_or_org"].get("name", "") for one in body.metadata["creators"])
+    year, title = body.metadata["publication_date"][:4], body.metadata["title"]
+    doi = body.pids["doi"]["identifier"]
+    return f"{'; '.join(people)} ({year}). {title}. Zenodo. https://doi.org/{doi}"

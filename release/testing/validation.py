@@ -69,15 +69,16 @@ def load(document: Any) -> Loaded:
     document = {} if document is None else document
     if not isinstance(document, dict):
         raise Refusal(400, "A validation error occurred.", (("_schema", "Invalid input type."),))
-    loaded = Loaded(pids=document.get("pids") or {})
-    loaded.custom_fields = document.get("custom_fields") or {}
+    loaded = Loaded(pids=_part(document, "pids"))
+    loaded.custom_fields = _part(document, "custom_fields")
     if "metadata" in document:
         loaded.metadata = _metadata(document["metadata"], loaded.errors)
-    _check_access(document.get("access"))
-    external = loaded.pids.get("doi", {}).get("provider") == "external"
+    _check_access(_part(document, "access"))
+    doi = loaded.pids.get("doi")
+    external = isinstance(doi, dict) and doi.get("provider") == "external"
     if not loaded.metadata.get("publisher") and not external:
         loaded.errors.append(("metadata.publisher", _NO_PUBLISHER))
-    if (document.get("files") or {}).get("enabled") is False:
+    if _part(document, "files").get("enabled") is False:
         loaded.errors.append(
             ("files.enabled", "You don't have permissions to manage files options.")
         )
@@ -91,9 +92,15 @@ def publication_errors(metadata: Mapping[str, Any]) -> Errors:
     return errors
 
 
-def _check_access(access: Any) -> None:
+def _part(document: dict[str, Any], name: str) -> dict[str, Any]:
+    part = document.get(name) or {}
+    if not isinstance(part, dict):
+        raise Refusal(400, "A validation error occurred.", ((name, "Invalid input type."),))
+    return part
+
+
+def _check_access(access: dict[str, Any]) -> None:
     """Only public records are part of the contract; a wrong answer would be worse than none."""
-    access = access or {}
     wanted = {access.get("record", "public"), access.get("files", "public")}
     if wanted != {"public"} or (access.get("embargo") or {}).get("active"):
         raise Refusal(501, "Restricted and embargoed records are no part of the contract.")

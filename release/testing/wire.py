@@ -18,6 +18,7 @@ BLOCK: Final = 1 << 20
 JSON: Final = "application/json"
 RDM: Final = "application/vnd.inveniordm.v1+json"
 OCTETS: Final = "application/octet-stream"
+UNREADABLE: Final = "Unable to decode JSON data in request body."
 BROKEN: Final = (
     "The server encountered an internal error and was unable to complete your request. Either the"
     " server is overloaded or there is an error in the application."
@@ -79,7 +80,7 @@ class RequestBody:
             while self.received < end:
                 want = min(size, end - self.received)
                 # Fills what it is given, however many packets that takes; less is the end.
-                count = self._stream.readinto(buffer[:want])
+                count = self._fill(buffer[:want])
                 self.received += count
                 yield buffer[:count]
                 if count < want:
@@ -89,6 +90,13 @@ class RequestBody:
                 return
             if self.chunked:
                 self._stream.readline()
+
+    def _fill(self, block: memoryview) -> int:
+        """Fill a block, and say how far; a connection that breaks is one that ends."""
+        try:
+            return self._stream.readinto(block)
+        except ConnectionError:
+            return 0
 
     def _next_chunk(self) -> int:
         """Read how long the next chunk is; 0 is the end."""
@@ -107,6 +115,10 @@ class RequestBody:
         if self._data is None:
             self._data = b"".join(bytes(block) for block in self.blocks())
         return self._data
+
+    def digest(self) -> str | None:
+        """Give the SHA-256 of a body that was kept in memory."""
+        return None if self._data is None else hashlib.sha256(self._data).hexdigest()
 
     def save(self, path: Path, limit: int, too_big: Refusal) -> str:
         """Write the body into a file as it comes, and give its MD5.
@@ -166,6 +178,14 @@ class Request:
         """The last value of each parameter."""
         return dict(parse_qsl(urlsplit(self.target).query, keep_blank_values=True))
 
+    @property
+    def token(self) -> str | None:
+        """The token in the header or, where it should not be, in the address."""
+        scheme, _, token = self.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and token:
+            return token.strip()
+        return self.query.get("access_token")
+
     def by(self, user: str | None) -> "Request":
         """Give the request with the user whose token came along."""
         return replace(self, user=user)
@@ -195,7 +215,7 @@ class Request:
         try:
             return json.loads(data)
         except ValueError:
-            raise Refusal(400, "Unable to decode JSON data in request body.") from None
+            raise Refusal(400, UNREADABLE) from None
 
 
 def _same_type(given: str, accepted: str) -> bool:
@@ -269,6 +289,23 @@ class Reply:
     applied: bool = False
     delivery: Delivery = Delivery()
     at_once: bool = False
+
+    @property
+    def complains(self) -> bool:
+        """Whether it says success and complains in the same breath."""
+        listed = self.document if isinstance(self.document, dict) else {}
+        return self.status < 300 and bool(listed.get("errors"))
+
+    @property
+    def made(self) -> str | None:
+        """Which record has been created?"""
+        found = self.status == 201 and isinstance(self.document, dict)
+        return str(self.document.get("id")) if found else None
+
+    @property
+    def retry_after(self) -> float | None:
+        """How long it tells the client to wait, s; said in every reply, meant in few."""
+        return float(self.headers["Retry-After"]) if self.status in (429, 503) else None
 
     def with_headers(self, headers: Mapping[str, str]) -> "Reply":
         """Give the reply with further headers; its own prevail."""
