@@ -26,6 +26,7 @@ KINDS: Final[dict[str, dict[str, Any]]] = {
     "bump_revision": {"by": 2},
 }
 _TIMES: Final = ("before", "after")
+_SIDES: Final = ("request", "response")
 
 
 @dataclass(frozen=True, init=False, eq=False)
@@ -72,6 +73,8 @@ class Fault:
             kind, parameters = "status", {"status": int(kind), **parameters}
         kind = str(kind)
         _check(kind, when, parameters)
+        if nth < 1 or count < 1:
+            raise ArdError("requests are counted from 1", found=f"nth={nth}, count={count}")
         values = (kind, method, path, nth, count, when, {**KINDS[kind], **parameters})
         for name, value in zip(self.__dataclass_fields__, values, strict=True):
             object.__setattr__(self, name, value)
@@ -101,6 +104,9 @@ def _check(kind: str, when: str, parameters: dict[str, Any]) -> None:
     if unknown:
         expected = ", ".join(KINDS[kind]) or "no parameters"
         raise ArdError(f"the fault {kind} has other parameters", expected=expected, found=unknown)
+    side = parameters.get("side", _SIDES[0])
+    if side not in _SIDES:
+        raise ArdError("the side of a fault is unknown", expected=" or ".join(_SIDES), found=side)
 
 
 class Waiting:

@@ -58,9 +58,9 @@ def _status(archive: "ContractServer", request: Request, fault: Fault, serve: Se
         headers = dict(serve(request).headers)
     status = fault["status"]
     if status == 429:
-        document = {"message": "1 per 1 minute", "status": 429}
         limits = archive.exhausted(fault["retry_after"])
-        return json_reply(429, document).with_headers(limits)
+        text = f"{limits['X-RateLimit-Limit']} per 1 minute"
+        return json_reply(429, {"message": text, "status": 429}).with_headers(limits)
     if status == 503:
         headers = {"Retry-After": str(fault["retry_after"])}
     return Reply(status, _PAGE.format(_PHRASES[status]).encode(), {**_limits(headers), **_HTML})
