@@ -86,8 +86,7 @@ class Handler(BaseHTTPRequestHandler):
         if isinstance(body, Iterator) or not request.body.whole:
             self.send_header("Connection", "close")  # which ends the keep-alive
         if not isinstance(body, Iterator) and reply.status not in _BODILESS:
-            length = body.length if isinstance(body, FileSpan) else len(body)
-            self.send_header("Content-Length", str(length))
+            self.send_header("Content-Length", str(reply.length))
         self.end_headers()
         if request.method == "HEAD" or reply.status in _BODILESS:
             return
@@ -116,7 +115,10 @@ class Handler(BaseHTTPRequestHandler):
     def _send_blocks(self, record: RequestRecord, reply: Reply) -> None:
         """Send a body slowly, in part, or with a wrong byte."""
         delivery = reply.delivery
-        for block in _blocks(reply, pieces=_PIECES if delivery.seconds else 1):
+        step = _step(reply) if delivery.seconds else BLOCK
+        pause_s = delivery.seconds / -(-reply.length // step) if reply.length else 0.0
+        for block in _blocks(reply, step):
+            time.sleep(pause_s)
             start = record.sent_bytes
             if delivery.flip_at is not None and start <= delivery.flip_at < start + len(block):
                 place = delivery.flip_at - start
@@ -127,8 +129,6 @@ class Handler(BaseHTTPRequestHandler):
                 return
             record.sent_bytes += len(block)
             self.wfile.write(block)
-            if delivery.seconds:
-                time.sleep(delivery.seconds / _PIECES)
 
     def _reset(self) -> None:
         """Cut the connection, so that the client sees a reset."""
@@ -138,10 +138,14 @@ class Handler(BaseHTTPRequestHandler):
         self.server.forget(self.connection)
 
 
-def _blocks(reply: Reply, pieces: int) -> Iterator[bytes]:
+def _step(reply: Reply) -> int:
+    """How many bytes are one piece of a slow body?"""
+    return min(BLOCK, max(1, -(-reply.length // _PIECES)))
+
+
+def _blocks(reply: Reply, step: int) -> Iterator[bytes]:
     body = reply.body
     if isinstance(body, FileSpan):
-        step = min(BLOCK, max(1, -(-body.length // pieces)))
         with body.path.open("rb") as file:
             file.seek(body.start)
             left = body.length
@@ -149,7 +153,6 @@ def _blocks(reply: Reply, pieces: int) -> Iterator[bytes]:
                 left -= len(block)
                 yield block
     elif isinstance(body, bytes):
-        step = max(1, -(-len(body) // pieces))
         for start in range(0, len(body), step):
             yield body[start : start + step]
     else:

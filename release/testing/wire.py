@@ -62,8 +62,9 @@ class RequestBody:
 
     def slow_down(self, seconds: float, pieces: int) -> None:
         """Take the body in so many pieces, and so long."""
-        self._pause_s = seconds / pieces
-        self._step = max(1, -(-(self.length or BLOCK) // pieces))
+        length = self.length or BLOCK
+        self._step = max(1, -(-length // pieces))
+        self._pause_s = seconds / -(-length // self._step)
 
     def blocks(self) -> Iterator[memoryview]:
         """Give what is left of the body; the memory is used again for the next block."""
@@ -289,6 +290,13 @@ class Reply:
     applied: bool = False
     delivery: Delivery = Delivery()
     at_once: bool = False
+
+    @property
+    def length(self) -> int:
+        """How many bytes the body has, as far as that is known beforehand."""
+        if isinstance(self.body, FileSpan):
+            return self.body.length
+        return len(self.body) if isinstance(self.body, bytes) else 0
 
     @property
     def complains(self) -> bool:
