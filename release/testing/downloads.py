@@ -11,8 +11,9 @@ from io import RawIOBase
 from typing import Final
 from urllib.parse import quote
 
+from release.testing.body import BLOCK
 from release.testing.model import Blob, Body, Refusal
-from release.testing.wire import BLOCK, OCTETS, FileSpan, Reply, Request
+from release.testing.wire import OCTETS, FileSpan, Reply, Request
 
 # zenodo_rdm, ZENODO_FILES_ARCHIVE size limit.
 _ARCHIVE_LIMIT: Final = 300_000_000

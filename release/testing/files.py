@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from ard.fileio import md5_file
+from release.testing.body import RequestBody
 from release.testing.model import Blob, Body, Entry, Refusal, Unforeseen, Version
 from release.testing.state import DENIED, INVALID, State
-from release.testing.wire import RequestBody
 
 _TOO_MANY: Final = "Uploading selected files will result in exceeding the max amount per record."
 _QUOTA: Final = "Bucket quota exceeded."

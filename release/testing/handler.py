@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any, Final
 
+from release.testing.body import BLOCK, RequestBody
 from release.testing.record import RequestRecord
 from release.testing.routes import answer
 from release.testing.spoil import ConnectionCut, spoiled
-from release.testing.wire import BLOCK, Delivery, FileSpan, Reply, Request, RequestBody, json_reply
+from release.testing.wire import Delivery, FileSpan, Reply, Request, json_reply
 
 if TYPE_CHECKING:
     from release.testing.server import HttpServer

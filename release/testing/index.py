@@ -84,9 +84,8 @@ class Index:
 
 def select(hits: list[Hit], query: str) -> list[Hit]:
     """Keep the documents that a query matches: words, and `field:value`, all of which must fit."""
-    if not query:
-        return hits
-    if any(sign in query for sign in "()[]*?~^\\") or " OR " in query or " NOT " in query:
+    beyond = any(sign in query for sign in "()[]*?~^\\") or query.count('"') % 2
+    if beyond or " OR " in query or " NOT " in query:
         raise Refusal(501, f"This query is no part of the contract: {query}")
     terms = [term for term in shlex.split(query, posix=False) if term != "AND"]
     return [hit for hit in hits if all(_matches(hit, term) for term in terms)]

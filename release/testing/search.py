@@ -47,7 +47,8 @@ def search(request: Request, hits: list[Hit], *, sort: str, own: bool = False) -
     if sort not in _ORDER:
         raise Refusal(501, f"The order {sort} is no part of the contract.")
     key, falling = _ORDER[sort]
-    found = sorted(select(hits, query.get("q", "")), key=key, reverse=falling)
+    found = select(hits, query.get("q", ""))
+    found.sort(key=lambda hit: (key(hit), int(hit["id"])), reverse=falling)
     step = min(size, _LARGEST_SIZE[request.user is not None])
     shown = [_for_reader(hit, request.user) for hit in found[(page - 1) * step : page * step]]
     links = {"self": _address(request, page, size, sort)}

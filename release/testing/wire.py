@@ -1,20 +1,17 @@
-"""What is a request, what is a reply, and how do bodies come and go in blocks?"""
+"""What is a request, and what is a reply?"""
 
-import hashlib
 import json
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from email.message import Message
-from io import BufferedIOBase
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from release.testing.body import RequestBody
 from release.testing.model import Refusal
 from release.testing.shapes import error_rows
 
-BLOCK: Final = 1 << 20
 JSON: Final = "application/json"
 RDM: Final = "application/vnd.inveniordm.v1+json"
 OCTETS: Final = "application/octet-stream"
@@ -23,123 +20,6 @@ BROKEN: Final = (
     "The server encountered an internal error and was unable to complete your request. Either the"
     " server is overloaded or there is an error in the application."
 )
-
-
-class RequestBody:
-    """The body of a request, read in blocks, of a given length or in chunks.
-
-    Parameters
-    ----------
-    stream : binary file
-        The connection.
-    headers : Message
-        Of the request.
-
-    Attributes
-    ----------
-    length : int or None
-        How long it is said to be; None for chunks.
-    received : int
-        Bytes so far.
-    whole : bool
-        Whether all of it came.
-    lost : bool
-        Whether the archive loses it, for reasons of its own.
-    stop_at : int or None
-        After how many bytes the connection breaks.
-    """
-
-    def __init__(self, stream: BufferedIOBase, headers: Message) -> None:
-        self._stream = stream
-        self.chunked = "chunked" in headers.get("Transfer-Encoding", "").lower()
-        self.length = None if self.chunked else int(headers.get("Content-Length") or 0)
-        self.received = 0
-        self.whole = not self.chunked and self.length == 0
-        self.lost = False
-        self.stop_at: int | None = None
-        self._pause_s, self._step = 0.0, BLOCK
-        self._data: bytes | None = None
-
-    def slow_down(self, seconds: float, pieces: int) -> None:
-        """Take the body in so many pieces, and so long."""
-        length = self.length or BLOCK
-        self._step = max(1, -(-length // pieces))
-        self._pause_s = seconds / -(-length // self._step)
-
-    def blocks(self) -> Iterator[memoryview]:
-        """Give what is left of the body; the memory is used again for the next block."""
-        size = min(BLOCK, self._step, BLOCK if self.length is None else self.length)
-        buffer = memoryview(bytearray(size))
-        while not self.whole:
-            left = self._next_chunk() if self.length is None else self.length - self.received
-            if left == 0:
-                self.whole = True
-                return
-            end = self.received + left
-            if self.stop_at is not None:
-                end = min(end, self.stop_at)
-            while self.received < end:
-                want = min(size, end - self.received)
-                # Fills what it is given, however many packets that takes; less is the end.
-                count = self._fill(buffer[:want])
-                self.received += count
-                yield buffer[:count]
-                if count < want:
-                    return
-                time.sleep(self._pause_s)
-            if self.received == self.stop_at:
-                return
-            if self.chunked:
-                self._stream.readline()
-
-    def _fill(self, block: memoryview) -> int:
-        """Fill a block, and say how far; a connection that breaks is one that ends."""
-        try:
-            return self._stream.readinto(block)
-        except ConnectionError:
-            return 0
-
-    def _next_chunk(self) -> int:
-        """Read how long the next chunk is; 0 is the end."""
-        size = int(self._stream.readline().split(b";")[0] or b"0", 16)
-        if size == 0:
-            self._stream.readline()
-        return size
-
-    def drain(self) -> None:
-        """Read what is left, and forget it."""
-        for _ in self.blocks():
-            pass
-
-    def load(self) -> bytes:
-        """Give the whole body, which is kept in memory."""
-        if self._data is None:
-            self._data = b"".join(bytes(block) for block in self.blocks())
-        return self._data
-
-    def digest(self) -> str | None:
-        """Give the SHA-256 of a body that was kept in memory."""
-        return None if self._data is None else hashlib.sha256(self._data).hexdigest()
-
-    def save(self, path: Path, limit: int, too_big: Refusal) -> str:
-        """Write the body into a file as it comes, and give its MD5.
-
-        Raises
-        ------
-        Refusal
-            If it is longer than allowed; nothing is left of it.
-        """
-        if self.length is not None and self.length > limit:
-            raise too_big
-        digest = hashlib.md5(usedforsecurity=False)
-        with path.open("wb", buffering=0) as file:
-            for block in self.blocks():
-                if self.received > limit:
-                    path.unlink()
-                    raise too_big
-                digest.update(block)
-                file.write(block)
-        return digest.hexdigest()
 
 
 @dataclass(frozen=True)
