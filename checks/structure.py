@@ -29,7 +29,8 @@ OWN_SCHEMAS: Final = {
 }
 PAPERS: Final = (
     *(layout.README_FILE, layout.DATASHEET_FILE, layout.DICTIONARY_FILE),
-    *(layout.CITATION_FILE, layout.CRATE_FILE, layout.CHECKS_FILE),
+    *(layout.CITATION_FILE, layout.CRATE_FILE, layout.CHECKS_FILE, layout.LANDING_FILE),
+    *(layout.RECORD_FILE, layout.DATACITE_FILE, layout.DATAPACKAGE_FILE),
 )
 PASSED: Final = "PASSED"
 OF_KIND: Final = {"cube": "cube", "map": "map", "table": "table", "figure": "figure"}

@@ -24,11 +24,16 @@ from release.manifest import manifest_document, product_record, rendered_record,
 from release.model import MARK, Built, FileRecord, Plan, PlannedFile, Release
 from release.pack import write_archive
 from release.plan import declared_schemas, make_plan
+from release.record import archived_files, record_of
 from release.render.citation import render_citation
+from release.render.datacite import datacite_document
+from release.render.datapackage import datapackage_document
 from release.render.datasheet import render_datasheet
 from release.render.dictionary import render_dictionary
+from release.render.landing import render_landing
 from release.render.readme import render_readme
 from release.render.rocrate import crate_document
+from release.render.zenodo import zenodo_document
 from release.reservation import Reservation
 
 _ARCHIVE_COMMENT: Final = f"{MARK} simulated data, not observed"
@@ -149,6 +154,7 @@ def _fill(folder: Path, material: _Material, options: Options, tell: Progress) -
         products=tuple(records),
         report=material.report,
         reservation=options.reservation,
+        sources=archived_files(material.plan),
     )
     _write_documents(folder, release)
 
@@ -258,21 +264,29 @@ def _require_same(source: Path, before: str, written: str) -> None:
 
 def _write_documents(folder: Path, release: Release) -> None:
     """Write what tells about the products, then the two lists of everything."""
-    texts: dict[str, bytes] = {
+    record = record_of(release)
+    papers: dict[str, bytes] = {
         layout.CHECKS_FILE: json_bytes(release.report),
         layout.DICTIONARY_FILE: render_dictionary(release).encode(),
         layout.DATASHEET_FILE: render_datasheet(release).encode(),
-        layout.CITATION_FILE: render_citation(release).encode(),
+        layout.CITATION_FILE: render_citation(record).encode(),
         layout.README_FILE: render_readme(release).encode(),
+        layout.RECORD_FILE: json_bytes(zenodo_document(record)),
+        layout.DATACITE_FILE: json_bytes(datacite_document(record)),
+        layout.DATAPACKAGE_FILE: json_bytes(datapackage_document(release, folder)),
     }
-    rendered = []
-    for name, data in texts.items():
-        atomic_write_bytes(folder / name, data)
-        rendered.append(rendered_record(folder / name))
+    rendered = [_write_paper(folder / name, data) for name, data in papers.items()]
+    # The page lists these with their sums, and the crate lists the page as well.
+    page = render_landing(release, rendered).encode()
+    rendered.append(_write_paper(folder / layout.LANDING_FILE, page))
     crate = json_bytes(crate_document(release, rendered))
-    atomic_write_bytes(folder / layout.CRATE_FILE, crate)
-    rendered.append(rendered_record(folder / layout.CRATE_FILE))
+    rendered.append(_write_paper(folder / layout.CRATE_FILE, crate))
     everything = (*release.products, *rendered)
     manifest = json_bytes(manifest_document(release, everything))
     atomic_write_bytes(folder / layout.MANIFEST_FILE, manifest)
     atomic_write_bytes(folder / layout.SUMS_FILE, sums_text(folder).encode())
+
+
+def _write_paper(path: Path, data: bytes) -> FileRecord:
+    atomic_write_bytes(path, data)
+    return rendered_record(path)

@@ -17,6 +17,10 @@ _RENDERED: Final[Mapping[str, tuple[str, str, str | None]]] = {
     layout.DATASHEET_FILE: ("text", "text/markdown", None),
     layout.CITATION_FILE: ("text", "application/yaml", None),
     layout.README_FILE: ("text", "text/markdown", None),
+    layout.RECORD_FILE: ("document", "application/json", "deposit-record"),
+    layout.DATACITE_FILE: ("document", "application/vnd.datacite.datacite+json", None),
+    layout.DATAPACKAGE_FILE: ("document", "application/json", None),
+    layout.LANDING_FILE: ("page", "text/html", None),
     layout.CRATE_FILE: ("document", "application/ld+json", None),
 }
 

@@ -175,6 +175,8 @@ class Release:
         The DOIs; None where none were reserved.
     changes : tuple of str
         What is new against the version before, one sentence each; empty for the first version.
+    sources : tuple of str
+        The archive's names of the observations that the run stands on, where it says so.
     """
 
     plan: Plan
@@ -185,6 +187,7 @@ class Release:
     report: Mapping[str, Any]
     reservation: Reservation | None = None
     changes: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
 
     @property
     def doi(self) -> str | None:

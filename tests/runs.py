@@ -281,6 +281,9 @@ def make_bundle(run: Path, bundle: Path) -> Path:
         io.atomic_write_bytes(bundle / name, b"# A tiny bundle\n")
     io.atomic_write_bytes(bundle / layout.CITATION_FILE, b"cff-version: 1.2.0\n")
     io.write_json(bundle / layout.CRATE_FILE, {"@graph": []})
+    for name in (layout.RECORD_FILE, layout.DATACITE_FILE, layout.DATAPACKAGE_FILE):
+        io.write_json(bundle / name, {})
+    io.atomic_write_bytes(bundle / layout.LANDING_FILE, b"<!doctype html><title>A</title>\n")
     io.write_json(bundle / layout.CHECKS_FILE, judge(run).to_dict())
     write_lists(bundle, document)
     return bundle

@@ -26,7 +26,8 @@ from release.plan import make_plan
 from release.reservation import read_reservation
 
 _NO_DATE: Final = (
-    "No --date was given, so RO-Crate lacks datePublished, which it asks for in a deposit."
+    "No --date was given: the record and RO-Crate (datePublished) lack the day of release, "
+    "which a deposit asks for."
 )
 _NO_DOI: Final = (
     "No --release was given: the bundle has no DOI and cannot be deposited. "

@@ -29,13 +29,17 @@ def table_cell(value: object) -> str:
     return " ".join(str(value).split()).replace("|", "\\|")
 
 
+def _is_page(name: str | None) -> bool:
+    """Say whether a template is HTML; in Markdown and code nothing is escaped but table cells."""
+    return name is not None and ".html" in name
+
+
 @cache
 def _environment() -> Environment:
-    # The documents are Markdown, not HTML: nothing is escaped but table cells.
     environment = Environment(
         loader=PackageLoader("release"),
         undefined=StrictUndefined,
-        autoescape=False,
+        autoescape=_is_page,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,

@@ -1,17 +1,23 @@
 """Why and how were the data made, and what are they not for: the dataset card.
 
-The questions are those of Gebru et al. (2021), Datasheets for Datasets. Answers come from the run
-and its check report, and from the declaration of the dataset where no run changes them.
+The questions are those of Gebru et al. (2021), Datasheets for Datasets, in words of our own.
+Answers come from the run and its check report, and from the declaration of the dataset where no
+run changes them. Neither the version nor its DOI stands here: a card that says the same as before
+is the same file as before.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from ard import layout
 from ard.bundle import human_size
 from release.model import Release
+from release.record import NOT_RESERVED, card_answer, record_of
 from release.render import render_template
-from release.render.readme import count, summary
+from release.words import count, summary
+
+Answer = Callable[[Release], str]
 
 
 @dataclass(frozen=True)
@@ -23,57 +29,43 @@ class Question:
     answer: str
 
 
-_SECTIONS: Final = (
-    "Motivation",
-    "Composition",
-    "Collection",
-    "Preprocessing",
-    "Uses",
-    "Distribution",
-    "Maintenance",
-)
-
-
 def questions(release: Release) -> tuple[Question, ...]:
     """Answer every question of the card for a release."""
-    card = {
-        name: text.replace("{target}", release.target_name)
-        for name, text in release.dataset.card.items()
-    }
-    simulated = release.plan.simulated
-    collected = card["collection_simulated" if simulated else "collection_observed"]
-    licence = release.dataset.licence
-    rows = [
-        (0, "For what purpose was the dataset made?", card["purpose"]),
-        (0, "Who made it?", card["creators"]),
-        (0, "Who paid for it?", card["funding"]),
-        (1, "What do the files represent?", _content(release)),
-        (1, "How much is there?", _amount(release)),
-        (1, "Is something missing?", _missing(release)),
-        (1, "What is known about errors, noise and redundancy?", card["noise_and_errors"]),
-        (1, "Which checks were made?", _checks(release)),
-        (1, "Is it self-contained?", card["self_contained"]),
-        (1, "Does it relate to people?", card["people"]),
-        (2, "How were the data collected?", collected),
-        (2, "What went in?", _inputs(release)),
-        (3, "What was done to the data?", card["preprocessing"]),
-        (3, "Which software did it?", _software(release)),
-        (4, "What can it be used for?", card["uses"]),
-        (4, "What should it not be used for?", card["not_for"]),
-        (5, "How is it distributed?", card["distribution"]),
-        (5, "Under which licence?", f"{licence.name} ({licence.spdx}), {licence.url}"),
-        (6, "How is it maintained?", card["maintenance"]),
-    ]
-    return tuple(Question(_SECTIONS[number], text, answer) for number, text, answer in rows)
+    return tuple(
+        Question(section, question, _answer(answer, release))
+        for section, rows in _QUESTIONS.items()
+        for question, answer in rows
+    )
 
 
 def render_datasheet(release: Release) -> str:
     """Write the dataset card of a bundle."""
     answered = questions(release)
     sections = {
-        section: [row for row in answered if row.section == section] for section in _SECTIONS
+        section: [row for row in answered if row.section == section] for section in _QUESTIONS
     }
     return render_template("DATASHEET.md.j2", release=release, sections=sections)
+
+
+def _answer(answer: str | Answer, release: Release) -> str:
+    """Compute an answer, or take the declared one of this name."""
+    return card_answer(release, answer) if isinstance(answer, str) else answer(release)
+
+
+def _creators(release: Release) -> str:
+    creators = release.dataset.creators
+    names = "; ".join(agent.name for agent in creators)
+    homes = dict.fromkeys(home for agent in creators for home in agent.affiliations)
+    where = f", of {'; '.join(homes)}" if homes else ". No institution is declared"
+    return f"{names}{where}."
+
+
+def _funding(release: Release) -> str:
+    grants = [
+        grant.funder + (f" ({grant.number}, {grant.title})" if grant.number else "")
+        for grant in release.dataset.grants
+    ]
+    return f"Paid for by {'; '.join(grants)}." if grants else "No funding is declared."
 
 
 def _content(release: Release) -> str:
@@ -97,9 +89,20 @@ def _amount(release: Release) -> str:
 def _missing(release: Release) -> str:
     absent = [f"{layer} ({why})" for layer, why in sorted(release.plan.absent_layers.items())]
     toy = " The grid of shock models is a toy." if release.plan.toy_grid else ""
+    coverage = card_answer(release, "coverage")
     if not absent:
-        return f"All four layers have products.{toy}"
-    return f"Layers without a product yet: {'; '.join(absent)}.{toy}"
+        return f"All four layers have products. {coverage}{toy}"
+    return f"Layers without a product yet: {'; '.join(absent)}. {coverage}{toy}"
+
+
+def _gaps(release: Release) -> str:
+    masked = [
+        f"{product.name} {product.description['masked_fraction']:.0%}"
+        for product in release.products
+        if "masked_fraction" in product.description
+    ]
+    text = card_answer(release, "gaps")
+    return f"{text} Masked: {', '.join(masked)}." if masked else text
 
 
 def _checks(release: Release) -> str:
@@ -114,13 +117,24 @@ def _checks(release: Release) -> str:
 
 
 def _inputs(release: Release) -> str:
+    own = {product.source_sha256 or product.sha256 for product in release.products}
     inputs = {
         f"{name} (sha256 {digest})"
         for product in release.products
         if product.provenance is not None
         for name, digest in product.provenance["inputs"].items()
+        if digest not in own
     }
-    return "; ".join(sorted(inputs)) + "." if inputs else "No product names an input file."
+    return (
+        "; ".join(sorted(inputs)) + "."
+        if inputs
+        else "No product names an input file from elsewhere."
+    )
+
+
+def _timeframe(release: Release) -> str:
+    days = [event.date for event in record_of(release).events if event.kind == "Collected"]
+    return f"Collected on {', '.join(days)}." if days else card_answer(release, "timeframe")
 
 
 def _software(release: Release) -> str:
@@ -130,5 +144,100 @@ def _software(release: Release) -> str:
         if product.provenance is not None
         for name, version in product.provenance["tools"].items()
     }
-    text = f"The distribution {release.dataset.software} {release.plan.code_version}"
+    software = release.dataset.software
+    text = (
+        f"Yes: {software.name} {release.plan.code_version}, an open distribution under the licence "
+        f"{software.licence}"
+    )
     return f"{text}, with {', '.join(sorted(tools))}." if tools else f"{text}."
+
+
+def _known_uses(release: Release) -> str:
+    if release.concept_doi is None:
+        return "Not yet: without a DOI there is nothing that a work could cite."
+    return f"Not here. Works that cite the dataset are found by its DOI, {release.concept_doi}."
+
+
+def _distribution(release: Release) -> str:
+    concept = release.concept_doi or NOT_RESERVED
+    return f"{card_answer(release, 'distribution')} DOI of all versions: {concept}."
+
+
+def _licence(release: Release) -> str:
+    licence = release.dataset.licence
+    return f"{licence.name} ({licence.spdx}), {licence.url}"
+
+
+def _host(release: Release) -> str:
+    return f"Its authors maintain it; {release.dataset.publisher} hosts it and keeps its DOIs."
+
+
+def _contact(release: Release) -> str:
+    people = [
+        row.agent.name for row in record_of(release).contributors if row.role == "ContactPerson"
+    ]
+    by = f"{release.dataset.publisher}, {release.dataset.publisher_url}"
+    return f"{'; '.join(people) or 'The authors'}, by way of the record at {by}."
+
+
+# Each question with the name of its declared answer, or with what computes it.
+_QUESTIONS: Final[dict[str, tuple[tuple[str, str | Answer], ...]]] = {
+    "Motivation": (
+        ("For what purpose was the dataset made, and which gap does it fill?", "purpose"),
+        ("Who made it, and on whose behalf?", _creators),
+        ("Who paid for it?", _funding),
+    ),
+    "Composition": (
+        ("What do the files represent?", _content),
+        ("How much is there of each kind?", _amount),
+        ("Is it everything, or a part of something larger?", _missing),
+        ("Of what does each file consist: raw data, or features?", "structure"),
+        ("Is there a label or a target for each item?", "labels"),
+        ("Is anything missing from single files?", _gaps),
+        ("Are relations between the files made explicit?", "relations"),
+        ("Is a division into training and test data recommended?", "splits"),
+        ("What is known about errors, noise and redundancy?", "noise_and_errors"),
+        ("Which checks were made?", _checks),
+        ("Is it self-contained, or does it rest on things elsewhere?", "self_contained"),
+        ("Is anything in it confidential?", "confidential"),
+        ("Could anything in it offend or cause distress?", "offensive"),
+        ("Does it relate to people?", "people"),
+    ),
+    "Collection": (
+        ("How were the data collected: observed, reported or inferred?", "collection"),
+        ("With which instruments and procedures, and how were these validated?", "procedures"),
+        ("If it is a sample, how was it drawn?", "sampling"),
+        ("What went in that is not in the bundle?", _inputs),
+        ("Who took part in collecting, and how were they paid?", "workers"),
+        ("Over which time was it collected?", _timeframe),
+        ("Was there an ethical review?", "ethics"),
+    ),
+    "Preprocessing": (
+        ("What was done to the data: preprocessing, cleaning, labelling?", "preprocessing"),
+        ("Are the raw data kept as well, and where?", "raw"),
+        ("Is the software that did it available?", _software),
+    ),
+    "Uses": (
+        ("Has it been used already?", "used_already"),
+        ("Is there a list of works that use it?", _known_uses),
+        ("What else could it be used for?", "uses"),
+        ("Does the way it was made bear on future uses?", "risks"),
+        ("What should it not be used for?", "not_for"),
+    ),
+    "Distribution": (
+        ("Is it given to others than those who made it?", "recipients"),
+        ("How is it distributed, and has it a DOI?", _distribution),
+        ("When is it distributed?", "release_day"),
+        ("Under which licence and terms?", _licence),
+        ("Have third parties put restrictions on it?", "third_parties"),
+        ("Do export controls or other regulations apply?", "regulation"),
+    ),
+    "Maintenance": (
+        ("Who supports, hosts and maintains it?", _host),
+        ("How can they be reached?", _contact),
+        ("Is there a list of errata?", "errata"),
+        ("Will it be updated, how often, and how is that told?", "maintenance"),
+        ("Do older versions stay available?", "older_versions"),
+        ("Can others extend it or contribute to it?", "contributions"),
+    ),
+}

@@ -4,12 +4,21 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import schemas
+from ard import layout
 from release.model import FileRecord, Release
 from release.render import render_template
 from schemas import tables
 
 # What the files about the whole bundle follow.
-_OWN: Final = ("manifest", "check-report", "provenance")
+_OWN: Final = ("manifest", "check-report", "provenance", "deposit-record")
+# Papers whose fields others have defined.
+_OTHERS: Final = {
+    layout.CITATION_FILE: "Citation File Format 1.2.0",
+    layout.DATACITE_FILE: "DataCite Metadata Schema 4.5, JSON form",
+    layout.CRATE_FILE: "RO-Crate 1.1 with Process Run Crate 0.5",
+    layout.DATAPACKAGE_FILE: "Data Package 2, Table Schema",
+    layout.LANDING_FILE: "HTML, with a Dataset of schema.org in it",
+}
 
 
 def render_dictionary(release: Release) -> str:
@@ -34,6 +43,7 @@ def render_dictionary(release: Release) -> str:
         release=release,
         sections=sections,
         own=own,
+        others=_OTHERS,
         structures=[row for row in structures if row["rows"]],
     )
 

@@ -8,14 +8,21 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from ard import layout
+from manifests.catalogue import Agent
 from release.model import MARK, FileRecord, Release
-from release.render.citation import SIMULATED
-from release.render.readme import DOCUMENTS, summary
+from release.record import RESOLVER, Record, record_of
+from release.render.readme import DOCUMENTS
+from release.words import summary
 
 _CRATE: Final = "https://w3id.org/ro/crate/1.1"
 _PROCESS_RUN: Final = "https://w3id.org/ro/wfrun/process/0.5"
-# A property of schema.org that is younger than the context of RO-Crate 1.1.
-_TERMS: Final = {"sha256": "https://schema.org/sha256"}
+# A property of schema.org that is younger than the context of RO-Crate 1.1, and two for which
+# schema.org has no word.
+_TERMS: Final = {
+    "sha256": "https://schema.org/sha256",
+    "isVersionOf": "http://purl.org/dc/terms/isVersionOf",
+    "replaces": "http://purl.org/dc/terms/replaces",
+}
 _PUBLISHER: Final = "#publisher"
 _SHORT: Final = 12
 _README_TEXT: Final = "what the bundle is and how to read it"
@@ -34,21 +41,23 @@ def crate_document(release: Release, rendered: Iterable[FileRecord]) -> dict[str
         The files about the whole bundle that are written already; the manifest and the list of
         sums come later and are named without their bytes.
     """
-    files = [_file(release, record) for record in (*release.products, *rendered)]
+    record = record_of(release)
+    files = [_file(release, file) for file in (*release.products, *rendered)]
     files += [
         _late(release, layout.MANIFEST_FILE, "application/json"),
         _late(release, layout.SUMS_FILE, "text/plain"),
     ]
-    actions = _actions(release)
+    actions = _actions(release, record)
     graph = [
         _descriptor(),
-        _root(release, files, actions),
+        _root(record, files, actions),
         *files,
-        _licence(release),
-        *_authors(release),
-        _publisher(release),
+        _licence(record),
+        *_people(record),
+        _publisher(record),
         _profile(),
-        *_references(release),
+        *_versions(record),
+        *_references(record),
         *actions,
         *_software(release),
         *_inputs(release),
@@ -65,26 +74,31 @@ def _descriptor() -> Entity:
     }
 
 
-def _root(release: Release, files: list[Entity], actions: list[Entity]) -> Entity:
-    dataset, plan = release.dataset, release.plan
+def _root(record: Record, files: list[Entity], actions: list[Entity]) -> Entity:
+    creators, contributors = _roles(record)
     root: Entity = {
         "@id": "./",
         "@type": "Dataset",
-        "name": release.title,
-        "description": release.abstract,
-        "version": release.version,
-        "license": {"@id": dataset.licence.url},
-        "author": _links(_authors(release)),
+        "name": record.title,
+        "description": record.abstract,
+        "identifier": record.doi_url,
+        "isVersionOf": record.concept_url and {"@id": record.concept_url},
+        "replaces": record.previous_doi and {"@id": RESOLVER + record.previous_doi},
+        "url": record.url,
+        "version": record.version,
+        "datePublished": record.date,
+        "inLanguage": record.language.tag,
+        "license": {"@id": record.licence.url},
+        "author": _links(creators),
+        "contributor": _links(contributors),
         "publisher": {"@id": _PUBLISHER},
-        "keywords": list(dataset.keywords) + ([SIMULATED] if plan.simulated else []),
+        "keywords": list(record.keywords),
         "conformsTo": {"@id": _PROCESS_RUN},
         "hasPart": _links(files),
         "mentions": _links(actions),
-        "citation": _links(_references(release)),
+        "citation": _links(_references(record)),
     }
-    if release.date is not None:
-        root["datePublished"] = release.date
-    return {key: value for key, value in root.items() if value not in ([], {})}
+    return {key: value for key, value in root.items() if value not in (None, [], {})}
 
 
 def _file(release: Release, record: FileRecord) -> Entity:
@@ -117,8 +131,8 @@ def _late(release: Release, name: str, media_type: str) -> Entity:
     }
 
 
-def _licence(release: Release) -> Entity:
-    licence = release.dataset.licence
+def _licence(record: Record) -> Entity:
+    licence = record.licence
     return {
         "@id": licence.url,
         "@type": "CreativeWork",
@@ -137,32 +151,73 @@ def _profile() -> Entity:
     }
 
 
-def _publisher(release: Release) -> Entity:
+def _publisher(record: Record) -> Entity:
     return {
         "@id": _PUBLISHER,
         "@type": "Organization",
-        "name": release.dataset.publisher,
-        "url": release.dataset.publisher_url,
+        "name": record.publisher,
+        "url": record.publisher_url,
     }
 
 
-def _authors(release: Release) -> list[Entity]:
+def _roles(record: Record) -> tuple[list[Entity], list[Entity]]:
+    """Give those who are cited, and those who took part."""
+    creators = [_agent(row, f"#author-{n}") for n, row in enumerate(record.creators, start=1)]
+    contributors = [
+        _agent(row.agent, f"#contributor-{n}") for n, row in enumerate(record.contributors, start=1)
+    ]
+    return creators, contributors
+
+
+def _agent(agent: Agent, place: str) -> Entity:
+    if not agent.is_person:
+        return {"@id": place, "@type": "Organization", "name": agent.name}
+    person: Entity = {
+        "@id": place if agent.orcid is None else f"https://orcid.org/{agent.orcid}",
+        "@type": "Person",
+        "name": " ".join(filter(None, (agent.given_name, agent.family_name))),
+        "familyName": agent.family_name,
+        "givenName": agent.given_name,
+        "affiliation": _links(map(_institution, agent.affiliations)),
+    }
+    return {key: value for key, value in person.items() if value not in (None, [])}
+
+
+def _institution(name: str) -> Entity:
+    return {"@id": f"#{quote(name, safe='')}", "@type": "Organization", "name": name}
+
+
+def _people(record: Record) -> list[Entity]:
+    """Give everybody once, with the institutions they belong to."""
+    creators, contributors = _roles(record)
+    agents = (*record.creators, *(row.agent for row in record.contributors))
+    institutions = [_institution(name) for agent in agents for name in agent.affiliations]
+    people = {row["@id"]: row for row in (*creators, *contributors, *institutions)}
+    return list(people.values())
+
+
+def _versions(record: Record) -> list[Entity]:
+    """Give the dataset as such, and its version before this one."""
+    rows = [
+        (record.concept_doi, "The dataset in all its versions"),
+        (record.previous_doi, "The version before this one"),
+    ]
     return [
-        {"@id": f"#author-{number}", "@type": "Organization", "name": name}
-        for number, name in enumerate(release.dataset.authors, start=1)
+        {"@id": RESOLVER + doi, "@type": "CreativeWork", "name": name, "identifier": doi}
+        for doi, name in rows
+        if doi is not None
     ]
 
 
-def _references(release: Release) -> list[Entity]:
+def _references(record: Record) -> list[Entity]:
     return [
         {
-            "@id": f"https://doi.org/{reference.doi}",
+            "@id": RESOLVER + reference.doi,
             "@type": "ScholarlyArticle",
             "name": reference.title,
             "author": reference.authors,
         }
-        for reference in release.dataset.references
-        if release.plan.target.get("item") in reference.targets
+        for reference in record.references
     ]
 
 
@@ -171,36 +226,41 @@ def _made(release: Release) -> list[tuple[FileRecord, Mapping[str, Any]]]:
     return [(row, row.provenance) for row in release.products if row.provenance is not None]
 
 
-def _actions(release: Release) -> list[Entity]:
+def _names(release: Release) -> dict[str, str]:
+    """Give the products by the digest under which others name them as their input: the run's."""
+    return {product.source_sha256 or product.sha256: product.name for product in release.products}
+
+
+def _actions(release: Release, record: Record) -> list[Entity]:
     """Give one action for each stage, code and configuration, in a fixed order."""
     groups: dict[tuple[str, str, str], list[FileRecord]] = {}
     for product, made_by in _made(release):
         key = (made_by["stage"], made_by["code_sha256"], made_by["config_sha256"])
         groups.setdefault(key, []).append(product)
-    return [_action(release, key, groups[key]) for key in sorted(groups)]
+    agents = _links(_roles(record)[0])
+    return [{**_action(release, key, groups[key]), "agent": agents} for key in sorted(groups)]
 
 
-def _action(release: Release, key: tuple[str, str, str], records: list[FileRecord]) -> Entity:
+def _action(release: Release, key: tuple[str, str, str], files: list[FileRecord]) -> Entity:
     stage, code, config = key
-    made_by = [record.provenance or {} for record in records]
-    own = {product.sha256: product.name for product in release.products}
-    used = sorted({digest for record in made_by for digest in record["inputs"].values()})
+    made_by = [file.provenance or {} for file in files]
+    own = _names(release)
+    used = sorted({digest for row in made_by for digest in row["inputs"].values()})
     objects = [{"@id": own.get(digest) or _input_id(digest)} for digest in used]
     action: Entity = {
         "@id": f"#{quote(stage, safe='')}-{code[:_SHORT]}-{config[:_SHORT]}",
         "@type": "CreateAction",
         "name": f"stage {stage}",
         "description": f"Code sha256 {code}, configuration sha256 {config}.",
-        "agent": _links(_authors(release)),
         "instrument": {"@id": _software_id(release, made_by[0]["code_version"])},
-        "result": _one_or_all([{"@id": record.name} for record in records]),
+        "result": _one_or_all([{"@id": file.name} for file in files]),
     }
     return {**action, "object": _one_or_all(objects)} if objects else action
 
 
 def _inputs(release: Release) -> list[Entity]:
     """Give what went in and is not part of the bundle."""
-    own = {product.sha256 for product in release.products}
+    own = _names(release)
     names = {
         digest: name
         for _, made_by in _made(release)
@@ -218,7 +278,7 @@ def _software(release: Release) -> list[Entity]:
     entities: dict[str, Entity] = {}
     for version in sorted(tools):
         libraries = [_application(name, of) for name, of in sorted(tools[version])]
-        own = _application(release.dataset.software, version)
+        own = _application(release.dataset.software.name, version)
         if libraries:
             own["softwareRequirements"] = _links(libraries)
         entities |= {entity["@id"]: entity for entity in (own, *libraries)}
@@ -226,7 +286,7 @@ def _software(release: Release) -> list[Entity]:
 
 
 def _software_id(release: Release, version: str) -> str:
-    return str(_application(release.dataset.software, version)["@id"])
+    return str(_application(release.dataset.software.name, version)["@id"])
 
 
 def _application(name: str, version: str) -> Entity:

@@ -108,11 +108,11 @@ def test_a_dry_run_writes_nothing(run_folder, tmp_path, judge):
     arguments = ["build", "--run", run_folder, "--out", tmp_path / "b", "--dry-run"]
     shown = call(*arguments)
     assert shown.exit_code == 0, shown.stderr
-    for text in ("likelihood_t001_cube.fits", "README.md", "written by the build", "13 files"):
+    for text in ("likelihood_t001_cube.fits", "README.md", "written by the build", "17 files"):
         assert text in shown.stdout
     assert "representative: absent, no synthetic cubes are made yet" in shown.stdout
     document = json.loads(call(*arguments, "--json").stdout)
-    assert len(document["files"]) == 13
+    assert len(document["files"]) == 17
     assert not (tmp_path / "b").exists()
 
 
