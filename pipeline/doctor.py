@@ -33,6 +33,7 @@ VARIABLES: Final[Mapping[str, tuple[str, str]]] = {
     "RBH1_REPO_DIR": ("working root of runs", "the current directory"),
     "RBH1_DATABASE_URL": ("database of chains and campaigns", "SQLite in the run folder"),
     "RBH1_BROKER_URL": ("queue of campaigns", "embedded"),
+    "RBH1_VALIDATORS": ("validators of a bundle's papers", "those of this Python"),
     "MAST_API_TOKEN": ("proprietary archive data", "public data only"),
     "ZENODO_TOKEN": ("deposits", "no deposits"),
     "XLA_PYTHON_CLIENT_PREALLOCATE": ("whether JAX takes GPU memory at once", "JAX's own"),
