@@ -41,7 +41,10 @@ class Caller:
     """One connection with a token, or without."""
 
     def __init__(self, url: str, token: str | None) -> None:
-        self.connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=20)
+        address = urlsplit(url)
+        secure = address.scheme == "https"
+        kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
+        self.connection = kind(address.netloc, timeout=20)
         self.token = token
 
     def __call__(self, method: str, path: str, body: Any = None, **headers: str | None) -> Answer:

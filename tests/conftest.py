@@ -38,6 +38,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--run-network", action="store_true", help="run the tests that talk to the outside world"
     )
+    parser.addoption(
+        "--invenio-url", metavar="URL", help="a real InvenioRDM, with a token in INVENIO_TOKEN"
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -48,6 +51,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         "gpu": None if _has_gpu(items) else "gpu: JAX sees none here",
         "postgres": _unset("postgres", "RBH1_TEST_POSTGRES_URL"),
         "broker": _unset("broker", "RBH1_BROKER_URL"),
+        "invenio": _no_invenio(config),
     }
     for item in items:
         for marker, reason in reasons.items():
@@ -63,6 +67,12 @@ def shared_data_folder() -> Path | None:
 
 def _no_shared_data() -> str:
     return "real_data: no real data here; set RBH1_SHARED_DATA to the folder with SHA256SUMS"
+
+
+def _no_invenio(config: pytest.Config) -> str | None:
+    if not config.getoption("--invenio-url"):
+        return "invenio: give --invenio-url URL"
+    return _unset("invenio", "INVENIO_TOKEN")
 
 
 def _unset(marker: str, variable: str) -> str | None:
