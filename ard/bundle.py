@@ -1,7 +1,8 @@
 """How do I open a bundle, and what is in it?
 
-A bundle is a flat folder whose file names begin with the layer; here it looks like what it is:
-four layers of named products, each read when it is asked for. numpy and astropy are enough.
+A bundle is a flat folder whose manifest says of each file which layer and product it is; here it
+looks like what it is: four layers of named products, each read when it is asked for. numpy and
+astropy are enough.
 """
 
 import builtins
@@ -270,7 +271,7 @@ class Bundle(Mapping[str, BundleFile]):
         if name is not None:
             exact = [file for file in files if name == file.name or name in _aliases(file)]
             files = exact or [
-                file for file in files if str(file.entry.product).partition("_")[0] == name
+                file for file in files if layout.product_parts(str(file.entry.product))[0] == name
             ]
         if len(files) == 1:
             return files[0]
@@ -285,6 +286,14 @@ class Bundle(Mapping[str, BundleFile]):
                 found=name,
                 action="use the full name",
             )
+        for archive, member in self._packed(name):
+            return NotFoundError(
+                f"the product {name!r} has no file of its own in this bundle",
+                file=self.folder,
+                expected=f"the member {member} of {archive.entry.name}",
+                found=name,
+                action=f"read it with bundle[{archive.name!r}].member({member!r})",
+            )
         return NotFoundError(
             f"the bundle has no product {name!r}",
             file=self.folder,
@@ -292,6 +301,15 @@ class Bundle(Mapping[str, BundleFile]):
             found=name,
             action="print the bundle for its list of products",
         )
+
+    def _packed(self, name: str) -> Iterator[tuple[BundleFile, str]]:
+        """Find a small product in the zip that it shares with others of its layer."""
+        for file in self._files.values():
+            if layout.is_packed(str(file.entry.product)):
+                for part in file.entry.parts:
+                    stem = part.name.partition(".")[0]
+                    if name in (stem, f"{file.entry.layer}/{stem}"):
+                        yield file, part.name
 
     def _near(self, name: str) -> str:
         layer, _, _ = name.partition("/")
@@ -370,7 +388,8 @@ def _shown(value: object) -> str:
 
 
 def _by_product(files: list[BundleFile]) -> Mapping[str, BundleFile]:
-    return MappingProxyType({str(file.entry.product): file for file in files})
+    named = {str(file.entry.product): file for file in files}
+    return MappingProxyType({name: named[name] for name in sorted(named)})
 
 
 def _aliases(file: BundleFile) -> tuple[str, str]:

@@ -1,8 +1,15 @@
 """What is every file and folder called?
 
 The names of layers, run folders and products are spelled here and nowhere else.
+
+In a bundle, which is flat, a product lies under one of two names. A FITS file has the name that the
+archive of the space telescopes asks of contributed products, whose last field is the layer and the
+product: ``hlsp_rbh1-ard_jwst_nirspec_rbh1-t001_g140m-f100lp_v0_likelihood-cube.fits``. Anything
+else is called ``layer_product.ext``. Which layer and product a file holds is said by the manifest,
+and only confirmed by the name.
 """
 
+import re
 from typing import Final
 
 LAYERS: Final = ("likelihood", "inference", "representative", "validation")
@@ -53,6 +60,15 @@ LAYER_OF: Final = {
     RECOVERY: "validation",
 }
 
+# Of a bundle only: a zip of the small products of a layer, where a deposit has no room for each.
+PACKED: Final = "packed"
+# The first of the eight fields of the name of a FITS product in a bundle; `release.hlsp` says what
+# the others are.
+HLSP: Final = "hlsp"
+HLSP_FIELDS: Final = 8
+HLSP_SUFFIX: Final = ".fits"
+_NOT_IN_A_FIELD: Final = re.compile(r"[^a-z0-9]+")
+
 
 def product_stem(item: str | None, product: str, part: str | None = None) -> str:
     """Name a product: ``item_product-part``.
@@ -68,6 +84,45 @@ def product_stem(item: str | None, product: str, part: str | None = None) -> str
     """
     stem = product if item is None else f"{item}_{product}"
     return stem if part is None else f"{stem}-{part}"
+
+
+def product_parts(stem: str) -> tuple[str | None, str]:
+    """Split the name of a product: ``t001_linemap-halpha`` into ``t001`` and ``linemap-halpha``.
+
+    Returns
+    -------
+    item : str or None
+        What the product is about; None for a product of the whole run.
+    rest : str
+        The product with its part.
+    """
+    head, joined, tail = stem.partition("_")
+    return (head, tail) if joined else (None, head)
+
+
+def shard(product: str, number: int | None) -> str:
+    """Name a part of a product that needs several zips: ``chains-001``; None means the whole."""
+    return product if number is None else f"{product}-{number:03d}"
+
+
+def is_packed(product: str) -> bool:
+    """Tell whether a product of a bundle is the zip of the small products of a layer."""
+    return product.partition("-")[0] == PACKED
+
+
+def hlsp_field(*texts: str) -> str:
+    """Spell texts as one field of an HLSP name: letters and digits, joined by hyphens."""
+    return _NOT_IN_A_FIELD.sub("-", "-".join(texts).lower()).strip("-")
+
+
+def may_hold(name: str, layer: str, product: str) -> bool:
+    """Tell whether a file of this name in a bundle may be this product of this layer."""
+    if not name.startswith(f"{HLSP}_"):
+        return name.startswith(f"{layer}_{product}.")
+    fields = name.removesuffix(HLSP_SUFFIX).split("_")
+    _, rest = product_parts(product)
+    told = len(fields) == HLSP_FIELDS and fields[-1] == hlsp_field(layer, rest)
+    return name.endswith(HLSP_SUFFIX) and told
 
 
 def flux_layer(line: str) -> str:

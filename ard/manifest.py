@@ -277,12 +277,11 @@ def _parse_entry(row: object, where: str) -> tuple[Entry | None, list[Finding]]:
         found = row["name"]
         return None, [Finding(layout.MANIFEST_FILE, "lists one of the two lists", found=found)]
     layer, product = row["layer"], row["product"]
-    prefix = None if layer is None else f"{layer}_{product}."
-    if (layer is None) != (product is None) or not row["name"].startswith(prefix or ""):
-        expected = prefix or "a layer and a product, or neither"
-        return None, [
-            Finding(layout.MANIFEST_FILE, f"{label}name and layer differ", expected, quote(layer))
-        ]
+    half = (layer is None) != (product is None)
+    if half or (layer is not None and not layout.may_hold(row["name"], layer, product)):
+        problem, found = f"{label}name and layer differ", quote(layer)
+        expected = "neither layer nor product, or both as the name tells them"
+        return None, [Finding(layout.MANIFEST_FILE, problem, expected, found)]
     try:
         record = row["provenance"]
         provenance = None if record is None else Provenance.from_dict(record)

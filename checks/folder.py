@@ -1,15 +1,18 @@
 """Which products lie in a folder, and what does the folder say about itself?
 
-Looking never fails: what cannot be read is kept as a problem, for the checks to report.
+In a run, the place of a file says what it is; in a bundle, its row in the manifest. Looking never
+fails: what cannot be read is kept as a problem, for the checks to report.
 """
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from ard import layout
+from ard.archive import archive_members, read_member
 from ard.describe import describe
 from ard.errors import ArdError
 from ard.fileio import read_json, sha256_file
@@ -18,6 +21,8 @@ RUN: Final = "run"
 BUNDLE: Final = "bundle"
 UNKNOWN: Final = "unknown"
 FOLDER_NAME: Final = "."
+# Between the name of an archive and that of a product inside.
+INSIDE: Final = "!"
 
 
 @dataclass(frozen=True)
@@ -29,7 +34,8 @@ class Product:
     path : Path
         Where it is.
     name : str
-        Its name in reports: relative to the folder of products; ``.`` for the folder.
+        Its name in reports: relative to the folder of products; ``.`` for the folder, and
+        ``archive.zip!member`` for one that shares an archive with others.
     layer : str or None
         The layer it belongs to; None for a file about the folder as a whole.
     folder : Folder
@@ -76,24 +82,54 @@ class Product:
         return "" if self.facts is None else str(self.facts.get("format", {}).get("name", ""))
 
     @property
+    def in_archive(self) -> bool:
+        """Say whether this is one of the products that share an archive of a bundle."""
+        scratch = self.folder.scratch
+        return scratch is not None and self.path.is_relative_to(scratch)
+
+    @property
+    def _told(self) -> str | None:
+        """The name of the product in the manifest of its bundle."""
+        told = self.folder.row(self).get("product") if self.folder.kind == BUNDLE else None
+        return told if isinstance(told, str) else None
+
+    @property
     def stem(self) -> str:
-        """File name without extension and without the prefix of the layer."""
-        stem = self.path.name.partition(".")[0]
-        if self.folder.kind == BUNDLE and self.layer is not None:
-            return stem.removeprefix(f"{self.layer}_")
-        return stem
+        """Its name without the layer and the extension: ``t001_linemap-halpha``."""
+        return (self._told or self.path.name).partition(".")[0]
 
     @property
     def item(self) -> str | None:
         """The item that the product is about; None for a product of the whole run."""
-        head, joined, _ = self.stem.partition("_")
-        return head if joined else None
+        return layout.product_parts(self.stem)[0]
 
     @property
     def product(self) -> str:
         """What the product is (``cube``, ``linemap``, ...), as its name says."""
-        head, joined, tail = self.stem.partition("_")
-        return (tail if joined else head).partition("-")[0]
+        return layout.product_parts(self.stem)[1].partition("-")[0]
+
+    @property
+    def run_name(self) -> str:
+        """The file name that it has in the run, by which provenance knows it."""
+        return self.path.name if self._told is None else f"{self._told}{self.path.suffix}"
+
+    @property
+    def place(self) -> str:
+        """Its name in reports on the run: where waivers look for it, also in a bundle."""
+        bundled = self.folder.kind == BUNDLE and self.layer is not None
+        return f"{self.layer}/{self.run_name}" if bundled else self.name
+
+    @property
+    def digests(self) -> frozenset[str]:
+        """The sha256 under which provenance may name it: its own, and that of the run's file.
+
+        Of a bundle's products only FITS files are not the run's very bytes: their header says more.
+        """
+        known = {digest(self.path)}
+        source = self.folder.row(self).get("source_sha256")
+        if isinstance(source, str) and self.path.suffix == layout.HLSP_SUFFIX:
+            known.add(source)
+        return frozenset(known)
 
 
 @dataclass(frozen=True)
@@ -110,12 +146,16 @@ class Folder:
         The run document or manifest; None where it is missing or cannot be read.
     problem : str
         Why there is no document; empty where there is one.
+    scratch : Path or None
+        Where products that share an archive may be laid out, to be judged like any other; None
+        leaves them in it, unjudged.
     """
 
     root: Path
     kind: str
     document: dict[str, Any] | None
     problem: str
+    scratch: Path | None = None
 
     @property
     def base(self) -> Path:
@@ -132,9 +172,20 @@ class Folder:
             for parent, _, names in os.walk(self.base)
             for name in names
         )
-        return tuple(
-            Product(self.base / name, str(name), self._layer(name), self) for name in names
-        )
+        found = [Product(self.base / name, str(name), self._layer(name), self) for name in names]
+        return (*found, *(member for file in found for member in self._inside(file)))
+
+    @cached_property
+    def rows(self) -> dict[str, dict[str, Any]]:
+        """What the run document or the manifest says about each file, by its name in reports."""
+        rows = (self.document or {}).get("files" if self.kind == BUNDLE else "products")
+        key = "name" if self.kind == BUNDLE else "path"
+        listed = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+        return {str(row.get(key)): row for row in reversed(listed)}
+
+    def row(self, product: Product) -> dict[str, Any]:
+        """Give what the document says about a file; empty where it says nothing."""
+        return self.rows.get(product.name, {})
 
     @property
     def products(self) -> tuple[Product, ...]:
@@ -166,20 +217,36 @@ class Folder:
         return target if isinstance(target, dict) else {}
 
     def _layer(self, name: PurePosixPath) -> str | None:
-        first = name.parts[0]
         if self.kind == BUNDLE:
-            return next((layer for layer in layout.LAYERS if first.startswith(f"{layer}_")), None)
+            layer = self.rows.get(str(name), {}).get("layer")
+            return layer if isinstance(layer, str) else None
         # A file in a folder that is no layer counts as a product, so that it is found out.
-        return first if len(name.parts) > 1 else None
+        return name.parts[0] if len(name.parts) > 1 else None
+
+    def _inside(self, file: Product) -> Iterator[Product]:
+        """Lay out the products that share an archive. What cannot be read is found elsewhere."""
+        if self.scratch is None or self.kind != BUNDLE or not layout.is_packed(file.product):
+            return
+        try:
+            members = {name: read_member(file.path, name) for name in archive_members(file.path)}
+        except ArdError:
+            return
+        place = self.scratch / file.path.stem
+        place.mkdir()
+        for name, data in members.items():
+            (place / name).write_bytes(data)
+            yield Product(place / name, f"{file.name}{INSIDE}{name}", file.layer, self)
 
 
-def look(folder: str | os.PathLike[str]) -> Folder:
+def look(folder: str | os.PathLike[str], scratch: Path | None = None) -> Folder:
     """Find out what sort of folder this is and read what it says about itself.
 
     Parameters
     ----------
     folder : path-like
         A run folder, or a bundle in its deposit form.
+    scratch : Path, optional
+        An empty folder, for products that share an archive.
     """
     root = Path(folder)
     if (root / layout.PRODUCTS_DIR).is_dir():
@@ -189,9 +256,9 @@ def look(folder: str | os.PathLike[str]) -> Folder:
     else:
         return Folder(root, UNKNOWN, None, "it holds neither products/ nor manifest.json")
     try:
-        return Folder(root, kind, read_json(document), "")
+        return Folder(root, kind, read_json(document), "", scratch)
     except (ArdError, OSError) as error:
-        return Folder(root, kind, None, str(error))
+        return Folder(root, kind, None, str(error), scratch)
 
 
 def digest(path: Path) -> str:

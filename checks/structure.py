@@ -106,8 +106,10 @@ def place(product: Product, _: Limits) -> Outcome:
     """Does the product lie in its layer, under the name of a known product and item?"""
     parts = PurePosixPath(product.name).parts
     figures = (layout.LAYER_OF[layout.QUALITY], layout.FIGURES_DIR)
-    if product.layer == figures[0] and figures[1] in (*parts[1:-1], product.stem):
+    if product.layer == figures[0] and figures[1] in (*parts[1:-1], product.product):
         return passed("a figure, or the data behind one")
+    if product.folder.kind == BUNDLE and layout.is_packed(product.product):
+        return passed("an archive of products that are judged one by one")
     above = () if product.folder.kind == BUNDLE else (product.layer,)
     if product.layer not in layout.LAYERS or parts[:-1] != above:
         found, remedy = f"lies in {'/'.join(parts[:-1])}", "move it into its layer"
@@ -188,8 +190,8 @@ def _unresolved(product: Product, name: str, sha256: Any) -> str:
     has to be that product, for it is the product that is released.
     """
     here = product.folder
-    same = [file for file in here.products if _tail(file) == PurePosixPath(name).name]
-    if same and all(digest(file.path) != sha256 for file in same):
+    same = [file for file in here.products if file.run_name == PurePosixPath(name).name]
+    if same and all(sha256 not in file.digests for file in same):
         return f"{name} is not the file that was used"
     if here.kind == BUNDLE:
         return ""
@@ -201,13 +203,9 @@ def _unresolved(product: Product, name: str, sha256: Any) -> str:
     return f"{name} is gone" if "/" in name else ""
 
 
-def _tail(file: Product) -> str:
-    return file.path.name.removeprefix(f"{file.layer}_")
-
-
 def _of_run(product: Product) -> bool:
     here = product.folder
-    return in_layer(product) and here.kind == RUN and bool(_row_of(product))
+    return in_layer(product) and here.kind == RUN and bool(here.row(product))
 
 
 @check("structure.as_written", _of_run, reads=False)
@@ -246,23 +244,14 @@ def papers(product: Product, _: Limits) -> Outcome:
     return passed(f"{len(PAPERS)} papers, judged {verdict}", len(PAPERS))
 
 
-def _row_of(product: Product) -> dict[str, Any]:
-    """Give what the run document or the manifest says about a product; empty where nothing."""
-    here = product.folder
-    rows = (here.document or {}).get("files" if here.kind == BUNDLE else "products")
-    key = "name" if here.kind == BUNDLE else "path"
-    listed = [r for r in rows if isinstance(r, dict)] if isinstance(rows, list) else []
-    return next((row for row in listed if row.get(key) == product.name), {})
-
-
 def _listed(product: Product) -> bool:
-    return in_layer(product) and bool(_row_of(product))
+    return in_layer(product) and bool(product.folder.row(product))
 
 
 @check("structure.as_listed", _listed)
 def as_listed(product: Product, _: Limits) -> Outcome:
     """Is the product of the kind, and from the source, that the document says?"""
-    row, facts = _row_of(product), product.facts or {}
+    row, facts = product.folder.row(product), product.facts or {}
     wrong = [
         f"{name} is {facts[name]!r} and listed as {row[name]!r}"
         for name in ("kind", "media_type", "provenance")

@@ -9,11 +9,13 @@ from astropy import units as u
 from astropy.io import fits
 from astropy.table import QTable
 from builders import make_wcs
+from handmade import write_zip
 
 import ard
 from ard import io, layout
 from ard.describe import describe
 from ard.fitsio import write_hdus
+from ard.parts import file_parts
 from ard.sums import format_sums
 from checks import judge
 from manifests import Target, load_target
@@ -270,13 +272,43 @@ def edit_fits(change: Callable[[fits.HDUList], None], *, checksum: bool = True) 
     return edit
 
 
+HLSP = "hlsp_rbh1-ard_jwst_nirspec_rbh1-{item}_g140m-f100lp_v0_{layer}-{product}.fits"
+
+
+def bundle_name(path: Path) -> str:
+    """Name a product of a run in its bundle."""
+    layer = path.parent.name
+    if path.suffix != ".fits":
+        return f"{layer}_{path.name}"
+    item, _, product = path.stem.partition("_")
+    return HLSP.format(item=item, layer=layer, product=product)
+
+
+def place_of(name: str) -> tuple[str | None, str | None]:
+    """The layer and the product that a file of a bundle is, by its name."""
+    fields = name.removesuffix(".fits").split("_")
+    if fields[0] == "hlsp":
+        layer, _, product = fields[-1].partition("-")
+        return layer, f"{fields[4].partition('-')[2]}_{product}"
+    layer = next((n for n in layout.LAYERS if name.startswith(f"{n}_")), None)
+    return layer, None if layer is None else Path(name).stem.removeprefix(f"{layer}_")
+
+
+def stamp(hdus: fits.HDUList) -> None:
+    hdus[0].header["DOI"] = "not yet reserved"
+
+
 def make_bundle(run: Path, bundle: Path) -> Path:
-    """Flatten a run into the deposit form: layer prefixes, manifest and list of sums."""
+    """Flatten a run into the deposit form: other names, stamped headers, manifest and sums."""
     products = run / layout.PRODUCTS_DIR
     document = io.read_json(products / layout.RUN_FILE)
+    sources = {}
     for path in sorted(products.glob("*/*.*")):
-        name = f"{path.parent.name}_{path.name}"
+        name = bundle_name(path)
         io.atomic_write_bytes(bundle / name, path.read_bytes())
+        sources[name] = io.sha256_file(path)
+        if path.suffix == ".fits":
+            edit_fits(stamp)(bundle / name)
     for name in (layout.README_FILE, layout.DATASHEET_FILE, layout.DICTIONARY_FILE):
         io.atomic_write_bytes(bundle / name, b"# A tiny bundle\n")
     io.atomic_write_bytes(bundle / layout.CITATION_FILE, b"cff-version: 1.2.0\n")
@@ -285,23 +317,41 @@ def make_bundle(run: Path, bundle: Path) -> Path:
         io.write_json(bundle / name, {})
     io.atomic_write_bytes(bundle / layout.LANDING_FILE, b"<!doctype html><title>A</title>\n")
     io.write_json(bundle / layout.CHECKS_FILE, judge(run).to_dict())
-    write_lists(bundle, document)
+    write_lists(bundle, document, sources)
     return bundle
 
 
-def write_lists(bundle: Path, document: Mapping[str, Any]) -> None:
+def pack(bundle: Path, names: list[str], archive: str) -> None:
+    """Move files of a bundle into one archive of their layer."""
+    layer = archive.partition("_")[0]
+    members = {name.removeprefix(f"{layer}_"): (bundle / name).read_bytes() for name in names}
+    write_zip(bundle / archive, members)
+    for name in names:
+        (bundle / name).unlink()
+
+
+def known_sources(bundle: Path) -> dict[str, str]:
+    """The digests of the run's products, as an earlier manifest of the folder gives them."""
+    rows = io.read_json(bundle / layout.MANIFEST_FILE)["files"]
+    return {row["name"]: row["source_sha256"] for row in rows}
+
+
+def write_lists(
+    bundle: Path, document: Mapping[str, Any], sources: Mapping[str, str] | None = None
+) -> None:
     """Write the manifest and the sums of a flat folder."""
+    known = known_sources(bundle) if sources is None else sources
     files = []
     for path in sorted(bundle.iterdir()):
         if path.name in (layout.MANIFEST_FILE, layout.SUMS_FILE):
             continue
-        layer = next((n for n in layout.LAYERS if path.name.startswith(f"{n}_")), None)
+        layer, product = place_of(path.name)
         facts = describe(path)
         files.append(
             {
                 "name": path.name,
                 "layer": layer,
-                "product": path.stem.removeprefix(f"{layer}_") if layer else None,
+                "product": product,
                 "kind": facts["kind"],
                 "media_type": facts["media_type"],
                 "schema": None,
@@ -309,8 +359,8 @@ def write_lists(bundle: Path, document: Mapping[str, Any]) -> None:
                 "sha256": io.sha256_file(path),
                 "md5": io.md5_file(path),
                 "provenance": facts["provenance"],
-                "source_sha256": None,
-                "parts": [],
+                "source_sha256": known.get(path.name),
+                "parts": [part.to_dict() for part in file_parts(path)],
             }
         )
     keys = ("simulated", "toy_grid", "target", "code_version", "absent_layers")

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from builders import make_cube, make_map
-from handmade import KINDS, PROVENANCE, write_bundle, write_lists
+from handmade import KINDS, PROVENANCE, write_bundle, write_lists, write_sums, write_zip
 from stranger import ROOT, run_python
 
 import ard
@@ -157,6 +157,86 @@ def test_a_name_of_several_products_is_refused(folder, monkeypatch):
         with pytest.raises(ard.NotFoundError, match=names):
             ask()
     assert bundle.cube("inference/t001_cube").shape == (7, 4, 3)
+
+
+HLSP = "hlsp_rbh1-ard_jwst_nirspec_rbh1-t001_g140m-f100lp_v0_{type}.fits"
+
+
+def renamed(folder, monkeypatch, old: str, new: str, place: tuple[str, str]) -> None:
+    """Give a file of the bundle another name and place."""
+    (folder / old).rename(folder / new)
+    monkeypatch.setitem(KINDS, new, (*place, *KINDS[old][2:]))
+    monkeypatch.delitem(KINDS, old)
+    write_lists(folder)
+
+
+def test_a_name_of_the_space_telescopes_archive_is_shown_by_layer(folder, monkeypatch):
+    cube, linemap = HLSP.format(type="likelihood-cube"), HLSP.format(type="inference-linemap")
+    before = list(ard.open(folder))
+    place = ("likelihood", "t001_cube")
+    renamed(folder, monkeypatch, "likelihood_t001_cube.fits", cube, place)
+    place = ("inference", "t001_linemap")
+    renamed(folder, monkeypatch, "inference_t001_linemap.fits", linemap, place)
+    bundle = ard.open(folder, verify="full")
+    assert list(bundle) == before
+    assert bundle["likelihood/t001_cube"].path == folder / cube
+    assert bundle.cube("t001").shape == (7, 4, 3)
+    assert bundle[cube] is bundle["t001_cube"]
+
+
+@pytest.mark.parametrize(
+    ("name", "layer", "product", "told"),
+    [
+        ("likelihood_t001_cube.fits", "likelihood", "t001_cube", True),
+        ("likelihood_t001_cube.fits", "inference", "t001_cube", False),
+        ("likelihood_t001_cubes.fits", "likelihood", "t001_cube", False),
+        (HLSP.format(type="likelihood-cube"), "likelihood", "t001_cube", True),
+        (HLSP.format(type="likelihood-cube"), "likelihood", "cube", True),
+        (HLSP.format(type="likelihood-cube"), "inference", "t001_cube", False),
+        (HLSP.format(type="likelihood-cube"), "likelihood", "t001_linemap", False),
+        (HLSP.format(type="inference-linemap-o-iii"), "inference", "t001_linemap-o_iii", True),
+        (HLSP.format(type="likelihood-cube").replace(".fits", ".txt"), "likelihood", "cube", False),
+        (HLSP.format(type="more_likelihood-cube"), "likelihood", "cube", False),
+        ("hlsp_likelihood-cube.fits", "likelihood", "cube", False),
+    ],
+)
+def test_a_name_has_to_tell_layer_and_product(name, layer, product, told):
+    assert ard.layout.may_hold(name, layer, product) is told
+
+
+def test_a_manifest_that_contradicts_the_name_is_found(folder, monkeypatch):
+    wrong = HLSP.format(type="inference-cube")
+    place = ("likelihood", "t001_cube")
+    renamed(folder, monkeypatch, "likelihood_t001_cube.fits", wrong, place)
+    with pytest.raises(ard.IntegrityError, match="name and layer differ"):
+        ard.open(folder)
+
+
+def test_a_product_in_a_shared_archive_is_pointed_to(folder, monkeypatch):
+    (folder / "validation_t001_quality.json").unlink()
+    monkeypatch.delitem(KINDS, "validation_t001_quality.json")
+    name = "validation_packed.zip"
+    monkeypatch.setitem(KINDS, name, ("validation", "packed", "archive", "application/zip"))
+    write_zip(folder / name, {"t001_quality.json": b'{"answer": 42}'})
+    write_lists(folder)
+    document = json.loads((folder / "manifest.json").read_text())
+    row = next(row for row in document["files"] if row["name"] == name)
+    row["parts"] = [
+        {"name": "t001_quality.json", "offset": 47, "size": 14, "sha256": "0" * 64},
+        {"name": "sha256sums.txt", "offset": 200, "size": 84, "sha256": "0" * 64},
+    ]
+    (folder / "manifest.json").write_text(json.dumps(document))
+    write_sums(folder)
+    bundle = ard.open(folder)
+    for asked in ("validation/t001_quality", "t001_quality"):
+        with pytest.raises(ard.NotFoundError, match="no file of its own") as told:
+            bundle[asked]
+        assert told.value.action == (
+            "read it with bundle['validation/packed'].member('t001_quality.json')"
+        )
+    assert bundle["validation/packed"].member("t001_quality.json") == b'{"answer": 42}'
+    with pytest.raises(ard.NotFoundError, match="has no product 'validation/t002_quality'"):
+        bundle["validation/t002_quality"]
 
 
 def test_a_manifest_that_lies_about_the_kind_is_found(folder, monkeypatch):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from runs import edit_json, make_run
+from runs import edit_json, make_bundle, make_run
 
 import checks
 import schemas
@@ -113,6 +113,18 @@ def test_skipped_is_not_passed(good_run, monkeypatch):
 
 
 # ---- waivers
+
+
+def test_a_waiver_for_a_run_counts_for_its_bundle(noisy_run, tmp_path):
+    bundle = make_bundle(noisy_run, tmp_path / "bundle")
+    bad = [row for row in judge(bundle).bad if row.check != "structure.papers"]
+    assert [row.product for row in bad] == ["validation_t001_quality.json"]
+    by_place, by_name = waiver(), waiver(product="validation_t001_quality.json")
+    for accepted in (by_place, by_name):
+        report = judge(bundle, waivers=[accepted], today=TODAY)
+        assert [row.check for row in report.results if row.waived] == [accepted.check]
+    other = judge(bundle, waivers=[waiver(product="inference/*")], today=TODAY)
+    assert not any(row.waived for row in other.results)
 
 
 def test_waiver_lets_a_failure_pass_and_is_shown(noisy_run):

@@ -13,14 +13,17 @@ import pytest
 from astropy.io import fits
 from builders import make_wcs
 from runs import (
+    HLSP,
     PNG,
     SHA,
     Edit,
     edit_fits,
     edit_json,
+    known_sources,
     make_bundle,
     make_cube,
     make_run,
+    pack,
     write_lists,
     write_run_document,
 )
@@ -29,6 +32,7 @@ import ard
 from ard import io, layout
 from ard.fitsio import walk, write_hdus
 from checks import all_checks, judge
+from checks.folder import look
 from checks.result import Status
 from manifests import load_target
 
@@ -90,7 +94,7 @@ def no_checksum(hdus: fits.HDUList) -> None:
     """Change nothing; the edit leaves the sums out."""
 
 
-def pack(method: str, quantize_level: float) -> Edit:
+def compress(method: str, quantize_level: float) -> Edit:
     """Compress SCI, with right checksums of the table that it is stored in."""
 
     def edit(path: Path) -> None:
@@ -246,8 +250,8 @@ FAULTS = [
     Fault("integrity.names", "figure", replace_by_link),
     Fault("integrity.checksum", "linemap", flip_last_bit_of_n_used),
     Fault("integrity.checksum", "cube", edit_fits(no_checksum, checksum=False)),
-    Fault("integrity.compression", "cube", pack("RICE_1", 16)),
-    Fault("integrity.compression", "cube", pack("GZIP_2", 16)),
+    Fault("integrity.compression", "cube", compress("RICE_1", 16)),
+    Fault("integrity.compression", "cube", compress("GZIP_2", 16)),
     Fault("structure.folder", "run", Path.unlink),
     Fault("structure.inventory", "run", stray_file),
     Fault("structure.inventory", "run", set_field("absent_layers", value={})),
@@ -338,7 +342,7 @@ def test_good_run_passes(good_run):
 
 
 def test_lossless_compression_passes(tmp_path):
-    assert judge(make_run(tmp_path, {"cube": pack("GZIP_2", 0)})).bad == ()
+    assert judge(make_run(tmp_path, {"cube": compress("GZIP_2", 0)})).bad == ()
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda f: f"{f.check}-{f.where}")
@@ -446,6 +450,98 @@ def test_bundle_input_that_is_another_file_is_found(good_run, tmp_path):
     set_field("provenance", "inputs", value=wrong)(bundle / "validation_t001_quality.json")
     write_lists(bundle, document)
     assert failing(judge(bundle)) == {"structure.provenance"}
+
+
+def row_of(manifest: dict, name: str) -> dict:
+    return next(row for row in manifest["files"] if row["name"] == name)
+
+
+CUBE = HLSP.format(item="t001", layer="likelihood", product="cube")
+
+
+def test_a_stamped_product_is_known_by_the_digest_of_the_runs_product(good_run, tmp_path):
+    bundle = make_bundle(good_run, tmp_path / "bundle")
+    cube = good_run / "products/likelihood/t001_cube.fits"
+    assert (bundle / CUBE).read_bytes() != cube.read_bytes()
+    assert row_of(io.read_json(bundle / layout.MANIFEST_FILE), CUBE)["source_sha256"] == (
+        io.sha256_file(cube)
+    )
+    rows = [row for row in judge(bundle).results if row.check == "structure.provenance"]
+    assert len(rows) == 6
+    assert {row.status for row in rows} == {Status.PASSED}
+
+
+def test_a_wrong_digest_of_the_runs_product_is_found(good_run, tmp_path):
+    # The line map names the cube by the run's digest; the manifest tells of another.
+    bundle = make_bundle(good_run, tmp_path / "bundle")
+    document = io.read_json(good_run / "products" / layout.RUN_FILE)
+    write_lists(bundle, document, {**known_sources(bundle), CUBE: SHA})
+    report = judge(bundle)
+    assert failing(report) == {"structure.provenance"}
+    assert [row.product for row in report.bad] == [
+        HLSP.format(item="t001", layer="inference", product="linemap")
+    ]
+
+
+def test_only_a_fits_file_may_differ_from_the_runs_product(good_run, tmp_path):
+    bundle = make_bundle(good_run, tmp_path / "bundle")
+    document = io.read_json(good_run / "products" / layout.RUN_FILE)
+    inputs = {"products/likelihood/lines.ecsv": SHA}
+    set_field("provenance", "inputs", value=inputs)(bundle / "validation_t001_quality.json")
+    write_lists(bundle, document, {**known_sources(bundle), "likelihood_lines.ecsv": SHA})
+    assert failing(judge(bundle)) == {"structure.provenance"}
+
+
+def test_the_manifest_says_what_a_file_of_a_bundle_is(good_run, tmp_path):
+    bundle = make_bundle(good_run, tmp_path / "bundle")
+    products = {file.name: file for file in look(bundle).products}
+    assert (products[CUBE].layer, products[CUBE].item) == ("likelihood", "t001")
+    assert (products[CUBE].product, products[CUBE].run_name) == ("cube", "t001_cube.fits")
+    assert products[CUBE].place == "likelihood/t001_cube.fits"
+    manifest = io.read_json(bundle / layout.MANIFEST_FILE)
+    row_of(manifest, CUBE).update(layer="validation", product="t002_quality")
+    io.write_json(bundle / layout.MANIFEST_FILE, manifest, overwrite=True)
+    moved = {file.name: file for file in look(bundle).products}[CUBE]
+    assert (moved.layer, moved.item, moved.product) == ("validation", "t002", "quality")
+    assert {"integrity.bundle", "structure.schema"} <= failing(judge(bundle))
+
+
+# ---- bundles in which small products share an archive
+
+PACKED = ["validation_t001_quality.json", "validation_t001_recovery.json"]
+ARCHIVE = "validation_packed.zip"
+
+
+@pytest.fixture
+def packed(good_run, tmp_path) -> Path:
+    bundle = make_bundle(good_run, tmp_path / "bundle")
+    pack(bundle, PACKED, ARCHIVE)
+    write_lists(bundle, io.read_json(good_run / "products" / layout.RUN_FILE))
+    return bundle
+
+
+def test_products_that_share_an_archive_are_judged_one_by_one(packed):
+    report = judge(packed)
+    assert report.bad == ()
+    asked = {row.check for row in report.results if row.product == f"{ARCHIVE}!t001_quality.json"}
+    assert {"integrity.readable", "structure.schema", "structure.provenance"} <= asked
+    assert {"physics.quality_noise", "physics.quality_agrees"} <= asked
+
+
+def test_a_fault_inside_of_an_archive_is_found(good_run, tmp_path):
+    bundle = make_bundle(good_run, tmp_path / "bundle")
+    set_field("cube", "noise_ratio", value=5.0)(bundle / PACKED[0])
+    pack(bundle, PACKED, ARCHIVE)
+    write_lists(bundle, io.read_json(good_run / "products" / layout.RUN_FILE))
+    (row,) = judge(bundle).bad
+    assert (row.check, row.product) == ("physics.quality_noise", f"{ARCHIVE}!t001_quality.json")
+
+
+def test_an_archive_that_cannot_be_read_hides_nothing(packed):
+    (packed / ARCHIVE).write_bytes(b"PK\x03\x04 no zip")
+    report = judge(packed)
+    assert {"integrity.bundle", "integrity.readable", "structure.inventory"} <= failing(report)
+    assert report.counts["ERROR"] == 0, report.bad
 
 
 def test_bundle_without_manifest_fails_and_does_not_raise(good_run, tmp_path):
