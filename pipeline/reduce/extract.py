@@ -26,6 +26,11 @@ _MJY_CGS: Final = 1e-17  # 1 MJy in erg s-1 cm-2 Hz-1, exact by definition of th
 # what spans several channels are some 20 % too small: to be taken up with the noise model.
 _ERROR_NOTE: Final = "channels are taken as independent; correlation is not in the errors"
 _MIN_CONTINUUM_DOF: Final = 3.0  # fewer say nothing about the noise
+# Facts of the cube that are facts of a map of it: what looked, when, for how long, and for whom.
+_KEPT: Final = (
+    *("TELESCOP", "INSTRUME", "GRATING", "FILTER", "CHANNEL", "BAND", "TARGNAME", "SIMULATD"),
+    *("TIMESYS", "DATE-BEG", "DATE-END", "XPOSURE", "EFFEXPTM", "EXPTIME", "PROGRAM", "PROPOSID"),
+)
 _SPEED_OF_LIGHT_UM_S: Final = SPEED_OF_LIGHT_KMS * 1e9
 _SR_PER_ARCSEC2: Final = (np.pi / 180.0 / 3600.0) ** 2
 
@@ -226,8 +231,7 @@ def _meta(
     cube: Cube, target: Target, group: str, lines: LineSet, groups: tuple[str, ...]
 ) -> dict[str, Any]:
     """Say what was fitted, and what was not because the cube does not cover it."""
-    kept = ("TELESCOP", "INSTRUME", "TARGNAME", "SIMULATD", "GRATING", "FILTER", "CHANNEL", "BAND")
-    meta = {key: cube.meta[key] for key in kept if key in cube.meta}
+    meta = {key: cube.meta[key] for key in _KEPT if key in cube.meta}
     missed = [line.name for line in target.group_lines(group) if line.name not in lines.names]
     skipped = [entry.name for entry in target.groups if entry.name not in groups]
     return meta | {

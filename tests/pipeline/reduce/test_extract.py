@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy.io import fits
 from loading import load
 from scipy.optimize import least_squares
 
@@ -120,6 +121,21 @@ def test_layers_and_meta_follow_the_format(cube, tmp_path):
     again = ard.read(tmp_path / "map.fits")
     assert again.meta["LSFSRC"] == found.meta["LSFSRC"]
     np.testing.assert_allclose(again["velocity"], found["velocity"], rtol=1e-6)
+
+
+def test_a_map_keeps_what_looked_and_when(cube, tmp_path):
+    # What names and headers of released products are made of has to survive from cube to map.
+    facts = {
+        **{"TELESCOP": "JWST", "INSTRUME": "NIRSPEC", "GRATING": "G140M", "FILTER": "F100LP"},
+        **{"TIMESYS": "UTC", "DATE-BEG": "2024-07-24T01:02:03", "DATE-END": "2024-07-24T09:08:07"},
+        **{"XPOSURE": 14005.336, "PROGRAM": "03149"},
+    }
+    observed = cube.replace(meta={**facts, "FILENAME": "x_s3d.fits"})
+    found = extract.run(cube=observed, target=RBH1, config=Config())["linemaps"]["oi"]
+    ard.write(tmp_path / "map.fits", found)
+    header = fits.getheader(tmp_path / "map.fits")
+    assert {key: header[key] for key in facts} == facts
+    assert "FILENAME" not in header
 
 
 def test_errors_too_small_are_scaled_by_the_residuals(cube):
