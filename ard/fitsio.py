@@ -209,6 +209,18 @@ def _read_header(path: Path, stream: BinaryIO, start: int) -> fits.Header:
             ) from error
 
 
+def primary_header(path: str | os.PathLike[str]) -> fits.Header:
+    """Read the first header of a file and nothing else, whatever its data are like.
+
+    Raises
+    ------
+    FormatError, IntegrityError
+        If it is not FITS, or the header does not end.
+    """
+    with _open_bytes(Path(path)) as stream:
+        return _read_header(Path(path), stream, 0)
+
+
 @contextmanager
 def open_hdus(path: str | os.PathLike[str]) -> Iterator[fits.HDUList]:
     """Open a FITS file only if it is whole and every CHECKSUM it carries is right.

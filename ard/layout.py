@@ -100,6 +100,11 @@ def product_parts(stem: str) -> tuple[str | None, str]:
     return (head, tail) if joined else (None, head)
 
 
+def plain_name(layer: str, name: str) -> str:
+    """Name a file of a bundle that is no FITS file: ``likelihood_lines.ecsv``."""
+    return f"{layer}_{name}"
+
+
 def shard(product: str, number: int | None) -> str:
     """Name a part of a product that needs several zips: ``chains-001``; None means the whole."""
     return product if number is None else f"{product}-{number:03d}"
@@ -118,7 +123,7 @@ def hlsp_field(*texts: str) -> str:
 def may_hold(name: str, layer: str, product: str) -> bool:
     """Tell whether a file of this name in a bundle may be this product of this layer."""
     if not name.startswith(f"{HLSP}_"):
-        return name.startswith(f"{layer}_{product}.")
+        return name.startswith(plain_name(layer, f"{product}."))
     fields = name.removesuffix(HLSP_SUFFIX).split("_")
     _, rest = product_parts(product)
     told = len(fields) == HLSP_FIELDS and fields[-1] == hlsp_field(layer, rest)
