@@ -20,6 +20,16 @@ TARGET = {
     "position_angle_deg": None,
     "cosmology": {"h0": 70.0, "om0": 0.3},
 }
+OBSERVATION = {
+    "TIMESYS": "UTC",
+    "DATE-BEG": "2024-07-24T13:39:32.533",
+    "DATE-END": "2024-07-24T14:38:37.633",
+    "EFFEXPTM": 14005.336,
+    "PROGRAM": "03149",
+}
+HLSP = "hlsp_rbh1-ard_jwst_nirspec_rbh1-t001_g140m-f100lp_v{major}_{type}.fits"
+CUBE = HLSP.format(major=0, type="likelihood-cube")
+LINEMAP = HLSP.format(major=0, type="inference-linemap")
 DIGEST = {name: name[0] * 64 for name in "abcdef"}
 
 
@@ -55,12 +65,13 @@ def write_run(root: Path, *, simulated: bool = True, toy_grid: bool = False) -> 
     """Write a run with a cube, a map, two tables, two documents and two figures."""
     products = root / "products"
     mark = {"SIMULATD": True} if simulated else {}
+    looked = {"TELESCOP": "JWST", "INSTRUME": "NIRSPEC", "GRATING": "G140M", "FILTER": "F100LP"}
     cube = make_cube(1, (7, 6, 5)).replace(
-        meta={"TELESCOP": "JWST", "TARGNAME": "TEST", **mark},
+        meta={**looked, **OBSERVATION, "TARGNAME": "TEST", **mark},
         provenance=provenance("ingest", simulated),
     )
     maps = make_map(2).replace(
-        meta={"TARGNAME": "TEST", **mark}, provenance=provenance("linemap", simulated)
+        meta={**looked, "TARGNAME": "TEST", **mark}, provenance=provenance("linemap", simulated)
     )
     lines = AstropyTable({"name": ["OIII5007"], "wave_vac_um": [0.500824]})
     lines["wave_vac_um"].unit = "um"
