@@ -9,7 +9,7 @@ import stat
 import zipfile
 from collections import Counter
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from ard import layout
 from ard.errors import IntegrityError, NotFoundError
@@ -26,6 +26,7 @@ _UNREADABLE: Final = (
     EOFError,
 )
 _UNIX_MODE_SHIFT: Final = 16
+_CHUNK: Final = 1 << 20
 _FETCH_AGAIN: Final = "fetch the archive again and compare its sha256 with the manifest"
 
 
@@ -185,7 +186,16 @@ def _compare_member(
     archive: zipfile.ZipFile, info: zipfile.ZipInfo, expected: str, label: str
 ) -> list[Finding]:
     try:
-        found = hashlib.sha256(archive.read(info)).hexdigest()
+        with archive.open(info) as stream:
+            found = _digest(stream)
     except _UNREADABLE as error:
         return [Finding(label, "the member cannot be read", expected, str(error))]
     return [] if found == expected else [Finding(label, "sha256 differs", expected, found)]
+
+
+def _digest(stream: IO[bytes]) -> str:
+    # A member may be as large as a shard of chains: it is read in bounded memory.
+    digest = hashlib.sha256()
+    while chunk := stream.read(_CHUNK):
+        digest.update(chunk)
+    return digest.hexdigest()

@@ -20,10 +20,11 @@ from ard.fileio import atomic_write_bytes, json_bytes, sha256_file
 from ard.integrity import bundle_digest, not_intact, read_manifest, verify
 from manifests.dataset import load_dataset
 from release.gate import Judge, describe_products, judge_run
+from release.hlsp import Collection, collection_of
 from release.manifest import manifest_document, product_record, rendered_record, sums_text
-from release.model import MARK, Built, FileRecord, Plan, PlannedFile, Release
-from release.pack import write_archive
-from release.plan import declared_schemas, make_plan
+from release.model import Built, FileRecord, Plan, PlannedFile, Release
+from release.pack import archive_comment, write_archive
+from release.plan import FIRST_VERSION, declared_schemas, make_plan
 from release.record import archived_files, record_of
 from release.render.citation import render_citation
 from release.render.datacite import datacite_document
@@ -35,8 +36,8 @@ from release.render.readme import render_readme
 from release.render.rocrate import crate_document
 from release.render.zenodo import zenodo_document
 from release.reservation import Reservation
+from release.stamp import stamp
 
-_ARCHIVE_COMMENT: Final = f"{MARK} simulated data, not observed"
 _BLOCK: Final = 1 << 20
 
 Progress = Callable[[str], None]
@@ -58,7 +59,7 @@ class Options:
         The DOIs that the bundle bears; None builds one that cannot be deposited.
     """
 
-    version: str = "0.1.0"
+    version: str = FIRST_VERSION
     date: str | None = None
     overwrite: bool = False
     reservation: Reservation | None = None
@@ -101,7 +102,7 @@ def build(
     """
     tell = progress or _silent
     _require_place(run, out, options.overwrite)
-    material = _approve(run, judge, tell)
+    material = _approve(run, options, judge, tell)
     with _beside(out) as folder:
         _fill(folder, material, options, tell)
         tell("verifying every byte")
@@ -130,9 +131,9 @@ class _Material:
     descriptions: Mapping[str, Mapping[str, Any]]
 
 
-def _approve(run: Path, judge: Judge | None, tell: Progress) -> _Material:
+def _approve(run: Path, options: Options, judge: Judge | None, tell: Progress) -> _Material:
     tell("planning")
-    plan = make_plan(run)
+    plan = make_plan(run, options.version)
     # Taken before the checks run, so that what is released is what was judged.
     before = {path: sha256_file(path) for file in plan.products for path in file.sources.values()}
     tell("running the checks")
@@ -141,10 +142,11 @@ def _approve(run: Path, judge: Judge | None, tell: Progress) -> _Material:
 
 
 def _fill(folder: Path, material: _Material, options: Options, tell: Progress) -> None:
+    collection = _collection(material.plan, options)
     records = []
     for file in material.plan.products:
         tell(f"writing {file.name}")
-        records.append(_write_product(folder, file, material))
+        records.append(_write_product(folder, file, material, collection))
     tell("writing the documents")
     release = Release(
         plan=material.plan,
@@ -222,22 +224,34 @@ def _give_name(folder: Path, out: Path) -> None:
     shutil.rmtree(old)
 
 
-def _write_product(folder: Path, file: PlannedFile, material: _Material) -> FileRecord:
-    """Copy or pack one product, and make sure that what is written is what was judged."""
+def _collection(plan: Plan, options: Options) -> Collection:
+    concept = None if options.reservation is None else options.reservation.concept_doi
+    simulated = plan.simulated
+    return collection_of(
+        load_dataset(), plan.target, options.version, simulated=simulated, concept_doi=concept
+    )
+
+
+def _write_product(
+    folder: Path, file: PlannedFile, material: _Material, collection: Collection
+) -> FileRecord:
+    """Copy, stamp or pack one product, and make sure that it is the one that was judged."""
     path, plan = folder / file.name, material.plan
     place = (str(file.layer), str(file.product))
     if file.name.endswith(".zip"):
-        members = write_archive(path, file.sources, _ARCHIVE_COMMENT if plan.simulated else "")
+        members = write_archive(path, file.sources, archive_comment(plan.simulated))
         for name, source in file.sources.items():
             _require_same(source, material.before[source], members[name])
         return product_record(path, place, None, describe(path))
     (source,) = file.sources.values()
-    _copy(source, path)
-    schema = declared_schemas(plan.run).get(source.relative_to(_products(plan)).as_posix())
     before = material.before[source]
-    record = product_record(path, place, schema, material.descriptions[file.name], before)
-    _require_same(source, material.before[source], record.sha256)
-    return record
+    if file.name.endswith(layout.HLSP_SUFFIX):
+        _require_same(source, before, stamp(source, path, collection))
+    else:
+        _copy(source, path)
+        _require_same(source, before, sha256_file(path))
+    schema = declared_schemas(plan.run).get(source.relative_to(_products(plan)).as_posix())
+    return product_record(path, place, schema, material.descriptions[file.name], before)
 
 
 def _products(plan: Plan) -> Path:

@@ -40,6 +40,18 @@ class RefusedError(ArdError):
 
 
 @dataclass(frozen=True)
+class Limits:
+    """What a deposit takes: files, bytes, and bytes in one zip (decimal units)."""
+
+    files: int = 100
+    size: int = 50_000_000_000
+    archive: int = 2_000_000_000
+
+
+DEPOSIT: Final = Limits()
+
+
+@dataclass(frozen=True)
 class PlannedFile:
     """Say which file of the bundle is made from what.
 
@@ -53,7 +65,10 @@ class PlannedFile:
         The files it is made from. One for a product that is copied; for a zip, each member
         name with its file; none for what is rendered.
     size : int or None
-        Bytes to be read; None where the file is rendered.
+        Bytes as far as they are known: a FITS file grows by the cards that it is given, a zip is
+        exact; None where the file is rendered.
+    why : str
+        Why the file is as it is, in one sentence.
     """
 
     name: str
@@ -61,6 +76,7 @@ class PlannedFile:
     product: str | None
     sources: Mapping[str, Path] = field(default_factory=dict)
     size: int | None = None
+    why: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Give the plain JSON form."""
@@ -70,6 +86,7 @@ class PlannedFile:
             "product": self.product,
             "sources": len(self.sources),
             "size": self.size,
+            "why": self.why,
         }
 
 
@@ -110,6 +127,11 @@ class Plan:
         """The files that hold products, without what is rendered about them."""
         return tuple(file for file in self.files if file.layer is not None)
 
+    @property
+    def size(self) -> int:
+        """Bytes of all files whose size is known."""
+        return sum(file.size or 0 for file in self.files)
+
     def to_dict(self) -> dict[str, Any]:
         """Give the plain JSON form."""
         return {
@@ -121,6 +143,8 @@ class Plan:
             "absent_layers": dict(self.absent_layers),
             "simulated": self.simulated,
             "toy_grid": self.toy_grid,
+            "totals": {"files": len(self.files), "size": self.size},
+            "limits": {"files": DEPOSIT.files, "size": DEPOSIT.size},
         }
 
 

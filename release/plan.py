@@ -1,18 +1,26 @@
 """Which files of a run go into a bundle, and under which names?
 
-Nothing is written here, and only names and sizes are looked at.
+Nothing is written here, and only names, sizes and the first headers of FITS files are looked at.
 """
 
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from ard import layout
-from ard.errors import FormatError
+from ard.errors import ArdError, FormatError
 from ard.fileio import read_json
+from ard.fitsio import primary_header
 from ard.sums import NAME_RULE, is_safe_name, quote
+from manifests.dataset import load_dataset
+from release.arrange import Found, arrange
+from release.hlsp import Collection, collection_of, product_name
 from release.model import Plan, PlannedFile, RefusedError
+from release.pack import archive_comment
+
+FIRST_VERSION: Final = "0.1.0"
 
 # Written by the build itself, in this order; each may tell about those before it.
 RENDERED: Final = (
@@ -38,15 +46,18 @@ _RUN_FIELDS: Final[Mapping[str, type]] = {
     "absent_layers": dict,
 }
 _ACTION: Final = "finish or mend the run, then build again"
+_PAPER: Final = "Every bundle has it: the build writes it about the other files."
 
 
-def make_plan(run: Path) -> Plan:
+def make_plan(run: Path, version: str = FIRST_VERSION) -> Plan:
     """Say what a bundle of this run would hold.
 
     Parameters
     ----------
     run : Path
         The run folder.
+    version : str
+        Version of the data; the names of FITS files bear its first number.
 
     Returns
     -------
@@ -55,24 +66,28 @@ def make_plan(run: Path) -> Plan:
     Raises
     ------
     NotFoundError, FormatError
-        If there is no finished run.
+        If there is no finished run, or the version has no number.
     RefusedError
-        If a product is missing, not declared, no regular file, empty or cannot be named.
+        If a product is missing, not declared, no regular file, empty or cannot be named, or if the
+        products do not fit into a deposit.
     """
     document = _read_run(run)
-    products = run / layout.PRODUCTS_DIR
-    found, problems = _scan(products)
-    problems += _declared(document, found)
-    files = [_planned(layer, name, found[layer, name]) for layer, name in sorted(found)]
-    files.sort(key=lambda file: (layout.LAYERS.index(file.layer or ""), file.name))
-    problems += _naming(files) + _layers(document["absent_layers"], files)
+    simulated = document["simulated"]
+    collection = collection_of(load_dataset(), document["target"], version, simulated=simulated)
+    there, problems = _scan(run / layout.PRODUCTS_DIR)
+    problems += _declared(document, there) + _layers(document["absent_layers"], there)
+    found = [_found(layer, name, there[layer, name]) for layer, name in sorted(there)]
+    titled, untitled = _titled(found, collection)
+    problems += untitled
+    papers = [PlannedFile(name, None, None, why=_PAPER) for name in RENDERED]
+    files, excess = arrange(titled, papers, comment=archive_comment(simulated))
+    problems += [*_naming(files), *excess]
     if problems:
         raise RefusedError("the bundle is not built", tuple(problems), _ACTION)
-    rendered = [PlannedFile(name, None, None) for name in RENDERED]
     return Plan(
         run=run,
-        files=(*files, *rendered),
-        simulated=document["simulated"],
+        files=files,
+        simulated=simulated,
         toy_grid=document["toy_grid"],
         target=document["target"],
         code_version=document["code_version"],
@@ -105,12 +120,12 @@ def _read_run(run: Path) -> dict[str, Any]:
     return document
 
 
-_Found = dict[tuple[str, str], dict[str, Path]]
+_There = dict[tuple[str, str], dict[str, Path]]
 
 
-def _scan(products: Path) -> tuple[_Found, list[str]]:
+def _scan(products: Path) -> tuple[_There, list[str]]:
     """Find what is there: (layer, file or folder) to the files it consists of."""
-    found: _Found = {}
+    found: _There = {}
     problems: list[str] = []
     for path in sorted(products.iterdir()):
         if path.name == layout.RUN_FILE:
@@ -142,7 +157,7 @@ def _files_of(product: Path, problems: list[str]) -> Iterator[tuple[str, Path]]:
             yield path.name, path
 
 
-def _declared(document: Mapping[str, Any], found: _Found) -> list[str]:
+def _declared(document: Mapping[str, Any], found: _There) -> list[str]:
     """Compare what the run says it made with what is there, in both directions."""
     there = set()
     for (layer, name), members in found.items():
@@ -166,31 +181,52 @@ def _is_folder(name: str, members: Mapping[str, Path]) -> bool:
     return next(iter(members.values())).parent.name == name
 
 
-def _planned(layer: str, name: str, members: Mapping[str, Path]) -> PlannedFile:
-    folder = _is_folder(name, members)
-    file = f"{layer}_{name}.zip" if folder else f"{layer}_{name}"
-    product = name if folder else Path(name).stem
-    size = sum(path.stat().st_size for path in members.values())
-    return PlannedFile(file, layer, product, dict(members), size)
+def _found(layer: str, name: str, members: Mapping[str, Path]) -> Found:
+    sizes = {key: path.stat().st_size for key, path in members.items()}
+    return Found(layer, name, members, sizes, _is_folder(name, members))
 
 
-def _naming(files: list[PlannedFile]) -> list[str]:
+def _titled(products: Iterable[Found], collection: Collection) -> tuple[list[Found], list[str]]:
+    """Give FITS products their names; a product that cannot have one is a problem."""
+    titled, problems = [], []
+    for product in products:
+        if product.is_folder or not product.name.endswith(layout.HLSP_SUFFIX):
+            titled.append(product)
+            continue
+        stem = Path(product.name).stem
+        try:
+            header = primary_header(product.members[product.name])
+            title = str(product_name(header, collection, product.layer, stem))
+        except ArdError as error:
+            remedy = f" (what to do: {error.action})" if error.action else ""
+            problems.append(f"{product.layer}/{product.name}: {error.problem}{remedy}")
+            continue
+        titled.append(replace(product, title=title))
+    return titled, problems
+
+
+def _naming(files: Sequence[PlannedFile]) -> list[str]:
     problems = [
         f"{file.name} is no name for a deposit (rule: {NAME_RULE.pattern})"
         for file in files
-        if NAME_RULE.fullmatch(file.name) is None
+        if not is_safe_name(file.name)
     ]
-    products: dict[tuple[str | None, str | None], str] = {}
+    names: dict[str, PlannedFile] = {}
+    products: dict[tuple[str, str], PlannedFile] = {}
     for file in files:
-        other = products.setdefault((file.layer, file.product), file.name)
-        if other != file.name:
-            problems.append(f"{file.name} and {other} would be one product, {file.product}")
+        other = names.setdefault(file.name, file)
+        if other is not file:
+            problems.append(f"{file.product} and {other.product} would both be called {file.name}")
+        if file.layer is not None:
+            same = products.setdefault((file.layer, str(file.product)), file)
+            if same is not file:
+                problems.append(f"{file.name} and {same.name} would be one product, {file.product}")
     return problems
 
 
-def _layers(absent: Mapping[str, str], files: list[PlannedFile]) -> list[str]:
-    present = {file.layer for file in files}
-    problems = ["the run has no product at all"] if not files else []
+def _layers(absent: Mapping[str, str], there: _There) -> list[str]:
+    present = {layer for layer, _ in there}
+    problems = [] if there else ["the run has no product at all"]
     for layer in layout.LAYERS:
         if layer in present and layer in absent:
             problems.append(f"layer {layer} has products, but is declared absent")

@@ -1,6 +1,7 @@
 """``rbh1-release build``: make the bundle of a finished run."""
 
 import datetime
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -21,10 +22,11 @@ from release.commands.common import (
     print_json,
     stop,
 )
-from release.model import Built, Plan, RefusedError
+from release.model import DEPOSIT, Built, Plan, RefusedError
 from release.plan import make_plan
 from release.reservation import read_reservation
 
+_WIDE: Final = 1000
 _NO_DATE: Final = (
     "No --date was given: the record and RO-Crate (datePublished) lack the day of release, "
     "which a deposit asks for."
@@ -52,7 +54,7 @@ _NO_DOI: Final = (
     help="The release.json of rbh1-release reserve, whose DOIs the bundle is to bear.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace a bundle that is there.")
-@click.option("--dry-run", is_flag=True, help="Print what would be written, and stop.")
+@click.option("--dry-run", is_flag=True, help="Print what would be written, and why so.")
 @json_option
 def build_command(
     *,
@@ -69,7 +71,7 @@ def build_command(
     log = log_console()
     try:
         if dry_run:
-            _show_plan(make_plan(run), as_json)
+            _show_plan(make_plan(run, version), as_json)
             return
         with log.status("planning") as status:
             reserved = None if reservation is None else read_reservation(reservation)
@@ -98,12 +100,15 @@ def _show_plan(plan: Plan, as_json: bool) -> None:
     if as_json:
         print_json(plan.to_dict())
         return
-    table = Table("file", "layer", "size", title=f"{len(plan.files)} files")
+    table = Table("file", "layer", "size", "why", title="What would be written")
     for file in plan.files:
-        size = "written by the build" if file.size is None else human_size(file.size)
-        table.add_row(file.name, file.layer or "", size)
-    console = Console(highlight=False)
+        size = "as written" if file.size is None else human_size(file.size)
+        table.add_row(file.name, file.layer or "", size, file.why)
+    # A pipe has no width to which the names would have to be broken.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDE)
     console.print(table)
+    room = f"{human_size(plan.size)} of {human_size(DEPOSIT.size)} besides what the build writes"
+    console.print(f"{len(plan.files)} of {DEPOSIT.files} files, {room}")
     for layer, why in plan.absent_layers.items():
         console.print(f"{layer}: absent, {why}", markup=False)
 

@@ -5,26 +5,30 @@ import os
 import shutil
 import subprocess
 import sys
+import warnings
 import zipfile
 from pathlib import Path
 
 import pytest
 from astropy.io import fits
-from small_run import DIGEST, WAIVER, FakeJudge, result, write_record
+from small_run import CUBE, DIGEST, HLSP, LINEMAP, WAIVER, FakeJudge, result, write_record
 
 import ard
 import schemas
+from ard.fitsio import walk
 from ard.integrity import bundle_digest
 from release import build as build_module
 from release.build import Options, build
 from release.model import RefusedError
 from release.plan import make_plan
+from release.reservation import Reservation
 
 ROOT = Path(__file__).resolve().parents[2]
+TYPES = ("likelihood-cube", "inference-linemap")
 NAMES = {
-    "likelihood_t001_cube.fits",
+    CUBE,
     "likelihood_lines.ecsv",
-    "inference_t001_linemap.fits",
+    LINEMAP,
     "validation_t001_quality.json",
     "validation_figures.zip",
     "README.md",
@@ -61,10 +65,32 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_a_bundle_holds_what_it_should(built_bundle, run_template):
     assert {path.name for path in built_bundle.iterdir()} == NAMES
     assert ard.verify(built_bundle, "full") == ()
-    for name in ("likelihood_t001_cube.fits", "inference_t001_linemap.fits"):
-        layer, _, product = name.partition("_")
-        source = run_template / "products" / layer / product
-        assert (built_bundle / name).read_bytes() == source.read_bytes()
+    for name in ("likelihood/lines.ecsv", "validation/t001_quality.json"):
+        source = run_template / "products" / name
+        assert (built_bundle / name.replace("/", "_")).read_bytes() == source.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [(CUBE, "likelihood/t001_cube.fits"), (LINEMAP, "inference/t001_linemap.fits")],
+)
+def test_a_fits_file_differs_from_the_runs_in_its_first_header_only(
+    built_bundle, run_template, name, source
+):
+    # Oracle: astropy's comparison of two FITS files, and the bytes after the first header.
+    before, after = run_template / "products" / source, built_bundle / name
+    difference = fits.FITSDiff(before, after)
+    assert difference.diff_hdu_count == ()
+    (primary,) = [row for row in difference.diff_hdus if not row[1].identical]
+    assert primary[0] == 0
+    (old, *_), (new, *_) = walk(before), walk(after)
+    assert after.read_bytes()[new.data_start :] == before.read_bytes()[old.data_start :]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fits.open(after, checksum=True, memmap=False).close()
+    row = next(row for row in ard.open(built_bundle).manifest.entries if row.name == name)
+    assert row.source_sha256 == ard.io.sha256_file(before)
+    assert row.sha256 == ard.io.sha256_file(after) != row.source_sha256
 
 
 def test_its_documents_follow_their_schemas(built_bundle):
@@ -77,7 +103,7 @@ def test_the_manifest_says_what_each_file_is(built_bundle):
     document = json.loads((built_bundle / "manifest.json").read_text())
     rows = {row["name"]: row for row in document["files"]}
     assert set(rows) == NAMES - {"manifest.json", "sha256sums.txt"}
-    cube = rows["likelihood_t001_cube.fits"]
+    cube = rows[CUBE]
     assert cube["layer"] == "likelihood"
     assert cube["product"] == "t001_cube"
     assert cube["kind"] == "cube"
@@ -88,10 +114,7 @@ def test_the_manifest_says_what_each_file_is(built_bundle):
     assert rows["validation_figures.zip"]["product"] == "figures"
     assert rows["likelihood_lines.ecsv"]["provenance"]["stage"] == "ingest"
     assert rows["README.md"]["media_type"] == "text/markdown"
-    assert document["layers"]["likelihood"] == [
-        "likelihood_lines.ecsv",
-        "likelihood_t001_cube.fits",
-    ]
+    assert document["layers"]["likelihood"] == [CUBE, "likelihood_lines.ecsv"]
     assert document["absent_layers"] == {"representative": "no synthetic cubes are made yet"}
     assert document["simulated"] is True
     assert document["version"] == "0.1.0"
@@ -181,6 +204,47 @@ def test_version_and_date_are_written_where_they_belong(run_template, tmp_path):
     assert ard.open(folder).version == "1.2.3"
 
 
+def test_a_new_version_leaves_fits_files_as_they_are(run_template, tmp_path):
+    """So that the archive can link them instead of having them sent again."""
+    family = {"target": "https://sandbox.zenodo.org", "parent_id": "143"}
+    built = {}
+    for version, number in (("1.0.0", 144), ("1.0.1", 150), ("2.0.0", 160)):
+        reserved = Reservation(
+            **family,
+            record_id=str(number),
+            doi=f"10.5072/zenodo.{number}",
+            concept_doi="10.5072/zenodo.143",
+        )
+        options = Options(version, reservation=reserved)
+        out = tmp_path / version
+        built[version] = contents(build(run_template, out, options, judge=FakeJudge()).folder)
+    first, second, third = built.values()
+    unchanged = {name for name in first if first[name] == second.get(name)}
+    products = {name for name in NAMES if name.startswith(("likelihood", "validation"))}
+    assert {HLSP.format(major=1, type=kind) for kind in TYPES} | products <= unchanged
+    assert {name for name in third if name.endswith(".fits")} == {
+        HLSP.format(major=2, type=kind) for kind in TYPES
+    }
+
+
+def test_where_there_is_no_room_small_products_share_a_zip(run_folder, tmp_path):
+    place = run_folder / "products/validation"
+    for number in range(2, 101):
+        (place / f"t{number:03d}_quality.json").write_text(f'{{"schema": "x", "item": {number}}}')
+    write_record(run_folder)
+    built = build(run_folder, tmp_path / "b", judge=FakeJudge())
+    assert built.files == len(NAMES)
+    bundle = ard.open(built.folder, verify="full")
+    packed = bundle["validation/packed"]
+    assert packed.members == tuple(f"t{number:03d}_quality.json" for number in range(1, 101))
+    source = place / "t042_quality.json"
+    assert packed.member("t042_quality.json") == source.read_bytes()
+    with pytest.raises(ard.NotFoundError, match="no file of its own"):
+        bundle["validation/t042_quality"]
+    again = build(run_folder, tmp_path / "again", judge=FakeJudge())
+    assert again.digest == built.digest
+
+
 # ---- simulated or observed
 
 
@@ -213,15 +277,17 @@ def test_a_toy_grid_is_named(run_folder, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["likelihood/t001_cube.fits", "inference/t001_linemap.fits"], ids=["cube", "map"]
+    ("name", "title"),
+    [("likelihood/t001_cube.fits", CUBE), ("inference/t001_linemap.fits", LINEMAP)],
+    ids=["cube", "map"],
 )
-def test_a_file_without_the_mark_is_refused(run_folder, tmp_path, name):
+def test_a_file_without_the_mark_is_refused(run_folder, tmp_path, name, title):
     path = run_folder / "products" / name
     product = ard.read(path)
     meta = {key: value for key, value in product.meta.items() if key != "SIMULATD"}
     ard.write(path, product.replace(meta=meta), overwrite=True)
     text = refusal(run_folder, tmp_path / "b")
-    assert f"{name.replace('/', '_')} lacks the card SIMULATD" in text
+    assert f"{title} lacks the card SIMULATD" in text
     assert "(1 reason)" in text
 
 

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from astropy.io import fits
 from rocrate.rocrate import ROCrate
-from small_run import FakeJudge, write_record, write_run
+from small_run import CUBE, LINEMAP, FakeJudge, write_record, write_run
 from stranger import ROOT, run_python
 
 import ard
@@ -165,7 +165,7 @@ def test_the_dictionary_names_every_part_of_every_product(built_bundle):
             for hdu in hdus:
                 assert f"| `{hdu.name}` | HDU" in sections[path.name]
     assert "| `wave_vac_um` | column | float64 | um |" in sections["likelihood_lines.ecsv"]
-    assert "| `velocity` | layer |  | km/s |" in sections["inference_t001_linemap.fits"]
+    assert "| `velocity` | layer |  | km/s |" in sections[LINEMAP]
     assert "| `velocity.png` | member |" in sections["validation_figures.zip"]
 
 
@@ -241,7 +241,7 @@ def test_the_crate_says_which_run_made_each_product(built_bundle):
     assert set(actions) == {"stage ingest", "stage linemap", "stage validate"}
     ingest = actions["stage ingest"]
     assert {row.id for row in ingest["result"]} == {
-        "likelihood_t001_cube.fits",
+        CUBE,
         "likelihood_lines.ecsv",
     }
     assert ingest["instrument"]["name"] == "rbh1-ard"
@@ -277,4 +277,4 @@ def test_a_product_that_is_an_input_of_another_is_named_as_such(run_folder, tmp_
     ard.write(path, maps.replace(provenance=made_by), overwrite=True)
     crate = ROCrate(build(run_folder, tmp_path / "b", judge=FakeJudge()).folder)
     action = next(row for row in crate.get_by_type("CreateAction") if "linemap" in row["name"])
-    assert action["object"].id == "likelihood_t001_cube.fits"
+    assert action["object"].id == CUBE
