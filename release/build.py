@@ -22,9 +22,10 @@ from manifests.dataset import load_dataset
 from release.gate import Judge, describe_products, judge_run
 from release.hlsp import Collection, collection_of
 from release.manifest import manifest_document, product_record, rendered_record, sums_text
-from release.model import Built, FileRecord, Plan, PlannedFile, Release
+from release.model import Built, FileRecord, Plan, PlannedFile, RefusedError, Release
 from release.pack import archive_comment, write_archive
 from release.plan import FIRST_VERSION, declared_schemas, make_plan
+from release.ready import limit_findings
 from release.record import archived_files, record_of
 from release.render.citation import render_citation
 from release.render.datacite import datacite_document
@@ -109,6 +110,7 @@ def build(
         findings = verify(folder, "full")
         if findings:
             raise not_intact(folder, findings)
+        _require_room(folder)
         # The run was good; what was made of it is what leaves the house.
         tell("judging the bundle")
         judge_run(folder, judge)
@@ -207,6 +209,14 @@ def _beside(out: Path) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _require_room(folder: Path) -> None:
+    """Refuse what only shows when everything is written: papers and headers take room as well."""
+    reasons = tuple(str(finding) for finding in limit_findings(folder))
+    if reasons:
+        problem = "the bundle is not built: no deposit takes it"
+        raise RefusedError(problem, reasons, "leave products out, or divide the release")
 
 
 def _give_name(folder: Path, out: Path) -> None:

@@ -3,6 +3,7 @@
 import click
 
 from release.commands.build import build_command
+from release.commands.check import check_command
 from release.commands.metadata import metadata_command
 from release.commands.verify import verify_command
 
@@ -12,5 +13,5 @@ def cli() -> None:
     """Make bundles of finished runs, deposit them, and find out whether a bundle is whole."""
 
 
-for _command in (build_command, metadata_command, verify_command):
+for _command in (build_command, check_command, metadata_command, verify_command):
     cli.add_command(_command)

@@ -48,16 +48,9 @@ def judge_run(run: Path, judge: Judge | None = None) -> dict[str, Any]:
     RefusedError
         If a check failed, broke or could not be made, and no waiver covers it; names each.
     """
-    if judge is None:
-        from checks.judging import judge as registry
-
-        judge = registry
-    report = judge(run).to_dict()
-    reasons = [_sentence(row) for row in report["results"] if _forbids(row)]
-    if not report["results"]:
-        reasons.append("no product was checked")
-    if not reasons and report["verdict"] != _PASSED:
-        reasons.append(f"the verdict of the checks is {report['verdict']}")
+    report = judged(run, judge)
+    reasons = [_sentence(row) for row in forbidding(report)]
+    reasons += filter(None, [against_all(report)])
     if reasons:
         raise RefusedError(
             "the bundle is not built: the checks do not allow it",
@@ -68,11 +61,47 @@ def judge_run(run: Path, judge: Judge | None = None) -> dict[str, Any]:
     return report
 
 
-def _forbids(row: Mapping[str, Any]) -> bool:
-    if row["status"] == _PASSED:
-        return False
+def judged(folder: Path, judge: Judge | None = None) -> dict[str, Any]:
+    """Run the checks on a run or a bundle and give their report, whatever it says."""
+    if judge is None:
+        from checks.judging import judge as registry
+
+        judge = registry
+    return judge(folder).to_dict()
+
+
+def forbidding(report: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Give the results of a report that forbid a release."""
+    return [
+        row
+        for row in report["results"]
+        if not is_good(row["check"], row["status"], waived=bool(row.get("waived")))
+    ]
+
+
+def is_good(check: str, status: str, *, waived: bool) -> bool:
+    """Tell whether a result allows a release: passed, or set aside by a waiver that counts.
+
+    Parameters
+    ----------
+    check : str
+        Name of the check; some can never be waived.
+    status : str
+        How it ended.
+    waived : bool
+        Whether a waiver covers it.
+    """
     # A check that broke has shown nothing that could be accepted.
-    return row["status"] == _ERROR or not row.get("waived") or not may_waive(row["check"])
+    return status == _PASSED or (waived and status != _ERROR and may_waive(check))
+
+
+def against_all(report: Mapping[str, Any]) -> str:
+    """Say what forbids a release although no single result does; empty where nothing."""
+    if not report["results"]:
+        return "no product was checked"
+    if report["verdict"] != _PASSED and not forbidding(report):
+        return f"the verdict of the checks is {report['verdict']}"
+    return ""
 
 
 def _sentence(row: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""``rbh1-release verify``: is a bundle the one that was written?"""
+"""``rbh1-release verify``: is a bundle the one that was written, and can it be written again?"""
 
 import sys
 from pathlib import Path
@@ -10,6 +10,7 @@ from ard import layout
 from ard.errors import ArdError
 from ard.integrity import bundle_digest, verify
 from ard.sums import Finding, is_sha256
+from manifests import ManifestError
 from release.commands.common import (
     COULD_NOT_RUN,
     FAILED,
@@ -19,6 +20,9 @@ from release.commands.common import (
     print_json,
     stop,
 )
+from release.model import RefusedError
+from release.rebuild import Rebuilt, rebuild
+from release.reservation import read_reservation
 
 
 @click.command("verify")
@@ -31,19 +35,52 @@ from release.commands.common import (
     metavar="SHA256",
     help="The published digest of the bundle.",
 )
+@click.option(
+    "--rebuild",
+    "run",
+    type=PATH,
+    metavar="RUN",
+    help="Build this run again, and compare; only where the bundle itself is intact.",
+)
+@click.option(
+    "--release",
+    "reservation",
+    type=PATH,
+    help="The release.json with which it was built; its DOIs tell enough for one of Zenodo.",
+)
 @json_option
-def verify_command(*, folder: Path, level: str, digest: str | None, as_json: bool) -> None:
+def verify_command(
+    *,
+    folder: Path,
+    level: str,
+    digest: str | None,
+    run: Path | None,
+    reservation: Path | None,
+    as_json: bool,
+) -> None:
     """Find every way in which a bundle differs from the one that was written."""
     log = log_console()
+    rebuilt = None
     try:
         findings = verify(folder, level, digest=digest)
         sums = folder / layout.SUMS_FILE
         plain = sums.is_file() and not sums.is_symlink()
         found = bundle_digest(folder) if plain else None
-    except (ArdError, OSError) as error:
+        if run is not None and not findings:
+            reserved = None if reservation is None else read_reservation(reservation)
+            with log.status("building the run again") as status:
+                rebuilt = rebuild(folder, run, reserved, progress=status.update)
+    except RefusedError as error:
+        stop(log, error, FAILED)
+    except (ArdError, ManifestError, OSError) as error:
         stop(log, error, COULD_NOT_RUN)
-    _show_findings(log, folder, level, findings, found, as_json)
-    if findings:
+    if as_json:
+        _print_json(folder, level, findings, found, rebuilt)
+    else:
+        _show_findings(log, level, findings, found)
+        if rebuilt is not None:
+            _show_rebuilt(log, rebuilt)
+    if findings or (rebuilt is not None and not rebuilt.same):
         sys.exit(FAILED)
 
 
@@ -55,25 +92,28 @@ def _hex(value: str | None) -> str | None:
     return value.strip().lower()
 
 
-def _show_findings(
-    log: Console,
+def _print_json(
     folder: Path,
     level: str,
     findings: tuple[Finding, ...],
     digest: str | None,
-    as_json: bool,
+    rebuilt: Rebuilt | None,
 ) -> None:
-    if as_json:
-        print_json(
-            {
-                "bundle": str(folder),
-                "level": level,
-                "intact": not findings,
-                "digest": digest,
-                "findings": [finding.to_dict() for finding in findings],
-            }
-        )
-        return
+    document = {
+        "bundle": str(folder),
+        "level": level,
+        "intact": not findings,
+        "digest": digest,
+        "findings": [finding.to_dict() for finding in findings],
+    }
+    if rebuilt is not None:
+        document["rebuilt"] = rebuilt.to_dict()
+    print_json(document)
+
+
+def _show_findings(
+    log: Console, level: str, findings: tuple[Finding, ...], digest: str | None
+) -> None:
     for finding in findings:
         click.echo(str(finding))
     if findings:
@@ -81,3 +121,14 @@ def _show_findings(
     else:
         click.echo(f"intact ({level})")
         log.print(f"digest (compare it with the published one): {digest}", soft_wrap=True)
+
+
+def _show_rebuilt(log: Console, rebuilt: Rebuilt) -> None:
+    for name, problem in rebuilt.differing.items():
+        click.echo(f"{name}: {problem}")
+    if rebuilt.same:
+        click.echo("rebuilt: the same bytes")
+        return
+    log.print(f"rebuilt: another bundle, with the digest {rebuilt.found}", style="red")
+    if rebuilt.made_by != rebuilt.ours:
+        log.print(f"it was made by version {rebuilt.made_by}, this is {rebuilt.ours}")

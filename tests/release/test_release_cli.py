@@ -12,6 +12,7 @@ from small_run import CUBE, FakeJudge, result
 import checks.judging
 from ard.integrity import bundle_digest
 from release.cli import cli
+from release.reservation import Reservation, write_reservation
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -164,6 +165,75 @@ def test_verify_says_so_where_there_is_no_list(bundle_folder):
     document = json.loads(call("verify", bundle_folder, "--json").stdout)
     assert document["digest"] is None
     assert "sha256sums.txt" in {row["file"] for row in document["findings"]}
+
+
+def test_verify_builds_the_run_again_on_demand(built_bundle, run_folder, judge):
+    shown = call("verify", built_bundle, "--rebuild", run_folder)
+    assert (shown.exit_code, shown.stdout) == (0, "intact (full)\nrebuilt: the same bytes\n")
+    document = json.loads(call("verify", built_bundle, "--rebuild", run_folder, "--json").stdout)
+    assert document["rebuilt"]["same"] is True
+    assert document["rebuilt"]["found"] == document["digest"] == bundle_digest(built_bundle)
+    path = run_folder / "products/validation/t001_quality.json"
+    path.write_text(path.read_text().replace("t001", "t009"))
+    shown = call("verify", built_bundle, "--rebuild", run_folder)
+    assert shown.exit_code == 1
+    assert "validation_t001_quality.json: has other bytes" in shown.stdout
+    assert "another bundle" in shown.stderr
+    judge.rows = [result("physics.one", "FAILED")]
+    shown = call("verify", built_bundle, "--rebuild", run_folder)
+    assert shown.exit_code == 1
+    assert "physics.one" in shown.stderr
+    assert call("verify", built_bundle, "--rebuild", run_folder / "nowhere").exit_code == 3
+
+
+def test_a_damaged_bundle_is_not_compared_with_a_new_one(bundle_folder, run_folder, judge):
+    (bundle_folder / "surplus").write_text("x")
+    document = json.loads(call("verify", bundle_folder, "--rebuild", run_folder, "--json").stdout)
+    assert "rebuilt" not in document
+    assert document["intact"] is False
+
+
+RESERVED = Reservation(
+    "https://sandbox.zenodo.org", "144", "143", "10.5072/zenodo.144", "10.5072/zenodo.143"
+)
+
+
+def test_check_says_whether_a_bundle_may_be_deposited(built_bundle, run_folder, tmp_path, judge):
+    shown = call("check", built_bundle)
+    assert shown.exit_code == 1
+    assert "manifest.json: no DOI is reserved for this bundle" in shown.stdout
+    assert "not ready" in shown.stderr
+    release, out = tmp_path / "release.json", tmp_path / "b"
+    write_reservation(release, RESERVED)
+    assert call("build", "--run", run_folder, "--out", out, "--release", release).exit_code == 0
+    shown = call("check", out, "--release", release)
+    assert (shown.exit_code, shown.stdout) == (0, "ready to be deposited\n"), shown.stdout
+    document = json.loads(call("check", out, "--json").stdout)
+    assert document == {"bundle": str(out), "ready": True, "findings": []}
+
+
+def test_check_lists_every_finding_as_json(bundle_folder, judge):
+    (bundle_folder / "surplus").write_text("x")
+    judge.rows = [result("physics.one", "FAILED")]
+    shown = call("check", bundle_folder, "--json")
+    assert shown.exit_code == 1
+    document = json.loads(shown.stdout)
+    assert document["ready"] is False
+    assert {row["problem"] for row in document["findings"]} == {
+        "unlisted file",
+        "physics.one: FAILED",
+        "no DOI is reserved for this bundle",
+    }
+    assert all(set(row) == {"file", "problem", "expected", "found"} for row in document["findings"])
+
+
+def test_check_that_cannot_be_made_ends_with_3(built_bundle, tmp_path, judge):
+    assert call("check", tmp_path / "nowhere").exit_code == 3
+    (tmp_path / "release.json").write_text("{}")
+    shown = call("check", built_bundle, "--release", tmp_path / "release.json")
+    assert shown.exit_code == 3
+    assert "this is no reservation" in shown.stderr
+    assert call("check").exit_code == 2
 
 
 def test_verify_needs_no_part_of_the_study(built_bundle):

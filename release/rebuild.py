@@ -1,0 +1,147 @@
+"""Can somebody else make this very bundle from the run that it is said to come from?"""
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import ard
+from ard.integrity import bundle_digest, read_manifest
+from ard.manifest import Manifest
+from ard.sums import file_digests
+from release.build import Options, Progress, build
+from release.gate import Judge
+from release.reservation import Reservation
+
+# Prefixes of the DOIs that the archive gives, and that its sandbox does.
+_ARCHIVES: Final = {"10.5281": "https://zenodo.org", "10.5072": "https://sandbox.zenodo.org"}
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """Say whether a second build gave the same bundle.
+
+    Attributes
+    ----------
+    expected, found : str
+        Digest of the bundle, and of the one that was built.
+    differing : mapping of str to str
+        Each file that is not the same, and in which way.
+    made_by, ours : str
+        Version of the distribution that made the bundle's products, and of this one.
+    """
+
+    expected: str
+    found: str
+    differing: Mapping[str, str]
+    made_by: str
+    ours: str
+
+    @property
+    def same(self) -> bool:
+        """Say whether both have the same bytes."""
+        return self.expected == self.found and not self.differing
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the plain JSON form."""
+        return {
+            "same": self.same,
+            "expected": self.expected,
+            "found": self.found,
+            "differing": dict(self.differing),
+            "made_by": self.made_by,
+            "ours": self.ours,
+        }
+
+
+def rebuild(
+    folder: Path,
+    run: Path,
+    reservation: Reservation | None = None,
+    *,
+    judge: Judge | None = None,
+    progress: Progress | None = None,
+) -> Rebuilt:
+    """Build a run again as a bundle was built, and compare the two.
+
+    Version, day and DOIs are read from the bundle's manifest; the new bundle lies in a temporary
+    folder, and is gone afterwards.
+
+    Parameters
+    ----------
+    folder : Path
+        The bundle.
+    run : Path
+        The run that it is said to come from.
+    reservation : Reservation, optional
+        What the bundle was built with; as its DOIs tell by default.
+    judge : callable, optional
+        Judges run and bundle; the registry of `checks` by default.
+    progress : callable, optional
+        Is told, in a few words, what is being done.
+
+    Raises
+    ------
+    IntegrityError
+        If the bundle has no sound manifest.
+    RefusedError
+        If the run cannot be released now.
+    ArdError
+        If there is no such bundle or run.
+    """
+    manifest = read_manifest(folder)
+    options = Options(
+        version=manifest.version,
+        date=manifest.date,
+        reservation=reservation or reserved(manifest),
+    )
+    with tempfile.TemporaryDirectory() as scratch:
+        again = build(run, Path(scratch) / "bundle", options, judge=judge, progress=progress).folder
+        return Rebuilt(
+            expected=bundle_digest(folder),
+            found=bundle_digest(again),
+            differing=dict(sorted(_differing(folder, again).items())),
+            made_by=manifest.code_version,
+            ours=ard.__version__,
+        )
+
+
+def reserved(manifest: Manifest) -> Reservation | None:
+    """Give what a bundle was built with, as far as its DOIs tell: no file says where they are from.
+
+    The archive follows from the prefix of the DOI, the number of the record from its end.
+    """
+    if manifest.doi is None or manifest.concept_doi is None:
+        return None
+    return Reservation(
+        target=_ARCHIVES.get(manifest.doi.partition("/")[0], ""),
+        record_id=_number(manifest.doi),
+        parent_id=_number(manifest.concept_doi),
+        doi=manifest.doi,
+        concept_doi=manifest.concept_doi,
+        previous_id=None if manifest.previous_doi is None else _number(manifest.previous_doi),
+        previous_doi=manifest.previous_doi,
+    )
+
+
+def _number(doi: str) -> str:
+    return doi.rpartition(".")[2]
+
+
+def _differing(folder: Path, again: Path) -> dict[str, str]:
+    """Compare what is there, not what the lists say."""
+    before, after = _sums(folder), _sums(again)
+    return {
+        **dict.fromkeys(before.keys() - after.keys(), "is not built"),
+        **dict.fromkeys(after.keys() - before.keys(), "is not in the bundle"),
+        **{
+            name: "has other bytes"
+            for name in before.keys() & after.keys()
+            if before[name] != after[name]
+        },
+    }
+
+
+def _sums(folder: Path) -> dict[str, str]:
+    return {path.name: file_digests(path).sha256 for path in folder.iterdir() if path.is_file()}

@@ -1,0 +1,311 @@
+"""Is everything found that forbids a deposit, and nothing else?
+
+Oracle: a bundle that is ready, with one fault planted, and its lists made anew so that nothing but
+the fault is wrong.
+"""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from astropy.io import fits
+from hypothesis import given
+from hypothesis import strategies as st
+from small_run import CUBE, HLSP, LINEMAP, WAIVER, FakeJudge, result
+
+import ard
+from ard.fitsio import to_bytes
+from ard.parts import file_parts
+from ard.sums import Finding, file_digests
+from release import ready
+from release.build import Options, build
+from release.manifest import sums_text
+from release.model import Limits, RefusedError
+from release.ready import VERSION_DOI_IN, readiness
+from release.reservation import Reservation
+
+RESERVED = Reservation(
+    target="https://sandbox.zenodo.org",
+    record_id="144",
+    parent_id="143",
+    doi="10.5072/zenodo.144",
+    concept_doi="10.5072/zenodo.143",
+)
+
+
+@pytest.fixture(scope="module")
+def ready_bundle(run_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle that nobody changes, with DOIs."""
+    out = tmp_path_factory.mktemp("ready") / "bundle"
+    return build(run_template, out, Options(reservation=RESERVED), judge=FakeJudge()).folder
+
+
+@pytest.fixture
+def bundle(ready_bundle: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(ready_bundle, tmp_path / "bundle"))
+
+
+def relist(folder: Path, **changes: object) -> None:
+    """Make manifest and sums fit what lies in the folder now."""
+    document = json.loads((folder / "manifest.json").read_text()) | changes
+    for row in document["files"]:
+        found = file_digests(folder / row["name"])
+        row.update(size=found.size, sha256=found.sha256, md5=found.md5)
+        row["parts"] = [part.to_dict() for part in file_parts(folder / row["name"])]
+    (folder / "manifest.json").write_text(json.dumps(document))
+    (folder / "sha256sums.txt").unlink(missing_ok=True)
+    (folder / "sha256sums.txt").write_text(sums_text(folder))
+
+
+def found(folder: Path, reservation: Reservation | None = RESERVED, judge=None) -> list[Finding]:
+    return list(readiness(folder, reservation, judge=judge or FakeJudge()))
+
+
+def header(name: str, change: Callable[[fits.Header], None]) -> Callable[[Path], None]:
+    """A change of the first header of a product, with right sums."""
+
+    def edit(folder: Path) -> None:
+        with fits.open(folder / name, memmap=False) as hdus:
+            change(hdus[0].header)
+            data = to_bytes(hdus)
+        (folder / name).write_bytes(data)
+
+    return edit
+
+
+def card(name: str, keyword: str, value: object) -> Callable[[Path], None]:
+    return header(name, lambda cards: cards.set(keyword, value))
+
+
+def lost(name: str, keyword: str) -> Callable[[Path], None]:
+    return header(name, lambda cards: cards.remove(keyword))
+
+
+def renamed(old: str, new: str) -> Callable[[Path], None]:
+    """The same product under another name, in the manifest as well."""
+
+    def edit(folder: Path) -> None:
+        (folder / old).rename(folder / new)
+        text = (folder / "manifest.json").read_text()
+        (folder / "manifest.json").write_text(text.replace(old, new))
+
+    return edit
+
+
+def text(name: str, more: str) -> Callable[[Path], None]:
+    def edit(folder: Path) -> None:
+        (folder / name).write_text((folder / name).read_text() + more)
+
+    return edit
+
+
+# ---- ready
+
+
+def test_a_bundle_that_is_ready_has_no_finding(ready_bundle):
+    assert readiness(ready_bundle, RESERVED, judge=FakeJudge()) == ()
+    assert readiness(ready_bundle, judge=FakeJudge()) == ()
+
+
+def test_a_bundle_without_dois_is_not_ready(built_bundle):
+    (finding,) = readiness(built_bundle, judge=FakeJudge())
+    assert (finding.file, finding.problem) == (
+        "manifest.json",
+        "no DOI is reserved for this bundle",
+    )
+    assert "rbh1-release reserve" in finding.expected
+
+
+def test_there_has_to_be_a_bundle(tmp_path):
+    with pytest.raises(ard.NotFoundError, match="no such bundle"):
+        readiness(tmp_path / "nowhere", judge=FakeJudge())
+
+
+# ---- one fault at a time
+
+
+@pytest.mark.parametrize(
+    ("plant", "file", "problem"),
+    [
+        (card(CUBE, "DOI", "10.5072/zenodo.999"), CUBE, "the card DOI is not right"),
+        (card(CUBE, "DOI", "not yet reserved"), CUBE, "the card DOI is not right"),
+        (lost(LINEMAP, "LICENSE"), LINEMAP, "the card LICENSE is not right"),
+        (card(CUBE, "HLSPVER", "v9"), CUBE, "the card HLSPVER is not right"),
+        (lost(CUBE, "XPOSURE"), CUBE, "the card XPOSURE is not right"),
+        (card(LINEMAP, "EQUINOX", 2000.0), LINEMAP, "the card EQUINOX is not right"),
+        (lost(CUBE, "INSTRUME"), CUBE, "cannot be named after its header"),
+        (card(CUBE, "GRATING", "G235M"), CUBE, "is not named after its header and its place"),
+        (
+            renamed(CUBE, HLSP.format(major=1, type="likelihood-cube")),
+            HLSP.format(major=1, type="likelihood-cube"),
+            "is not named after its header and its place",
+        ),
+        (
+            renamed(CUBE, CUBE.replace("rbh1-t001", "rbh1-t002")),
+            CUBE.replace("rbh1-t001", "rbh1-t002"),
+            "is not named after its header and its place",
+        ),
+        (
+            renamed(LINEMAP, "inference_t001_linemap.fits"),
+            "inference_t001_linemap.fits",
+            "is no name of an HLSP file",
+        ),
+        (text("DATASHEET.md", "see 10.5072/zenodo.144.\n"), "DATASHEET.md", "holds the DOI of the"),
+        (text("DATASHEET.md", "10.5072/ZENODO.144"), "DATASHEET.md", "holds the DOI of the"),
+        (card(CUBE, "NOTE", "10.5072/zenodo.144"), CUBE, "holds the DOI of the version"),
+    ],
+)
+def test_a_planted_fault_is_the_only_finding(bundle, plant, file, problem):
+    plant(bundle)
+    relist(bundle)
+    (finding,) = found(bundle)
+    assert finding.file == file
+    assert finding.problem.startswith(problem)
+
+
+def test_a_name_that_breaks_a_rule_is_found(bundle):
+    name = CUBE.replace("g140m", "g140m-")
+    renamed(CUBE, name)(bundle)
+    relist(bundle)
+    problems = {finding.problem for finding in found(bundle) if finding.file == name}
+    assert problems == {
+        "breaks a rule of HLSP names",
+        "is not named after its header and its place",
+    }
+
+
+def test_the_doi_of_the_version_is_found_inside_of_a_zip(run_folder, tmp_path):
+    figure = run_folder / "products/validation/figures/velocity.ecsv"
+    figure.write_text(figure.read_text().replace("wave_vac_um", RESERVED.doi.replace("/", "_")))
+    figure.write_text(figure.read_text() + "# 10.5072/zenodo.144\n")
+    options = Options(reservation=RESERVED)
+    folder = build(run_folder, tmp_path / "b", options, judge=FakeJudge()).folder
+    (finding,) = found(folder)
+    assert finding.file == "validation_figures.zip"
+
+
+def test_papers_may_bear_the_doi_of_the_version(bundle):
+    papers = sorted(VERSION_DOI_IN & {path.name for path in bundle.iterdir()})
+    for name in papers:
+        if not name.endswith(".json"):
+            text(name, "\n# 10.5072/zenodo.144\n")(bundle)
+    text("DATASHEET.md", "10.5072/zenodo.143, and another record: 10.5072/zenodo.1440\n")(bundle)
+    relist(bundle)
+    assert found(bundle) == []
+    assert {"README.md", "CITATION.cff", "ro-crate-metadata.json", "manifest.json"} <= {*papers}
+
+
+@given(before=st.text("10.5/zen4", max_size=40), chunk=st.integers(1, 30), last=st.booleans())
+def test_a_doi_is_found_wherever_it_lies(tmp_path_factory, before, chunk, last):
+    path = tmp_path_factory.mktemp("text") / "file"
+    path.write_text(before + "10.5/zenodo.144" + ("" if last else " more"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ready, "_CHUNK", chunk)
+        assert ready._mentions(path, "10.5/zenodo.144")
+        assert not ready._mentions(path, "10.5/zenodo.14")
+        assert not ready._mentions(path, "10.5/zenodo.145")
+
+
+@pytest.mark.parametrize(
+    ("changes", "fields"),
+    [
+        ({"doi": "10.5072/zenodo.150"}, ["doi"]),
+        ({"concept_doi": "10.5072/zenodo.150"}, ["concept_doi"]),
+        ({"previous_doi": "10.5072/zenodo.100"}, ["previous_doi"]),
+    ],
+)
+def test_the_dois_have_to_be_the_reserved_ones(ready_bundle, changes, fields):
+    other = Reservation(**{**RESERVED.__dict__, **changes})
+    problems = [finding.problem for finding in found(ready_bundle, other)]
+    assert problems == [f"{field} is not the reserved one" for field in fields]
+
+
+def test_version_and_dataset_have_dois_of_their_own(bundle):
+    relist(bundle, doi="10.5072/zenodo.143")
+    problems = {finding.problem for finding in found(bundle, None)}
+    assert "version and dataset have one DOI" in problems
+
+
+# ---- the checks
+
+
+def test_what_the_checks_forbid_is_found_and_what_is_waived_is_not(ready_bundle):
+    judge = FakeJudge(
+        [
+            result("physics.first", "FAILED", product=CUBE),
+            result("physics.second", "SKIPPED", product=LINEMAP),
+            result("physics.map_chi2", "FAILED", waived=WAIVER),
+            result("physics.broken", "ERROR", waived=WAIVER),
+            result("integrity.bundle", "FAILED", product="."),
+            result("physics.fine"),
+        ]
+    )
+    findings = found(ready_bundle, judge=judge)
+    assert [(finding.file, finding.problem) for finding in findings] == [
+        (LINEMAP, "physics.second: SKIPPED"),
+        (CUBE, "physics.first: FAILED"),
+        ("likelihood/t001_cube.fits", "physics.broken: ERROR"),
+    ]
+    assert findings[0].expected == "<= 1"
+    assert "was looked at" in findings[0].found
+
+
+def test_a_report_that_is_good_in_its_rows_only_is_not_enough(ready_bundle):
+    (finding,) = found(ready_bundle, judge=FakeJudge(verdict="FAILED"))
+    assert finding == Finding(".", "the verdict of the checks is FAILED")
+    (finding,) = found(ready_bundle, judge=FakeJudge([]))
+    assert finding == Finding(".", "no product was checked")
+
+
+# ---- bytes and limits
+
+
+def test_damage_is_found_with_everything_else(bundle):
+    card(LINEMAP, "LICENSE", "none")(bundle)
+    path = bundle / CUBE
+    path.write_bytes(path.read_bytes()[:-2880])
+    (bundle / "surplus").write_text("")
+    findings = {(finding.file, finding.problem) for finding in found(bundle)}
+    assert (CUBE, "size differs") in findings
+    assert (LINEMAP, "the card LICENSE is not right") in findings
+    assert ("surplus", "unlisted file") in findings
+    assert ("surplus", "is empty, which no deposit takes") in findings
+
+
+@pytest.mark.parametrize("data", [None, b"{", b'{"schema": "manifest"}'])
+def test_a_manifest_that_cannot_be_read_is_a_finding(bundle, data):
+    (bundle / "manifest.json").unlink()
+    if data is not None:
+        (bundle / "manifest.json").write_bytes(data)
+    assert "manifest.json" in {finding.file for finding in found(bundle)}
+
+
+@pytest.mark.parametrize("changes", [{"version": "next"}, {"target": {"item": "rbh1"}}])
+def test_a_manifest_of_which_no_name_can_be_made_is_a_finding(bundle, changes):
+    relist(bundle, **changes)
+    (finding,) = found(bundle)
+    assert finding.file == "manifest.json"
+    assert finding.problem == "does not say what names are made of"
+
+
+@pytest.mark.parametrize(
+    ("limits", "file", "problem"),
+    [
+        (Limits(files=12), ".", "too many files for a deposit"),
+        (Limits(size=10_000), ".", "too many bytes for a deposit"),
+        (Limits(archive=1_000), "validation_figures.zip", "is larger than a zip of a deposit may"),
+    ],
+)
+def test_limits_are_those_of_a_deposit(
+    ready_bundle, run_folder, tmp_path, monkeypatch, limits, file, problem
+):
+    monkeypatch.setattr(ready, "DEPOSIT", limits)
+    (finding,) = found(ready_bundle)
+    assert finding.file == file
+    assert finding.problem.startswith(problem)
+    # What only shows when everything is written forbids the build as well.
+    with pytest.raises(RefusedError, match=problem):
+        build(run_folder, tmp_path / "b", judge=FakeJudge())
+    assert list(tmp_path.iterdir()) == [run_folder]
