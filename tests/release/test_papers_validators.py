@@ -17,7 +17,7 @@ import pytest
 import yaml
 from datacite import schema45
 from papers import DEPOSIT, FIRST, SECOND, full_dataset, make_release, validators_environment
-from small_run import FakeJudge
+from small_run import HLSP, FakeJudge
 
 import ard
 import release.build
@@ -74,6 +74,7 @@ def without(key: str, kind: str) -> Callable[[dict], object]:
     return lambda entity: entity.pop(key, None) if entity["@type"] == kind else None
 
 
+CUBE = HLSP.format(major=1, type="likelihood-cube")
 # Fault: the format, the damage, and a word of what its validator has to say.
 FAULTS = {
     "no author": ("cff", edit_cff(lambda d: d.update(authors=[])), "too short"),
@@ -82,7 +83,7 @@ FAULTS = {
     "wrong licence": ("cff", edit_cff(lambda d: d.update(license="CC-BY-9")), "CC-BY-9"),
     "no YAML": ("cff", append("CITATION.cff", "\n: [\n"), "while parsing"),
     "changed table": ("datapackage", append("likelihood_lines.ecsv", "Hb 0.4861\n"), "hash"),
-    "changed cube": ("datapackage", append("likelihood_t001_cube.fits", "x"), "hash"),
+    "changed cube": ("datapackage", append(CUBE, "x"), "hash"),
     "wrong type": (
         "datapackage",
         table(lambda row: row["schema"]["fields"][0].update(type="number")),

@@ -61,8 +61,9 @@ def test_another_run_is_found_out_and_its_files_are_named(released, run_folder):
     assert done.expected != done.found
     # The product, the papers that give its sum, and the lists.
     cube = HLSP.format(major=1, type="likelihood-cube")
+    papers = ("datapackage.json", "index.html", "ro-crate-metadata.json")
     assert done.differing == dict.fromkeys(
-        (cube, "manifest.json", "ro-crate-metadata.json", "sha256sums.txt"), "has other bytes"
+        (cube, *papers, "manifest.json", "sha256sums.txt"), "has other bytes"
     )
 
 
@@ -89,9 +90,12 @@ def test_what_was_reserved_follows_from_the_dois(released):
     assert reserved(ard.open(released).manifest) == RESERVED
 
 
-def test_what_was_reserved_may_be_given(released, run_folder, monkeypatch):
-    # An archive that is not Zenodo is told by nothing in the bundle.
+def test_what_was_reserved_may_be_given(run_folder, tmp_path, monkeypatch):
+    # The DOI of an archive that is not Zenodo does not tell its address, which the papers bear.
     other = Reservation(**{**RESERVED.__dict__, "target": "https://archive.example.org"})
+    options = Options(version="1.2.3", date="2026-02-03", reservation=other)
+    released = build(run_folder, tmp_path / "released", options, judge=FakeJudge()).folder
+    assert not rebuild(released, run_folder, judge=FakeJudge()).same
     given = []
 
     def watch(run, out, options, **more):
