@@ -121,23 +121,29 @@ class Files:
         Over a committed file, and where the bytes broke off, the archive answers success and takes
         the entry away.
         """
-        version = self.draft(ident, user)
-        entry = self.entry(version, key, draft=True)
+        sent = () if blob is None else (blob,)
+        try:
+            version = self.draft(ident, user)
+            entry = self.entry(version, key, draft=True)
+        except Refusal:
+            self.state.drop(sent)  # deleted in the meantime
+            raise
         old = entry.blobs
         kept = blob is not None and entry.blob is None
         if kept:
             entry.upload = blob
         else:
             del _body(version).files[key]
-        self.state.drop([*old, *([blob] if blob is not None and not kept else [])])
+        self.state.drop((*old, *sent))
         return version, entry, kept
 
     def corrupt(self, ident: str, key: str, at: int) -> None:
-        """Flip a byte of what was uploaded last, as a disk may do."""
-        entry = _body(self.state.version(ident)).files[key]
-        blob = entry.upload
-        if blob is None:
+        """Flip a byte of what was uploaded last, as a disk may do; counted round the end."""
+        entry = _body(self.state.version(ident)).files.get(key)
+        blob = None if entry is None else entry.upload
+        if entry is None or blob is None or blob.size == 0:
             return
+        at %= blob.size
         with blob.path.open("r+b") as file:
             file.seek(at)
             (byte,) = file.read(1)
@@ -201,10 +207,10 @@ def _local_only(entry: Entry) -> None:
 
 def _checked(items: Any) -> list[dict[str, Any]]:
     """Look at what is announced, and refuse it with the words of the archive."""
-    if isinstance(items, dict):
-        raise Refusal(400, INVALID, (("0._schema", "Invalid input type."),))
     if not items:
         raise Refusal(400, INVALID, (("_schema", "No files to upload."),))
+    if not isinstance(items, list):
+        raise Refusal(400, INVALID, (("0._schema", "Invalid input type."),))
     errors = [error for number, item in enumerate(items) for error in _item_errors(number, item)]
     if errors:
         raise Refusal(400, INVALID, tuple(errors))
@@ -219,7 +225,7 @@ def _item_errors(number: int, item: Any) -> Iterator[tuple[str, str]]:
         yield f"{number}.key", "Missing data for required field."
     elif not isinstance(item["key"], str):
         yield f"{number}.key", "Not a valid string."
-    for name in item.keys() - _FIELDS:
+    for name in sorted(item.keys() - _FIELDS):
         yield f"{number}.{name}", "Unknown field."
     transfer = item.get("transfer") or {}
     if not isinstance(transfer, dict):

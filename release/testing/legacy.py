@@ -4,12 +4,13 @@ Zenodo answers them in the shape of its old API, which knows neither `pids` nor 
 for clients of the records API.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from release.testing import vocabularies
 from release.testing.model import Version
 from release.testing.shapes import View, body_of, error_rows, file_links, record_links
+from release.testing.vocabularies import Vocabulary
 
 _NO_STATS: Final = {
     f"{prefix}{name}": 0
@@ -72,15 +73,9 @@ def _metadata(version: Version, view: View, doi: str | None) -> dict[str, Any]:
     old["access_right"] = "open"
     if doi:
         old["doi"] = doi
-    for name in ("creators", "contributors"):
+    for name, read in _READERS.items():
         if name in metadata:
-            old[name] = [_person(person) for person in metadata[name]]
-    if "subjects" in metadata:
-        old["keywords"] = [subject.get("subject", "") for subject in metadata["subjects"]]
-    if "related_identifiers" in metadata:
-        old["related_identifiers"] = [_related(item) for item in metadata["related_identifiers"]]
-    if "dates" in metadata:
-        old["dates"] = [_date(item) for item in metadata["dates"]]
+            old[_RENAMED.get(name, name)] = [read(item) for item in metadata[name]]
     if metadata.get("languages"):
         old["language"] = metadata["languages"][0]["id"]
     if "resource_type" in metadata:
@@ -89,7 +84,7 @@ def _metadata(version: Version, view: View, doi: str | None) -> dict[str, Any]:
         old["license"] = {"id": metadata["rights"][0].get("id", "")}
     for item in metadata.get("additional_descriptions", []):
         if item.get("type", {}).get("id") == "methods":
-            old["method"] = item["description"]
+            old["method"] = item.get("description", "")
     old["relations"] = {"version": [_place(version)]}
     return old
 
@@ -99,25 +94,44 @@ def _person(person: Mapping[str, Any]) -> dict[str, Any]:
     places = person.get("affiliations", [])
     old = {"name": who.get("name", ""), "affiliation": places[0].get("name") if places else None}
     for pid in who.get("identifiers", []):
-        old[pid.get("scheme", "other")] = pid["identifier"]
+        old[pid.get("scheme", "other")] = pid.get("identifier")
     if "role" in person:
-        title = vocabularies.ROLES.titles[person["role"]["id"]]
-        old["type"] = title.title().replace(" ", "")
+        old["type"] = _joined(vocabularies.ROLES, person["role"])
     return old
 
 
+def _joined(vocabulary: Vocabulary, term: Mapping[str, str]) -> str:
+    """Give the name of an id as one word: IsSupplementTo."""
+    return vocabulary.titles[term["id"]].title().replace(" ", "")
+
+
 def _related(item: Mapping[str, Any]) -> dict[str, Any]:
-    title = vocabularies.RELATIONS.titles[item["relation_type"]["id"]]
-    relation = title.title().replace(" ", "")
-    old = {"identifier": item["identifier"], "relation": relation[0].lower() + relation[1:]}
+    old = {"identifier": item.get("identifier"), "scheme": item.get("scheme")}
+    if "relation_type" in item:
+        relation = _joined(vocabularies.RELATIONS, item["relation_type"])
+        old["relation"] = relation[0].lower() + relation[1:]
     if "resource_type" in item:
         old["resource_type"] = item["resource_type"]["id"]
-    return {**old, "scheme": item.get("scheme", "")}
+    return old
 
 
 def _date(item: Mapping[str, Any]) -> dict[str, Any]:
-    start, _, end = item["date"].partition("/")
-    return {"type": item["type"]["id"], "start": start, "end": end or start}
+    start, _, end = item.get("date", "").partition("/")
+    return {"type": item.get("type", {}).get("id"), "start": start, "end": end or start}
+
+
+def _keyword(item: Mapping[str, Any]) -> str:
+    return str(item.get("subject", ""))
+
+
+_READERS: Final[Mapping[str, Callable[[Mapping[str, Any]], Any]]] = {
+    "creators": _person,
+    "contributors": _person,
+    "subjects": _keyword,
+    "related_identifiers": _related,
+    "dates": _date,
+}
+_RENAMED: Final = {"subjects": "keywords"}
 
 
 def _resource_type(ident: str) -> dict[str, str]:
@@ -136,25 +150,33 @@ def _place(version: Version) -> dict[str, Any]:
 
 def from_crate(crate: Mapping[str, Any]) -> dict[str, Any]:
     """Read the little that the archive takes from an RO-Crate: no more than it really does."""
-    things = {thing.get("@id"): thing for thing in crate["@graph"]}
+    things = {str(thing.get("@id")): thing for thing in _objects(crate["@graph"])}
+
+    def find(reference: Mapping[str, Any]) -> dict[str, Any]:
+        return things.get(str(reference.get("@id")), {})
+
     root = things.get("./", {})
-    metadata: dict[str, Any] = {"resource_type": {"id": "dataset"}}
     names = {"title": "name", "description": "description", "publication_date": "datePublished"}
-    metadata |= {ours: root[theirs] for ours, theirs in names.items() if theirs in root}
-    authors = [things.get(author.get("@id"), {}) for author in root.get("author", [])]
+    metadata = {ours: root[theirs] for ours, theirs in names.items() if theirs in root}
+    metadata["resource_type"] = {"id": "dataset"}
     metadata["creators"] = [
         {
             "person_or_org": {
                 "type": "personal",
-                "family_name": author.get("familyName", ""),
-                "given_name": author.get("givenName", ""),
+                "family_name": author.get("familyName"),
+                "given_name": author.get("givenName"),
             }
         }
-        for author in authors
+        for author in map(find, _objects(root.get("author")))
     ]
-    if "license" in root:
-        title = things.get(root["license"].get("@id"), {}).get("name", "")
-        metadata["rights"] = [{"title": {"en": title}}]
-    if root.get("keywords"):
+    licences = _objects([root.get("license")])
+    if licences:
+        metadata["rights"] = [{"title": {"en": find(one).get("name", "")}} for one in licences]
+    if isinstance(root.get("keywords"), list):
         metadata["subjects"] = [{"subject": word} for word in root["keywords"]]
     return {"metadata": metadata}
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    """Give what are objects in a list, which may be none."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []

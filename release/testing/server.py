@@ -160,11 +160,13 @@ class ContractServer:
         self._waiting = Waiting()
         self._records: list[RequestRecord] = []
         self._lock = threading.Lock()
+        self._url: str | None = None
         self._server: HttpServer | None = None
         self._thread: threading.Thread | None = None
 
     def __enter__(self) -> Self:
         self._server = HttpServer(self)
+        self._url = f"http://{HOST}:{self._server.server_address[1]}"
         serve = self._server.serve_forever
         self._thread = threading.Thread(target=serve, args=(_POLL_S,), daemon=True)
         self._thread.start()
@@ -190,10 +192,10 @@ class ContractServer:
 
     @property
     def url(self) -> str:
-        """Address of the server, without a slash at the end."""
-        if self._server is None:
+        """Address of the server, without a slash at the end; nobody is there once it is closed."""
+        if self._url is None:
             raise NotFoundError("the server does not run", action="use it in a with statement")
-        return f"http://{HOST}:{self._server.server_address[1]}"
+        return self._url
 
     @property
     def log(self) -> list[RequestRecord]:

@@ -14,8 +14,8 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from release.testing.model import Body, Entry, Version
+from release.testing.titles import terms
 from release.testing.ui import ui
-from release.testing.validation import terms
 
 # What the archive knows and Python's list lacks.
 _TYPES: Final = {".fits": "image/fits", ".md": "text/markdown"}

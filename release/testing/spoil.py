@@ -114,7 +114,7 @@ def _corrupt(archive: "ContractServer", request: Request, fault: Fault, serve: S
     """A byte flips: on disk after an upload, on the way in a download."""
     reply = serve(request)
     if isinstance(reply.body, FileSpan):
-        return reply.but(delivery=Delivery(flip_at=fault["at"]))
+        return reply.but(delivery=Delivery(flip_at=fault["at"] % max(1, reply.length)))
     if reply.status == 200 and request.method == "PUT":
         archive.corrupt(request, fault["at"])
     return reply

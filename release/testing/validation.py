@@ -101,8 +101,9 @@ def _part(document: dict[str, Any], name: str) -> dict[str, Any]:
 
 def _check_access(access: dict[str, Any]) -> None:
     """Only public records are part of the contract; a wrong answer would be worse than none."""
-    wanted = {access.get("record", "public"), access.get("files", "public")}
-    if wanted != {"public"} or (access.get("embargo") or {}).get("active"):
+    closed = any(access.get(part, "public") != "public" for part in ("record", "files"))
+    embargo = _part(access, "embargo")
+    if closed or embargo.get("active"):
         raise Refusal(501, "Restricted and embargoed records are no part of the contract.")
 
 
@@ -371,32 +372,3 @@ _FIELDS: Final[Mapping[str, Field]] = {
     ),
     "locations": _any,
 }
-
-
-def terms(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Give stored metadata as the archive shows them: with the titles of ids."""
-    return {name: _shown(name, value) for name, value in metadata.items()}
-
-
-_SHOWN: Final[Mapping[str, Vocabulary]] = {
-    "resource_type": vocabularies.RESOURCE_TYPES,
-    "relation_type": vocabularies.RELATIONS,
-    "role": vocabularies.ROLES,
-    "languages": vocabularies.LANGUAGES,
-    "lang": vocabularies.LANGUAGES,
-    "rights": vocabularies.LICENCES,
-    "dates.type": vocabularies.DATE_TYPES,
-    "additional_descriptions.type": vocabularies.DESCRIPTION_TYPES,
-    "additional_titles.type": vocabularies.TITLE_TYPES,
-}
-
-
-def _shown(name: str, value: Any, within: str = "") -> Any:
-    if isinstance(value, list):
-        return [_shown(name, item, within) for item in value]
-    if not isinstance(value, dict):
-        return value
-    vocabulary = _SHOWN.get(name) or _SHOWN.get(f"{within}.{name}")
-    if vocabulary is not None and value.get("id") in vocabulary.titles:
-        return vocabulary.term(value["id"])
-    return {key: _shown(key, item, name) for key, item in value.items()}

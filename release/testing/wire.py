@@ -187,8 +187,9 @@ class Reply:
     @property
     def made(self) -> str | None:
         """Which record has been created?"""
-        found = self.status == 201 and isinstance(self.document, dict)
-        return str(self.document.get("id")) if found else None
+        if self.status != 201 or not isinstance(self.document, dict) or "id" not in self.document:
+            return None
+        return str(self.document["id"])
 
     @property
     def retry_after(self) -> float | None:

@@ -6,6 +6,8 @@ Oracle: the rules of the reference on Zenodo's API; RFC 9110 for ranges and cond
 import http.client
 import io
 import socket
+import threading
+import time
 import zipfile
 from urllib.parse import quote, urlsplit
 
@@ -88,7 +90,7 @@ def test_a_client_that_dies_takes_the_entry_with_it(owner, server, files):
         head = f"PUT /api{files}/a/content HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n"
         line.sendall(f"{head}Authorization: Bearer {server.token}\r\n\r\n0123".encode())
     while server.log[-1].method != "PUT" or not server.log[-1].status:
-        pass
+        time.sleep(0.01)
     assert owner("GET", f"{files}/a").status == 404
     assert server.log[-2].errors
 
@@ -274,3 +276,22 @@ def test_drafts_are_for_their_owner(owner, other, guest, path):
     assert owner("GET", f"/records/{ident}/draft{path}").status == 200
     for stranger in (other, guest):
         assert stranger("GET", f"/records/{ident}/draft{path}").status == 403
+
+
+def test_bytes_for_a_file_that_is_gone_are_not_kept(owner, server, files, tmp_path):
+    owner("POST", files, [{"key": "a"}])
+    server.inject(Fault("slow", "PUT", seconds=1.0, side="request"))
+    answers = []
+
+    def send() -> None:
+        with Caller(server.url, server.token) as caller:
+            answers.append(caller("PUT", f"{files}/a/content", bytes(1000)).status)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    while not list((tmp_path / "files").iterdir()):
+        time.sleep(0.01)
+    assert owner("DELETE", f"{files}/a").status == 204
+    sender.join()
+    assert answers == [404]
+    assert list((tmp_path / "files").iterdir()) == []
