@@ -104,8 +104,6 @@ class Handler(BaseHTTPRequestHandler):
     def _send_file(self, record: RequestRecord, span: FileSpan) -> None:
         """Let the kernel copy a file into the connection."""
         with span.path.open("rb") as file:
-            if not span.length:
-                return
             file.seek(span.start)
             record.sent_bytes = span.length  # before the client can know of it, as above
             try:

@@ -95,10 +95,13 @@ def test_a_client_that_dies_takes_the_entry_with_it(owner, server, files):
     assert server.log[-2].errors
 
 
-def test_a_document_that_breaks_off_does_nothing(server):
+@pytest.mark.parametrize(
+    "length", ["Content-Length: 100", "Transfer-Encoding: chunked", "Content-Length: many"]
+)
+def test_a_document_that_breaks_off_does_nothing(server, length):
     address = urlsplit(server.url)
     with socket.create_connection((address.hostname, address.port), timeout=20) as line:
-        head = "POST /api/records HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n"
+        head = f"POST /api/records HTTP/1.1\r\nHost: x\r\n{length}\r\n"
         line.sendall(f"{head}Authorization: Bearer {server.token}\r\n\r\n".encode())
         line.shutdown(socket.SHUT_WR)
         reply = http.client.HTTPResponse(line)

@@ -6,6 +6,7 @@ Oracle: the state machine of the reference on Zenodo's API.
 import pytest
 from caller import DOCUMENT, METADATA, Caller
 
+from ard.errors import NotFoundError
 from release.testing import ContractServer
 
 HELLO = b"hello world"
@@ -192,7 +193,8 @@ def test_a_draft_is_found_by_its_family(owner):
 @pytest.mark.parametrize(
     ("query", "hits"),
     [("wake", 1), ("wake%20cubes", 1), ("wake%20nothing", 0), ("doi:%2210.5072/zenodo.2%22", 1),
-     ("metadata.title:nothing", 0), ("no_such_field:1", 0)],
+     ("metadata.title:nothing", 0), ("no_such_field:1", 0),
+     ("metadata.creators.person_or_org.family_name:Doe", 1)],
 )  # fmt: skip
 def test_queries_are_words_and_fields(owner, query, hits):
     owner.published({"a": HELLO})
@@ -243,6 +245,34 @@ def test_searches_lag_behind(tmp_path, clock):
         clock.wait(5)
         assert found(owner, "/user/records?q=is_published:false") == []
         assert found(owner, "/records") == [ident]
+
+
+# The look from behind
+
+
+def test_the_world_shows_what_is_there(server, owner):
+    ident = owner.draft({"a": HELLO})
+    owner("POST", f"/records/{ident}/draft/files", [{"key": "b"}])
+    ((md5, size, path),) = server.world.files(ident).values()
+    assert (md5, size) == ("5eb63bbbe01eeed093cb22bb8f5acdc3", 11)
+    assert path.read_bytes() == HELLO
+    assert server.world.pending(ident) == ["b"]
+    assert server.world.doi(ident) is None
+    server.world.metadata(ident)["title"] = "changed"
+    assert server.world.metadata(ident)["title"] == METADATA["title"]
+    with pytest.raises(NotFoundError, match="no such record"):
+        server.world.files("77")
+
+
+def test_an_archive_has_an_address_once_it_runs(tmp_path):
+    server = ContractServer(tmp_path)
+    with pytest.raises(NotFoundError, match="the server does not run"):
+        _ = server.url
+    with server, Caller(server.url, server.token) as owner:
+        owner.draft()
+    server.close()
+    with Caller(server.url, server.token) as owner, pytest.raises(ConnectionRefusedError):
+        owner("GET", "/records")
 
 
 # Limits
