@@ -1,0 +1,350 @@
+"""How is a plan carried out, exactly, and gone on with after any interruption?
+
+Nothing is taken for granted that was not read, and nothing is done that the plan does not say:
+where the draft is neither as planned nor as this very plan left it, the work is refused.
+"""
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from ard import layout
+from ard.errors import IntegrityError
+from release.deposit import ops
+from release.deposit.cargo import Cargo, mark_reasons, read_cargo
+from release.deposit.compare import file_differences, metadata_differences
+from release.deposit.decide import LINK
+from release.deposit.errors import RefusedByArchiveError, UnexpectedAnswerError
+from release.deposit.guards import require_not_discarded, require_same_target
+from release.deposit.journal import Journal, journal_path, open_journal, read_history
+from release.deposit.plan import DepositPlan, require_draft
+from release.deposit.records import Archive, Record, RemoteFile, unexpected_errors
+from release.deposit.settle import settle
+from release.deposit.trace import Trace
+from release.deposit.upload import Progress, State, Uploader
+from release.model import RefusedError
+from release.reservation import Reservation, read_reservation
+
+WORKERS: Final = 4
+APPLIED: Final = "applied"
+_OTHER_REVISION: Final = 412
+
+_Files = dict[str, RemoteFile]
+
+
+@dataclass(frozen=True)
+class Applied:
+    """Say what was done: files and bytes sent now, and whether nothing was left to do."""
+
+    record_id: str
+    doi: str
+    sent_files: int
+    sent_bytes: int
+    already: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the plain JSON form."""
+        return {
+            "record_id": self.record_id,
+            "doi": self.doi,
+            "sent_files": self.sent_files,
+            "sent_bytes": self.sent_bytes,
+            "already": self.already,
+        }
+
+
+def apply(
+    plan: DepositPlan,
+    bundle: Path,
+    release: Path,
+    archive: Archive,
+    *,
+    progress: Progress = lambda _name, _position: None,
+    workers: int = WORKERS,
+) -> Applied:
+    """Make the draft hold the bundle, as planned.
+
+    Run again after any interruption, it goes on; run again after success, it compares once more.
+
+    Parameters
+    ----------
+    plan : DepositPlan
+        From `make_plan`.
+    bundle : Path
+        The bundle it was made with.
+    release : Path
+        The `release.json`; the journal lies beside it.
+    archive : Archive
+        The archive of the reservation.
+    progress : callable, optional
+        Is told the name of a file, and how many bytes of it were sent.
+    workers : int
+        How many files are sent at a time.
+
+    Raises
+    ------
+    RefusedError
+        If bundle or draft are not those that were planned with.
+    IntegrityError
+        If the draft does not hold the bundle afterwards.
+    DepositError
+        If the archive did not do it; the same command goes on.
+    """
+    reservation = read_reservation(release)
+    cargo = require_planned(plan, bundle, reservation, archive)
+    transport = archive.transport
+    path = journal_path(release)
+    with open_journal(path, "apply", scrub=transport.scrub, clock=transport.clock) as journal:
+        require_not_discarded(journal)
+        work = _Work(plan, cargo, reservation, archive, journal, progress)
+        if {"plan": work.digest} in journal.notes(APPLIED):
+            work.compare()
+            return Applied(plan.record_id, plan.doi, 0, 0, already=True)
+        return work.run(workers)
+
+
+def require_planned(
+    plan: DepositPlan, bundle: Path, reservation: Reservation, archive: Archive
+) -> Cargo:
+    """Refuse a plan that was made for another bundle or reservation.
+
+    Raises
+    ------
+    RefusedError, IntegrityError
+    """
+    require_same_target(reservation, archive)
+    cargo = read_cargo(bundle, "fast")
+    rows = (
+        ("archive", plan.target, reservation.target),
+        ("record", plan.record_id, reservation.record_id),
+        ("DOI", plan.doi, reservation.doi),
+        ("concept DOI", plan.concept_doi, reservation.concept_doi),
+        ("digest of the bundle", plan.bundle_digest, cargo.digest),
+    )
+    reasons = [
+        f"{what}: planned {want}, found {found}" for what, want, found in rows if want != found
+    ]
+    # A plan says --allow-simulated was given, but for Zenodo nothing could be.
+    reasons += mark_reasons(cargo.manifest, plan.target, allow_simulated=True)
+    if reasons:
+        raise RefusedError("this is not what was planned", tuple(reasons), "make a new plan")
+    return cargo
+
+
+def rehearse(plan: DepositPlan, bundle: Path, release: Path, archive: Archive) -> None:
+    """Refuse whatever `apply` would refuse before its first request that writes.
+
+    Raises
+    ------
+    RefusedError, IntegrityError
+    """
+    reservation = read_reservation(release)
+    cargo = require_planned(plan, bundle, reservation, archive)
+    draft = require_draft(archive, reservation)
+    if draft.revision != plan.revision:
+        _require_none([f"its revision is {draft.revision}, planned was {plan.revision}"])
+    trace = Trace.of(plan, cargo.files, read_history(journal_path(release)))
+    _require_none(trace.unplanned(archive.files(draft.id)))
+
+
+@dataclass
+class _Work:
+    """One run of `apply`."""
+
+    plan: DepositPlan
+    cargo: Cargo
+    reservation: Reservation
+    archive: Archive
+    journal: Journal
+    progress: Progress
+
+    def __post_init__(self) -> None:
+        self.id = self.plan.record_id
+        self.digest = self.plan.digest
+        self.trace = Trace.of(self.plan, self.cargo.files, self.journal)
+
+    def run(self, workers: int) -> Applied:
+        live = self._live()
+        self._put_metadata()
+        live = self._import(live)
+        self._require_explained(live)
+        for name in self.trace.condemned(live):
+            self._delete(name)
+            del live[name]
+        states = self.trace.states(live)
+        absent = [name for name, state in states.items() if state is State.ABSENT]
+        self._announce(absent)
+        states |= dict.fromkeys(absent, State.EMPTY)
+        left = {name: state for name, state in states.items() if state is not State.DONE}
+        self._send(left, workers)
+        self.compare()
+        self.journal.note(APPLIED, plan=self.digest)
+        size = sum(self.cargo.files[name].size for name in left)
+        return Applied(self.id, self.plan.doi, len(left), size)
+
+    def compare(self) -> None:
+        """Require that the draft holds every file of the bundle, and no others."""
+        differences = file_differences(self.cargo.files, self.archive.files(self.id))
+        if differences:
+            raise IntegrityError(
+                "the draft does not hold the bundle",
+                file=self.cargo.folder,
+                expected="every file, with its md5 and size, and no others",
+                found="".join(f"\n    {row}" for row in differences),
+                action="make a new plan",
+            )
+
+    def _live(self) -> _Files:
+        """Give the files of the draft: read, unless there were none and nobody began yet."""
+        if not self.trace.resumed and not self.plan.live:
+            # The answer to the announcement lists all files, and would show others.
+            return {}
+        live = self.archive.files(self.id)
+        if not self.trace.resumed:
+            _require_none(self.trace.unplanned(live))
+        return live
+
+    def _put_metadata(self) -> None:
+        """Send the metadata, if the draft is still of the planned revision."""
+        if self.trace.resumed and self._has_metadata() is not None:
+            return
+
+        def send() -> Record:
+            return self.journal.attempt(
+                ops.PUT_METADATA,
+                self._put,
+                lambda draft: {"revision": draft.revision},
+                plan=self.digest,
+            )
+
+        try:
+            settle(self.archive.transport, send, self._has_metadata)
+        except RefusedByArchiveError as error:
+            if error.status == _OTHER_REVISION:
+                _require_none([f"the archive says: {error.found}"])
+            raise
+
+    def _put(self) -> Record:
+        draft = self.archive.put_draft(self.id, dict(self.cargo.record), self.plan.revision)
+        problems = [*unexpected_errors(draft), *metadata_differences(self.cargo.record, draft)]
+        if problems:
+            raise UnexpectedAnswerError(
+                "the archive does not accept the metadata as they are",
+                file=self.cargo.folder / layout.RECORD_FILE,
+                found="".join(f"\n    {row}" for row in problems),
+                action="correct them at their source, build the bundle anew, make a new plan",
+            )
+        return draft
+
+    def _has_metadata(self) -> Record | None:
+        """Tell whether the metadata arrived; refuse a draft in which there are others."""
+        draft = require_draft(self.archive, self.reservation)
+        differences = metadata_differences(self.cargo.record, draft)
+        if not differences:
+            return draft
+        if draft.revision != self.plan.revision:
+            _require_none(differences)
+        return None
+
+    def _import(self, live: _Files) -> _Files:
+        """Link the files of the version before, unless that was done."""
+        linked = [row for row in self.plan.decisions if row.action == LINK]
+        if not linked or live:
+            return live
+
+        def send() -> _Files:
+            return self._explained(
+                lambda: self.journal.attempt(
+                    ops.IMPORT, lambda: self.archive.import_files(self.id), plan=self.digest
+                )
+            )
+
+        return settle(self.archive.transport, send, lambda: self.archive.files(self.id) or None)
+
+    def _explained[T](self, send: Callable[[], T]) -> T:
+        """Send a request; if it is refused, say so first where others put files there since."""
+        try:
+            return send()
+        except RefusedByArchiveError:
+            self._require_explained(self.archive.files(self.id))
+            raise
+
+    def _require_explained(self, live: Mapping[str, RemoteFile]) -> None:
+        """Refuse a draft that neither the plan nor an earlier run of it explains."""
+        _require_none(self.trace.unexplained(live))
+
+    def _delete(self, key: str) -> None:
+        def send() -> bool:
+            try:
+                self.journal.attempt(
+                    ops.DELETE,
+                    lambda: self.archive.delete_file(self.id, key),
+                    key=key,
+                    plan=self.digest,
+                )
+            except RefusedByArchiveError as error:
+                if error.status != 404:
+                    raise
+            return True
+
+        def look() -> bool | None:
+            return True if self.archive.file(self.id, key) is None else None
+
+        settle(self.archive.transport, send, look)
+
+    def _announce(self, names: list[str]) -> None:
+        """Announce files in one request, whose answer shows all files of the draft."""
+        if not names:
+            return
+        missing = list(names)
+
+        def look() -> _Files | None:
+            found = self.archive.files(self.id)
+            missing[:] = [name for name in missing if name not in found]
+            return None if missing else found
+
+        def send() -> _Files:
+            return self._explained(
+                lambda: self.journal.attempt(
+                    ops.INIT,
+                    lambda: self.archive.init(self.id, missing),
+                    keys=missing,
+                    plan=self.digest,
+                )
+            )
+
+        self._require_explained(settle(self.archive.transport, send, look))
+
+    def _send(self, states: Mapping[str, State], workers: int) -> None:
+        """Bring the files, some at a time; the first failure stops all."""
+        uploader = Uploader(
+            self.archive,
+            self.journal,
+            self.id,
+            self.digest,
+            self.cargo.folder,
+            self.progress,
+        )
+        stop = self.archive.transport.stop
+        stop.clear()
+        with ThreadPoolExecutor(workers) as pool:
+            try:
+                futures = [
+                    pool.submit(uploader.bring, self.cargo.files[name], state)
+                    for name, state in states.items()
+                ]
+                for future in as_completed(futures):
+                    future.result()
+            except BaseException:
+                stop.set()
+                pool.shutdown(wait=True, cancel_futures=True)
+                raise
+
+
+def _require_none(reasons: list[str]) -> None:
+    if reasons:
+        raise RefusedError(
+            "the draft is not the one that was planned with", tuple(reasons), "make a new plan"
+        )

@@ -1,0 +1,124 @@
+"""Which drafts of ours lie about in the archive, and how is one thrown away?
+
+Ours is what bears the mark of a reservation, or is the draft of a given `release.json`. A draft of
+anything published is never touched.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from release.deposit import ops
+from release.deposit.errors import RefusedByArchiveError
+from release.deposit.guards import require_same_target
+from release.deposit.journal import journal_path, open_journal
+from release.deposit.records import Archive, Record
+from release.deposit.reserve import MARK
+from release.deposit.settle import settle
+from release.model import RefusedError
+from release.reservation import Reservation, read_reservation
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """Say which draft of ours there is, and why it is ours."""
+
+    record_id: str
+    title: str
+    doi: str | None
+    why: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the plain JSON form."""
+        return dict(self.__dict__)
+
+
+def leftovers(archive: Archive, release: Path | None = None) -> tuple[Leftover, ...]:
+    """List the drafts that are ours.
+
+    Parameters
+    ----------
+    archive : Archive
+    release : Path, optional
+        A `release.json`, whose own draft is listed too.
+    """
+    reservation = _reservation(archive, release)
+    found = {draft.id: draft for draft in archive.drafts()}
+    if reservation is not None:
+        own = archive.draft(reservation.record_id)
+        if own is not None:
+            found[own.id] = own
+    rows = [(draft, _claim(draft, reservation)) for draft in found.values()]
+    return tuple(Leftover(draft.id, draft.title, draft.doi, why) for draft, why in rows if why)
+
+
+def discard(archive: Archive, record_id: str, release: Path | None = None) -> Leftover:
+    """Throw one draft of ours away.
+
+    Parameters
+    ----------
+    archive : Archive
+    record_id : str
+        Which.
+    release : Path, optional
+        The `release.json` whose draft it is, if the draft bears no mark any more. Its journal
+        notes it, and nothing goes on with the reservation afterwards.
+
+    Raises
+    ------
+    RefusedError
+        If there is no such draft, it is not ours, or it is one of a published record.
+    """
+    reservation = _reservation(archive, release)
+    draft = archive.draft(record_id)
+    if draft is None:
+        raise RefusedError("nothing is discarded", (f"there is no draft {record_id}",))
+    why = _claim(draft, reservation)
+    if not why:
+        raise RefusedError("nothing is discarded", (_foreign(draft),))
+    if release is None or reservation is None or reservation.record_id != record_id:
+        _discard(archive, record_id)
+    else:
+        transport = archive.transport
+        path = journal_path(release)
+        with open_journal(path, "clean", scrub=transport.scrub, clock=transport.clock) as journal:
+            journal.attempt(ops.DISCARD, lambda: _discard(archive, record_id), record_id=record_id)
+    return Leftover(draft.id, draft.title, draft.doi, why)
+
+
+def _reservation(archive: Archive, release: Path | None) -> Reservation | None:
+    if release is None:
+        return None
+    reservation = read_reservation(release)
+    require_same_target(reservation, archive)
+    return reservation
+
+
+def _claim(draft: Record, reservation: Reservation | None) -> str:
+    """Say why a draft is ours; empty if it is not, or is one of a published record."""
+    if draft.published:
+        return ""
+    if reservation is not None and draft.id == reservation.record_id:
+        return "the draft of this release"
+    return "bears the mark of a reservation" if draft.title.startswith(f"{MARK} ") else ""
+
+
+def _foreign(draft: Record) -> str:
+    if draft.published:
+        return f"{draft.id} is published; only its draft of changes would go, in the browser"
+    return (
+        f"draft {draft.id} ({draft.title[:60]!r}) bears no mark of ours;"
+        " give the --release that it belongs to"
+    )
+
+
+def _discard(archive: Archive, record_id: str) -> None:
+    def send() -> bool:
+        try:
+            archive.discard(record_id)
+        except RefusedByArchiveError as error:
+            if error.status != 404:
+                raise
+        return True
+
+    settle(archive.transport, send, lambda: True if archive.draft(record_id) is None else None)

@@ -1,0 +1,276 @@
+"""How does a draft become public, once, and how is it known that it did?
+
+Publishing cannot be taken back. It is asked for with the DOI spelled out, sent once, and after any
+lost answer the state is read; whether to send it again is for the releaser to say.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from ard.errors import IntegrityError
+from release.deposit import ops
+from release.deposit.cargo import Cargo, doi_reasons, mark_reasons, read_cargo
+from release.deposit.compare import file_differences, identity_differences, metadata_differences
+from release.deposit.errors import DepositError, RefusedByArchiveError, UnknownOutcomeError
+from release.deposit.guards import require_not_discarded, require_same_target
+from release.deposit.journal import UNKNOWN, Journal, journal_path, open_journal
+from release.deposit.records import Archive, Record, unexpected_errors
+from release.model import RefusedError
+from release.reservation import Reservation, read_reservation
+
+PUBLISHED: Final = "published"
+
+
+@dataclass(frozen=True)
+class Published:
+    """Say what is public.
+
+    Attributes
+    ----------
+    url, doi, concept_doi, title : str
+    files, size : int
+        How many, and their bytes.
+    bundle_digest : str
+        Digest of the bundle that was compared with it.
+    already : bool
+        It was public before this command.
+    """
+
+    url: str
+    doi: str
+    concept_doi: str
+    title: str
+    files: int
+    size: int
+    bundle_digest: str
+    already: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the plain JSON form."""
+        return dict(self.__dict__)
+
+
+@dataclass(frozen=True)
+class _Case:
+    """What is published, and where."""
+
+    cargo: Cargo
+    reservation: Reservation
+    archive: Archive
+
+    def differences(self, record: Record) -> list[str]:
+        """List where a record or draft is not what was reserved and built."""
+        return [
+            *identity_differences(self.reservation, record),
+            *unexpected_errors(record),
+            *metadata_differences(self.cargo.record, record),
+            *file_differences(self.cargo.files, record.files),
+        ]
+
+    def published(self, *, already: bool) -> Published:
+        """Say what is public."""
+        return Published(
+            url=f"{self.archive.target}/records/{self.reservation.record_id}",
+            doi=self.reservation.doi,
+            concept_doi=self.reservation.concept_doi,
+            title=self.cargo.title,
+            files=len(self.cargo.files),
+            size=self.cargo.size,
+            bundle_digest=self.cargo.digest,
+            already=already,
+        )
+
+
+def preview(bundle: Path, release: Path, archive: Archive) -> Published:
+    """Make all comparisons that `publish` makes before it sends anything, and say what it would do.
+
+    Raises
+    ------
+    RefusedError, IntegrityError, DepositError
+        As `publish`.
+    """
+    case = _case(bundle, release, archive)
+    draft = archive.draft(case.reservation.record_id)
+    if draft is None:
+        return _already(case)
+    _require_ready(case, draft)
+    return case.published(already=False)
+
+
+def publish(bundle: Path, release: Path, archive: Archive, *, confirm: str) -> Published:
+    """Make the draft public, if it holds the bundle, and read it again as anybody.
+
+    Parameters
+    ----------
+    bundle : Path
+    release : Path
+        The `release.json`; the journal lies beside it.
+    archive : Archive
+        The archive of the reservation.
+    confirm : str
+        The DOI of this version.
+
+    Raises
+    ------
+    RefusedError
+        If another DOI is confirmed, or the draft is not the bundle. Nothing is sent.
+    IntegrityError
+        If what is public is not what was sent.
+    UnknownOutcomeError
+        If nobody could find out whether it is public.
+    DepositError
+        If it was sent and did not happen.
+    """
+    case = _case(bundle, release, archive)
+    _require_confirmed(case.reservation, confirm)
+    transport, record_id = archive.transport, case.reservation.record_id
+    path = journal_path(release)
+    with open_journal(path, "publish", scrub=transport.scrub, clock=transport.clock) as journal:
+        require_not_discarded(journal)
+        draft = archive.draft(record_id)
+        if draft is None:
+            public = _already(case)
+            _note(journal, case)
+            return public
+        _require_ready(case, draft)
+        if any(write.result == UNKNOWN for write in journal.writes(ops.PUBLISH)):
+            # The draft may outlive by a moment the publishing that was lost.
+            _require_unpublished(archive, record_id)
+        record = _send(archive, journal, record_id)
+        _require_same(case, record, "the record that the archive made")
+        _reread(case)
+        _note(journal, case)
+    return case.published(already=False)
+
+
+def _note(journal: Journal, case: _Case) -> None:
+    journal.note(PUBLISHED, doi=case.reservation.doi, bundle_digest=case.cargo.digest)
+
+
+def _case(bundle: Path, release: Path, archive: Archive) -> _Case:
+    reservation = read_reservation(release)
+    require_same_target(reservation, archive)
+    cargo = read_cargo(bundle, "fast")
+    reasons = doi_reasons(cargo.manifest, reservation)
+    # Whether other archives may have simulated data was said when the plan was made.
+    reasons += mark_reasons(cargo.manifest, reservation.target, allow_simulated=True)
+    if reasons:
+        raise RefusedError("the bundle is not published", tuple(reasons))
+    return _Case(cargo, reservation, archive)
+
+
+def _require_confirmed(reservation: Reservation, confirm: str) -> None:
+    if confirm == reservation.doi:
+        return
+    reason = f"{confirm} is not the DOI of this version, which is {reservation.doi}"
+    if confirm == reservation.concept_doi:
+        reason = f"{confirm} is the DOI of all versions; this version has {reservation.doi}"
+    raise RefusedError("nothing is published", (reason,), "spell out the DOI of the version")
+
+
+def _require_ready(case: _Case, draft: Record) -> None:
+    """Refuse a draft that is not the bundle."""
+    reasons = case.differences(draft)
+    if draft.published:
+        reasons.append(f"this is a draft of changes to record {draft.id}, which is published")
+    if reasons:
+        raise RefusedError(
+            "the draft is not the bundle, and nothing is published",
+            tuple(reasons),
+            "make a new plan, and apply it",
+        )
+
+
+def _require_unpublished(archive: Archive, record_id: str) -> None:
+    if archive.record(record_id) is not None:
+        raise DepositError(
+            "the record is public already, and its draft not yet gone",
+            found=f"record {record_id}",
+            action="type the same command again in a minute: it compares",
+        )
+
+
+def _send(archive: Archive, journal: Journal, record_id: str) -> Record:
+    """Send the one request; if its answer is lost, read what came of it."""
+    try:
+        return journal.attempt(
+            ops.PUBLISH,
+            lambda: archive.publish(record_id),
+            lambda record: {"doi": record.doi},
+            record_id=record_id,
+        )
+    except UnknownOutcomeError as error:
+        return _find_out(archive, record_id, error)
+    except RefusedByArchiveError as error:
+        # A draft that is gone was published, by a request that was believed lost.
+        record = archive.record(record_id) if error.status == 404 else None
+        if record is None:
+            raise
+        return record
+
+
+def _find_out(archive: Archive, record_id: str, error: UnknownOutcomeError) -> Record:
+    """Read until the record is public, or would have to be."""
+    record = _poll(archive, lambda: archive.record(record_id))
+    if record is not None:
+        return record
+    if archive.draft(record_id) is None:
+        raise error
+    raise DepositError(
+        "publishing was sent, and did not happen",
+        expected=f"record {record_id} to be public",
+        found=f"the draft is still there, after {error.found}",
+        action="type the same command again, which looks first, and sends it again",
+    ) from error
+
+
+def _poll(archive: Archive, look: Callable[[], Record | None]) -> Record | None:
+    transport = archive.transport
+    until, attempt = transport.clock.time() + transport.policy.settle_s, 0
+    while True:
+        record = look()
+        if record is not None or transport.clock.time() >= until:
+            return record
+        attempt += 1
+        transport.pause(attempt)
+
+
+def _already(case: _Case) -> Published:
+    """Compare a record that was public before anything was sent."""
+    record = case.archive.anonymous().record(case.reservation.record_id)
+    if record is None:
+        raise RefusedError(
+            "there is nothing to publish",
+            (f"{case.archive.target} has neither draft nor record {case.reservation.record_id}",),
+        )
+    _require_same(case, record, "the public record")
+    return case.published(already=True)
+
+
+def _reread(case: _Case) -> None:
+    """Read the new record as anybody, and compare everything."""
+    anybody, record_id = case.archive.anonymous(), case.reservation.record_id
+    record = _poll(anybody, lambda: anybody.record(record_id))
+    if record is None:
+        raise DepositError(
+            "the record is published, but anybody else is told that there is none",
+            found=f"{case.archive.target}/records/{record_id}",
+            action="type the same command again: it compares what is public",
+        )
+    _require_same(case, record, "the public record")
+
+
+def _require_same(case: _Case, record: Record, what: str) -> None:
+    differences = case.differences(record)
+    if not record.published:
+        differences.append("it does not say that it is published")
+    if differences:
+        raise IntegrityError(
+            f"{what} is not the bundle",
+            file=case.cargo.folder,
+            expected="the reserved DOIs, the metadata that were sent, every file and no others",
+            found="".join(f"\n    {row}" for row in differences),
+            action="within 30 days the archive can correct it; see docs/deposit.md",
+        )

@@ -1,0 +1,338 @@
+"""How are the DOIs of the next version reserved, once, whatever happens meanwhile?
+
+The title of the draft bears a random mark that is in the journal before the draft is asked for, so
+that a draft whose making was never confirmed is found again by it.
+"""
+
+import datetime
+import re
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from ard.manifest import is_doi
+from ard.sums import quote
+from release.deposit import ops
+from release.deposit.errors import DepositError, RefusedByArchiveError, UnexpectedAnswerError
+from release.deposit.guards import require_not_discarded, require_same_target
+from release.deposit.journal import REFUSED, Journal, journal_path, open_journal
+from release.deposit.records import Archive, Record, unexpected_errors
+from release.deposit.settle import settle
+from release.model import RefusedError
+from release.reservation import Reservation, read_reservation, write_reservation
+
+MARK: Final = "rbh1-ard reservation"
+_ZENODO_DOI: Final = re.compile(r"10\.\d{4,9}/zenodo\.(\d+)")
+_ID: Final = re.compile(r"[0-9A-Za-z-]+")
+
+
+def reserve(out: Path, archive: Archive, *, new_version_of: str | None = None) -> Reservation:
+    """Reserve the DOIs of a version, and write them down.
+
+    Run again after any interruption, it finds the same draft; run again after success, it makes
+    sure that the draft is still there.
+
+    Parameters
+    ----------
+    out : Path
+        The `release.json` to write; the journal lies beside it.
+    archive : Archive
+        Where.
+    new_version_of : str, optional
+        DOI or identifier of the published version before, or of the whole dataset.
+
+    Returns
+    -------
+    Reservation
+
+    Raises
+    ------
+    RefusedError
+        If `out` or its journal is about something else, or the version before is not the latest.
+    DepositError
+        If the archive did not do it; nothing is lost, the same command goes on.
+    """
+    transport = archive.transport
+    path = journal_path(out)
+    with open_journal(path, "reserve", scrub=transport.scrub, clock=transport.clock) as journal:
+        _require_same_purpose(journal, archive.target, new_version_of)
+        if out.exists():
+            return _confirmed(archive, read_reservation(out))
+        previous = None if new_version_of is None else _previous(archive, new_version_of)
+        if previous is None:
+            draft = _first_draft(archive, journal)
+        else:
+            draft = _next_draft(archive, journal, previous)
+        draft = _with_doi(archive, journal, draft)
+        reservation = _reservation(archive.target, draft, previous)
+        write_reservation(out, reservation)
+        return reservation
+
+
+def reservation_requests(new_version_of: str | None) -> tuple[str, ...]:
+    """Say which requests `reserve` sends if nothing goes wrong."""
+    if new_version_of is None:
+        return ("POST /api/records", "POST /api/records/{id}/draft/pids/doi")
+    return (
+        f"GET /api/records/{record_id_of(new_version_of)}",
+        "POST /api/records/{previous id}/versions",
+        "POST /api/records/{id}/draft/pids/doi",
+    )
+
+
+def record_id_of(text: str) -> str:
+    """Give the record's identifier in a DOI, or the identifier itself.
+
+    Raises
+    ------
+    DepositError
+        If it is neither.
+    """
+    found = _ZENODO_DOI.fullmatch(text)
+    if found:
+        return found[1]
+    if is_doi(text):
+        tail = text.rpartition("/")[2]
+        if _ID.fullmatch(tail):
+            return tail
+    elif _ID.fullmatch(text):
+        return text
+    raise DepositError(
+        "this names no record",
+        expected="a DOI such as 10.5281/zenodo.123, or the number alone",
+        found=quote(text),
+        action="give the DOI without https://doi.org/",
+    )
+
+
+def concept_doi_of(record: Record, doi: str) -> str:
+    """Give the DOI of all versions, which the archive makes of the family as it makes the other.
+
+    Raises
+    ------
+    UnexpectedAnswerError
+        If the DOI does not end with the record's identifier, so that nothing can be derived.
+    """
+    stem = doi.removesuffix(record.id)
+    if not is_doi(doi) or stem == doi or stem[-1] not in "./":
+        raise UnexpectedAnswerError(
+            "the reserved DOI is not made from the record's identifier",
+            expected=f"a DOI that ends with {record.id}",
+            found=quote(doi),
+            action="this archive names its DOIs in another way; it cannot be used",
+        )
+    concept = stem + record.parent_id
+    if record.concept_doi not in (None, concept):
+        raise UnexpectedAnswerError(
+            "the DOI of the whole dataset is not the one that was to be expected",
+            expected=concept,
+            found=record.concept_doi,
+        )
+    return concept
+
+
+def _require_same_purpose(journal: Journal, target: str, new_version_of: str | None) -> None:
+    """Refuse a journal that was begun for something else, or whose draft was thrown away."""
+    purpose = {"target": target, "new_version_of": new_version_of}
+    begun = journal.notes("begin")
+    if not begun:
+        journal.note("begin", **purpose)
+    elif begun[0] != purpose:
+        raise RefusedError(
+            "nothing is reserved",
+            (f"this release was begun with {dict(begun[0])}, and not with {purpose}",),
+            "choose another --out, one for each version and archive",
+        )
+    require_not_discarded(journal)
+
+
+def _confirmed(archive: Archive, reservation: Reservation) -> Reservation:
+    """Make sure that what was reserved before is still there."""
+    require_same_target(reservation, archive)
+    record = archive.draft(reservation.record_id) or archive.record(reservation.record_id)
+    if record is None or record.doi != reservation.doi:
+        raise RefusedError(
+            "there is nothing to go on with",
+            (f"the archive no longer has {reservation.doi}",),
+            "reserve anew with another --out, and build the bundle anew with it",
+        )
+    return reservation
+
+
+def _first_draft(archive: Archive, journal: Journal) -> Record:
+    """Make the draft of a first version, or find the one that an earlier run made."""
+    known = _known(journal, ops.CREATE)
+    if known is not None:
+        return _existing(archive, known)
+    earlier = [write for write in journal.writes(ops.CREATE) if write.result != REFUSED]
+    found = _search(archive, journal) if earlier else None
+    if found is not None:
+        return found
+    mark = str(earlier[-1].detail["mark"]) if earlier else f"{MARK} {secrets.token_hex(8)}"
+    draft = settle(
+        archive.transport,
+        lambda: journal.attempt(
+            ops.CREATE, lambda: archive.create(_placeholder(archive, mark)), _noted, mark=mark
+        ),
+        lambda: _search(archive, journal),
+    )
+    errors = unexpected_errors(draft)
+    if errors:
+        raise UnexpectedAnswerError(
+            "the archive does not accept the placeholder of a reservation",
+            found="; ".join(errors),
+            action=f"discard draft {draft.id} with rbh1-release clean",
+        )
+    return draft
+
+
+def _known(journal: Journal, op: str) -> str | None:
+    """Give the draft that an earlier run made or found."""
+    made, found = journal.done(op), journal.notes("found")
+    if made is not None:
+        return str(made.answer["record_id"])
+    return str(found[-1]["record_id"]) if found else None
+
+
+def _search(archive: Archive, journal: Journal) -> Record | None:
+    """Look for the draft that the last, lost request made, until it would have to be there.
+
+    The archive lists drafts from an index that lags behind, so one look is not enough, unless the
+    request is old.
+    """
+    write, transport = journal.writes(ops.CREATE)[-1], archive.transport
+    mark, attempt = str(write.detail["mark"]), 0
+    while True:
+        found = [draft for draft in archive.drafts() if draft.title == mark]
+        if len(found) > 1:
+            raise RefusedError(
+                "nothing is reserved",
+                tuple(f"draft {draft.id} bears the mark {mark}" for draft in found),
+                "discard all but one with rbh1-release clean, then type the same command again",
+            )
+        if found:
+            journal.note("found", record_id=found[0].id)
+            return found[0]
+        if transport.clock.time() - write.at >= transport.policy.settle_s:
+            return None
+        attempt += 1
+        transport.pause(attempt)
+
+
+def _existing(archive: Archive, record_id: str) -> Record:
+    draft = archive.draft(record_id)
+    if draft is None:
+        raise RefusedError(
+            "there is nothing to go on with",
+            (f"the archive no longer has draft {record_id}",),
+            "reserve anew with another --out",
+        )
+    return draft
+
+
+def _placeholder(archive: Archive, mark: str) -> Mapping[str, Any]:
+    """Make the least metadata that the archive accepts; `apply` replaces all of them."""
+    today = datetime.datetime.fromtimestamp(archive.transport.clock.time(), datetime.UTC).date()
+    return {
+        "access": {"record": "public", "files": "public"},
+        "files": {"enabled": True},
+        "metadata": {
+            "title": mark,
+            "publication_date": today.isoformat(),
+            "resource_type": {"id": "dataset"},
+            "creators": [{"person_or_org": {"type": "organizational", "name": "rbh1-ard"}}],
+            "publisher": "Zenodo",
+        },
+    }
+
+
+def _previous(archive: Archive, name: str) -> Record:
+    """Read the version before, and make sure that it is the latest one."""
+    wanted = record_id_of(name)
+    latest = archive.latest(wanted)
+    if latest is None:
+        raise RefusedError(
+            "nothing is reserved", (f"{archive.target} has no published record {wanted}",)
+        )
+    if wanted not in (latest.id, latest.parent_id):
+        raise RefusedError(
+            "nothing is reserved",
+            (f"{name} is not the latest version: that is {latest.doi}",),
+            f"give --new-version-of {latest.doi}, and compare with that one",
+        )
+    if is_doi(name) and name not in (latest.doi, latest.concept_doi):
+        raise RefusedError(
+            "nothing is reserved",
+            (f"record {wanted} of {archive.target} has the DOI {latest.doi}, not {name}",),
+            "check --target: numbers of sandbox and zenodo are not the same",
+        )
+    return latest
+
+
+def _next_draft(archive: Archive, journal: Journal, previous: Record) -> Record:
+    """Make the draft of the next version. The archive gives the same one however often asked."""
+    known = _known(journal, ops.NEW_VERSION)
+    if known is not None:
+        return _existing(archive, known)
+    return settle(
+        archive.transport,
+        lambda: journal.attempt(
+            ops.NEW_VERSION,
+            lambda: archive.new_version(previous.id),
+            _noted,
+            previous_id=previous.id,
+        ),
+        lambda: None,
+    )
+
+
+def _with_doi(archive: Archive, journal: Journal, draft: Record) -> Record:
+    """Reserve the DOI of a draft, unless it has one."""
+    if draft.doi is not None:
+        return draft
+    record_id = draft.id
+
+    def look() -> Record | None:
+        found = _existing(archive, record_id)
+        return None if found.doi is None else found
+
+    def send() -> Record:
+        try:
+            return journal.attempt(
+                ops.RESERVE_DOI,
+                lambda: archive.reserve_doi(record_id),
+                _noted,
+                record_id=record_id,
+            )
+        except RefusedByArchiveError as error:
+            # "A PID already exists": then it is in the draft.
+            found = look() if error.status == 400 else None
+            if found is None:
+                raise
+            return found
+
+    return _require_doi(settle(archive.transport, send, look))
+
+
+def _require_doi(draft: Record) -> Record:
+    if draft.doi is None:
+        raise UnexpectedAnswerError("the archive reserved no DOI", found=f"draft {draft.id}")
+    return draft
+
+
+def _noted(record: Record) -> dict[str, object]:
+    return {"record_id": record.id, "parent_id": record.parent_id, "doi": record.doi}
+
+
+def _reservation(target: str, draft: Record, previous: Record | None) -> Reservation:
+    doi = str(draft.doi)
+    return Reservation(
+        target=target,
+        record_id=draft.id,
+        parent_id=draft.parent_id,
+        doi=doi,
+        concept_doi=concept_doi_of(draft, doi),
+        previous_id=None if previous is None else previous.id,
+        previous_doi=None if previous is None else previous.doi,
+    )

@@ -1,0 +1,42 @@
+"""What is done about a request whose answer did not come?
+
+The state is read, and only if it shows that nothing happened is the request sent again. Publishing
+is not settled in this way: it is sent once.
+"""
+
+from collections.abc import Callable
+
+from release.deposit.errors import UnknownOutcomeError
+from release.deposit.transport import Transport
+
+
+def settle[T](transport: Transport, send: Callable[[], T], look: Callable[[], T | None]) -> T:
+    """Send what changes something until it is certain that it had its effect.
+
+    Parameters
+    ----------
+    transport : Transport
+        Says how often, and waits in between.
+    send : callable
+        Sends the request.
+    look : callable
+        Reads the state; gives what the request would have given, or None if it had no effect.
+
+    Raises
+    ------
+    UnknownOutcomeError
+        If every attempt was lost, and the last look still showed nothing.
+    """
+    attempt = 1
+    while True:
+        try:
+            return send()
+        except UnknownOutcomeError:
+            # What was lost on the way back may still be under way.
+            transport.pause(attempt)
+            found = look()
+            if found is not None:
+                return found
+            if attempt == transport.policy.attempts:
+                raise
+            attempt += 1

@@ -1,0 +1,137 @@
+"""How far is a deposit, and what is to be typed next?"""
+
+import datetime
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ard.bundle import human_size
+from release.deposit import ops
+from release.deposit.apply import APPLIED
+from release.deposit.journal import UNKNOWN, History, journal_path, read_history
+from release.deposit.publish import PUBLISHED
+from release.deposit.records import Archive
+from release.reservation import Reservation, read_reservation
+
+
+@dataclass(frozen=True)
+class Status:
+    """Say how far a deposit is.
+
+    Attributes
+    ----------
+    stage : str
+        ``reserving``, ``discarded``, ``gone``, ``reserved``, ``applying``, ``ready`` or
+        ``published``.
+    facts : tuple of str
+        Sentences: what the archive holds, and what the journal says about it.
+    next : str
+        The command to type; empty if there is none.
+    reservation : Reservation or None
+    """
+
+    stage: str
+    facts: tuple[str, ...]
+    next: str
+    reservation: Reservation | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the plain JSON form."""
+        reserved = None if self.reservation is None else self.reservation.to_dict()
+        return {
+            "stage": self.stage,
+            "facts": list(self.facts),
+            "next": self.next,
+            "reservation": reserved,
+        }
+
+
+def unreserved(release: Path) -> Status | None:
+    """Tell the status of a release without reservation; None if there is one."""
+    if release.exists():
+        return None
+    history = read_history(journal_path(release))
+    discarded = history.done(ops.DISCARD)
+    if discarded is not None:
+        return _discarded(str(discarded.detail["record_id"]), None)
+    begun = history.notes("begin")
+    if not begun:
+        return Status(
+            "reserving", ("nothing is reserved",), f"rbh1-release reserve --out {release}"
+        )
+    version = begun[0]["new_version_of"]
+    options = f" --target {begun[0]['target']}"
+    options += "" if version is None else f" --new-version-of {version}"
+    return Status(
+        "reserving",
+        ("reserving was interrupted",),
+        f"rbh1-release reserve --out {release}{options}",
+    )
+
+
+def status(release: Path, archive: Archive) -> Status:
+    """Read the journal and the archive, and say how far a reserved release is.
+
+    Parameters
+    ----------
+    release : Path
+        The `release.json`.
+    archive : Archive
+        The archive of the reservation.
+    """
+    reservation = read_reservation(release)
+    history = read_history(journal_path(release))
+    if history.done(ops.DISCARD) is not None:
+        return _discarded(reservation.record_id, reservation)
+    draft = archive.draft(reservation.record_id)
+    if draft is None or draft.published:
+        return _without_draft(release, archive, reservation, history)
+    files = archive.files(draft.id)
+    complete = [file for file in files.values() if file.completed]
+    size = human_size(sum(file.size for file in complete))
+    facts = [
+        f"draft {draft.id} holds {len(complete)} complete files ({size}),"
+        f" {len(files) - len(complete)} pending",
+        *_publish_facts(history),
+    ]
+    bundle = f"BUNDLE --release {release}"
+    if history.notes(APPLIED):
+        facts.append("a plan was applied, and the draft held its bundle then")
+        command = f"publish {bundle} --yes {reservation.doi}"
+        return Status("ready", tuple(facts), f"rbh1-release {command}", reservation)
+    if history.writes(ops.PUT_METADATA):
+        facts.append("a plan was begun, and is not finished")
+        return Status("applying", tuple(facts), f"rbh1-release apply PLAN {bundle}", reservation)
+    command = f"rbh1-release plan {bundle} --out PLAN"
+    return Status("reserved", tuple(facts), command, reservation)
+
+
+def _without_draft(
+    release: Path, archive: Archive, reservation: Reservation, history: History
+) -> Status:
+    record = archive.record(reservation.record_id)
+    if record is None:
+        facts = (f"the archive has neither draft nor record {reservation.record_id}",)
+        return Status("gone", facts, "", reservation)
+    facts = (f"{reservation.doi} is published: {archive.target}/records/{record.id}",)
+    if history.notes(PUBLISHED):
+        return Status("published", facts, "", reservation)
+    unverified = (*facts, "it was not compared with the bundle yet")
+    command = f"rbh1-release publish BUNDLE --release {release} --yes {reservation.doi}"
+    return Status("published", unverified, command, reservation)
+
+
+def _publish_facts(history: History) -> list[str]:
+    lost = [write for write in history.writes(ops.PUBLISH) if write.result == UNKNOWN]
+    return [
+        f"publishing was sent at {_time(write.at)}, and did not happen so far" for write in lost
+    ]
+
+
+def _discarded(record_id: str, reservation: Reservation | None) -> Status:
+    facts = (f"draft {record_id} was discarded",)
+    return Status("discarded", facts, "rbh1-release reserve --out ANOTHER", reservation)
+
+
+def _time(at: float) -> str:
+    return datetime.datetime.fromtimestamp(at, datetime.UTC).isoformat(timespec="seconds")

@@ -1,0 +1,379 @@
+"""How does one request get to the archive, and what may be done when its answer does not come?
+
+A request that reads is repeated. One that writes is repeated only where it certainly had no effect
+(it never left, or was refused with 429); whatever else goes wrong with it is an
+`UnknownOutcomeError`, and the caller has to look at the state. Redirects are never followed, and
+the token goes to one host only.
+"""
+
+import random
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any, Final, Protocol
+
+import requests
+from requests.adapters import BaseAdapter, HTTPAdapter
+from requests.auth import AuthBase
+from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnectionError
+
+import ard
+from ard.fileio import parse_json
+from ard.sums import quote
+from release.deposit.errors import (
+    NotReachedError,
+    RefusedByArchiveError,
+    UnexpectedAnswerError,
+    UnknownOutcomeError,
+)
+from release.deposit.governor import Clock, Governor, SystemClock
+from release.deposit.target import is_loopback
+from release.deposit.token import Token
+
+ACCEPT: Final = "application/vnd.inveniordm.v1+json, application/json;q=0.5"
+USER_AGENT: Final = f"rbh1-ard/{ard.__version__} (rbh1-release; python-requests)"
+_TOO_MANY: Final = 429
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Say how patient a transport is.
+
+    Attributes
+    ----------
+    connect_s, read_s : float
+        Longest silence while connecting and while waiting for an answer.
+    slow_s : float
+        Longest silence of a request at which the archive computes: uploads, commits, publishing.
+    attempts : int
+        How often a request that reads is sent, and how often doubt about one that writes is
+        cleared up before giving up.
+    backoff_s, backoff_limit_s : float
+        First and longest pause between attempts; each is twice the one before, within a third.
+    settle_s : float
+        After how long a record that was made is in the search, and a commit is done, if ever.
+    """
+
+    connect_s: float = 15.0
+    read_s: float = 60.0
+    slow_s: float = 600.0
+    attempts: int = 6
+    backoff_s: float = 1.0
+    backoff_limit_s: float = 30.0
+    settle_s: float = 120.0
+
+
+class Body(Protocol):
+    """Bytes that are sent as they are read; `len` says how many."""
+
+    def __len__(self) -> int:
+        """Give the number of bytes."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Read from the beginning."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Hold one answer of the archive.
+
+    Attributes
+    ----------
+    status : int
+    document : object
+        The parsed JSON; None where there was none.
+    location : str
+        Where a redirect leads; empty if nowhere.
+    """
+
+    status: int
+    document: Any = None
+    location: str = ""
+
+
+class Transport:
+    """Talk to one archive.
+
+    Parameters
+    ----------
+    target : str
+        Address of the archive, as `parse_target` gives it.
+    token : Token or None
+        None talks as anybody.
+    policy : Policy
+    clock : Clock
+    adapter : callable, optional
+        Makes what carries the requests; tests put faults there.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        token: Token | None,
+        policy: Policy = Policy(),
+        *,
+        clock: Clock | None = None,
+        adapter: Callable[[], BaseAdapter] = HTTPAdapter,
+    ) -> None:
+        self.target = target
+        self.policy = policy
+        self.clock: Clock = SystemClock() if clock is None else clock
+        self.stop = threading.Event()
+        self._token = token
+        self._adapter = adapter
+        self._governor = Governor(self.clock, self.stop)
+        self._session = _session(target, token, adapter)
+        self._others: list[Transport] = []
+
+    def close(self) -> None:
+        """Close all connections."""
+        for one in (self, *self._others):
+            one._session.close()
+
+    def anonymous(self) -> "Transport":
+        """Give a transport to the same archive that knows no token; it is closed with this one."""
+        other = Transport(self.target, None, self.policy, clock=self.clock, adapter=self._adapter)
+        self._others.append(other)
+        return other
+
+    def scrub(self, text: str) -> str:
+        """Take the token out of a text."""
+        return text if self._token is None else self._token.scrub(text)
+
+    def pause(self, attempt: int) -> None:
+        """Wait before an attempt, longer each time, unless the work is stopped."""
+        self._governor.pause(self._backoff(attempt))
+
+    def check(self) -> None:
+        """Raise `StoppedError` if the work was stopped."""
+        self._governor.check()
+
+    def read(self, path: str, *, missing: tuple[int, ...] = (404,)) -> Answer:
+        """Ask for something, as often as is needed.
+
+        Parameters
+        ----------
+        path : str
+            Percent-encoded, from the root.
+        missing : tuple of int
+            Statuses that are an answer and no error, beside 2xx.
+
+        Raises
+        ------
+        NotReachedError, RefusedByArchiveError, UnexpectedAnswerError
+        """
+        cause = ""
+        for attempt in range(self.policy.attempts):
+            if attempt:
+                self.pause(attempt)
+            try:
+                response = self._send("GET", path, timeout=self.policy.read_s)
+            except requests.RequestException as error:
+                cause = self._describe(error)
+                continue
+            if response.status_code == _TOO_MANY or response.status_code >= 500:
+                cause = self._describe_status(response)
+                continue
+            return self._judge("GET", path, response, missing)
+        raise NotReachedError(
+            f"the archive does not answer GET {path}",
+            expected=f"an answer within {self.policy.attempts} attempts",
+            found=cause,
+            action="look whether the archive works, then type the same command again",
+        )
+
+    def write(
+        self,
+        method: str,
+        path: str,
+        *,
+        document: Any = None,
+        body: Body | None = None,
+        headers: Mapping[str, str] | None = None,
+        slow: bool = False,
+    ) -> Answer:
+        """Send what changes something, once.
+
+        Parameters
+        ----------
+        method, path : str
+        document : optional
+            Sent as JSON.
+        body : Body, optional
+            Sent as bytes.
+        headers : mapping, optional
+        slow : bool
+            The archive may take long.
+
+        Raises
+        ------
+        RefusedByArchiveError, NotReachedError
+            If it had no effect.
+        UnknownOutcomeError
+            If nobody knows.
+        """
+        request, cause = f"{method} {path}", ""
+        timeout = self.policy.slow_s if slow else self.policy.read_s
+        for attempt in range(self.policy.attempts):
+            if attempt:
+                self.pause(attempt)
+            try:
+                response = self._send(
+                    method, path, timeout, document=document, body=body, headers=headers
+                )
+            except requests.RequestException as error:
+                cause = self._describe(error)
+                if _never_left(error):
+                    continue
+                raise UnknownOutcomeError.of(request, cause) from error
+            if response.status_code == _TOO_MANY:
+                cause = self._describe_status(response)
+                continue
+            if response.status_code >= 500 or response.status_code == 408:
+                cause = self._describe_status(response)
+                raise UnknownOutcomeError.of(request, cause, response.status_code)
+            return self._judge(method, path, response, ())
+        raise NotReachedError(
+            f"{request} could not be delivered",
+            expected=f"to be taken within {self.policy.attempts} attempts",
+            found=cause,
+            action="look whether the archive works, then type the same command again",
+        )
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        timeout: float,
+        *,
+        document: Any = None,
+        body: Body | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> requests.Response:
+        self._governor.admit()
+        sent = dict(headers or {})
+        if body is not None:
+            sent["Content-Type"] = "application/octet-stream"
+        response = self._session.request(
+            method,
+            self.target + path,
+            json=document,
+            data=body,
+            headers=sent,
+            timeout=(self.policy.connect_s, timeout),
+            allow_redirects=False,
+        )
+        self._governor.learn(response.status_code, response.headers)
+        return response
+
+    def _judge(
+        self, method: str, path: str, response: requests.Response, missing: tuple[int, ...]
+    ) -> Answer:
+        """Turn an answer below 500 into what it says, or raise what is wrong with it."""
+        status, request = response.status_code, f"{method} {path}"
+        if 300 <= status < 400 and status not in missing:
+            raise UnexpectedAnswerError(
+                f"the archive redirects {request}, and redirects are not followed",
+                found=f"{status} to {quote(self.scrub(response.headers.get('Location', '')))}",
+                action="check the address of the archive",
+            )
+        if status >= 400 and status not in missing:
+            raise RefusedByArchiveError.of(status, request, self._message(response))
+        location = self.scrub(response.headers.get("Location", ""))
+        if status == 204 or status >= 300:
+            return Answer(status, location=location)
+        try:
+            return Answer(status, self._document(response))
+        except ValueError as error:
+            found = f"{status}, {quote(self._text(response))}"
+            if method != "GET":
+                raise UnknownOutcomeError.of(request, f"no JSON: {found}", status) from error
+            raise UnexpectedAnswerError(
+                f"the answer to {request} is not JSON",
+                expected="JSON",
+                found=found,
+                action="check the address of the archive, and whether it works",
+            ) from error
+
+    def _document(self, response: requests.Response) -> Any:
+        return parse_json(self._text(response).encode())
+
+    def _text(self, response: requests.Response) -> str:
+        # Scrubbed before anything is made of it, so that an echo of the token leads nowhere.
+        return self.scrub(response.content.decode("utf-8", errors="replace"))
+
+    def _message(self, response: requests.Response) -> str:
+        """Say what an error document says; pages of proxies are not documents."""
+        try:
+            document = self._document(response)
+        except ValueError:
+            return f"(a page, no message: {quote(self._text(response))})"
+        if not isinstance(document, dict):
+            return quote(document)
+        rows = [str(document.get("message", ""))]
+        rows += [str(row) for row in messages(document)]
+        return "; ".join(row for row in rows if row)
+
+    def _describe_status(self, response: requests.Response) -> str:
+        return f"{response.status_code} {self._message(response)}".strip()
+
+    def _describe(self, error: requests.RequestException) -> str:
+        return self.scrub(f"{type(error).__name__}: {error}")
+
+    def _backoff(self, attempt: int) -> float:
+        longest = min(self.policy.backoff_limit_s, self.policy.backoff_s * 2.0 ** (attempt - 1))
+        return longest * random.uniform(2 / 3, 4 / 3)
+
+
+def messages(document: Mapping[str, Any]) -> tuple[str, ...]:
+    """List the ``errors`` of an answer, as ``field: message``; a good status can carry some."""
+    errors = document.get("errors")
+    if not errors:
+        return ()
+    if not isinstance(errors, list):
+        return (str(errors),)
+    rows: list[str] = []
+    for error in errors:
+        if not isinstance(error, dict):
+            rows.append(str(error))
+            continue
+        texts = error.get("messages") or [error.get("message", "")]
+        rows += [f"{error.get('field', '')}: {text}" for text in texts]
+    return tuple(rows)
+
+
+def _never_left(error: requests.RequestException) -> bool:
+    """Tell whether not even a connection was made."""
+    if isinstance(error, requests.exceptions.ConnectTimeout):
+        return True
+    cause = error.args[0] if error.args else None
+    reason = cause.reason if isinstance(cause, MaxRetryError) else cause
+    return isinstance(reason, NewConnectionError | ConnectTimeoutError)
+
+
+class _Bearer(AuthBase):
+    """Send the token as a header. With an auth in place, requests asks no .netrc."""
+
+    def __init__(self, token: Token | None) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if self._token is not None:
+            request.headers["Authorization"] = f"Bearer {self._token.reveal()}"
+        return request
+
+
+def _session(
+    target: str, token: Token | None, adapter: Callable[[], BaseAdapter]
+) -> requests.Session:
+    session = requests.Session()
+    session.auth = _Bearer(token)
+    session.headers.update({"Accept": ACCEPT, "User-Agent": USER_AGENT})
+    # A session of the website would be a second identity beside the token.
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    # What stays on this machine is not shown to a proxy.
+    session.trust_env = not is_loopback(target)
+    session.adapters.clear()
+    session.mount(target, adapter())
+    return session

@@ -1,0 +1,372 @@
+"""Does a draft hold the bundle after a plan was applied, through every trap of the archive?
+
+Oracle: the contract server's own account; the traps are those that were recorded from the real one.
+"""
+
+import collections
+import contextlib
+import dataclasses
+import random
+import threading
+
+import pytest
+from consignments import RECORD
+from depositors import Depositor, Killed, bundled, held
+
+from ard.errors import IntegrityError
+from release.deposit import ops
+from release.deposit.apply import WORKERS, apply, rehearse
+from release.deposit.cargo import LocalFile
+from release.deposit.errors import (
+    NotReachedError,
+    RefusedByArchiveError,
+    SpoiledUploadError,
+    UnexpectedAnswerError,
+    UnknownOutcomeError,
+)
+from release.deposit.journal import read_history
+from release.deposit.upload import FileBody
+from release.model import RefusedError
+from release.reservation import read_reservation
+from release.testing import ContractServer, Fault, audit
+
+
+def contents(server, key=None) -> list:
+    """The uploads, in the order in which they came."""
+    return [
+        row
+        for row in server.log
+        if row.method == "PUT" and row.path.endswith("/content") and key in (None, row.key)
+    ]
+
+
+def assert_held(depositor: Depositor, record_id: str) -> None:
+    assert held(depositor.server, record_id) == bundled(depositor.bundle)
+    assert depositor.server.world.pending(record_id) == []
+
+
+def test_it_holds_the_bundle(depositor, server):
+    depositor.workers = WORKERS
+    seen = collections.defaultdict(int)
+    plan = depositor.prepare()
+    server.clear_log()
+
+    def progress(name, position):
+        seen[name] = max(seen[name], position)
+
+    done = apply(plan, depositor.bundle, depositor.release, depositor.archive(), progress=progress)
+    assert_held(depositor, plan.record_id)
+    assert (done.sent_files, done.sent_bytes) == (6, plan.size("upload"))
+    assert seen == {name: size for name, (_, size) in bundled(depositor.bundle).items()}
+    ours = sorted((step.method, step.path) for step in plan.steps)
+    assert sorted((row.method, row.path) for row in server.log) == ours, "exactly the plan"
+
+
+def test_applied_again_it_only_compares(depositor, server):
+    plan = depositor.prepare()
+    depositor.apply(plan)
+    server.clear_log()
+    assert depositor.apply(plan).already
+    assert [row.method for row in server.log] == ["GET"]
+    depositor.archive().delete_file(plan.record_id, "f0.txt")
+    with pytest.raises(IntegrityError, match=r"f0\.txt: is missing"):
+        depositor.apply(plan)
+
+
+LOST = [(kind, when) for kind in (500, 502, 503, 504, "reset") for when in ("before", "after")]
+WRITES = {
+    "metadata": ("PUT", r"/draft$"),
+    "announce": ("POST", r"/files$"),
+    "content": ("PUT", r"f0\.txt/content"),
+    "commit": ("POST", r"f0\.txt/commit"),
+}
+
+
+@pytest.mark.parametrize(("kind", "when"), [(429, "before"), *LOST])
+@pytest.mark.parametrize("name", WRITES)
+def test_a_lost_answer_is_cleared_up(depositor, server, name, kind, when):
+    plan = depositor.prepare()
+    method, path = WRITES[name]
+    side = {"side": "response"} if kind == "reset" else {}
+    server.inject(Fault(kind, method=method, path=path, when=when, **side))
+    depositor.apply(plan)
+    assert_held(depositor, plan.record_id)
+    stored = [row for row in contents(server, "f0.txt") if row.applied]
+    assert len(stored) == 1, "bytes that were stored are not sent again"
+    audit.check(server, [plan.record_id])
+
+
+def test_answers_may_be_lost_again_and_again(depositor, server):
+    plan = depositor.prepare()
+    choices = [None, None, *(Fault(kind, when=when) for kind, when in LOST)]
+    seen = collections.Counter()
+    lock = threading.Lock()
+
+    def fault(record):
+        # The same for the nth request of a kind, in whatever order the threads send theirs.
+        what = (record.method, record.path)
+        with lock:
+            seen[what] += 1
+            return random.Random(f"{what} {seen[what]}").choice(choices)
+
+    server.fault_for = fault
+    depositor.workers = WORKERS
+    for _ in range(50):
+        with contextlib.suppress(
+            NotReachedError, UnknownOutcomeError, SpoiledUploadError, IntegrityError
+        ):
+            depositor.apply(plan)
+            break
+    else:
+        pytest.fail("it did not converge")
+    server.fault_for = None
+    assert_held(depositor, plan.record_id)
+    assert audit.repeated_writes(server) == []
+
+
+def test_a_truncated_upload_is_announced_anew(depositor, server):
+    """Success, with errors in it; the entry is gone."""
+    plan = depositor.prepare()
+    server.inject(Fault("errors", method="PUT", path=r"f0\.txt/content"))
+    depositor.apply(plan)
+    assert_held(depositor, plan.record_id)
+    assert [
+        write.result for write in read_history(depositor.journal).writes(ops.CONTENT, key="f0.txt")
+    ] == [
+        "spoiled",
+        "done",
+    ]
+
+
+def test_a_connection_that_breaks_amid_a_file(depositor, server):
+    depositor.files["big.bin"] = random.Random(1).randbytes(3_000_000)
+    plan = depositor.prepare()
+    server.inject(Fault("reset", method="PUT", path=r"big\.bin/content", after_bytes=1_500_000))
+    depositor.apply(plan)
+    assert_held(depositor, plan.record_id)
+    first, second = contents(server, "big.bin")
+    assert first.received_bytes < second.received_bytes == 3_000_000
+
+
+def test_a_wrong_stored_byte_is_found_and_replaced(depositor, server):
+    """The archive verifies nothing."""
+    plan = depositor.prepare()
+    server.inject(Fault("corrupt", method="PUT", path=r"f0\.txt/content"))
+    depositor.apply(plan)
+    assert_held(depositor, plan.record_id)
+    assert len(contents(server, "f0.txt")) == 2
+    deletes = [row for row in server.log if row.method == "DELETE"]
+    assert [row.key for row in deletes] == ["f0.txt"], "never sent over a finished file"
+
+
+def test_a_byte_that_is_always_wrong_ends_it(depositor, server):
+    plan = depositor.prepare()
+    server.inject(Fault("corrupt", method="PUT", path=r"f0\.txt/content", count=100))
+    with pytest.raises(UnexpectedAnswerError, match="keeps storing other bytes"):
+        depositor.apply(plan)
+    server.clear_faults()
+    depositor.apply(plan)
+    assert_held(depositor, plan.record_id)
+
+
+def test_a_file_that_vanished_is_sent_again(depositor, server):
+    plan = depositor.prepare()
+    archive = depositor.archive()
+
+    def fault(record):
+        if record.method == "POST" and record.path.endswith("f0.txt/commit"):
+            server.fault_for = None
+            archive.transport.write("DELETE", record.path.removesuffix("/commit"))
+        return None
+
+    server.fault_for = fault
+    depositor.apply(plan)
+    assert_held(depositor, plan.record_id)
+
+
+def test_a_page_that_says_too_large_ends_it(depositor, server):
+    plan = depositor.prepare()
+    server.inject(Fault("html413", method="PUT", path=r"f0\.txt/content"))
+    with pytest.raises(RefusedByArchiveError, match=r"413 .*Too Large"):
+        depositor.apply(plan)
+    depositor.apply(plan)
+    assert_held(depositor, plan.record_id)
+
+
+def test_a_full_quota_ends_it(depositor, tmp_path, clock):
+    with ContractServer(tmp_path / "small", clock=clock.time, quota=100) as small:
+        poor = dataclasses.replace(depositor, server=small)
+        plan = poor.prepare()
+        with pytest.raises(RefusedByArchiveError, match="Bucket quota exceeded"):
+            poor.apply(plan)
+
+
+def test_an_expired_token_ends_it_and_a_new_one_goes_on(depositor, server):
+    plan = depositor.prepare()
+    server.inject(Fault("expire_token", method="PUT", path=r"f1\.txt/content"))
+    with pytest.raises(RefusedByArchiveError, match=r"403 Permission denied\."):
+        depositor.apply(plan)
+    server.restore_tokens()
+    depositor.apply(plan)
+    assert_held(depositor, plan.record_id)
+
+
+def test_a_silent_archive_is_not_waited_for_for_ever(depositor, server):
+    plan = depositor.prepare()
+    depositor.policy = dataclasses.replace(depositor.policy, slow_s=0.3)
+    server.inject(Fault("slow", method="PUT", path=r"f0\.txt/content", seconds=8.0))
+    depositor.apply(plan)
+    assert_held(depositor, plan.record_id)
+    assert read_history(depositor.journal).writes(ops.CONTENT, key="f0.txt")[0].result == "unknown"
+
+
+def test_the_limit_of_requests_is_kept(depositor, tmp_path, clock):
+    """No request is refused: they wait for the next minute before."""
+    with ContractServer(tmp_path / "slow", clock=clock.time, rate_limit=7) as slow:
+        patient = dataclasses.replace(depositor, server=slow, undated=True)
+        start = clock.time()
+        patient.deposit()
+        assert {row.status for row in slow.log} <= {200, 201, 202}
+        assert clock.time() - start >= 120
+
+
+# What is not as planned
+
+
+def test_a_draft_that_was_changed_is_refused(depositor, server):
+    plan = depositor.prepare()
+    draft = depositor.archive().draft(plan.record_id)
+    depositor.archive().put_draft(plan.record_id, {"metadata": {"title": "other"}}, draft.revision)
+    with pytest.raises(RefusedError, match="not the one that was planned with"):
+        depositor.apply(plan)
+    assert contents(server) == []
+    depositor.apply(depositor.plan())
+    assert_held(depositor, plan.record_id)
+
+
+def test_somebody_who_writes_at_the_same_moment_is_noticed(depositor, server):
+    plan = depositor.prepare()
+    server.inject(Fault("bump_revision", method="PUT", path="/draft$"))
+    with pytest.raises(RefusedError, match="doesn't match record's one"):
+        depositor.apply(plan)
+
+
+@pytest.mark.parametrize("key", ["f0.txt", "surplus.txt"])
+def test_a_file_that_nobody_planned_is_refused(depositor, server, key):
+    plan = depositor.prepare()
+    depositor.archive().init(plan.record_id, [key])
+    with pytest.raises((RefusedError, RefusedByArchiveError), match=r"planned|already exists"):
+        depositor.apply(plan)
+    assert contents(server) == []
+
+
+def test_a_kept_file_that_is_gone_is_refused(depositor):
+    depositor.apply(depositor.prepare())
+    plan = depositor.plan()
+    depositor.archive().delete_file(plan.record_id, "f0.txt")
+    with pytest.raises(RefusedError, match=r"f0\.txt.*: planned .* found nothing"):
+        depositor.apply(plan)
+
+
+def test_what_is_done_by_others_during_an_interruption_is_refused(depositor):
+    plan = depositor.prepare()
+    depositor.kill_at = depositor.sent + 5
+    with pytest.raises(Killed):
+        depositor.apply(plan)
+    depositor.kill_at, depositor.dead = 0, False
+    archive = depositor.archive()
+    archive.init(plan.record_id, ["surplus.txt"])
+    with pytest.raises(RefusedError, match=r"surplus\.txt.*nobody planned"):
+        depositor.apply(plan)
+    archive.delete_file(plan.record_id, "surplus.txt")
+    archive.put_draft(
+        plan.record_id,
+        {"metadata": {"title": "other"}},
+        archive.draft(plan.record_id).revision,
+    )
+    with pytest.raises(RefusedError, match=r"metadata.*sent"):
+        depositor.apply(plan)
+
+
+def test_another_bundle_is_refused(depositor, tmp_path):
+    plan = depositor.prepare()
+    other = dataclasses.replace(depositor, root=tmp_path / "other", files={"x.txt": b"x"})
+    other.build(read_reservation(depositor.release))
+    other.bundle.rename(depositor.bundle.with_name("kept"))
+    depositor.bundle.rename(depositor.bundle.with_name("old"))
+    depositor.bundle.with_name("kept").rename(depositor.bundle)
+    with pytest.raises(RefusedError, match="digest of the bundle: planned"):
+        depositor.apply(plan)
+    with pytest.raises(RefusedError, match="digest of the bundle: planned"):
+        rehearse(plan, depositor.bundle, depositor.release, depositor.archive())
+
+
+def test_a_file_that_changes_while_it_is_sent_is_not_finished(depositor, server):
+    plan = depositor.prepare()
+    (depositor.bundle / "f0.txt").write_bytes(b"content X")
+    with pytest.raises(IntegrityError, match="changed after the bundle was verified"):
+        depositor.apply(plan)
+    assert "f0.txt" not in server.world.files(plan.record_id)
+    (depositor.bundle / "f0.txt").write_bytes(b"content 0")
+    depositor.apply(plan)
+    assert_held(depositor, plan.record_id)
+
+
+@pytest.mark.parametrize("content", [b"content 00", b"content", b""])
+def test_the_last_block_goes_out_only_if_all_are_right(tmp_path, content):
+    path = tmp_path / "f"
+    path.write_bytes(content)
+    body = FileBody(path, LocalFile("f", 9, "0" * 32), lambda _: None)
+    assert len(body) == 9
+    with pytest.raises(IntegrityError, match="changed"):
+        list(body)
+
+
+def test_metadata_that_the_archive_alters_end_it(depositor, server):
+    """It answers with success, and drops what it does not like."""
+    record = RECORD | {"metadata": RECORD["metadata"] | {"publication_date": "some day"}}
+    depositor.build(depositor.reserve(), record=record)
+    plan = depositor.plan()
+    with pytest.raises(UnexpectedAnswerError, match="does not accept the metadata") as caught:
+        depositor.apply(plan)
+    assert "publication_date" in caught.value.found
+    assert contents(server) == []
+    with pytest.raises(RefusedError, match="publication_date"):
+        depositor.apply(plan)
+
+
+def test_unknown_vocabulary_is_refused_by_the_archive(depositor):
+    record = RECORD | {"metadata": RECORD["metadata"] | {"rights": [{"id": "no-such"}]}}
+    depositor.build(depositor.reserve(), record=record)
+    with pytest.raises(RefusedByArchiveError, match=r"Invalid value no-such\."):
+        depositor.apply(depositor.plan())
+
+
+def test_a_rehearsal_changes_nothing(depositor, server):
+    plan = depositor.prepare()
+    server.clear_log()
+    rehearse(plan, depositor.bundle, depositor.release, depositor.archive())
+    assert {row.method for row in server.log} == {"GET"}
+    depositor.archive().init(plan.record_id, ["surplus.txt"])
+    with pytest.raises(RefusedError, match=r"surplus\.txt.*planned nothing"):
+        rehearse(plan, depositor.bundle, depositor.release, depositor.archive())
+    draft = depositor.archive().draft(plan.record_id)
+    depositor.archive().put_draft(plan.record_id, {"metadata": {"title": "other"}}, draft.revision)
+    with pytest.raises(RefusedError, match="its revision is"):
+        rehearse(plan, depositor.bundle, depositor.release, depositor.archive())
+
+
+def test_an_interrupt_stops_all_uploads(depositor, server):
+    depositor.files = {f"f{n}.bin": random.Random(n).randbytes(2_000_000) for n in range(6)}
+    plan = depositor.prepare()
+
+    def progress(name, position):
+        if position:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        apply(plan, depositor.bundle, depositor.release, depositor.archive(), progress=progress)
+    assert len(contents(server)) <= 2 * WORKERS
+    assert sum(row.received_bytes for row in contents(server)) < 6 * 2_000_000
+    depositor.apply(plan)
+    assert_held(depositor, plan.record_id)

@@ -1,0 +1,347 @@
+"""Is a draft published once, and only if it is the bundle?
+
+Oracle: the contract server's count of requests to publish, and what anybody can read afterwards.
+"""
+
+import dataclasses
+
+import pytest
+from consignments import RECORD
+from depositors import Depositor, Killed, bundled, held
+
+from ard.errors import IntegrityError
+from release.deposit.compare import metadata_differences
+from release.deposit.errors import (
+    DepositError,
+    NotReachedError,
+    RefusedByArchiveError,
+    UnknownOutcomeError,
+)
+from release.deposit.publish import preview
+from release.deposit.records import Archive, Record
+from release.model import RefusedError
+from release.testing import Fault, audit
+
+
+@pytest.fixture
+def ready(depositor: Depositor) -> Depositor:
+    """A draft that holds the bundle."""
+    depositor.apply(depositor.prepare())
+    return depositor
+
+
+def doi(depositor: Depositor) -> str:
+    return f"10.5072/zenodo.{depositor.server.world.drafts()[0]}"
+
+
+def sent(server) -> list:
+    return [row for row in server.log if row.path.endswith("actions/publish")]
+
+
+def test_published_in_three_requests(ready, server):
+    name = doi(ready)
+    server.clear_log()
+    public = ready.publish(name)
+    assert [(row.method, row.authorized) for row in server.log] == [
+        ("GET", True),
+        ("POST", True),
+        ("GET", False),
+    ]
+    record_id = name.rpartition(".")[2]
+    assert public.url == f"{server.url}/records/{record_id}"
+    assert (public.doi, public.files, public.already) == (name, 6, False)
+    assert held(server, record_id) == bundled(ready.bundle)
+
+
+def test_published_again_it_is_compared_and_not_sent(ready, server):
+    name = doi(ready)
+    ready.publish(name)
+    server.clear_log()
+    assert ready.publish(name).already
+    assert sent(server) == []
+    assert preview(ready.bundle, ready.release, ready.archive()).already
+
+
+@pytest.mark.parametrize(
+    ("confirm", "reason"),
+    [
+        (lambda name, concept: concept, "is the DOI of all versions"),
+        (lambda name, concept: name + "0", "is not the DOI of this version"),
+        (lambda name, concept: "yes", "yes is not the DOI of this version"),
+    ],
+)
+def test_another_doi_publishes_nothing(ready, server, confirm, reason):
+    name = doi(ready)
+    concept = f"10.5072/zenodo.{server.world.concept_id(name.rpartition('.')[2])}"
+    server.clear_log()
+    with pytest.raises(RefusedError, match=reason):
+        ready.publish(confirm(name, concept))
+    assert server.log == []
+
+
+def test_a_preview_publishes_nothing(ready, server):
+    server.clear_log()
+    found = preview(ready.bundle, ready.release, ready.archive())
+    assert (found.doi, found.title) == (doi(ready), RECORD["metadata"]["title"])
+    assert [row.method for row in server.log] == ["GET"]
+
+
+# The draft is not the bundle
+
+
+def test_a_draft_without_a_file_is_not_published(ready, server):
+    name = doi(ready)
+    ready.archive().delete_file(name.rpartition(".")[2], "f0.txt")
+    with pytest.raises(RefusedError, match=r"f0\.txt: is missing"):
+        ready.publish(name)
+    assert sent(server) == []
+
+
+def test_a_draft_with_a_surplus_file_is_not_published(ready, server):
+    name = doi(ready)
+    ready.archive().init(name.rpartition(".")[2], ["surplus.txt"])
+    with pytest.raises(RefusedError, match=r"surplus\.txt.*is surplus"):
+        ready.publish(name)
+    assert sent(server) == []
+
+
+def test_a_draft_with_other_bytes_is_not_published(depositor, server):
+    plan = depositor.prepare()
+    server.inject(Fault("corrupt", method="PUT", path=r"f0\.txt/content", count=100))
+    with pytest.raises(DepositError, match="keeps storing"):
+        depositor.apply(plan)
+    with pytest.raises(RefusedError, match=r"f0\.txt: expected 9 bytes, md5"):
+        depositor.publish(plan.doi)
+    assert sent(server) == []
+
+
+def test_a_draft_with_other_metadata_is_not_published(ready, server):
+    name = doi(ready)
+    archive, record_id = ready.archive(), name.rpartition(".")[2]
+    other = RECORD | {"metadata": RECORD["metadata"] | {"title": "Observed"}}
+    archive.put_draft(record_id, other, archive.draft(record_id).revision)
+    with pytest.raises(RefusedError, match=r"metadata\.title: sent .*, found 'Observed'"):
+        ready.publish(name)
+    assert sent(server) == []
+
+
+def test_a_bundle_that_changed_is_not_published(ready, server):
+    (ready.bundle / "surplus.txt").write_text("x")
+    with pytest.raises(IntegrityError, match=r"surplus\.txt: unlisted"):
+        ready.publish(doi(ready))
+    assert sent(server) == []
+
+
+def test_a_draft_of_changes_is_not_published(ready, server):
+    name = doi(ready)
+    ready.publish(name)
+    path = f"/api/records/{name.rpartition('.')[2]}/draft"
+    ready.archive().transport.write("POST", path)
+    with pytest.raises(RefusedError, match="a draft of changes"):
+        ready.publish(name)
+    assert len(sent(server)) == 1
+
+
+def test_nothing_there_is_said(ready):
+    name = doi(ready)
+    ready.archive().discard(name.rpartition(".")[2])
+    with pytest.raises(RefusedError, match="neither draft nor record"):
+        ready.publish(name)
+
+
+# The answer is lost
+
+
+LOST = (500, 502, 503, 504, "reset")
+
+
+@pytest.mark.parametrize("kind", LOST)
+def test_published_though_the_answer_was_lost(ready, server, kind):
+    name = doi(ready)
+    side = {"side": "response"} if kind == "reset" else {}
+    server.inject(Fault(kind, method="POST", path="publish", when="after", **side))
+    public = ready.publish(name)
+    assert not public.already
+    assert len(sent(server)) == 1
+    assert server.world.published() == [name.rpartition(".")[2]]
+    audit.check(server)
+
+
+@pytest.mark.parametrize("kind", LOST)
+def test_a_request_that_was_lost_is_not_repeated_but_by_the_releaser(ready, server, clock, kind):
+    name, start = doi(ready), clock.time()
+    server.inject(Fault(kind, method="POST", path="publish"))
+    with pytest.raises(DepositError, match="publishing was sent, and did not happen") as caught:
+        ready.publish(name)
+    assert "the draft is still there" in caught.value.found
+    assert clock.time() - start >= ready.policy.settle_s
+    assert len(sent(server)) == 1
+    assert server.world.published() == []
+    assert not ready.publish(name).already
+    assert len(sent(server)) == 2
+    audit.check(server)
+
+
+def test_it_is_sent_again_where_it_was_refused_for_haste(ready, server):
+    name = doi(ready)
+    server.inject(Fault(429, method="POST", path="publish", retry_after=7))
+    ready.publish(name)
+    assert [row.applied for row in sent(server)] == [False, True]
+
+
+def test_a_silent_archive_is_looked_at(ready, server):
+    name = doi(ready)
+    ready.policy = dataclasses.replace(ready.policy, slow_s=0.3)
+    server.inject(Fault("slow", method="POST", path="publish", seconds=8.0))
+    assert not ready.publish(name).already
+    assert len(sent(server)) == 1
+
+
+def test_nobody_knows_where_nothing_can_be_read(ready, server):
+    name = doi(ready)
+    server.inject(Fault(504, method="POST", path="publish", when="after"))
+    server.inject(Fault(502, method="GET", path=r"records/\d+$", count=100))
+    with pytest.raises(NotReachedError, match="does not answer"):
+        ready.publish(name)
+    server.clear_faults()
+    assert ready.publish(name).already
+    assert len(sent(server)) == 1
+
+
+def test_neither_draft_nor_record_after_it_was_sent(ready, server, monkeypatch):
+    name, archive = doi(ready), ready.archive()
+    monkeypatch.setattr(ready, "archive", lambda: archive)
+
+    def lose(record_id):
+        archive.discard(record_id)
+        raise UnknownOutcomeError.of("POST publish", "504", 504)
+
+    monkeypatch.setattr(archive, "publish", lose)
+    with pytest.raises(UnknownOutcomeError, match="POST publish"):
+        ready.publish(name)
+
+
+def test_a_draft_that_outlives_its_publishing_is_not_published_twice(ready, server, monkeypatch):
+    """The record is public, and a cache still shows the draft."""
+    name = doi(ready)
+    draft = ready.archive().draft(name.rpartition(".")[2])
+    ready.kill_at, ready.kill_when = ready.sent + 2, "after"
+    with pytest.raises(Killed):
+        ready.publish(name)
+    ready.kill_at, ready.dead = 0, False
+    archive = ready.archive()
+    monkeypatch.setattr(ready, "archive", lambda: archive)
+    monkeypatch.setattr(archive, "draft", lambda _: draft)
+    with pytest.raises(DepositError, match="public already"):
+        ready.publish(name)
+    assert len(sent(server)) == 1
+
+
+def test_a_publishing_that_another_finished_is_compared(ready, server, monkeypatch):
+    """404 says that there is no draft any more."""
+    name, archive = doi(ready), ready.archive()
+    monkeypatch.setattr(ready, "archive", lambda: archive)
+    original = archive.publish
+
+    def twice(record_id):
+        original(record_id)
+        return original(record_id)
+
+    monkeypatch.setattr(archive, "publish", twice)
+    assert ready.publish(name).doi == name
+
+
+def test_a_refusal_of_the_archive_is_passed_on(ready, server, monkeypatch):
+    name, archive = doi(ready), ready.archive()
+    monkeypatch.setattr(ready, "archive", lambda: archive)
+    for status in (400, 404):
+
+        def refuse(record_id, status=status):
+            raise RefusedByArchiveError.of(status, "POST publish", "One or more files")
+
+        monkeypatch.setattr(archive, "publish", refuse)
+        with pytest.raises(RefusedByArchiveError, match=f"{status} One or more files"):
+            ready.publish(name)
+    assert server.world.published() == []
+
+
+# What is public is not what was sent
+
+
+def test_the_answer_is_compared(ready, server, monkeypatch):
+    name, archive = doi(ready), ready.archive()
+    monkeypatch.setattr(ready, "archive", lambda: archive)
+    original = archive.publish
+
+    def other(record_id):
+        record = original(record_id)
+        return dataclasses.replace(record, concept_doi="10.5072/zenodo.9", files={})
+
+    monkeypatch.setattr(archive, "publish", other)
+    with pytest.raises(IntegrityError, match="the record that the archive made is not the bundle"):
+        ready.publish(name)
+    assert ready.publish(name).already, "the public record itself is sound"
+
+
+def test_what_anybody_reads_is_compared(ready, server, monkeypatch):
+    name = doi(ready)
+    monkeypatch.setattr(Archive, "record", anybody_reads(published=False))
+    with pytest.raises(IntegrityError, match="does not say that it is published"):
+        ready.publish(name)
+
+
+def test_what_nobody_can_read_is_said(ready, server, clock, monkeypatch):
+    name, start = doi(ready), clock.time()
+    monkeypatch.setattr(Archive, "record", lambda archive, record_id: None)
+    with pytest.raises(DepositError, match="anybody else is told that there is none"):
+        ready.publish(name)
+    assert clock.time() - start >= ready.policy.settle_s
+
+
+def anybody_reads(**changes):
+    original = Archive.record
+
+    def read(archive, record_id):
+        record = original(archive, record_id)
+        return None if record is None else dataclasses.replace(record, **changes)
+
+    return read
+
+
+# Comparison of metadata
+
+
+def document(**metadata) -> Record:
+    return Record("1", "0", 1, False, True, None, None, "", {}, {"metadata": metadata})
+
+
+@pytest.mark.parametrize(
+    ("sent_value", "found_value"),
+    [
+        ({"rights": [{"id": "mit"}]}, {"rights": [{"id": "mit", "title": {"en": "MIT"}}]}),
+        ({"description": "<p>a &amp; b</p>"}, {"description": "a & b"}),
+        ({"description": "<p>a</p><p>b</p>"}, {"description": "<p>a</p>\n<p>b</p>"}),
+        ({"title": "a  b "}, {"title": "a b"}),
+    ],
+)
+def test_what_the_archive_expands_is_no_difference(sent_value, found_value):
+    assert metadata_differences({"metadata": sent_value}, document(**found_value)) == []
+
+
+@pytest.mark.parametrize(
+    ("sent_value", "found_value", "where"),
+    [
+        ({"title": "a"}, {"title": "b"}, "metadata.title"),
+        ({"title": "a"}, {}, "metadata.title"),
+        ({"title": "a"}, {"title": 1}, "metadata.title"),
+        ({"title": "<b>a</b>"}, {"title": "a"}, "metadata.title"),
+        ({"description": "<p>a</p>"}, {"description": "<p>b</p>"}, "metadata.description"),
+        ({"rights": [{"id": "mit"}]}, {"rights": []}, "metadata.rights"),
+        ({"rights": [{"id": "mit"}]}, {"rights": [{"id": "cc0"}]}, "metadata.rights.0.id"),
+        ({"rights": [{"id": "mit"}]}, {"rights": "mit"}, "metadata.rights"),
+        ({"rights": [{"id": "mit"}]}, {"rights": ["mit"]}, "metadata.rights.0"),
+    ],
+)
+def test_other_differences_are_found(sent_value, found_value, where):
+    (row,) = metadata_differences({"metadata": sent_value}, document(**found_value))
+    assert row.startswith(f"{where}: sent ")

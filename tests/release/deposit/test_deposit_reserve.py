@@ -1,0 +1,229 @@
+"""Are DOIs reserved once, whatever happens to requests and answers?
+
+Oracle: the contract server's drafts, with faults before and after the effect of each request.
+"""
+
+import json
+
+import pytest
+from depositors import Depositor, Killed
+
+from release.deposit.errors import (
+    DepositError,
+    NotReachedError,
+    RefusedByArchiveError,
+    UnexpectedAnswerError,
+    UnknownOutcomeError,
+)
+from release.deposit.journal import read_history
+from release.deposit.records import Record
+from release.deposit.reserve import MARK, concept_doi_of, record_id_of
+from release.model import RefusedError
+from release.reservation import read_reservation
+from release.testing import Fault, audit
+
+
+def drafts(depositor: Depositor) -> list[str]:
+    return depositor.server.world.drafts()
+
+
+def test_what_is_reserved(depositor, server):
+    found = depositor.reserve()
+    (record_id,) = drafts(depositor)
+    assert found.record_id == record_id
+    assert found.doi == f"10.5072/zenodo.{record_id}" == server.world.doi(record_id)
+    assert found.concept_doi == f"10.5072/zenodo.{server.world.concept_id(record_id)}"
+    assert (found.previous_id, found.previous_doi) == (None, None)
+    assert read_reservation(depositor.release) == found
+    assert [(row.method, row.status) for row in server.log] == [("POST", 201)] * 2
+    assert server.world.metadata(record_id)["title"].startswith(MARK)
+
+
+def test_the_mark_is_in_the_journal_before_the_draft_is_asked_for(depositor, server):
+    depositor.kill_at = 1
+    with pytest.raises(Killed):
+        depositor.reserve()
+    (write,) = read_history(depositor.journal).writes("create")
+    assert server.log == []
+    depositor.kill_at, depositor.dead = 0, False
+    depositor.reserve()
+    assert server.world.metadata(drafts(depositor)[0])["title"] == write.detail["mark"]
+
+
+LOST = [(kind, when) for kind in (500, 502, 503, 504, "reset") for when in ("before", "after")]
+
+
+@pytest.mark.parametrize(("kind", "when"), [(429, "before"), *LOST])
+@pytest.mark.parametrize("path", [r"records$", "pids/doi"])
+def test_a_lost_answer_makes_no_second_draft(depositor, server, path, kind, when):
+    side = {"side": "response"} if kind == "reset" else {}
+    server.inject(Fault(kind, method="POST", path=path, when=when, **side))
+    depositor.reserve()
+    assert len(drafts(depositor)) == 1
+    assert len([row for row in server.log if row.method == "POST" and row.applied]) == 2
+    audit.check(server, drafts(depositor))
+
+
+def test_a_draft_is_found_though_the_list_lags_behind(depositor, server, clock):
+    server.hold_index(60)
+    server.inject(Fault(504, method="POST", path="records$", when="after"))
+    start = clock.time()
+    depositor.reserve()
+    assert len(drafts(depositor)) == 1
+    assert 60 <= clock.time() - start < 120
+
+
+def test_a_run_that_gave_up_is_gone_on_with(depositor, server):
+    server.inject(Fault(504, method="POST", path="records$", when="after"))
+    server.inject(Fault(502, method="GET", path="user/records", count=depositor.policy.attempts))
+    with pytest.raises(NotReachedError, match="does not answer GET /api/user/records"):
+        depositor.reserve()
+    assert not depositor.release.exists()
+    depositor.reserve()
+    assert len(drafts(depositor)) == 1
+
+
+def test_many_drafts_are_looked_through(depositor, server):
+    transport = depositor.archive().transport
+    for _ in range(103):
+        transport.write("POST", "/api/records", document={"metadata": {"title": "another"}})
+    server.inject(Fault("reset", method="POST", path="records$", when="after", side="response"))
+    depositor.reserve()
+    assert len(drafts(depositor)) == 104
+    pages = [row.path for row in server.log if "user/records" in row.path]
+    assert [page.rpartition("=")[2] for page in pages] == ["1", "2"]
+    assert all("size=100" in page for page in pages)
+
+
+def test_every_attempt_lost_is_said(depositor, server):
+    count = depositor.policy.attempts
+    server.inject(Fault(504, method="POST", path="pids/doi", count=count))
+    with pytest.raises(UnknownOutcomeError, match="pids/doi had its effect"):
+        depositor.reserve()
+    depositor.reserve()
+    assert len(drafts(depositor)) == 1
+
+
+def test_an_answer_without_form_is_an_unknown_outcome(depositor, server, monkeypatch):
+    archive = depositor.archive()
+    original, seen = archive.transport.write, []
+
+    def write(method, path, **more):
+        answer = original(method, path, **more)
+        seen.append(path)
+        return type(answer)(answer.status, {"id": 7}) if len(seen) == 1 else answer
+
+    monkeypatch.setattr(archive.transport, "write", write)
+    monkeypatch.setattr(depositor, "archive", lambda: archive)
+    depositor.reserve()
+    assert len(drafts(depositor)) == 1
+    assert seen == ["/api/records", f"/api/records/{drafts(depositor)[0]}/draft/pids/doi"]
+
+
+def test_a_reserved_release_is_not_reserved_again(depositor, server):
+    first = depositor.reserve()
+    server.clear_log()
+    assert depositor.reserve() == first
+    assert [row.method for row in server.log] == ["GET"]
+
+
+def test_a_draft_that_is_gone_is_not_believed_in(depositor, server):
+    found = depositor.reserve()
+    depositor.archive().discard(found.record_id)
+    with pytest.raises(RefusedError, match=r"no longer has 10\.5072"):
+        depositor.reserve()
+    depositor.release.unlink()
+    with pytest.raises(RefusedError, match="no longer has draft"):
+        depositor.reserve()
+    assert drafts(depositor) == []
+
+
+def test_a_release_is_of_one_archive_and_one_version(depositor):
+    depositor.reserve()
+    with pytest.raises(RefusedError, match="this release was begun with"):
+        depositor.reserve(new_version_of="7")
+    depositor.journal.unlink()
+    document = json.loads(depositor.release.read_text())
+    document["target"] = "https://sandbox.zenodo.org"
+    depositor.release.write_text(json.dumps(document))
+    with pytest.raises(RefusedError, match=r"is reserved on https://sandbox\.zenodo\.org"):
+        depositor.reserve()
+
+
+def test_two_drafts_of_one_mark_are_refused(depositor, server):
+    """An archive may make a draft long after it was believed lost."""
+    depositor.kill_at = 1
+    with pytest.raises(Killed):
+        depositor.reserve()
+    depositor.kill_at, depositor.dead = 0, False
+    mark = read_history(depositor.journal).writes("create")[0].detail["mark"]
+    for _ in range(2):
+        document = {"metadata": {"title": mark}}
+        depositor.archive().transport.write("POST", "/api/records", document=document)
+    with pytest.raises(RefusedError, match="bears the mark"):
+        depositor.reserve()
+
+
+def test_a_refused_token_reserves_nothing(depositor, server):
+    server.expire_token()
+    with pytest.raises(RefusedByArchiveError, match=r"403 Permission denied\."):
+        depositor.reserve()
+    server.restore_tokens()
+    depositor.reserve()
+    assert len(drafts(depositor)) == 1
+    assert not [row for row in server.log if "user/records" in row.path], "nothing to look for"
+
+
+def test_a_placeholder_that_is_not_accepted_is_said(depositor, server):
+    server.inject(Fault("errors", method="POST", path="records$"))
+    with pytest.raises(UnexpectedAnswerError, match="does not accept the placeholder") as caught:
+        depositor.reserve()
+    assert "metadata.title: Shorter" in caught.value.found
+    assert not depositor.release.exists()
+
+
+def test_an_existing_doi_is_read(depositor, server):
+    depositor.kill_at = 2
+    with pytest.raises(Killed):
+        depositor.reserve()
+    depositor.kill_at, depositor.dead = 0, False
+    (record_id,) = drafts(depositor)
+    depositor.archive().reserve_doi(record_id)
+    archive = depositor.archive()
+    with pytest.raises(RefusedByArchiveError, match="A PID already exists"):
+        archive.reserve_doi(record_id)
+    assert depositor.reserve().doi == f"10.5072/zenodo.{record_id}"
+
+
+def test_another_refusal_of_a_doi_is_passed_on(depositor, server, monkeypatch):
+    archive = depositor.archive()
+
+    def refuse(record_id):
+        raise RefusedByArchiveError.of(400, "POST pids", "no DOIs today")
+
+    monkeypatch.setattr(archive, "reserve_doi", refuse)
+    monkeypatch.setattr(depositor, "archive", lambda: archive)
+    with pytest.raises(RefusedByArchiveError, match="no DOIs today"):
+        depositor.reserve()
+
+
+def test_names_of_records():
+    assert record_id_of("10.5281/zenodo.123") == "123"
+    assert record_id_of("123") == "123"
+    assert record_id_of("10.1234/abcde-fghij") == "abcde-fghij"
+    for text in ("https://doi.org/10.5281/zenodo.1", "", "10.5281/zenodo.", "a b", "10.1/../x"):
+        with pytest.raises(DepositError, match="this names no record"):
+            record_id_of(text)
+
+
+def test_concept_dois():
+    def record(concept=None):
+        return Record("144", "143", 5, False, False, None, concept, "", {}, {})
+
+    assert concept_doi_of(record(), "10.5072/zenodo.144") == "10.5072/zenodo.143"
+    assert concept_doi_of(record(), "10.1234/144") == "10.1234/143"
+    for doi in ("10.5072/zenodo.145", "10.5072/zenodo.9144", "10.5072/144x", "144", ""):
+        with pytest.raises(UnexpectedAnswerError, match="not made from the record's identifier"):
+            concept_doi_of(record(), doi)
+    with pytest.raises(UnexpectedAnswerError, match="not the one that was to be expected"):
+        concept_doi_of(record("10.5072/zenodo.1"), "10.5072/zenodo.144")

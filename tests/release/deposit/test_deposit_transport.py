@@ -1,0 +1,295 @@
+"""Is a request repeated exactly where it may be, and is every odd answer understood?
+
+Oracles: a carrier that answers from a list and remembers what it was given; the contract server.
+"""
+
+import json
+import logging
+from collections import deque
+
+import pytest
+import requests
+from depositors import POLICY, FakeClock
+from requests.adapters import BaseAdapter
+from urllib3.exceptions import MaxRetryError, NewConnectionError, ProtocolError
+from urllib3.response import HTTPResponse
+
+from release.deposit.errors import (
+    DepositError,
+    NotReachedError,
+    RefusedByArchiveError,
+    StoppedError,
+    UnexpectedAnswerError,
+    UnknownOutcomeError,
+)
+from release.deposit.token import Token
+from release.deposit.transport import ACCEPT, Transport
+
+SECRET = "s3cret-token-of-somebody"
+TARGET = "http://127.0.0.1:1"
+
+
+class Scripted(BaseAdapter):
+    """Answers from a list; an exception in it is raised."""
+
+    def __init__(self, *answers):
+        super().__init__()
+        self.answers = deque(answers)
+        self.requests = []
+
+    def send(self, request, **kwargs):
+        self.requests.append(request)
+        self.kwargs = kwargs
+        answer = self.answers.popleft()
+        if isinstance(answer, Exception):
+            raise answer
+        status, body, headers = (*answer, {})[:3]
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        response = requests.Response()
+        response.status_code = status
+        response.headers.update(headers)
+        response._content = data
+        response.raw = HTTPResponse(body=b"", status=status)
+        response.request, response.url = request, request.url
+        return response
+
+    def close(self):
+        pass
+
+
+def talk(*answers, target=TARGET):
+    carrier, clock = Scripted(*answers), FakeClock()
+    return Transport(target, Token(SECRET), POLICY, clock=clock, adapter=lambda: carrier), carrier
+
+
+def refused():
+    reason = NewConnectionError(None, "refused")
+    return requests.ConnectionError(MaxRetryError(None, "/", reason))
+
+
+def cut():
+    return requests.ConnectionError(ProtocolError("Connection aborted."))
+
+
+def test_what_goes_out(monkeypatch):
+    transport, carrier = talk((200, {}))
+    transport.read("/api/records/1/draft")
+    (request,) = carrier.requests
+    assert request.url == f"{TARGET}/api/records/1/draft"
+    assert request.headers["Accept"] == ACCEPT
+    assert request.headers["Authorization"] == f"Bearer {SECRET}"
+    assert request.headers["User-Agent"].startswith("rbh1-ard/")
+    assert SECRET not in request.url
+    assert carrier.kwargs["timeout"] == (POLICY.connect_s, POLICY.read_s)
+
+
+def test_anybody_has_no_token_and_asks_no_netrc(monkeypatch, tmp_path):
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login x password y\nmachine archive.example login x\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    for target in (TARGET, "https://archive.example"):
+        transport, carrier = talk((200, {}), (200, {}), target=target)
+        transport.anonymous().read("/api/records/1")
+        transport.read("/api/records/1")
+        nobody, somebody = carrier.requests
+        assert "Authorization" not in nobody.headers
+        assert somebody.headers["Authorization"] == f"Bearer {SECRET}"
+
+
+def test_this_machine_is_not_reached_through_a_proxy(monkeypatch):
+    monkeypatch.setenv("HTTP_PROXY", "http://proxy.example:3128")
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    transport, carrier = talk((200, {}))
+    transport.read("/api")
+    assert not carrier.kwargs["proxies"]
+    transport, carrier = talk((200, {}), target="https://archive.example")
+    transport.read("/api")
+    assert carrier.kwargs["proxies"]["https"] == "http://proxy.example:3128"
+
+
+def test_no_session_of_the_website_is_kept():
+    transport, carrier = talk((200, {}, {"Set-Cookie": "session=1"}), (200, {}))
+    transport.read("/api")
+    transport.read("/api")
+    assert "Cookie" not in carrier.requests[1].headers
+
+
+@pytest.mark.parametrize("failure", [(503, b"busy"), (502, b"<html>"), (500, {}), cut(), refused()])
+def test_what_reads_is_repeated(failure):
+    transport, carrier = talk(failure, failure, (200, {"id": "1"}))
+    assert transport.read("/api").document == {"id": "1"}
+    assert len(carrier.requests) == 3
+    first, second = transport.clock.waits
+    assert 1 / 3 <= first <= 2 / 3
+    assert 2 / 3 <= second <= 4 / 3
+
+
+def test_what_reads_is_not_repeated_for_ever():
+    transport, carrier = talk(*[(502, b"<html>")] * POLICY.attempts)
+    with pytest.raises(NotReachedError, match="does not answer GET /api") as caught:
+        transport.read("/api")
+    assert "502" in caught.value.found
+    assert len(carrier.requests) == POLICY.attempts
+
+
+@pytest.mark.parametrize("failure", [(500, {}), (502, b"<html>"), (503, b""), (504, b""), cut()])
+def test_what_writes_is_not_repeated(failure):
+    transport, carrier = talk(failure)
+    with pytest.raises(UnknownOutcomeError, match="nobody knows whether POST /api had its effect"):
+        transport.write("POST", "/api")
+    assert len(carrier.requests) == 1
+
+
+def test_a_timeout_of_what_writes_is_an_unknown_outcome():
+    transport, _ = talk(requests.ReadTimeout("read timed out"))
+    with pytest.raises(UnknownOutcomeError, match="ReadTimeout"):
+        transport.write("PUT", "/api")
+
+
+@pytest.mark.parametrize("failure", [refused(), requests.ConnectTimeout("slow"), (429, {})])
+def test_what_certainly_had_no_effect_is_repeated(failure):
+    transport, carrier = talk(failure, (201, {"id": "1"}))
+    assert transport.write("POST", "/api", document={}).status == 201
+    assert len(carrier.requests) == 2
+    transport, _ = talk(*[failure] * POLICY.attempts)
+    with pytest.raises(NotReachedError, match="could not be delivered"):
+        transport.write("POST", "/api")
+
+
+def test_retry_after_counts_with_429_and_503_only():
+    headers = {"Retry-After": "40"}
+    transport, _ = talk((200, {}, headers), (200, {}))
+    transport.read("/api")
+    transport.read("/api")
+    assert transport.clock.waits == []
+    for status in (429, 503):
+        transport, _ = talk((status, {}, headers), (200, {}))
+        transport.read("/api")
+        assert sum(transport.clock.waits) == pytest.approx(40, abs=1e-3)
+    transport, _ = talk((502, {}, headers), (200, {}))
+    transport.read("/api")
+    assert sum(transport.clock.waits) < 1
+    transport, _ = talk((503, {}, headers), (200, {}))
+    with pytest.raises(UnknownOutcomeError, match="503"):
+        transport.write("POST", "/api")
+    transport.read("/api")
+    assert transport.clock.waits == [pytest.approx(40, abs=1e-3)], "whoever comes next waits"
+
+
+def test_retry_after_may_be_a_date():
+    headers = {
+        "Retry-After": "Wed, 01 Jul 2026 10:00:30 GMT",
+        "Date": "Wed, 01 Jul 2026 10:00:00 GMT",
+    }
+    transport, _ = talk((429, {}, headers), (200, {}))
+    transport.read("/api")
+    assert sum(transport.clock.waits) == pytest.approx(30, abs=1e-3)
+
+
+def test_a_wait_without_end_is_refused():
+    transport, _ = talk((429, {}, {"Retry-After": "86400"}), (201, {}))
+    with pytest.raises(DepositError, match="a wait that is too long"):
+        transport.write("POST", "/api")
+
+
+def test_requests_wait_for_the_next_window():
+    full = {
+        "X-RateLimit-Remaining": "1",
+        "X-RateLimit-Reset": "1782900050",
+        "Date": "Wed, 01 Jul 2026 10:00:00 GMT",  # 1782900000
+    }
+    transport, carrier = talk((200, {}, full), (200, {}), (200, {}))
+    transport.read("/api")
+    transport.read("/api")
+    assert transport.clock.waits == []
+    transport.read("/api")
+    assert sum(transport.clock.waits) == pytest.approx(50, abs=1e-3)
+    assert len(carrier.requests) == 3
+
+
+def test_nonsense_about_limits_is_ignored():
+    nonsense = {"X-RateLimit-Remaining": "many", "X-RateLimit-Reset": "soon"}
+    transport, _ = talk((200, {}, nonsense), (429, {}, {"Retry-After": "soon"}), (200, {}))
+    transport.read("/api")
+    transport.read("/api")
+    assert max(transport.clock.waits) < 1
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_redirects_are_not_followed(status):
+    elsewhere = {"Location": f"https://evil.example/?t={SECRET}"}
+    transport, carrier = talk((status, b"", elsewhere), (status, b"", elsewhere))
+    for ask in (lambda: transport.read("/api"), lambda: transport.write("POST", "/api")):
+        with pytest.raises(UnexpectedAnswerError, match=r"evil\.example") as caught:
+            ask()
+        assert SECRET not in str(caught.value)
+    assert len(carrier.requests) == 2
+
+
+def test_no_other_host_can_be_asked():
+    transport, carrier = talk()
+    transport.target = "https://evil.example"
+    with pytest.raises(NotReachedError, match="No connection adapters"):
+        transport.read("/api")
+    assert carrier.requests == []
+
+
+@pytest.mark.parametrize("body", [b"<html>Maintenance</html>", b"", b"\xff\xfe", b'{"a":1,"a":2}'])
+def test_what_is_not_json_is_said_to_be(body):
+    transport, _ = talk((200, body), (200, body))
+    with pytest.raises(UnexpectedAnswerError, match="is not JSON"):
+        transport.read("/api")
+    with pytest.raises(UnknownOutcomeError, match="no JSON"):
+        transport.write("POST", "/api")
+
+
+def test_a_page_in_place_of_a_message_is_said_to_be():
+    transport, _ = talk((413, b"<html>Request Entity Too Large</html>"))
+    with pytest.raises(RefusedByArchiveError, match=r"a page, no message: .*Too Large") as caught:
+        transport.write("PUT", "/api")
+    assert caught.value.status == 413
+    assert "not be that large" in caught.value.action
+
+
+def test_the_messages_of_the_archive_are_passed_on():
+    errors = [{"field": "files", "messages": ["One", "Two"]}, "odd", {"field": "x", "message": "y"}]
+    transport, _ = talk((400, {"message": "A validation error occurred.", "errors": errors}))
+    with pytest.raises(RefusedByArchiveError, match="files: One; files: Two; odd; x: y"):
+        transport.write("POST", "/api")
+    transport, _ = talk((400, [1]))
+    with pytest.raises(RefusedByArchiveError, match=r"400 \[1\]"):
+        transport.write("POST", "/api")
+
+
+def test_a_refused_token_is_explained():
+    transport, _ = talk((403, {"message": "Permission denied."}))
+    with pytest.raises(RefusedByArchiveError, match="deposit:write") as caught:
+        transport.read("/api")
+    assert "ZENODO_TOKEN" in caught.value.action
+
+
+def test_an_echo_of_the_token_leads_nowhere(caplog):
+    caplog.set_level(logging.DEBUG)
+    transport, _ = talk(
+        (200, {"title": SECRET, "errors": SECRET}),
+        (400, {"message": f"bad {SECRET}"}),
+        (200, f"<html>{SECRET}".encode()),
+        requests.ConnectionError(f"while sending Bearer {SECRET}"),
+    )
+    assert transport.read("/api").document == {"title": "[token]", "errors": "[token]"}
+    shown = []
+    for kind in (RefusedByArchiveError, UnknownOutcomeError, UnknownOutcomeError):
+        with pytest.raises(kind) as caught:
+            transport.write("POST", "/api")
+        shown.append(str(caught.value))
+    assert SECRET not in "".join(shown) + caplog.text
+    assert "[token]" in "".join(shown)
+
+
+def test_a_stop_ends_what_waits():
+    transport, _ = talk((502, b""), (200, {}))
+    transport.stop.set()
+    with pytest.raises(StoppedError, match="the work was stopped"):
+        transport.read("/api")

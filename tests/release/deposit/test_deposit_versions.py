@@ -1,0 +1,232 @@
+"""Does a new version send only what changed, from the right version before?
+
+Oracle: the bytes that the contract server received, and the files that it shows.
+"""
+
+import pytest
+from depositors import Depositor, Killed, bundled, held
+
+from release.deposit.errors import DepositError, UnexpectedAnswerError
+from release.deposit.transport import Answer
+from release.model import RefusedError
+from release.testing import Fault, audit
+
+
+@pytest.fixture
+def first(depositor: Depositor) -> Depositor:
+    """A first version is public."""
+    depositor.files["cube.fits.txt"] = b"x" * 100_000
+    depositor.deposit()
+    return depositor
+
+
+def record_id(doi: str) -> str:
+    return doi.rpartition(".")[2]
+
+
+def sent(server) -> dict[str, int]:
+    return {
+        row.key: row.received_bytes
+        for row in server.log
+        if row.method == "PUT" and row.path.endswith("/content")
+    }
+
+
+def second(first: Depositor) -> Depositor:
+    """Somebody changed one small file, dropped one, and added one."""
+    next_one = first.next_version("second")
+    next_one.files["f0.txt"] = b"corrected"
+    next_one.files["new.txt"] = b"more"
+    del next_one.files["f1.txt"]
+    return next_one
+
+
+def test_only_what_changed_is_sent(first, server):
+    (doi,) = server.world.published()
+    depositor = second(first)
+    server.clear_log()
+    reservation = depositor.reserve(new_version_of=doi)
+    assert reservation.previous_id == doi
+    assert reservation.previous_doi == f"10.5072/zenodo.{doi}"
+    assert reservation.concept_doi == f"10.5072/zenodo.{server.world.concept_id(doi)}"
+    depositor.build(reservation)
+    plan = depositor.plan()
+    assert {row.name: (row.action, row.why) for row in plan.decisions} == {
+        "README.md": ("replace", "carries the version DOI"),
+        "cube.fits.txt": ("link", "unchanged since the version before"),
+        "f0.txt": ("replace", "changed"),
+        "f1.txt": ("delete", "not in the bundle"),
+        "manifest.json": ("replace", "carries the version DOI"),
+        "new.txt": ("upload", "new"),
+        "sha256sums.txt": ("replace", "lists the sums of the other files"),
+        "zenodo.json": ("link", "unchanged since the version before"),
+    }
+    depositor.apply(plan)
+    depositor.publish(plan.doi)
+    sizes = {path.name: path.stat().st_size for path in depositor.bundle.iterdir()}
+    changed = ("README.md", "f0.txt", "manifest.json", "new.txt", "sha256sums.txt")
+    assert sent(server) == {name: sizes[name] for name in changed}
+    assert len(server.log) == 3 + 3 + len(plan.steps) + 3
+    assert held(server, plan.record_id) == bundled(depositor.bundle)
+    assert held(server, doi) == bundled(first.bundle), "the first version is as it was"
+    cube = [server.world.files(one)["cube.fits.txt"][2] for one in (doi, plan.record_id)]
+    assert cube[0] == cube[1], "linked, not copied"
+
+
+@pytest.mark.parametrize("form", ["10.5072/zenodo.{}", "{}"])
+@pytest.mark.parametrize("concept", [True, False])
+def test_the_version_before_may_be_named_in_four_ways(first, server, form, concept):
+    (latest,) = server.world.published()
+    name = form.format(server.world.concept_id(latest) if concept else latest)
+    reservation = first.next_version("second").reserve(new_version_of=name)
+    assert reservation.previous_id == latest
+
+
+def test_an_older_version_is_refused_and_the_latest_named(first, server):
+    (old,) = server.world.published()
+    depositor = second(first)
+    depositor.build(depositor.reserve(new_version_of=old))
+    plan = depositor.plan()
+    depositor.apply(plan)
+    depositor.publish(plan.doi)
+    with pytest.raises(RefusedError, match=f"not the latest version: that is {plan.doi}"):
+        first.next_version("third").reserve(new_version_of=old)
+    assert server.world.drafts() == []
+
+
+def test_a_number_of_another_archive_is_refused(first, server):
+    (latest,) = server.world.published()
+    with pytest.raises(RefusedError, match=r"has the DOI 10\.5072/zenodo"):
+        first.next_version("second").reserve(new_version_of=f"10.5281/zenodo.{latest}")
+    with pytest.raises(RefusedError, match="has no published record 999"):
+        first.next_version("third").reserve(new_version_of="999")
+    with pytest.raises(DepositError, match="names no record"):
+        first.next_version("fourth").reserve(new_version_of="https://doi.org/10.5072/zenodo.1")
+    assert server.world.drafts() == []
+
+
+@pytest.mark.parametrize(
+    "location", ["https://evil.example/api/records/7", "/api/records/../x", ""]
+)
+def test_a_redirect_is_believed_for_its_number_only(depositor, monkeypatch, location):
+    archive, asked = depositor.archive(), []
+
+    def read(path, **_):
+        asked.append(path)
+        return Answer(302, location=location) if path.endswith("/1") else Answer(404)
+
+    monkeypatch.setattr(archive.transport, "read", read)
+    if location.endswith("/7"):
+        assert archive.latest("1") is None
+        assert asked == ["/api/records/1", "/api/records/7"], "asked of the same archive"
+    else:
+        with pytest.raises(UnexpectedAnswerError, match="something that is no record"):
+            archive.latest("1")
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("path", ["/versions$", "files-import", "/draft/files/f0.txt$"])
+@pytest.mark.parametrize("kind", [500, 504, "reset"])
+def test_a_lost_answer_is_cleared_up(first, server, path, when, kind):
+    (old,) = server.world.published()
+    depositor = second(first)
+    side = {"side": "response"} if kind == "reset" else {}
+    method = "DELETE" if path.startswith("/draft") else "POST"
+    server.inject(Fault(kind, method=method, path=path, when=when, **side))
+    depositor.build(depositor.reserve(new_version_of=old))
+    plan = depositor.plan()
+    depositor.apply(plan)
+    depositor.publish(plan.doi)
+    assert held(server, plan.record_id) == bundled(depositor.bundle)
+    assert server.world.drafts() == []
+    assert "cube.fits.txt" not in {row.key for row in server.log[30:] if row.method == "PUT"}
+    audit.check(server)
+
+
+def test_files_that_somebody_linked_already_are_kept(first, server):
+    (old,) = server.world.published()
+    depositor = second(first)
+    reservation = depositor.reserve(new_version_of=old)
+    depositor.archive().import_files(reservation.record_id)
+    depositor.build(reservation)
+    plan = depositor.plan()
+    assert {row.action for row in plan.decisions} == {"keep", "replace", "upload", "delete"}
+    assert ops_of(plan).count("import") == 0
+    depositor.apply(plan)
+    assert held(server, plan.record_id) == bundled(depositor.bundle)
+
+
+def test_a_linked_file_that_is_gone_is_refused(first, server):
+    (old,) = server.world.published()
+    depositor = second(first)
+    depositor.build(depositor.reserve(new_version_of=old))
+    plan = depositor.plan()
+    depositor.kill_at, depositor.kill_when = depositor.sent + 2, "after"
+    with pytest.raises(Killed):
+        depositor.apply(plan)
+    depositor.kill_at, depositor.dead = 0, False
+    depositor.archive().delete_file(plan.record_id, "cube.fits.txt")
+    with pytest.raises(RefusedError, match=r"cube\.fits\.txt: was there .* and is gone"):
+        depositor.apply(plan)
+
+
+def test_what_was_linked_meanwhile_is_refused(first, server):
+    (old,) = server.world.published()
+    depositor = second(first)
+    depositor.build(depositor.reserve(new_version_of=old))
+    plan = depositor.plan()
+    depositor.archive().init(plan.record_id, ["surplus.txt"])
+    with pytest.raises(RefusedError, match=r"surplus\.txt.*nobody planned"):
+        depositor.apply(plan)
+
+
+def test_what_somebody_else_took_away_at_the_same_moment_is_gone(first, server):
+    (old,) = server.world.published()
+    depositor = second(first)
+    depositor.build(depositor.reserve(new_version_of=old))
+    plan, archive = depositor.plan(), depositor.archive()
+
+    def fault(record):
+        if record.method == "DELETE" and record.key == "f1.txt":
+            server.fault_for = None
+            archive.delete_file(plan.record_id, "f1.txt")
+        return None
+
+    server.fault_for = fault
+    depositor.apply(plan)
+    assert [row.status for row in server.log if row.path.endswith("f1.txt")] == [404, 204]
+    assert held(server, plan.record_id) == bundled(depositor.bundle)
+
+
+def ops_of(plan) -> list[str]:
+    return [step.op for step in plan.steps]
+
+
+# reserve 3, plan 3, apply 3 + 5 deletes and 11 for the files, publish 3
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("number", range(1, 29))
+def test_killed_at_any_request(first, server, number, when):
+    (old,) = server.world.published()
+    depositor = second(first)
+    server.clear_log()
+    depositor.kill_at, depositor.kill_when = number, when
+
+    def again(verb):
+        try:
+            return verb()
+        except Killed:
+            depositor.kill_at, depositor.dead = 0, False
+            return verb()
+
+    depositor.build(again(lambda: depositor.reserve(new_version_of=old)))
+    plan = again(depositor.plan)
+    again(lambda: depositor.apply(plan))
+    again(lambda: depositor.publish(plan.doi))
+    assert depositor.kill_at == 0, "the kill took place"
+    assert sorted(server.world.published()) == sorted([old, plan.record_id])
+    assert server.world.drafts() == []
+    assert held(server, plan.record_id) == bundled(depositor.bundle)
+    stored = [row.key for row in server.log if row.path.endswith("/content") and row.applied]
+    assert len(stored) == len(set(stored)) == 5, "no bytes twice"
+    assert len([row for row in server.log if row.path.endswith("actions/publish")]) == 1
+    audit.check(server)
