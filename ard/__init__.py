@@ -4,7 +4,7 @@
 `ard.open` for a whole bundle. It needs numpy and astropy, nothing else.
 """
 
-from ard.bundle import Bundle, open
+from ard.bundle import Bundle
 from ard.cube import Cube, Lsf, Psf
 from ard.describe import describe
 from ard.errors import (
@@ -13,11 +13,13 @@ from ard.errors import (
     FormatError,
     IntegrityError,
     NotFoundError,
+    RemoteError,
     UnitError,
 )
 from ard.integrity import verify
 from ard.io import read, write
 from ard.maps import Map
+from ard.opening import open
 from ard.provenance import Provenance
 from ard.s3d import read_cube, write_cube
 from ard.table import Table
@@ -36,6 +38,7 @@ __all__ = [
     "NotFoundError",
     "Provenance",
     "Psf",
+    "RemoteError",
     "Table",
     "UnitError",
     "describe",

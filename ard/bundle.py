@@ -1,25 +1,25 @@
-"""How do I open a bundle, and what is in it?
+"""What is in a bundle, and how do I read it?
 
 A bundle is a flat folder whose manifest says of each file which layer and product it is; here it
-looks like what it is: four layers of named products, each read when it is asked for. numpy and
-astropy are enough.
+looks like what it is: four layers of named products, each read when it is asked for, and one that
+was opened by its DOI is fetched then, too. numpy and astropy are enough.
 """
 
 import builtins
 import difflib
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 from ard import layout
 from ard.archive import archive_members, read_member
-from ard.errors import FormatError, IntegrityError, NotFoundError
-from ard.integrity import not_intact, read_manifest, verify
+from ard.errors import FormatError, NotFoundError
+from ard.integrity import Level
 from ard.manifest import Entry, Manifest
 from ard.provenance import Provenance
+from ard.source import Source
 from ard.sums import Finding, quote
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from ard.maps import Map
     from ard.table import Table
 
-Level = Literal["none", "fast", "full"]
 _SIMULATED: Final = "SIMULATED DATA: made by the study's simulator, not observed"
 _TOY_GRID: Final = "TOY GRID: rests on a coarse stand-in for the shock models"
 _KILO: Final = 1000
@@ -41,12 +40,30 @@ class BundleFile:
     ----------
     entry : Entry
         What the manifest says: kind, media type, schema, size, digests, provenance.
-    path : pathlib.Path
-        The file, for tools that open files themselves (jdaviz, DS9).
+    source : Source
+        Where the file comes from: a folder, or an archive.
     """
 
     entry: Entry
-    path: Path
+    source: Source
+
+    @property
+    def path(self) -> Path:
+        """The file, for tools that open files themselves (jdaviz, DS9); fetched if need be.
+
+        Raises
+        ------
+        IntegrityError
+            If it is not the regular file that the bundle lists.
+        RemoteError, NotFoundError
+            If it has to be fetched, and cannot.
+        """
+        return self.source.path(self.entry)
+
+    @property
+    def is_here(self) -> bool:
+        """True if asking for the file fetches nothing."""
+        return self.source.has(self.entry)
 
     @property
     def name(self) -> str:
@@ -72,7 +89,7 @@ class BundleFile:
     @property
     def members(self) -> tuple[str, ...]:
         """Names of the files inside, for an archive; empty for anything else."""
-        return archive_members(self._file()) if self.kind == "archive" else ()
+        return archive_members(self.path) if self.kind == "archive" else ()
 
     def member(self, name: str) -> bytes:
         """Read one file inside of an archive, held against the archive's own list.
@@ -87,16 +104,16 @@ class BundleFile:
         if self.kind != "archive":
             raise FormatError(
                 "this product has no members",
-                file=self.path,
+                file=self.entry.name,
                 expected="an archive",
                 found=f"a {self.kind}",
                 action="use load()",
             )
-        return read_member(self._file(), name)
+        return read_member(self.path, name)
 
     def read_bytes(self) -> bytes:
         """Read the file as it is."""
-        return self._file().read_bytes()
+        return self.path.read_bytes()
 
     def load(self) -> Any:
         """Read the content.
@@ -113,7 +130,7 @@ class BundleFile:
             return self._text()
         from ard.io import read
 
-        return read(self._file())
+        return read(self.path)
 
     def _text(self) -> str:
         try:
@@ -130,16 +147,6 @@ class BundleFile:
     def __repr__(self) -> str:
         return f"<BundleFile {self.name}: {self.kind}, {human_size(self.size)}>"
 
-    def _file(self) -> Path:
-        # The folder was checked when it was opened; it may have changed since.
-        if self.path.is_symlink() or not self.path.is_file():
-            raise IntegrityError(
-                "the file is no longer the regular file that the bundle listed",
-                file=self.path,
-                action="verify the bundle again",
-            )
-        return self.path
-
 
 class Bundle(Mapping[str, BundleFile]):
     """Look at a bundle as layers of products; made by `ard.open`.
@@ -150,8 +157,8 @@ class Bundle(Mapping[str, BundleFile]):
 
     Attributes
     ----------
-    folder : pathlib.Path
-        Where the bundle is.
+    source : Source
+        Where its files come from.
     manifest : Manifest
         What it says about itself.
     layers : mapping of str to mapping of str to BundleFile
@@ -160,10 +167,10 @@ class Bundle(Mapping[str, BundleFile]):
         README, dataset card, data dictionary, check report and so on, by file name.
     """
 
-    def __init__(self, folder: Path, manifest: Manifest) -> None:
-        self.folder = folder
+    def __init__(self, source: Source, manifest: Manifest) -> None:
+        self.source = source
         self.manifest = manifest
-        files = [BundleFile(entry, folder / entry.name) for entry in manifest.entries]
+        files = [BundleFile(entry, source) for entry in manifest.entries]
         self.layers: Mapping[str, Mapping[str, BundleFile]] = MappingProxyType(
             {
                 layer: _by_product([file for file in files if file.entry.layer == layer])
@@ -177,6 +184,11 @@ class Bundle(Mapping[str, BundleFile]):
         self._files = {
             file.name: file for products in self.layers.values() for file in products.values()
         }
+
+    @property
+    def folder(self) -> Path:
+        """Where the bundle is; of one that was opened by DOI, as much as has been fetched."""
+        return self.source.folder
 
     @property
     def version(self) -> str:
@@ -263,8 +275,43 @@ class Bundle(Mapping[str, BundleFile]):
         return _checked(self._of_kind("table", name).load(), Table, name)
 
     def verify(self, level: Level = "full", *, digest: str | None = None) -> tuple[Finding, ...]:
-        """Report every way in which the bundle differs from the one that was written."""
-        return verify(self.folder, level, digest=digest)
+        """Report every way in which the bundle differs from the one that was written.
+
+        Of one that was opened by DOI, ``full`` fetches every file, and ``fast`` none.
+        """
+        return self.source.verify(level, digest=digest)
+
+    def file(self, name: str) -> BundleFile:
+        """Find a file by any of its names: product, document, or a kind that only it has.
+
+        Raises
+        ------
+        NotFoundError
+            If no file has this name, or several have.
+        """
+        if name in self.documents:
+            return self.documents[name]
+        try:
+            return self[name]
+        except NotFoundError:
+            kin = [file for file in self._files.values() if file.kind == name]
+            if len(kin) == 1:
+                return kin[0]
+            if kin:
+                raise self._unknown(name, [file.name for file in kin]) from None
+            raise
+
+    def download(self, names: Iterable[str] | None = None) -> tuple[Path, ...]:
+        """Fetch files of a bundle that was opened by DOI, and say where they are.
+
+        Parameters
+        ----------
+        names : iterable of str, optional
+            As for `file`; without them, everything.
+        """
+        everything = [*self.documents.values(), *self._files.values()]
+        wanted = everything if names is None else [self.file(name) for name in names]
+        return tuple(file.path for file in wanted)
 
     def _of_kind(self, kind: str, name: str | None) -> BundleFile:
         files = [file for file in self._files.values() if file.kind == kind]
@@ -281,7 +328,7 @@ class Bundle(Mapping[str, BundleFile]):
         if several:
             return NotFoundError(
                 f"the name {name!r} means several products of this bundle",
-                file=self.folder,
+                file=self.source.place,
                 expected="one of " + ", ".join(several),
                 found=name,
                 action="use the full name",
@@ -289,14 +336,14 @@ class Bundle(Mapping[str, BundleFile]):
         for archive, member in self._packed(name):
             return NotFoundError(
                 f"the product {name!r} has no file of its own in this bundle",
-                file=self.folder,
+                file=self.source.place,
                 expected=f"the member {member} of {archive.entry.name}",
                 found=name,
                 action=f"read it with bundle[{archive.name!r}].member({member!r})",
             )
         return NotFoundError(
             f"the bundle has no product {name!r}",
-            file=self.folder,
+            file=self.source.place,
             expected=self._near(name),
             found=name,
             action="print the bundle for its list of products",
@@ -326,7 +373,7 @@ class Bundle(Mapping[str, BundleFile]):
         target = manifest.target.get("name", "unknown target")
         total = sum(entry.size for entry in manifest.entries)
         rows = [
-            f"<Bundle {self.folder.name}: {_shown(target)}, version {_shown(manifest.version)}, "
+            f"<Bundle {self.source.name}: {_shown(target)}, version {_shown(manifest.version)}, "
             f"{len(self)} products, {human_size(total)}>"
         ]
         rows += [f"  {_SIMULATED}"] if manifest.simulated else []
@@ -338,38 +385,6 @@ class Bundle(Mapping[str, BundleFile]):
             for file in self.layers.get(layer, {}).values():
                 rows.append(f"  {file.name:<{width}}  {file.kind:<8}  {human_size(file.size):>9}")
         return "\n".join(rows)
-
-
-def open(folder: str | os.PathLike[str], verify: Level = "fast") -> Bundle:
-    """Open a bundle: is it whole, and what does it hold?
-
-    Parameters
-    ----------
-    folder : path-like
-        The folder of the bundle, as downloaded.
-    verify : {"fast", "full", "none"}
-        ``fast`` looks at names, presence, sizes and the agreement of both lists; ``full`` reads
-        every byte as well; ``none`` reads the manifest only.
-
-    Returns
-    -------
-    Bundle
-
-    Raises
-    ------
-    NotFoundError
-        If there is no such folder.
-    IntegrityError
-        If anything is wrong; it lists every finding.
-    """
-    findings = _verify(folder, verify)
-    if findings:
-        raise not_intact(Path(folder), findings)
-    return Bundle(Path(folder), read_manifest(folder))
-
-
-# `open` has a parameter of that name.
-_verify = verify
 
 
 def human_size(size: int) -> str:

@@ -86,6 +86,10 @@ class NotFoundError(ArdError):
     """Something that was asked for by name does not exist."""
 
 
+class RemoteError(ArdError):
+    """An archive cannot be reached, or its answer cannot be used."""
+
+
 class ExtraMissingError(ArdError):
     """An optional library is needed; the message carries the install line."""
 

@@ -12,7 +12,7 @@ import os
 import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from ard import layout
 from ard.archive import verify_archive
@@ -22,6 +22,7 @@ from ard.fitsio import open_hdus
 from ard.manifest import Entry, Manifest, parse_manifest_bytes
 from ard.sums import Finding, case_twins, file_digests, is_safe_name, parse_sums, quote, unsafe_name
 
+Level = Literal["none", "fast", "full"]
 LEVELS: Final = ("none", "fast", "full")
 _LISTS: Final = (layout.MANIFEST_FILE, layout.SUMS_FILE)
 
@@ -76,21 +77,49 @@ def verify(
     NotFoundError
         If there is no such folder.
     """
+    require_level(level)
+    root = _bundle_folder(folder)
+    if level == "none":
+        return ()
+    present, findings = _scan(root)
+    more, entries, sums = _compare_lists(root, present, digest)
+    findings += more + (_contents(root, present, entries, sums) if level == "full" else [])
+    return tuple(sorted(set(findings)))
+
+
+def require_level(level: str) -> None:
+    """Refuse a word that names no level of verification."""
     if level not in LEVELS:
         raise ArdError(
             "there is no such level of verification", expected=" or ".join(LEVELS), found=level
         )
-    root = _bundle_folder(folder)
-    if level == "none":
-        return ()
-    return tuple(sorted(set(_findings(root, level == "full", digest))))
 
 
-def _findings(root: Path, full: bool, digest: str | None) -> list[Finding]:
-    present, findings = _scan(root)
-    sums, more = _load_sums(root, present)
-    manifest, others = _load_manifest(root, present)
-    findings += more + others
+def listing_findings(
+    folder: str | os.PathLike[str], present: Mapping[str, int], *, digest: str | None = None
+) -> tuple[Finding, ...]:
+    """Report how a listing of files differs from the lists of a bundle, without the files.
+
+    Parameters
+    ----------
+    folder : path-like
+        Holds the two lists; the other files need not be there.
+    present : mapping of str to int
+        Safe names and sizes, as an archive lists them.
+    digest : str, optional
+        The published digest.
+    """
+    findings, _, _ = _compare_lists(_bundle_folder(folder), present, digest)
+    return tuple(sorted(set(findings)))
+
+
+def _compare_lists(
+    root: Path, present: Mapping[str, int], digest: str | None
+) -> tuple[list[Finding], dict[str, Entry], dict[str, str]]:
+    """Compare the two lists with one another, and with the files that are said to be present."""
+    sums, findings = _load_sums(root, present)
+    manifest, more = _load_manifest(root, present)
+    findings += more
     entries = {entry.name: entry for entry in manifest.entries} if manifest else {}
     if manifest and sums:
         findings += _agreement(entries, sums) + _same_manifest(root, sums)
@@ -98,18 +127,22 @@ def _findings(root: Path, full: bool, digest: str | None) -> list[Finding]:
     findings += _sizes(present, entries)
     if digest is not None and layout.SUMS_FILE in present:
         findings += _published(root, digest)
-    return findings + (_contents(root, present, entries, sums) if full else [])
+    return findings, entries, sums
 
 
-def not_intact(folder: Path, findings: Iterable[Finding]) -> IntegrityError:
+def not_intact(
+    bundle: str | os.PathLike[str],
+    findings: Iterable[Finding],
+    action: str = "fetch the files named above again; do not use them as they are",
+) -> IntegrityError:
     """Make the error that lists every finding about a bundle."""
     rows = list(findings)
     return IntegrityError(
         f"the bundle is not intact ({len(rows)} finding{'s' if len(rows) != 1 else ''})",
-        file=folder,
+        file=bundle,
         expected="the files of manifest.json and sha256sums.txt, and no others",
         found="".join(f"\n    {finding}" for finding in rows),
-        action="fetch the files named above again; do not use them as they are",
+        action=action,
     )
 
 

@@ -31,6 +31,8 @@ VARIABLES: Final[Mapping[str, tuple[str, str]]] = {
     "RBH1_DATA_DIR": ("archive store", "in the user's data folder"),
     "RBH1_MAST_URL": ("archive", "MAST"),
     "RBH1_REPO_DIR": ("working root of runs", "the current directory"),
+    "RBH1_CACHE_DIR": ("downloads by DOI", "the platform's cache"),
+    "RBH1_ZENODO_URL": ("archive of every DOI", "Zenodo, or its sandbox"),
     "RBH1_DATABASE_URL": ("database of chains and campaigns", "SQLite in the run folder"),
     "RBH1_BROKER_URL": ("queue of campaigns", "embedded"),
     "RBH1_VALIDATORS": ("validators of a bundle's papers", "those of this Python"),

@@ -3,6 +3,7 @@
 The bundle is written here by hand, not by `release`, so that reader and writer are two witnesses.
 """
 
+import dataclasses
 import json
 import re
 import shutil
@@ -16,7 +17,8 @@ from handmade import KINDS, PROVENANCE, write_bundle, write_lists, write_sums, w
 from stranger import ROOT, run_python
 
 import ard
-from ard.bundle import human_size
+from ard.bundle import Bundle, human_size
+from ard.errors import NotFoundError
 from ard.manifest import parse_manifest
 
 
@@ -75,6 +77,29 @@ def test_products_say_where_they_are_and_what_made_them(template):
     assert product.read_bytes() == product.path.read_bytes()
     assert product.members == ()
     assert ard.open(template)["lines"].provenance is None
+
+
+def test_a_file_has_many_names(template):
+    bundle = ard.open(template)
+    cube = bundle["likelihood/t001_cube"]
+    for name in ("cube", "t001_cube", "likelihood/t001_cube", "likelihood_t001_cube.fits"):
+        assert bundle.file(name) is cube
+    assert bundle.file("README.md") is bundle.documents["README.md"]
+    assert bundle.download(["cube", "README.md"]) == (cube.path, template / "README.md")
+    assert sorted(path.name for path in bundle.download()) == sorted(KINDS)
+    with pytest.raises(NotFoundError, match="no product 'image'"):
+        bundle.file("image")
+
+
+def test_the_kind_of_several_products_is_no_name(template):
+    bundle = ard.open(template)
+    both = [
+        dataclasses.replace(entry, kind="cube") if entry.kind == "map" else entry
+        for entry in bundle.manifest.entries
+    ]
+    twins = Bundle(bundle.source, dataclasses.replace(bundle.manifest, entries=tuple(both)))
+    with pytest.raises(NotFoundError, match=r"several[\s\S]*t001_cube, inference/t001_linemap"):
+        twins.file("cube")
 
 
 def test_figures_are_reached_inside_their_archive(template):

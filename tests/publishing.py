@@ -1,0 +1,170 @@
+"""Small bundles that are published on the contract server, by plain requests.
+
+Neither the bundle nor its deposit is made by `release`, and the list of parts comes from astropy
+and zipfile, so that reader and writer are two witnesses.
+"""
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from astropy.io import fits
+from builders import make_cube
+from caller import DOCUMENT, Caller
+from handmade import write_bundle, write_lists, write_sums
+
+import ard
+from release.testing import ContractServer, RequestRecord
+
+CUBE = "likelihood_t001_cube.fits"
+FIGURES = "validation_figures.zip"
+LISTS = ("sha256sums.txt", "manifest.json")
+
+
+@dataclass(frozen=True)
+class Published:
+    """A record of the contract server, and the folder that was deposited in it."""
+
+    id: str
+    doi: str
+    concept_id: str
+    concept_doi: str
+    folder: Path
+
+    def bytes(self, name: str) -> bytes:
+        return (self.folder / name).read_bytes()
+
+    def size(self, name: str) -> int:
+        return (self.folder / name).stat().st_size
+
+    def part(self, name: str, part: str) -> dict[str, Any]:
+        """What the manifest says about a part of a file."""
+        (entry,) = [row for row in manifest_of(self.folder)["files"] if row["name"] == name]
+        (found,) = [row for row in entry["parts"] if row["name"] == part]
+        return found
+
+
+def manifest_of(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "manifest.json").read_text())
+
+
+def no_change(folder: Path) -> None:
+    """Leave a bundle as it is."""
+
+
+def larger_cube(folder: Path) -> None:
+    """Give the bundle a cube of about 2 MB, so that a transfer can be cut in the middle."""
+    (folder / CUBE).unlink()
+    ard.write(folder / CUBE, make_cube(5, (60, 50, 40)))
+
+
+def parts_of(path: Path) -> Iterator[tuple[str, int, int]]:
+    """Name, first byte and size of each part, as other libraries see them."""
+    if path.suffix == ".fits":
+        with fits.open(path) as hdus:
+            for hdu in hdus:
+                where = hdu.fileinfo()
+                end = where["datLoc"] + where["datSpan"]
+                yield hdu.name or "PRIMARY", where["hdrLoc"], end - where["hdrLoc"]
+    elif path.suffix == ".zip":
+        data = path.read_bytes()
+        with zipfile.ZipFile(path) as archive:
+            for info in archive.infolist():
+                content = archive.read(info)
+                yield info.filename, data.index(content, info.header_offset), len(content)
+
+
+def list_parts(folder: Path) -> None:
+    """Add the parts to the manifest, and write the sums anew."""
+    document = manifest_of(folder)
+    for row in document["files"]:
+        data = (folder / row["name"]).read_bytes()
+        row["parts"] = [
+            {
+                "name": name,
+                "offset": offset,
+                "size": size,
+                "sha256": hashlib.sha256(data[offset : offset + size]).hexdigest(),
+            }
+            for name, offset, size in parts_of(folder / row["name"])
+        ]
+    (folder / "manifest.json").write_text(json.dumps(document))
+    write_sums(folder)
+
+
+def publish(
+    server: ContractServer,
+    folder: Path,
+    *,
+    after: str | None = None,
+    edit: Callable[[Path], None] = no_change,
+    finish: Callable[[Path], None] = no_change,
+    **lists: Any,
+) -> Published:
+    """Write a bundle that bears the DOIs it gets, and publish it.
+
+    Parameters
+    ----------
+    server : ContractServer
+        Where to.
+    folder : Path
+        Where the bundle is written.
+    after : str, optional
+        The record of which this is a new version.
+    edit, finish : callable
+        Change files before the lists are written, and anything when all is written.
+    **lists
+        What the manifest says differently.
+    """
+    with closing(Caller(server.url, server.token)) as caller:
+        published = _publish(caller, folder, after, edit, finish, lists)
+    server.clear_log()
+    return published
+
+
+def _publish(
+    caller: Caller,
+    folder: Path,
+    after: str | None,
+    edit: Callable[[Path], None],
+    finish: Callable[[Path], None],
+    lists: dict[str, Any],
+) -> Published:
+    path = "/records" if after is None else f"/records/{after}/versions"
+    draft = caller("POST", path, DOCUMENT if after is None else None).json
+    ident, concept = draft["id"], draft["parent"]["id"]
+    reserved = caller("POST", f"/records/{ident}/draft/pids/doi").json["pids"]["doi"]["identifier"]
+    concept_doi = f"{reserved.partition('/')[0]}/zenodo.{concept}"
+    write_bundle(folder)
+    edit(folder)
+    write_lists(folder, **{"doi": reserved, "concept_doi": concept_doi, **lists})
+    list_parts(folder)
+    finish(folder)
+    for file in sorted(folder.iterdir()):
+        caller.upload(ident, file.name, file.read_bytes())
+    assert caller("POST", f"/records/{ident}/draft/actions/publish").status == 202
+    return Published(ident, reserved, concept, concept_doi, folder)
+
+
+def downloads(server: ContractServer, *names: str) -> list[RequestRecord]:
+    """The requests for the content of files: all of them but the lists, or those named."""
+    found = [row for row in server.log if row.path.endswith("/content")]
+    return [row for row in found if (row.key in names if names else row.key not in LISTS)]
+
+
+@contextmanager
+def without_waiting() -> Iterator[list[float]]:
+    """Let the client's waits take no time; gives the list of their lengths, in seconds."""
+    from ard.remote import client
+
+    waits: list[float] = []
+    original, client._pause = client._pause, waits.append
+    try:
+        yield waits
+    finally:
+        client._pause = original
