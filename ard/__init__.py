@@ -16,6 +16,7 @@ from ard.errors import (
     RemoteError,
     UnitError,
 )
+from ard.extract import fetch_hdu, fetch_member
 from ard.integrity import verify
 from ard.io import read, write
 from ard.maps import Map
@@ -42,6 +43,8 @@ __all__ = [
     "Table",
     "UnitError",
     "describe",
+    "fetch_hdu",
+    "fetch_member",
     "open",
     "read",
     "read_cube",
