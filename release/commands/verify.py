@@ -7,14 +7,19 @@ import click
 from rich.console import Console
 
 from ard import layout
-from ard.errors import ArdError
-from ard.integrity import bundle_digest, verify
+from ard.bundle import human_size
+from ard.errors import ArdError, IntegrityError
+from ard.integrity import Level, bundle_digest
+from ard.opening import open_source
+from ard.remote import RecordSource
 from ard.sums import Finding, is_sha256
 from manifests import ManifestError
+from release.commands.bars import Bars
 from release.commands.common import (
     COULD_NOT_RUN,
     FAILED,
     PATH,
+    count_files,
     json_option,
     log_console,
     print_json,
@@ -26,7 +31,7 @@ from release.reservation import read_reservation
 
 
 @click.command("verify")
-@click.argument("folder", type=PATH)
+@click.argument("bundle")
 @click.option("--full", "level", flag_value="full", default="full", help="Every byte (default).")
 @click.option("--fast", "level", flag_value="fast", help="Names, presence, sizes, both lists.")
 @click.option(
@@ -51,37 +56,54 @@ from release.reservation import read_reservation
 @json_option
 def verify_command(
     *,
-    folder: Path,
-    level: str,
+    bundle: str,
+    level: Level,
     digest: str | None,
     run: Path | None,
     reservation: Path | None,
     as_json: bool,
 ) -> None:
-    """Find every way in which a bundle differs from the one that was written."""
+    """Find every way in which a bundle differs from the one that was written.
+
+    BUNDLE is a folder, or the DOI of a published bundle: then the archive's own list of files is
+    held against the bundle, and --full fetches what is not in the cache.
+    """
+    if run is not None and level != "full":
+        raise click.UsageError("--rebuild compares every byte: it goes with --full only")
     log = log_console()
     rebuilt = None
     try:
-        findings = verify(folder, level, digest=digest)
-        sums = folder / layout.SUMS_FILE
+        with Bars(log) as bars:
+            source = open_source(bundle, progress=bars)
+            if level == "full" and isinstance(source, RecordSource) and not source.verify("fast"):
+                _say_cost(log, bars, source)
+            findings = source.verify(level, digest=digest)
+        sums = source.folder / layout.SUMS_FILE
         plain = sums.is_file() and not sums.is_symlink()
-        found = bundle_digest(folder) if plain else None
+        found = bundle_digest(source.folder) if plain else None
         if run is not None and not findings:
             reserved = None if reservation is None else read_reservation(reservation)
             with log.status("building the run again") as status:
-                rebuilt = rebuild(folder, run, reserved, progress=status.update)
-    except RefusedError as error:
+                rebuilt = rebuild(source.folder, run, reserved, progress=status.update)
+    except (RefusedError, IntegrityError) as error:
         stop(log, error, FAILED)
     except (ArdError, ManifestError, OSError) as error:
         stop(log, error, COULD_NOT_RUN)
     if as_json:
-        _print_json(folder, level, findings, found, rebuilt)
+        _print_json(source.place, level, findings, found, rebuilt)
     else:
         _show_findings(log, level, findings, found)
         if rebuilt is not None:
             _show_rebuilt(log, rebuilt)
     if findings or (rebuilt is not None and not rebuilt.same):
         sys.exit(FAILED)
+
+
+def _say_cost(log: Console, bars: Bars, source: RecordSource) -> None:
+    missing = [entry.size for entry in source.manifest().entries if not source.has(entry)]
+    if missing:
+        log.print(f"{count_files(len(missing))}, {human_size(sum(missing))} to fetch")
+        bars.expect(sum(missing))
 
 
 def _hex(value: str | None) -> str | None:
@@ -93,14 +115,14 @@ def _hex(value: str | None) -> str | None:
 
 
 def _print_json(
-    folder: Path,
+    place: str,
     level: str,
     findings: tuple[Finding, ...],
     digest: str | None,
     rebuilt: Rebuilt | None,
 ) -> None:
     document = {
-        "bundle": str(folder),
+        "bundle": place,
         "level": level,
         "intact": not findings,
         "digest": digest,
