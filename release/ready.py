@@ -125,7 +125,11 @@ def _products(folder: Path, manifest: Manifest) -> Iterator[Finding]:
         yield Finding(layout.MANIFEST_FILE, "does not say what names are made of", found=str(error))
         return
     for entry in manifest.entries:
-        if entry.layer is None or not entry.name.endswith(layout.HLSP_SUFFIX):
+        if not entry.name.endswith(layout.HLSP_SUFFIX):
+            yield from _source(entry)
+            continue
+        if entry.layer is None:
+            yield Finding(entry.name, "is a FITS file of no layer", "a product")
             continue
         try:
             spans = walk(folder / entry.name)
@@ -133,6 +137,13 @@ def _products(folder: Path, manifest: Manifest) -> Iterator[Finding]:
             continue  # missing or damaged, as `verify` reports
         yield from _naming(entry, spans[0].header, about)
         yield from _cards(entry, spans, about)
+
+
+def _source(entry: Entry) -> Iterator[Finding]:
+    """Only a FITS file, whose header says more, may differ from the run's product."""
+    if entry.source_sha256 not in (None, entry.sha256):
+        problem, expected = "is not the run's product", str(entry.source_sha256)
+        yield Finding(entry.name, problem, expected, entry.sha256)
 
 
 def _naming(entry: Entry, header: fits.Header, about: Collection) -> Iterator[Finding]:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from builders import make_wcs
+from handmade import write_zip
 from runs import (
     HLSP,
     PNG,
@@ -526,6 +527,18 @@ def test_products_that_share_an_archive_are_judged_one_by_one(packed):
     asked = {row.check for row in report.results if row.product == f"{ARCHIVE}!t001_quality.json"}
     assert {"integrity.readable", "structure.schema", "structure.provenance"} <= asked
     assert {"physics.quality_noise", "physics.quality_agrees"} <= asked
+
+
+def test_figures_in_several_zips_are_figures(good_run, tmp_path):
+    bundle = make_bundle(good_run, tmp_path / "bundle")
+    figures = good_run / "products" / "validation" / layout.FIGURES_DIR
+    for number, path in enumerate(sorted(figures.iterdir()), start=1):
+        name = f"validation_figures-{number:03d}.zip"
+        write_zip(bundle / name, {path.name: path.read_bytes()})
+    write_lists(bundle, io.read_json(good_run / "products" / layout.RUN_FILE))
+    report = judge(bundle)
+    assert report.bad == ()
+    assert any(row.product == "validation_figures-001.zip" for row in report.results)
 
 
 def test_a_fault_inside_of_an_archive_is_found(good_run, tmp_path):

@@ -165,6 +165,37 @@ def test_a_planted_fault_is_the_only_finding(bundle, plant, file, problem):
     assert finding.problem.startswith(problem)
 
 
+def row(name: str, **changes: object) -> Callable[[Path], None]:
+    """A change of what the manifest says about a file."""
+
+    def edit(folder: Path) -> None:
+        document = json.loads((folder / "manifest.json").read_text())
+        next(row for row in document["files"] if row["name"] == name).update(changes)
+        for layer, names in document["layers"].items():
+            mine = [row["name"] for row in document["files"] if row["layer"] == layer]
+            document["layers"][layer] = [other for other in names if other in mine]
+        (folder / "manifest.json").write_text(json.dumps(document))
+
+    return edit
+
+
+@pytest.mark.parametrize(
+    ("plant", "file", "problem"),
+    [
+        (
+            row("likelihood_lines.ecsv", source_sha256="0" * 64),
+            "likelihood_lines.ecsv",
+            "is not the run's product",
+        ),
+        (row(CUBE, layer=None, product=None), CUBE, "is a FITS file of no layer"),
+    ],
+)
+def test_a_manifest_that_misplaces_a_product_is_found(bundle, plant, file, problem):
+    plant(bundle)
+    relist(bundle)
+    assert (file, problem) in {(finding.file, finding.problem) for finding in found(bundle)}
+
+
 def test_a_name_that_breaks_a_rule_is_found(bundle):
     name = CUBE.replace("g140m", "g140m-")
     renamed(CUBE, name)(bundle)
