@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ard import layout
+from ard.bundle import Bundle
 from ard.describe import describe
 from ard.errors import ArdError, IntegrityError
 from ard.fileio import atomic_write_bytes, json_bytes, sha256_file
@@ -27,6 +28,7 @@ from release.pack import archive_comment, write_archive
 from release.plan import FIRST_VERSION, declared_schemas, make_plan
 from release.ready import limit_findings
 from release.record import archived_files, record_of
+from release.render.changelog import render_changelog
 from release.render.citation import render_citation
 from release.render.datacite import datacite_document
 from release.render.datapackage import datapackage_document
@@ -38,6 +40,7 @@ from release.render.rocrate import crate_document
 from release.render.zenodo import zenodo_document
 from release.reservation import Reservation
 from release.stamp import stamp
+from release.versions import previous_bundle, with_changes
 
 _BLOCK: Final = 1 << 20
 
@@ -58,12 +61,16 @@ class Options:
         Replace a bundle that is there.
     reservation : Reservation or None
         The DOIs that the bundle bears; None builds one that cannot be deposited.
+    previous : str, Path or None
+        Folder or DOI of the version before, which this one must not fall behind; None for the
+        first version.
     """
 
     version: str = FIRST_VERSION
     date: str | None = None
     overwrite: bool = False
     reservation: Reservation | None = None
+    previous: str | Path | None = None
 
 
 def build(
@@ -97,7 +104,7 @@ def build(
     Raises
     ------
     RefusedError
-        If a check or the content of the run forbids it; nothing is written.
+        If a check, the content of the run or the version before forbids it; nothing is written.
     ArdError
         If the run or the place for the bundle is not usable; nothing is left behind.
     """
@@ -125,22 +132,27 @@ def build(
 
 @dataclass(frozen=True)
 class _Material:
-    """What was judged: the plan, the digest of each source, the report, the descriptions."""
+    """What was judged: the plan, the digest of each source, the report, the descriptions.
+
+    And the version before, if there is one.
+    """
 
     plan: Plan
     before: Mapping[Path, str]
     report: Mapping[str, Any]
     descriptions: Mapping[str, Mapping[str, Any]]
+    previous: Bundle | None
 
 
 def _approve(run: Path, options: Options, judge: Judge | None, tell: Progress) -> _Material:
     tell("planning")
     plan = make_plan(run, options.version)
+    previous = previous_bundle(plan, options.version, options.reservation, options.previous)
     # Taken before the checks run, so that what is released is what was judged.
     before = {path: sha256_file(path) for file in plan.products for path in file.sources.values()}
     tell("running the checks")
     report = judge_run(run, judge)
-    return _Material(plan, before, report, describe_products(plan))
+    return _Material(plan, before, report, describe_products(plan), previous)
 
 
 def _fill(folder: Path, material: _Material, options: Options, tell: Progress) -> None:
@@ -149,7 +161,6 @@ def _fill(folder: Path, material: _Material, options: Options, tell: Progress) -
     for file in material.plan.products:
         tell(f"writing {file.name}")
         records.append(_write_product(folder, file, material, collection))
-    tell("writing the documents")
     release = Release(
         plan=material.plan,
         dataset=load_dataset(),
@@ -160,6 +171,8 @@ def _fill(folder: Path, material: _Material, options: Options, tell: Progress) -
         reservation=options.reservation,
         sources=archived_files(material.plan),
     )
+    release = with_changes(release, folder, material.previous, tell)
+    tell("writing the documents")
     _write_documents(folder, release)
 
 
@@ -291,6 +304,7 @@ def _write_documents(folder: Path, release: Release) -> None:
     record = record_of(release)
     papers: dict[str, bytes] = {
         layout.CHECKS_FILE: json_bytes(release.report),
+        layout.CHANGELOG_FILE: render_changelog(release).encode(),
         layout.DICTIONARY_FILE: render_dictionary(release).encode(),
         layout.DATASHEET_FILE: render_datasheet(release).encode(),
         layout.CITATION_FILE: render_citation(record).encode(),

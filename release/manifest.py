@@ -13,6 +13,7 @@ from release.model import FileRecord, Release
 # Kind, media type and schema of the files about a whole bundle.
 _RENDERED: Final[Mapping[str, tuple[str, str, str | None]]] = {
     layout.CHECKS_FILE: ("document", "application/json", "check-report"),
+    layout.CHANGELOG_FILE: ("text", "text/markdown", None),
     layout.DICTIONARY_FILE: ("text", "text/markdown", None),
     layout.DATASHEET_FILE: ("text", "text/markdown", None),
     layout.CITATION_FILE: ("text", "application/yaml", None),

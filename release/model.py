@@ -9,6 +9,7 @@ from typing import Any, Final
 from ard.errors import ArdError
 from ard.parts import Part
 from manifests.dataset import Dataset
+from release.diff.model import Difference
 from release.reservation import Reservation
 
 MARK: Final = "[SIMULATED]"
@@ -201,6 +202,10 @@ class Release:
         What is new against the version before, one sentence each; empty for the first version.
     sources : tuple of str
         The archive's names of the observations that the run stands on, where it says so.
+    difference : Difference or None
+        The same in full; None for the first version.
+    history : str
+        The sections of the changelog that older versions have.
     """
 
     plan: Plan
@@ -212,6 +217,8 @@ class Release:
     reservation: Reservation | None = None
     changes: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
+    difference: Difference | None = None
+    history: str = ""
 
     @property
     def doi(self) -> str | None:

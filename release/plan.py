@@ -25,6 +25,7 @@ FIRST_VERSION: Final = "0.1.0"
 # Written by the build itself, in this order; each may tell about those before it.
 RENDERED: Final = (
     layout.CHECKS_FILE,
+    layout.CHANGELOG_FILE,
     layout.DICTIONARY_FILE,
     layout.DATASHEET_FILE,
     layout.CITATION_FILE,

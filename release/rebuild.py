@@ -60,6 +60,7 @@ def rebuild(
     run: Path,
     reservation: Reservation | None = None,
     *,
+    previous: str | Path | None = None,
     judge: Judge | None = None,
     progress: Progress | None = None,
 ) -> Rebuilt:
@@ -76,6 +77,9 @@ def rebuild(
         The run that it is said to come from.
     reservation : Reservation, optional
         What the bundle was built with; as its DOIs tell by default.
+    previous : str or Path, optional
+        Folder or DOI of the version before, which the changelog tells about; the DOI in the
+        bundle's manifest by default.
     judge : callable, optional
         Judges run and bundle; the registry of `checks` by default.
     progress : callable, optional
@@ -95,6 +99,7 @@ def rebuild(
         version=manifest.version,
         date=manifest.date,
         reservation=reservation or reserved(manifest),
+        previous=previous or manifest.previous_doi,
     )
     with tempfile.TemporaryDirectory() as scratch:
         again = build(run, Path(scratch) / "bundle", options, judge=judge, progress=progress).folder

@@ -53,6 +53,11 @@ _NO_DOI: Final = (
     type=PATH,
     help="The release.json of rbh1-release reserve, whose DOIs the bundle is to bear.",
 )
+@click.option(
+    "--previous",
+    metavar="BUNDLE",
+    help="Folder or DOI of the version before: refuses where this one is worse.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace a bundle that is there.")
 @click.option("--dry-run", is_flag=True, help="Print what would be written, and why so.")
 @json_option
@@ -63,6 +68,7 @@ def build_command(
     version: str,
     date: str | None,
     reservation: Path | None,
+    previous: str | None,
     overwrite: bool,
     dry_run: bool,
     as_json: bool,
@@ -75,7 +81,7 @@ def build_command(
             return
         with log.status("planning") as status:
             reserved = None if reservation is None else read_reservation(reservation)
-            options = Options(version, date, overwrite, reserved)
+            options = Options(version, date, overwrite, reserved, previous)
             built = build(run, out, options, progress=status.update)
     except RefusedError as error:
         if as_json:

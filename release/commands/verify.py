@@ -53,6 +53,11 @@ from release.reservation import read_reservation
     type=PATH,
     help="The release.json with which it was built; its DOIs tell enough for one of Zenodo.",
 )
+@click.option(
+    "--previous",
+    metavar="BUNDLE",
+    help="Folder or DOI of the version before; the DOI that the bundle names by default.",
+)
 @json_option
 def verify_command(
     *,
@@ -61,6 +66,7 @@ def verify_command(
     digest: str | None,
     run: Path | None,
     reservation: Path | None,
+    previous: str | None,
     as_json: bool,
 ) -> None:
     """Find every way in which a bundle differs from the one that was written.
@@ -84,7 +90,9 @@ def verify_command(
         if run is not None and not findings:
             reserved = None if reservation is None else read_reservation(reservation)
             with log.status("building the run again") as status:
-                rebuilt = rebuild(source.folder, run, reserved, progress=status.update)
+                rebuilt = rebuild(
+                    source.folder, run, reserved, previous=previous, progress=status.update
+                )
     except (RefusedError, IntegrityError) as error:
         stop(log, error, FAILED)
     except (ArdError, ManifestError, OSError) as error:

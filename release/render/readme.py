@@ -13,6 +13,7 @@ DOCUMENTS: Final = {
     layout.DATASHEET_FILE: "dataset card: why and how the data were made, what they are for",
     layout.DICTIONARY_FILE: "data dictionary: every extension, layer, column and field, with units",
     layout.CHECKS_FILE: "report of every check: what was measured, and against which limit",
+    layout.CHANGELOG_FILE: "what changed from version to version, the newest first",
     layout.MANIFEST_FILE: "every file with size, sha256, md5, schema and provenance",
     layout.SUMS_FILE: "the same sums for `sha256sum -c`",
     layout.CITATION_FILE: "how to cite",

@@ -32,6 +32,7 @@ NAMES = {
     "validation_t001_quality.json",
     "validation_figures.zip",
     "README.md",
+    "CHANGELOG.md",
     "DATASHEET.md",
     "data-dictionary.md",
     "CITATION.cff",

@@ -109,15 +109,15 @@ def test_a_dry_run_writes_nothing(run_folder, tmp_path, judge):
     arguments = ["build", "--run", run_folder, "--out", tmp_path / "b", "--dry-run"]
     shown = call(*arguments)
     assert shown.exit_code == 0, shown.stderr
-    for text in (CUBE, "README.md", "as written", "17 of 100 files", " of 50.0 GB"):
+    for text in (CUBE, "README.md", "as written", "18 of 100 files", " of 50.0 GB"):
         assert text in shown.stdout
     for why in ("FITS files are loose", "A folder of 2 files travels as one stored zip."):
         assert why in shown.stdout
     assert "representative: absent, no synthetic cubes are made yet" in shown.stdout
     document = json.loads(call(*arguments, "--json").stdout)
-    assert len(document["files"]) == 17
+    assert len(document["files"]) == 18
     assert all(row["why"].endswith(".") for row in document["files"])
-    assert document["totals"]["files"] == 17
+    assert document["totals"]["files"] == 18
     assert document["totals"]["size"] == sum(row["size"] or 0 for row in document["files"])
     assert document["limits"] == {"files": 100, "size": 50_000_000_000}
     assert not (tmp_path / "b").exists()
