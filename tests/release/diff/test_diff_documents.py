@@ -34,7 +34,10 @@ def steps(path: str):
 def apply(document, changes):
     """Carry out changes whose lists are told by position."""
     document = copy.deepcopy(document)
-    for change in sorted(changes, key=lambda change: change.path, reverse=True):
+    # Taken away from behind, and added from the front, so that positions stay right.
+    removed = [change for change in changes if change.state == "removed"]
+    others = [change for change in changes if change.state != "removed"]
+    for change in [*removed[::-1], *others]:
         *way, last = steps(change.path)
         place = document
         for step in way:
