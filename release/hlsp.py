@@ -111,7 +111,7 @@ def collection_of(
     return Collection(
         project=dataset.name,
         title=f"{MARK} {title}" if simulated else title,
-        lead=dataset.authors[0],
+        lead=dataset.creators[0].name,
         target=name,
         item=item,
         version=major(version),
@@ -200,15 +200,7 @@ def product_name(header: fits.Header, collection: Collection, layer: str, produc
         version=collection.version,
         type=layout.hlsp_field(layer, rest),
     )
-    missing = [
-        f"{field} ({keywords})"
-        for field, keywords, value in (
-            ("observatory", "TELESCOP", name.observatory),
-            ("instrument", "INSTRUME", name.instrument),
-            ("optical element", "GRATING, FILTER, or CHANNEL and BAND", name.element),
-        )
-        if not value
-    ]
+    missing = list(_missing(name))
     if missing:
         raise ArdError(
             f"its primary header does not say the {' and the '.join(missing)}",
@@ -221,6 +213,16 @@ def product_name(header: fits.Header, collection: Collection, layer: str, produc
             action="rename the product, or the item in the target's file",
         )
     return name
+
+
+def _missing(name: HlspName) -> Iterator[str]:
+    """Name the fields that the header left empty, with the keywords that would fill them."""
+    if not name.observatory:
+        yield "observatory (TELESCOP)"
+    if not name.instrument:
+        yield "instrument (INSTRUME)"
+    if not name.element:
+        yield "optical element (GRATING, FILTER, or CHANNEL and BAND)"
 
 
 def _said(header: fits.Header, keyword: str) -> str:

@@ -3,6 +3,7 @@
 Oracle: the same run gives the same bytes; a run in which one value was changed does not.
 """
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -24,8 +25,6 @@ RESERVED = Reservation(
     parent_id="143",
     doi="10.5281/zenodo.144",
     concept_doi="10.5281/zenodo.143",
-    previous_id="120",
-    previous_doi="10.5281/zenodo.120",
 )
 OPTIONS = Options(version="1.2.3", date="2026-02-03", reservation=RESERVED)
 
@@ -88,6 +87,17 @@ def test_the_versions_of_the_software_are_told(released, run_folder):
 
 def test_what_was_reserved_follows_from_the_dois(released):
     assert reserved(ard.open(released).manifest) == RESERVED
+
+
+def test_the_changelog_needs_the_version_before(released, run_folder, tmp_path):
+    second = dataclasses.replace(
+        RESERVED, record_id="150", doi="10.5281/zenodo.150",
+        previous_id="144", previous_doi="10.5281/zenodo.144",
+    )  # fmt: skip
+    options = Options("1.2.4", "2026-03-04", reservation=second, previous=released)
+    later = build(run_folder, tmp_path / "later", options, judge=FakeJudge()).folder
+    assert rebuild(later, run_folder, previous=released, judge=FakeJudge()).same
+    assert reserved(ard.open(later).manifest) == second
 
 
 def test_what_was_reserved_may_be_given(run_folder, tmp_path, monkeypatch):

@@ -125,8 +125,8 @@ def test_a_product_in_an_archive_is_still_there(run_template, tmp_path):
     """Where small products share an archive, their checks go on."""
 
     def pack(products: Path) -> None:
-        (products / "likelihood/packed").mkdir()
-        shutil.move(products / "likelihood/lines.ecsv", products / "likelihood/packed")
+        (products / "likelihood/tables").mkdir()
+        shutil.move(products / "likelihood/lines.ecsv", products / "likelihood/tables")
 
     lines = row(product="likelihood/lines.ecsv")
     versions = make_versions(run_template, tmp_path, pack, rows=[lines], new_rows=[OTHER])

@@ -29,7 +29,11 @@ DOCUMENTS = {
     "README.md",
     "checks.json",
     "data-dictionary.md",
+    "datacite.json",
+    "datapackage.json",
+    "index.html",
     "ro-crate-metadata.json",
+    "zenodo.json",
 }
 
 
@@ -171,11 +175,11 @@ def test_another_file_name_of_a_product_is_a_new_name_and_nothing_else(run_templ
 
 
 def pack(products: Path) -> None:
-    (products / "likelihood/packed").mkdir()
+    (products / "likelihood/tables").mkdir()
     for name in ("lines.ecsv", "extra.ecsv"):
         source = products / "likelihood" / name
         if source.exists():
-            shutil.move(source, products / "likelihood/packed")
+            shutil.move(source, products / "likelihood/tables")
 
 
 def test_a_product_that_moved_into_an_archive_is_not_removed(run_template, tmp_path):
@@ -184,7 +188,7 @@ def test_a_product_that_moved_into_an_archive_is_not_removed(run_template, tmp_p
     assert (lines.state, lines.before.file, lines.after.file) == (
         "renamed",
         "likelihood_lines.ecsv",
-        "likelihood_packed.zip!lines.ecsv",
+        "likelihood_tables.zip!lines.ecsv",
     )
     back = file_of(versions.backwards(), "likelihood/lines")
     assert (back.before.file, back.after.file) == (lines.after.file, lines.before.file)
@@ -197,7 +201,7 @@ def test_a_product_that_changed_on_its_way_into_an_archive_has_changed(run_templ
         pack(products)
         table = Table({"name": ["HA"]})
         ard.write(
-            products / "likelihood/packed/lines.ecsv",
+            products / "likelihood/tables/lines.ecsv",
             ard.Table(table, {}, provenance("ingest", True)),
             overwrite=True,
         )
