@@ -12,8 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
 
-from handmade import write_bundle, write_lists
-from publishing import list_parts
+from handmade import write_lists
+from publishing import list_parts, write_same_bundle
 
 ID, DOI, CONCEPT = "2", "10.5072/zenodo.2", "10.5072/zenodo.1"
 RECORD = f"/api/records/{ID}"
@@ -93,7 +93,7 @@ class OddArchive:
 
     def offer(self, folder: Path, edit: Callable[[dict[str, Any]], None] | None = None) -> Path:
         """Offer a bundle as record 2, whose description a test may edit."""
-        write_bundle(folder)
+        write_same_bundle(folder)
         write_lists(folder, doi=DOI, concept_doi=CONCEPT)
         list_parts(folder)
         self.offer_folder(folder, edit)

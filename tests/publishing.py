@@ -4,8 +4,10 @@ Neither the bundle nor its deposit is made by `release`, and the list of parts c
 and zipfile, so that reader and writer are two witnesses.
 """
 
+import functools
 import hashlib
 import json
+import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -57,10 +59,30 @@ def no_change(folder: Path) -> None:
     """Leave a bundle as it is."""
 
 
+@functools.cache
+def _bundle_files() -> dict[str, bytes]:
+    """The files of the bundle; made once, because its zip holds the time."""
+    with tempfile.TemporaryDirectory() as folder:
+        return {path.name: path.read_bytes() for path in write_bundle(Path(folder)).iterdir()}
+
+
+def write_same_bundle(folder: Path) -> None:
+    """Write the bundle of `handmade`, with the same bytes each time."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, data in _bundle_files().items():
+        (folder / name).write_bytes(data)
+
+
+@functools.cache
+def _larger_cube() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        ard.write(Path(folder) / CUBE, make_cube(5, (60, 50, 40)))
+        return (Path(folder) / CUBE).read_bytes()
+
+
 def larger_cube(folder: Path) -> None:
     """Give the bundle a cube of about 2 MB, so that a transfer can be cut in the middle."""
-    (folder / CUBE).unlink()
-    ard.write(folder / CUBE, make_cube(5, (60, 50, 40)))
+    (folder / CUBE).write_bytes(_larger_cube())
 
 
 def parts_of(path: Path) -> Iterator[tuple[str, int, int]]:
@@ -140,7 +162,7 @@ def _publish(
     ident, concept = draft["id"], draft["parent"]["id"]
     reserved = caller("POST", f"/records/{ident}/draft/pids/doi").json["pids"]["doi"]["identifier"]
     concept_doi = f"{reserved.partition('/')[0]}/zenodo.{concept}"
-    write_bundle(folder)
+    write_same_bundle(folder)
     edit(folder)
     write_lists(folder, **{"doi": reserved, "concept_doi": concept_doi, **lists})
     list_parts(folder)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from ard.errors import ArdError, NotFoundError
-from ard.fileio import atomic_write_bytes, json_bytes, read_json, sha256_file
+from ard.fileio import atomic_path, atomic_write_bytes, json_bytes, read_json, sha256_file
 from ard.remote.address import Address
 from ard.remote.record import Record, parse_record
 
@@ -271,8 +271,6 @@ def save(path: Path, out: Path) -> None:
     ArdError
         If there is a file of that name.
     """
-    from ard.fileio import atomic_path
-
     out.parent.mkdir(parents=True, exist_ok=True)
     try:
         out.hardlink_to(path)

@@ -53,8 +53,8 @@ class Patience:
         Bytes per second below which, over `timeout_s`, a connection counts as dead.
     """
 
-    attempts: int = 6
-    timeout_s: float = 60.0
+    attempts: int = 5
+    timeout_s: float = 30.0
     first_wait_s: float = 1.0
     longest_wait_s: float = 120.0
     slowest: float = 100.0
@@ -385,7 +385,7 @@ def _untrusted(url: str, reason: ssl.SSLCertVerificationError) -> RemoteError:
 def _passing(url: str, status: int) -> RemoteError:
     busy = status in _RETRY_AFTER
     return RemoteError(
-        "the archive has no time for us" if busy else "the archive has a fault",
+        "the archive is busy" if busy else "the archive has a fault",
         file=url,
         expected="an answer",
         found=f"HTTP status {status}",

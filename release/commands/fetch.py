@@ -10,6 +10,7 @@ from rich.table import Table
 from ard.bundle import Bundle, human_size
 from ard.errors import ArdError, IntegrityError
 from ard.opening import open as open_bundle
+from ard.remote import is_reference
 from release.commands.bars import Bars
 from release.commands.common import (
     COULD_NOT_RUN,
@@ -27,7 +28,7 @@ _WHAT: Final = "say what to fetch: --product NAME (once or more), or --all; --dr
 
 
 @click.command("fetch")
-@click.argument("doi")
+@click.argument("doi", callback=lambda _context, _option, value: _reference(value))
 @click.option(
     "--product",
     "products",
@@ -77,6 +78,12 @@ def fetch_command(
     except (ArdError, OSError) as error:
         stop(log, error, COULD_NOT_RUN)
     _show(order, fetched, as_json)
+
+
+def _reference(value: str) -> str:
+    if not is_reference(value):
+        raise click.BadParameter(f"{value!r} is not a DOI or the address of a record")
+    return value
 
 
 def _part(

@@ -182,7 +182,7 @@ def test_a_killed_download_goes_on(server, cache, tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen([sys.executable, "-c", PROCESS, published.doi], env=environment)
     try:
-        while not any(part.stat().st_size > 1000 for part in cache.rglob("*.part")):
+        while not any(part.stat().st_size > 100_000 for part in cache.rglob("*.part")):
             assert process.poll() is None
             threading.Event().wait(0.02)
     finally:

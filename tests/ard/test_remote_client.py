@@ -9,6 +9,7 @@ import json
 import ssl
 import time
 import tracemalloc
+from hashlib import md5
 from urllib.error import URLError
 
 import pytest
@@ -145,7 +146,7 @@ def test_waits_are_told(odd, bundle, waits):
     odd.queues[RECORD] = [BUSY]
     events: list[Progress] = []
     ard.open(DOI, progress=events.append)
-    assert [event.note for event in events] == ["the archive has no time for us; waiting 7 s"]
+    assert [event.note for event in events] == ["the archive is busy; waiting 7 s"]
 
 
 def test_every_request_says_who_asks_and_wants_plain_bytes(odd, bundle, monkeypatch):
@@ -415,6 +416,27 @@ def test_a_list_with_other_bytes_is_refused(odd, bundle):
     odd.answers[content("manifest.json")] = reply(data.replace(b"1.2.3", b"6.6.6"))
     with pytest.raises(ard.IntegrityError, match="other bytes than its record lists"):
         ard.open(DOI)
+
+
+def test_files_that_were_exchanged_under_the_same_doi_are_exchanged_here(odd, bundle):
+    # Owners may do so for some weeks after publication.
+    ard.open(DOI).download()
+    (bundle / "README.md").write_text("# Mended\n")
+    document = manifest_of(bundle)
+    gone = [row for row in document["files"] if row["kind"] == "archive"]
+    (bundle / gone[0]["name"]).unlink()
+    document["files"] = [row for row in document["files"] if row not in gone]
+    document["layers"]["validation"].remove(gone[0]["name"])
+    for row in document["files"]:
+        data = (bundle / row["name"]).read_bytes()
+        row |= {"size": len(data), "sha256": sha256(data), "md5": md5(data).hexdigest()}
+    (bundle / "manifest.json").write_text(json.dumps(document))
+    write_sums(bundle)
+    odd.offer_folder(bundle)
+    changed = ard.open(DOI)
+    assert changed.documents["README.md"].load() == "# Mended\n"
+    assert changed.verify("full") == ()
+    assert gone[0]["name"] not in {path.name for path in changed.folder.iterdir()}
 
 
 # Resuming from an archive that may not be trusted

@@ -16,6 +16,7 @@ from rich.console import Console
 
 import ard
 from ard.integrity import bundle_digest
+from ard.remote import Patience
 from ard.source import Progress
 from release.cli import cli
 from release.commands.bars import Bars
@@ -101,7 +102,7 @@ def test_all_is_a_bundle_in_a_folder_of_its_own(server, published):
 
 def test_an_interrupted_order_leaves_nothing_and_goes_on(server, published, monkeypatch):
     monkeypatch.setattr("ard.remote.client._pause", lambda seconds: None)
-    server.inject(Fault(504, path=FIGURES, count=6))
+    server.inject(Fault(504, path=FIGURES, count=Patience().attempts))
     shown = call("fetch", published.doi, "--all")
     assert shown.exit_code == 3
     assert "HTTP status 504" in shown.stderr
@@ -180,6 +181,12 @@ def test_contradictions_are_wrong_usage(server, arguments, problem):
     assert shown.exit_code == 2
     assert problem in shown.stderr
     assert server.log == []
+
+
+def test_a_folder_is_no_doi(server, published):
+    shown = call("fetch", published.folder, "--all")
+    assert shown.exit_code == 2
+    assert "a DOI" in shown.stderr
 
 
 def test_what_is_not_there_ends_with_3(server, published):
