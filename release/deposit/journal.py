@@ -56,6 +56,8 @@ class Write:
         `DONE`, `REFUSED`, `SPOILED`, or `UNKNOWN`, also where nothing was written down after it.
     answer : mapping
         What was noted of the answer.
+    ended : float or None
+        When that was noted; None where the process ended before.
     """
 
     verb: str
@@ -64,6 +66,7 @@ class Write:
     detail: Mapping[str, Any]
     result: str = UNKNOWN
     answer: Mapping[str, Any] = field(default_factory=dict)
+    ended: float | None = None
 
 
 def journal_path(release: str | os.PathLike[str]) -> Path:
@@ -100,6 +103,7 @@ class History:
                 MappingProxyType(row["detail"]),
                 outcome.get("result", UNKNOWN),
                 MappingProxyType(outcome.get("detail", {})),
+                outcome.get("at"),
             )
             found.append(write)
         return found

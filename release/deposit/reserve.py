@@ -199,10 +199,12 @@ def _search(archive: Archive, journal: Journal) -> Record | None:
     """Look for the draft that the last, lost request made, until it would have to be there.
 
     The archive lists drafts from an index that lags behind, so one look is not enough, unless the
-    request is old.
+    request is old. It may have left long after its intent (the rate limit is waited for in
+    between), so the time counts from when it was lost, or from now if no process lived to note it.
     """
     write, transport = journal.writes(ops.CREATE)[-1], archive.transport
     mark, attempt = str(write.detail["mark"]), 0
+    lost = transport.clock.time() if write.ended is None else write.ended
     while True:
         found = [draft for draft in archive.drafts() if draft.title == mark]
         if len(found) > 1:
@@ -214,7 +216,7 @@ def _search(archive: Archive, journal: Journal) -> Record | None:
         if found:
             journal.note("found", record_id=found[0].id)
             return found[0]
-        if transport.clock.time() - write.at >= transport.policy.settle_s:
+        if transport.clock.time() - lost >= transport.policy.settle_s:
             return None
         attempt += 1
         transport.pause(attempt)

@@ -20,7 +20,7 @@ from release.deposit.records import Record
 from release.deposit.reserve import MARK, concept_doi_of, record_id_of
 from release.model import RefusedError
 from release.reservation import read_reservation
-from release.testing import Fault, audit
+from release.testing import ContractServer, Fault, audit
 
 
 def drafts(depositor: Depositor) -> list[str]:
@@ -71,6 +71,18 @@ def test_a_draft_is_found_though_the_list_lags_behind(depositor, server, clock):
     depositor.reserve()
     assert len(drafts(depositor)) == 1
     assert 60 <= clock.time() - start < 120
+
+
+@pytest.mark.parametrize(("waits", "seconds"), [(3, 60), (1, 130)])
+def test_a_request_that_left_long_after_its_intent_is_waited_for(clock, tmp_path, waits, seconds):
+    """The rate limit is waited for between the two, and the list lags behind the request."""
+    with ContractServer(tmp_path / "slow", clock=clock.time, index_delay_s=60) as server:
+        server.inject(Fault(429, "POST", "/records$", count=waits, retry_after=seconds))
+        server.inject(Fault(504, "POST", "/records$", when="after"))
+        depositor = Depositor(server, clock, tmp_path, undated=True)
+        depositor.reserve()
+        depositor.close()
+        assert len(server.world.drafts()) == 1
 
 
 def test_a_run_that_gave_up_is_gone_on_with(depositor, server):
