@@ -18,7 +18,7 @@ from odd_archive import CONCEPT, DOI, RECORD, OddArchive, content, describe, end
 from publishing import CUBE, list_parts, manifest_of
 
 import ard
-from ard.remote import Client, Patience, fetch_record, parse_address
+from ard.remote import Cache, Client, Patience, fetch_record, parse_address
 from ard.remote.address import ARCHIVES
 from ard.source import Progress
 
@@ -469,6 +469,7 @@ def test_the_version_that_was_begun_is_asked_for(odd, half):
         {"Content_Range": "nonsense"},
         {},
         {"Content_Range": "{right}", "ETag": '"two"'},
+        {"Content_Range": "{right}0", "ETag": '"one"'},  # of a file ten times as long
     ],
 )
 def test_an_odd_rest_is_thrown_away(odd, half, headers):
@@ -508,6 +509,16 @@ def test_pieces_that_never_fit_end(odd, half):
     with pytest.raises(ard.IntegrityError, match="other bytes"):
         ard.open(DOI).cube()
     assert len(odd.asked(content(CUBE))) == 4
+
+
+def test_a_partial_file_that_is_too_long_is_thrown_away(odd, bundle, cache):
+    data = (bundle / CUBE).read_bytes()
+    part = Cache(cache).content(sha256(data)).with_name(f"{sha256(data)}.part")
+    part.parent.mkdir(parents=True)
+    part.write_bytes(data + b"more")
+    assert ard.open(DOI)["t001_cube"].read_bytes() == data
+    (headers,) = odd.asked(content(CUBE))
+    assert "Range" not in headers
 
 
 def test_a_file_larger_than_listed_is_not_taken(odd, bundle, waits):
