@@ -8,6 +8,7 @@ import io
 import socket
 import threading
 import time
+import tracemalloc
 import zipfile
 from urllib.parse import quote, urlsplit
 
@@ -298,3 +299,30 @@ def test_bytes_for_a_file_that_is_gone_are_not_kept(owner, server, files, tmp_pa
     sender.join()
     assert answers == [404]
     assert list((tmp_path / "files").iterdir()) == []
+
+
+def test_large_files_need_no_memory(owner, server, files, tmp_path):
+    size = 64 << 20
+    source = tmp_path / "source"
+    with source.open("wb") as file:
+        file.truncate(size)
+    owner("POST", files, [{"key": "a"}])
+    tracemalloc.start()
+    try:
+        with source.open("rb") as file:
+            sent = owner("PUT", f"{files}/a/content", file, Content_Length=str(size))
+        owner("POST", f"{files}/a/commit")
+        address = urlsplit(server.url).netloc
+        headers = {"Authorization": f"Bearer {server.token}"}
+        connection = http.client.HTTPConnection(address, timeout=60)
+        connection.request("GET", f"/api{files}/a/content", headers=headers)
+        reply, received = connection.getresponse(), 0
+        while block := reply.read(1 << 20):
+            received += len(block)
+        connection.close()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (sent.status, received) == (200, size)
+    # A few blocks of 1 MiB on either side of the wire.
+    assert peak < 8 << 20
