@@ -143,34 +143,44 @@ def publish(
     **lists
         What the manifest says differently.
     """
-    with closing(Caller(server.url, server.token)) as caller:
-        published = _publish(caller, folder, after, edit, finish, lists)
-    server.clear_log()
-    return published
-
-
-def _publish(
-    caller: Caller,
-    folder: Path,
-    after: str | None,
-    edit: Callable[[Path], None],
-    finish: Callable[[Path], None],
-    lists: dict[str, Any],
-) -> Published:
-    path = "/records" if after is None else f"/records/{after}/versions"
-    draft = caller("POST", path, DOCUMENT if after is None else None).json
-    ident, concept = draft["id"], draft["parent"]["id"]
-    reserved = caller("POST", f"/records/{ident}/draft/pids/doi").json["pids"]["doi"]["identifier"]
-    concept_doi = f"{reserved.partition('/')[0]}/zenodo.{concept}"
+    draft = reserve(server, after)
     write_same_bundle(folder)
     edit(folder)
-    write_lists(folder, **{"doi": reserved, "concept_doi": concept_doi, **lists})
+    write_lists(folder, **{"doi": draft.doi, "concept_doi": draft.concept_doi, **lists})
     list_parts(folder)
     finish(folder)
-    for file in sorted(folder.iterdir()):
-        caller.upload(ident, file.name, file.read_bytes())
-    assert caller("POST", f"/records/{ident}/draft/actions/publish").status == 202
-    return Published(ident, reserved, concept, concept_doi, folder)
+    deposit(server, draft, folder)
+    return Published(**vars(draft), folder=folder)
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What the archive has promised."""
+
+    id: str
+    doi: str
+    concept_id: str
+    concept_doi: str
+
+
+def reserve(server: ContractServer, after: str | None = None) -> Draft:
+    """Make a draft that has a DOI: of something new, or of a new version."""
+    path = "/records" if after is None else f"/records/{after}/versions"
+    with closing(Caller(server.url, server.token)) as caller:
+        draft = caller("POST", path, DOCUMENT if after is None else None).json
+        ident, concept = draft["id"], draft["parent"]["id"]
+        pids = caller("POST", f"/records/{ident}/draft/pids/doi").json["pids"]
+    doi = pids["doi"]["identifier"]
+    return Draft(ident, doi, concept, f"{doi.partition('/')[0]}/zenodo.{concept}")
+
+
+def deposit(server: ContractServer, draft: Draft, folder: Path) -> None:
+    """Upload a folder and publish it; the log of the server begins anew."""
+    with closing(Caller(server.url, server.token)) as caller:
+        for file in sorted(folder.iterdir()):
+            caller.upload(draft.id, file.name, file.read_bytes())
+        assert caller("POST", f"/records/{draft.id}/draft/actions/publish").status == 202
+    server.clear_log()
 
 
 def downloads(server: ContractServer, *names: str) -> list[RequestRecord]:

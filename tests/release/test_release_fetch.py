@@ -8,18 +8,31 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from astropy.io import fits
 from click.testing import CliRunner, Result
-from publishing import CUBE, FIGURES, Published, downloads, larger_cube, publish
+from publishing import (
+    CUBE,
+    FIGURES,
+    Published,
+    deposit,
+    downloads,
+    larger_cube,
+    publish,
+    reserve,
+)
 from rich.console import Console
+from small_run import FakeJudge, png
 
 import ard
 from ard.integrity import bundle_digest
 from ard.remote import Patience
 from ard.source import Progress
+from release.build import Options, build
 from release.cli import cli
 from release.commands.bars import Bars
+from release.reservation import Reservation
 from release.testing import ContractServer, Fault
 
 
@@ -257,6 +270,27 @@ def test_verify_finds_a_byte_that_flipped_in_the_archive(server, published):
 def test_verify_of_nothing_ends_with_3(server):
     assert call("verify", "10.5072/zenodo.99").exit_code == 3
     assert call("verify", "nowhere").exit_code == 3
+
+
+# What `release` builds
+
+
+def test_a_built_bundle_is_verified_and_cut_by_its_doi(server, run_template, tmp_path):
+    draft = reserve(server)
+    reserved = Reservation(server.url, draft.id, draft.concept_id, draft.doi, draft.concept_doi)
+    options = Options("1.0.0", reservation=reserved)
+    built = build(run_template, tmp_path / "built", options, judge=FakeJudge())
+    deposit(server, draft, built.folder)
+    shown = call("fetch", draft.concept_doi, "--product", "cube", "--hdu", "SCI")
+    assert shown.exit_code == 0, shown.stderr
+    with fits.open(shown.stdout.strip()) as cut, fits.open(built.folder / CUBE) as whole:
+        assert np.array_equal(cut["SCI"].data, whole["SCI"].data, equal_nan=True)
+        assert cut[0].header["DOI"] == draft.doi
+    call("fetch", draft.doi, "--product", "figures", "--member", "velocity.png")
+    assert Path("velocity.png").read_bytes() == png()
+    assert [row.status for row in downloads(server)] == [206, 206]
+    shown = call("verify", draft.doi, "--digest", built.digest)
+    assert shown.exit_code == 0, shown.stdout + shown.stderr
 
 
 # Bars
