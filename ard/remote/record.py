@@ -127,7 +127,7 @@ def _refusal(status: int, answer: Mapping[str, Any], address: Address) -> ArdErr
             "the archive has no published record of this number",
             file=str(address),
             found=message,
-            action="check the DOI; a draft has none yet, and a test DOI lives in the sandbox",
+            action="check the DOI; a draft is not public yet, and a test DOI lives in the sandbox",
         )
     if status == 410:
         return NotFoundError(
