@@ -107,8 +107,9 @@ FAULTS = {
 def bundles(run_template, tmp_path_factory, monkeypatch_module) -> dict[str, Path]:
     """A first version, a second with something in every field, and one for each fault."""
     root = tmp_path_factory.mktemp("papers")
-    second = Options(version="2.0.0", date="2026-03-04", reservation=SECOND)
-    good = {"deposit": build(run_template, root / "deposit", DEPOSIT, judge=FakeJudge()).folder}
+    first = build(run_template, root / "deposit", DEPOSIT, judge=FakeJudge()).folder
+    second = Options("2.0.0", "2026-03-04", reservation=SECOND, previous=first)
+    good = {"deposit": first}
     monkeypatch_module.setattr(release.build, "load_dataset", full_dataset)
     good["second"] = build(run_template, root / "second", second, judge=FakeJudge()).folder
     for fault, (_, damage, _) in FAULTS.items():

@@ -281,9 +281,10 @@ def test_a_built_bundle_is_verified_and_cut_by_its_doi(server, run_template, tmp
     options = Options("1.0.0", reservation=reserved)
     built = build(run_template, tmp_path / "built", options, judge=FakeJudge())
     deposit(server, draft, built.folder)
+    path = ard.open(built.folder)["t001_cube"].path
     shown = call("fetch", draft.concept_doi, "--product", "cube", "--hdu", "SCI")
     assert shown.exit_code == 0, shown.stderr
-    with fits.open(shown.stdout.strip()) as cut, fits.open(built.folder / CUBE) as whole:
+    with fits.open(shown.stdout.strip()) as cut, fits.open(path) as whole:
         assert np.array_equal(cut["SCI"].data, whole["SCI"].data, equal_nan=True)
         assert cut[0].header["DOI"] == draft.doi
     call("fetch", draft.doi, "--product", "figures", "--member", "velocity.png")
