@@ -14,7 +14,7 @@ from astropy.io import fits
 
 from ard import layout
 from ard.bundle import human_size
-from ard.errors import ArdError
+from ard.errors import ArdError, IntegrityError
 from ard.fitsio import HduSpan, walk
 from ard.integrity import verify
 from ard.manifest import Entry, Manifest, parse_manifest_bytes
@@ -25,6 +25,7 @@ from release.hlsp import Collection, collection_of, parse_name, product_name
 from release.model import DEPOSIT
 from release.reservation import Reservation
 from release.stamp import stamp_cards
+from release.validation import own_verdicts
 
 # The DOI of one version stands in these papers only: they are small, and change with it anyway.
 # Any other file that a new version does not change keeps its bytes.
@@ -49,7 +50,11 @@ _RESERVE: Final = "the DOIs of rbh1-release reserve, given to build by --release
 
 
 def readiness(
-    folder: Path, reservation: Reservation | None = None, *, judge: Judge | None = None
+    folder: Path,
+    reservation: Reservation | None = None,
+    *,
+    judge: Judge | None = None,
+    verified: bool = False,
 ) -> tuple[Finding, ...]:
     """Report everything that has to change before a bundle may be deposited.
 
@@ -61,6 +66,8 @@ def readiness(
         The DOIs that it has to bear.
     judge : callable, optional
         Judges the bundle; the registry of `checks` by default.
+    verified : bool
+        Say that every byte was held against the lists just now; it is not done again.
 
     Returns
     -------
@@ -72,13 +79,15 @@ def readiness(
     NotFoundError
         If there is no such folder.
     """
-    findings = [*verify(folder, "full"), *_judgement(folder, judge), *limit_findings(folder)]
+    findings = list(verify(folder, "fast" if verified else "full"))
+    findings += [*_judgement(folder, judge), *limit_findings(folder)]
     path = folder / layout.MANIFEST_FILE
     manifest = parse_manifest_bytes(path.read_bytes())[0] if path.is_file() else None
     if manifest is not None:
         findings += _products(folder, manifest)
         findings += _dois(manifest, reservation)
         findings += _stray_dois(folder, manifest)
+        findings += _papers(folder)
     return tuple(sorted(set(findings)))
 
 
@@ -137,6 +146,17 @@ def _products(folder: Path, manifest: Manifest) -> Iterator[Finding]:
             continue  # missing or damaged, as `verify` reports
         yield from _naming(entry, spans[0].header, about)
         yield from _cards(entry, spans, about)
+
+
+def _papers(folder: Path) -> Iterator[Finding]:
+    """Hold the papers against what they claim to follow; without a day no record is accepted."""
+    try:
+        verdicts = own_verdicts(folder)
+    except IntegrityError:
+        return  # as `verify` reports
+    for verdict in verdicts:
+        for problem in verdict.problems:
+            yield Finding(verdict.file, problem)
 
 
 def _source(entry: Entry) -> Iterator[Finding]:

@@ -143,15 +143,28 @@ def examine(bundle: Path, environment: Path | None = None) -> tuple[Verdict, ...
     ArdError
         If a validator could not be asked.
     """
-    listed, present = _listed(bundle), _present(bundle)
+    present = _present(bundle)
     answers = ask_outside([(name, bundle) for name in TOOLS if name in present], environment)
-    verdicts = []
-    for name, path in present.items():
-        verdict = _own_verdict(name, path, listed.get(path.name))
-        if name in TOOLS:
-            verdict = verdict.heard(TOOLS[name], answers[name, bundle])
-        verdicts.append(verdict)
-    return tuple(verdicts)
+    return tuple(
+        verdict.heard(TOOLS[verdict.format], answers[verdict.format, bundle])
+        if verdict.format in TOOLS
+        else verdict
+        for verdict in own_verdicts(bundle)
+    )
+
+
+def own_verdicts(bundle: Path) -> tuple[Verdict, ...]:
+    """Hold every paper of a bundle against our schemas, and ask nobody else's program.
+
+    Raises
+    ------
+    IntegrityError
+        If the manifest of the bundle is not sound.
+    """
+    listed = _listed(bundle)
+    return tuple(
+        _own_verdict(name, path, listed.get(path.name)) for name, path in _present(bundle).items()
+    )
 
 
 def _present(bundle: Path) -> dict[str, Path]:

@@ -30,6 +30,7 @@ from release.deposit.target import DEFAULT, parse_target
 from release.deposit.token import require_token
 from release.deposit.transport import Transport
 from release.model import RefusedError
+from release.ready import readiness
 from release.reservation import read_reservation
 
 _USAGE: Final = 2
@@ -40,6 +41,7 @@ _target = click.option(
 _release = click.option(
     "--release", type=PATH, required=True, help="The release.json of rbh1-release reserve."
 )
+_ready = functools.partial(readiness, verified=True)
 _dry_run = click.option("--dry-run", is_flag=True, help="Say what would be sent, and stop.")
 
 
@@ -122,7 +124,7 @@ def plan_command(
     """List every request that would make the draft hold BUNDLE, and change nothing."""
     with log_console().status("verifying the bundle, reading the draft"):
         archive = _reserved(release, target)
-        plan = make_plan(bundle, release, archive, allow_simulated=allow_simulated)
+        plan = make_plan(bundle, release, archive, allow_simulated=allow_simulated, ready=_ready)
     if out is not None:
         write_plan(out, plan)
     show.plan(plan, as_json)

@@ -12,11 +12,9 @@ from ard.fileio import md5_file, read_json
 from ard.integrity import bundle_digest, not_intact, read_manifest, verify
 from ard.manifest import Manifest
 from release.deposit.target import is_production, is_rehearsal
-from release.model import RefusedError
+from release.model import DEPOSIT, RefusedError
 from release.reservation import Reservation
 
-MOST_FILES: Final = 100
-MOST_BYTES: Final = 50_000_000_000
 # The archive accepts 255; the bundle's own names are shorter.
 LONGEST_NAME: Final = 255
 
@@ -167,11 +165,11 @@ def limit_reasons(sizes: Mapping[str, int]) -> list[str]:
         for name in sizes
         if len(name) > LONGEST_NAME
     ]
-    if len(sizes) > MOST_FILES:
-        reasons.append(f"{len(sizes)} files, at most {MOST_FILES} are taken; pack small ones")
+    if len(sizes) > DEPOSIT.files:
+        reasons.append(f"{len(sizes)} files, at most {DEPOSIT.files} are taken; pack small ones")
     total = sum(sizes.values())
-    if total > MOST_BYTES:
-        reasons.append(f"{total} bytes, at most {MOST_BYTES} are taken; ask the archive for more")
+    if total > DEPOSIT.size:
+        reasons.append(f"{total} bytes, at most {DEPOSIT.size} are taken; ask the archive for more")
     return reasons
 
 

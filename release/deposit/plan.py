@@ -5,7 +5,7 @@ with.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any, Final
 from ard import layout
 from ard.errors import FormatError
 from ard.fileio import json_bytes, read_json, write_json
-from ard.sums import quote
+from ard.sums import Finding, quote
 from release.deposit.cargo import Cargo, read_cargo, require_fit
 from release.deposit.compare import identity_differences
 from release.deposit.decide import Decision, Step, decide, steps_of
@@ -103,8 +103,17 @@ class DepositPlan:
         }
 
 
+# What has to change in a bundle, all bytes of which are verified, before it may be deposited.
+Ready = Callable[[Path, Reservation], Iterable[Finding]]
+
+
 def make_plan(
-    bundle: Path, release: Path, archive: Archive, *, allow_simulated: bool = False
+    bundle: Path,
+    release: Path,
+    archive: Archive,
+    *,
+    allow_simulated: bool = False,
+    ready: Ready = lambda _bundle, _reservation: (),
 ) -> DepositPlan:
     """Compare a bundle with the live draft, and say what would be done.
 
@@ -120,6 +129,9 @@ def make_plan(
         The archive of the reservation.
     allow_simulated : bool
         Let simulated data go to an archive that is neither Zenodo nor on this machine.
+    ready : callable
+        Says what has to change in the bundle before it may be deposited, besides what is looked at
+        here; `release.ready.readiness` asks the judge.
 
     Raises
     ------
@@ -133,6 +145,10 @@ def make_plan(
     require_not_discarded(read_history(journal_path(release)))
     cargo = read_cargo(bundle, "full")
     require_fit(cargo, reservation, allow_simulated=allow_simulated)
+    findings = tuple(map(str, ready(bundle, reservation)))
+    if findings:
+        action = "mend what is named, and build the bundle anew; rbh1-release check says the same"
+        raise RefusedError("the bundle is not ready to be deposited", findings, action)
     draft = require_draft(archive, reservation)
     live = archive.files(draft.id)
     previous = {}

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from release.cli import cli
 from release.deposit.records import Archive
 from release.deposit.token import Token
 from release.deposit.transport import Policy, Transport
+from release.ready import readiness
 from release.reservation import read_reservation
 from release.testing import ContractServer, Fault
 
@@ -72,6 +74,8 @@ def server(tmp_path):
 def terminal(server, tmp_path, monkeypatch):
     (tmp_path / "desk").mkdir()
     monkeypatch.chdir(tmp_path / "desk")
+    # The bundles here hold no products, which is a matter for the judge and not for the verbs.
+    monkeypatch.setattr("release.commands.deposit._ready", lambda _bundle, _reservation: ())
     typed = Terminal(tmp_path / "desk", server)
     yield typed
     secret = server.token.encode()
@@ -315,6 +319,15 @@ def test_a_lost_publishing_is_in_the_status(terminal, server, monkeypatch):
     found = terminal.json("status", "--release", "release.json")
     assert any("and did not happen so far" in fact for fact in found["facts"])
     terminal("publish", "bundle", "--release", "release.json", "--yes", doi)
+
+
+def test_what_the_judge_does_not_know_is_not_planned(terminal, monkeypatch):
+    monkeypatch.setattr("release.commands.deposit._ready", partial(readiness, verified=True))
+    terminal.reserve()
+    terminal.build()
+    found = terminal.json("plan", "bundle", "--release", "release.json", code=1)
+    assert found["problem"].startswith("the bundle is not ready to be deposited")
+    assert any("structure.papers: FAILED" in reason for reason in found["refused"])
 
 
 # Real processes
