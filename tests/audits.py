@@ -81,7 +81,7 @@ def _blind(log: list[RequestRecord]) -> Iterator[str]:
 
 def _is_lost(row: RequestRecord) -> bool:
     """Tell whether the client cannot know what came of a request."""
-    return row.status == 0 or row.status >= 500 or row.fault == "reset"
+    return row.status == 0 or row.status >= 500 or row.broken_off
 
 
 def _place(row: RequestRecord) -> tuple[str | None, str | None]:

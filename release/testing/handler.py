@@ -92,11 +92,13 @@ class Handler(BaseHTTPRequestHandler):
         if request.method == "HEAD" or reply.status in _BODILESS:
             return
         delivery = reply.delivery
+        cut = delivery.cut_after
+        record.broken_off = cut is not None and cut < reply.length
         if isinstance(body, FileSpan) and delivery == Delivery():
             self._send_file(record, body)
         else:
             self._send_blocks(record, reply)
-        if delivery.cut_after is not None:
+        if cut is not None:
             self.close_connection = True
         if delivery.reset:
             raise ConnectionCut

@@ -37,6 +37,8 @@ class RequestRecord:
         How long the client was told to wait, by a 429 or 503, s.
     received_bytes, sent_bytes : int
         Of the bodies.
+    broken_off : bool
+        Whether the reply ended before its end, so that the client cannot have read it.
     """
 
     method: str
@@ -56,3 +58,4 @@ class RequestRecord:
     retry_after: float | None = None
     received_bytes: int = 0
     sent_bytes: int = 0
+    broken_off: bool = False
