@@ -67,7 +67,9 @@ class Bars:
             self._shown.update(self._all, completed=sum(self._done.values()))
 
     def __enter__(self) -> Self:
-        self._shown.start()
+        # Elsewhere nothing is drawn, and rich before 15 ends nothing with an empty line.
+        if self._log.is_terminal:
+            self._shown.start()
         return self
 
     def __exit__(
@@ -76,4 +78,5 @@ class Bars:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._shown.stop()
+        if self._log.is_terminal:
+            self._shown.stop()

@@ -205,7 +205,10 @@ def test_check_says_whether_a_bundle_may_be_deposited(built_bundle, run_folder, 
     assert "not ready" in shown.stderr
     release, out = tmp_path / "release.json", tmp_path / "b"
     write_reservation(release, RESERVED)
-    assert call("build", "--run", run_folder, "--out", out, "--release", release).exit_code == 0
+    built = call(
+        "build", "--run", run_folder, "--out", out, "--release", release, "--date", "2026-02-03"
+    )
+    assert built.exit_code == 0, built.stderr
     shown = call("check", out, "--release", release)
     assert (shown.exit_code, shown.stdout) == (0, "ready to be deposited\n"), shown.stdout
     document = json.loads(call("check", out, "--json").stdout)
@@ -223,6 +226,9 @@ def test_check_lists_every_finding_as_json(bundle_folder, judge):
         "unlisted file",
         "physics.one: FAILED",
         "no DOI is reserved for this bundle",
+        # It was built without a day, which a record must have.
+        "$: 'publicationYear' is a required property",
+        "metadata: 'publication_date' is a required property",
     }
     assert all(set(row) == {"file", "problem", "expected", "found"} for row in document["findings"])
 
