@@ -4,7 +4,11 @@ Every error of the project is an `ArdError`: a sentence, the file it is about, w
 expected, what was found, and the next action.
 """
 
+import re
 from os import PathLike
+from typing import Final
+
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 class ArdError(Exception):
@@ -46,7 +50,8 @@ class ArdError(Exception):
             ("what to do", self.action),
         ]
         details = "".join(f"\n  {label}: {value}" for label, value in rows if value is not None)
-        return self.problem + details
+        # File names and contents may come from anywhere, and terminals obey control characters.
+        return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], self.problem + details)
 
     def __reduce__(self) -> tuple[object, ...]:
         # Workers hand errors back by pickle, which would otherwise lose the keywords.

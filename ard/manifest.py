@@ -120,6 +120,7 @@ def _is_name_or_null(value: object) -> bool:
     return value is None or _is_text(value)
 
 
+_SHOWN: Final = re.compile(r"[ -~]{1,200}")
 _DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 _DOI: Final = re.compile(r"10\.\d{4,9}/[0-9A-Za-z._;()/:-]+")
 
@@ -139,6 +140,15 @@ def _is_day_or_null(value: object) -> bool:
 
 def _is_size(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _is_shown(value: object) -> bool:
+    """Names are printed on terminals, which obey control characters."""
+    return isinstance(value, str) and _SHOWN.fullmatch(value) is not None
+
+
+def _is_shown_or_null(value: object) -> bool:
+    return value is None or _is_shown(value)
 
 
 def _is_object(value: object) -> bool:
@@ -178,7 +188,7 @@ _FIELDS: Final[_Rules] = {
 _ENTRY_FIELDS: Final[_Rules] = {
     "name": (is_safe_name, "a safe file name"),
     "layer": (lambda value: value is None or value in layout.LAYERS, "a layer or null"),
-    "product": (_is_name_or_null, "a name or null"),
+    "product": (_is_shown_or_null, "a name in plain characters or null"),
     "kind": (lambda value: value in KINDS, "one of " + ", ".join(KINDS)),
     "media_type": (_is_text, "a text"),
     "schema": (_is_name_or_null, "a name or null"),
@@ -190,7 +200,7 @@ _ENTRY_FIELDS: Final[_Rules] = {
     "parts": (lambda value: isinstance(value, list), "a list"),
 }
 _PART_FIELDS: Final[_Rules] = {
-    "name": (_is_text, "a text"),
+    "name": (_is_shown, "a name in plain characters"),
     "offset": (lambda value: value == 0 or _is_size(value), "a number of bytes"),
     "size": (lambda value: value == 0 or _is_size(value), "a number of bytes"),
     "sha256": (is_sha256, "64 lower-case hex digits"),

@@ -242,9 +242,10 @@ def _settle(part: Path, content: Path) -> None:
     """Make a complete partial file the content, on the disk as well as in name."""
     with part.open("rb+") as stream:
         os.fsync(stream.fileno())
-    if sys.platform != "win32":  # where a read-only file could not be removed
-        part.chmod(_READ_ONLY)
     part.replace(content)
+    # Only now: who is interrupted in between must be able to write the partial file again.
+    if sys.platform != "win32":  # where a read-only file could not be removed
+        content.chmod(_READ_ONLY)
 
 
 def _link(content: Path, name: Path) -> None:

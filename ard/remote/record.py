@@ -3,10 +3,11 @@
 All of it is untrusted until it agrees with the bundle's own manifest.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 from urllib.parse import quote as percent
 
 from ard import layout
@@ -23,6 +24,7 @@ ACCEPT: Final = "application/vnd.inveniordm.v1+json, application/json;q=0.5"
 _LONGEST: Final = 1 << 23
 _LISTS: Final = (layout.MANIFEST_FILE, layout.SUMS_FILE)
 _NOTE: Final = 400
+_IDENTIFIER: Final = re.compile(r"[0-9A-Za-z]+(?:-[0-9A-Za-z]+)*")
 
 
 @dataclass(frozen=True)
@@ -204,8 +206,10 @@ def parse_record(document: Mapping[str, Any], address: Address) -> Record:
     """
     doi, concept = _at(document, "pids", "doi", "identifier"), _at(document, "parent", "id")
     identifier, index = document.get("id"), _at(document, "versions", "index")
-    if not isinstance(identifier, str) or not is_doi(doi):
-        raise _misfit(address, "id and pids.doi.identifier", f"{identifier!r} and {doi!r}")
+    # The cache names a folder after it, so what leads out of a folder is no identifier.
+    if not _is_identifier(identifier) or not is_doi(doi):
+        found = f"{quote(identifier)} and {quote(doi)}"
+        raise _misfit(address, "id and pids.doi.identifier", found)
     if _at(document, "access", "files") == "restricted":
         until = _at(document, "access", "embargo", "until")
         raise _restricted(address, f"restricted files{f' until {_plain(until)}' if until else ''}")
@@ -219,6 +223,10 @@ def parse_record(document: Mapping[str, Any], address: Address) -> Record:
         index=index if isinstance(index, int) else 0,
         files=MappingProxyType(_files(document, address)),
     )
+
+
+def _is_identifier(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and _IDENTIFIER.fullmatch(value) is not None
 
 
 def _files(document: Mapping[str, Any], address: Address) -> dict[str, Listed]:

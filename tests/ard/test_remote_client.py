@@ -326,6 +326,19 @@ def test_an_encoding_nobody_asked_for_is_not_unpacked(odd, bundle, waits):
         ard.open(DOI).documents["README.md"].load()
 
 
+@pytest.mark.parametrize("record_id", ["../../../evil", "..", "/evil", "a/b", "", "2\n", "C:evil"])
+def test_a_record_whose_number_leads_out_of_the_cache_is_refused(odd, tmp_path, cache, record_id):
+    beside = tmp_path / "evil"
+    beside.mkdir()
+    (beside / "thesis.tex").write_text("years of work")
+    odd.offer(tmp_path / "bundle", lambda document: document.update(id=record_id))
+    odd.answers["/api/records/1"] = odd.answers[RECORD]
+    with pytest.raises(ard.RemoteError, match="a form that is not understood"):
+        ard.open(CONCEPT)
+    assert (beside / "thesis.tex").read_text() == "years of work"
+    assert not (tmp_path / "evil.json").exists()
+
+
 @pytest.mark.parametrize("name", ["../evil", "..", "/etc/evil", "a/b", "C:evil", "Evil.txt", ""])
 def test_a_name_that_leads_out_of_the_folder_is_a_finding(odd, tmp_path, cache, name):
     def lure(document):
