@@ -100,14 +100,22 @@ def _question(paper: Paper, context: Path | None) -> dict[str, str]:
 
 
 def _run(python: str, questions: list[dict[str, str]]) -> list[dict[str, list[str]]]:
-    done = subprocess.run(
-        [python, "-I", str(outside.__file__)],
-        input=json.dumps(questions),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=_SECONDS,
-    )
+    try:
+        done = subprocess.run(
+            [python, "-I", str(outside.__file__)],
+            input=json.dumps(questions),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_SECONDS,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ArdError(
+            "the validators of other people do not come to an end",
+            file=python,
+            expected=f"an answer within {_SECONDS} s",
+            action="try again; without --validators they are not asked",
+        ) from error
     if done.returncode:
         raise ArdError(
             "a validator of other people broke",
