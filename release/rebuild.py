@@ -1,21 +1,27 @@
 """Can somebody else make this very bundle from the run that it is said to come from?"""
 
+import datetime
+import functools
+import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import ard
+import schemas
+from ard import layout
+from ard.errors import FormatError
+from ard.fileio import read_json
 from ard.integrity import bundle_digest, read_manifest
 from ard.manifest import Manifest
+from ard.remote.address import ARCHIVES
 from ard.sums import file_digests
+from manifests.waivers import Waiver
 from release.build import Options, Progress, build
 from release.gate import Judge
 from release.reservation import Reservation
-
-# Prefixes of the DOIs that the archive gives, and that its sandbox does.
-_ARCHIVES: Final = {"10.5281": "https://zenodo.org", "10.5072": "https://sandbox.zenodo.org"}
 
 
 @dataclass(frozen=True)
@@ -81,7 +87,8 @@ def rebuild(
         Folder or DOI of the version before, which the changelog tells about; the DOI in the
         bundle's manifest by default.
     judge : callable, optional
-        Judges run and bundle; the registry of `checks` by default.
+        Judges run and bundle; the registry of `checks` by default, as of the day of the release and
+        with the waivers that its report names.
     progress : callable, optional
         Is told, in a few words, what is being done.
 
@@ -102,7 +109,8 @@ def rebuild(
         previous=previous or manifest.previous_doi,
     )
     with tempfile.TemporaryDirectory() as scratch:
-        again = build(run, Path(scratch) / "bundle", options, judge=judge, progress=progress).folder
+        out, asked = Path(scratch) / "bundle", judge or _judge_of(folder, manifest)
+        again = build(run, out, options, judge=asked, progress=progress).folder
         return Rebuilt(
             expected=bundle_digest(folder),
             found=bundle_digest(again),
@@ -110,6 +118,33 @@ def rebuild(
             made_by=manifest.code_version,
             ours=ard.__version__,
         )
+
+
+def _judge_of(folder: Path, manifest: Manifest) -> Judge:
+    """Judge as the bundle was judged: that a waiver expires makes no release worse."""
+    from checks.judging import judge
+
+    found = {json.dumps(row["waived"], sort_keys=True) for row in _results(folder) if row["waived"]}
+    waivers = [
+        Waiver(**row | {"expires": datetime.date.fromisoformat(row["expires"])})
+        for row in map(json.loads, sorted(found))
+    ]
+    day = None if manifest.date is None else datetime.date.fromisoformat(manifest.date)
+    return functools.partial(judge, waivers=waivers, today=day)
+
+
+def _results(folder: Path) -> list[dict[str, Any]]:
+    report = read_json(folder / layout.CHECKS_FILE)
+    problems = schemas.validate(report, "check-report")
+    if problems:
+        raise FormatError(
+            "the check report of the bundle cannot be read",
+            file=folder / layout.CHECKS_FILE,
+            found="; ".join(map(str, problems)),
+            action="fetch the bundle again",
+        )
+    results: list[dict[str, Any]] = report["results"]
+    return results
 
 
 def reserved(manifest: Manifest) -> Reservation | None:
@@ -120,7 +155,7 @@ def reserved(manifest: Manifest) -> Reservation | None:
     if manifest.doi is None or manifest.concept_doi is None:
         return None
     return Reservation(
-        target=_ARCHIVES.get(manifest.doi.partition("/")[0], ""),
+        target=ARCHIVES.get(manifest.doi.partition("/")[0], ""),
         record_id=_number(manifest.doi),
         parent_id=_number(manifest.concept_doi),
         doi=manifest.doi,

@@ -4,15 +4,20 @@ Oracle: the same run gives the same bytes; a run in which one value was changed 
 """
 
 import dataclasses
+import datetime
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
+from runs import edit_json, make_run
 from small_run import HLSP, FakeJudge, result
 
 import ard
 from ard.integrity import bundle_digest
+from checks import judge
+from manifests.waivers import Waiver
 from release import build as build_module
 from release.build import Options, build
 from release.model import RefusedError
@@ -61,9 +66,9 @@ def test_another_run_is_found_out_and_its_files_are_named(released, run_folder):
     # The product, the papers that give its sum, and the lists.
     cube = HLSP.format(major=1, type="likelihood-cube")
     papers = ("datapackage.json", "index.html", "ro-crate-metadata.json")
-    assert done.differing == dict.fromkeys(
-        (cube, *papers, "manifest.json", "sha256sums.txt"), "has other bytes"
-    )
+    assert {cube, *papers, "manifest.json", "sha256sums.txt"} <= done.differing.keys()
+    assert set(done.differing.values()) == {"has other bytes"}
+    assert HLSP.format(major=1, type="inference-linemap") not in done.differing
 
 
 def test_files_of_one_side_only_are_named(released, run_folder, tmp_path):
@@ -98,6 +103,23 @@ def test_the_changelog_needs_the_version_before(released, run_folder, tmp_path):
     later = build(run_folder, tmp_path / "later", options, judge=FakeJudge()).folder
     assert rebuild(later, run_folder, previous=released, judge=FakeJudge()).same
     assert reserved(ard.open(later).manifest) == second
+
+
+def test_a_waiver_that_has_expired_does_not_count_against_a_release(tmp_path):
+    """With the real judge: what was accepted on the day of the release is accepted again."""
+
+    def worse(document):
+        document["cube"]["noise_ratio"] = 50.0
+
+    run = make_run(tmp_path / "run", {"quality": edit_json(worse)})
+    waiver = Waiver(
+        "physics.quality_noise", "validation/*", "known", "a tester", datetime.date(2026, 3, 1)
+    )
+    then = partial(judge, waivers=[waiver], today=datetime.date(2026, 2, 3))
+    with pytest.raises(RefusedError):
+        build(run, tmp_path / "now", OPTIONS)
+    folder = build(run, tmp_path / "released", OPTIONS, judge=then).folder
+    assert rebuild(folder, run).same
 
 
 def test_what_was_reserved_may_be_given(run_folder, tmp_path, monkeypatch):
