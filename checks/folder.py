@@ -227,14 +227,16 @@ class Folder:
         """Lay out the products that share an archive. What cannot be read is found elsewhere."""
         if self.scratch is None or self.kind != BUNDLE or not layout.is_packed(file.product):
             return
+        place = self.scratch / file.path.stem
         try:
-            members = {name: read_member(file.path, name) for name in archive_members(file.path)}
+            names = archive_members(file.path)
+            place.mkdir()
+            for name in names:
+                # One at a time: they are small, together they may not be.
+                (place / name).write_bytes(read_member(file.path, name))
         except ArdError:
             return
-        place = self.scratch / file.path.stem
-        place.mkdir()
-        for name, data in members.items():
-            (place / name).write_bytes(data)
+        for name in names:
             yield Product(place / name, f"{file.name}{INSIDE}{name}", file.layer, self)
 
 

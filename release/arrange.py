@@ -81,7 +81,7 @@ def arrange(
         return (), tuple(problems)
     files = [file for product in found if product.is_folder for file in rules.zips(product)]
     single = [product for product in found if not product.is_folder]
-    small = [product for product in single if product.title is None and rules.fit(product.sizes)]
+    small = [product for product in single if product.title is None and rules.is_small(product)]
     total = len(files) + len(single) + len(papers)
     packed = rules.layers_to_pack(small, total - limits.files)
     inside = {(p.layer, p.name): p for p in small if p.layer in packed}
@@ -118,6 +118,10 @@ class _Rules:
         """Say whether files go into one zip."""
         return archive_size(sizes, self.comment) <= self.limits.archive
 
+    def is_small(self, product: Found) -> bool:
+        """Say whether a product may share a zip: who wants one of them fetches all."""
+        return product.size <= self.limits.small and self.fit(product.sizes)
+
     def shards(self, sizes: Mapping[str, int]) -> tuple[tuple[str, ...], ...]:
         """Share files out over zips."""
         return shards(sizes, self.limits.archive, self.comment)
@@ -140,10 +144,10 @@ class _Rules:
         plain = layout.plain_name(product.layer, product.name)
         if product.title is not None:
             why = "FITS files are loose, so that one HDU can be fetched by its bytes."
-        elif self.fit(product.sizes):
+        elif self.is_small(product):
             why = "Small products are loose as long as the deposit has room for them."
         else:
-            why = f"It is too large to share a zip, which may have {self._largest}."
+            why = f"It is larger than {human_size(self.limits.small)}, and shares no zip."
         return PlannedFile(
             name=product.title or plain,
             layer=product.layer,

@@ -9,7 +9,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,7 +23,7 @@ from manifests.dataset import load_dataset
 from release.gate import Judge, describe_products, judge_run
 from release.hlsp import Collection, collection_of
 from release.manifest import manifest_document, product_record, rendered_record, sums_text
-from release.model import Built, FileRecord, Plan, PlannedFile, RefusedError, Release
+from release.model import INSIDE, Built, FileRecord, Plan, PlannedFile, RefusedError, Release
 from release.pack import archive_comment, write_archive
 from release.plan import FIRST_VERSION, declared_schemas, make_plan
 from release.ready import limit_findings
@@ -130,6 +130,23 @@ def build(
     )
 
 
+def rehearse(run: Path, out: Path, options: Options = Options()) -> Plan:
+    """Say what `build` would write, and refuse what it would refuse before it judges.
+
+    Raises
+    ------
+    RefusedError, ArdError
+        As `build` does for the place, the content of the run, and the version before.
+    """
+    _require_place(run, out, options.overwrite)
+    return _plan(run, options)[0]
+
+
+def _plan(run: Path, options: Options) -> tuple[Plan, Bundle | None]:
+    plan = make_plan(run, options.version)
+    return plan, previous_bundle(plan, options.version, options.reservation, options.previous)
+
+
 @dataclass(frozen=True)
 class _Material:
     """What was judged: the plan, the digest of each source, the report, the descriptions.
@@ -146,8 +163,7 @@ class _Material:
 
 def _approve(run: Path, options: Options, judge: Judge | None, tell: Progress) -> _Material:
     tell("planning")
-    plan = make_plan(run, options.version)
-    previous = previous_bundle(plan, options.version, options.reservation, options.previous)
+    plan, previous = _plan(run, options)
     # Taken before the checks run, so that what is released is what was judged.
     before = {path: sha256_file(path) for file in plan.products for path in file.sources.values()}
     tell("running the checks")
@@ -265,7 +281,8 @@ def _write_product(
         members = write_archive(path, file.sources, archive_comment(plan.simulated))
         for name, source in file.sources.items():
             _require_same(source, material.before[source], members[name])
-        return product_record(path, place, None, describe(path))
+        record = product_record(path, place, None, describe(path))
+        return replace(record, members=tuple(_members(file, material)))
     (source,) = file.sources.values()
     before = material.before[source]
     if file.name.endswith(layout.HLSP_SUFFIX):
@@ -273,8 +290,25 @@ def _write_product(
     else:
         _copy(source, path)
         _require_same(source, before, sha256_file(path))
-    schema = declared_schemas(plan.run).get(source.relative_to(_products(plan)).as_posix())
-    return product_record(path, place, schema, material.descriptions[file.name], before)
+    description = material.descriptions[file.name]
+    return product_record(path, place, _schema(plan, source), description, before)
+
+
+def _members(file: PlannedFile, material: _Material) -> Iterator[FileRecord]:
+    """Give the products that share a zip, as if each had a file of its own."""
+    for name, source in file.sources.items():
+        label = f"{file.name}{INSIDE}{name}"
+        if label in material.descriptions:
+            place, before = (str(file.layer), Path(name).stem), material.before[source]
+            description = material.descriptions[label]
+            record = product_record(
+                source, place, _schema(material.plan, source), description, before
+            )
+            yield replace(record, name=label)
+
+
+def _schema(plan: Plan, source: Path) -> str | None:
+    return declared_schemas(plan.run).get(source.relative_to(_products(plan)).as_posix())
 
 
 def _products(plan: Plan) -> Path:

@@ -3,15 +3,16 @@
 The checks are run anew on the run folder; a stored report is never believed.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from ard import layout
 from ard.describe import describe
 from ard.errors import ArdError
 from ard.fitsio import walk
 from manifests.waivers import NEVER_WAIVED, may_waive
-from release.model import Plan, RefusedError
+from release.model import INSIDE, Plan, PlannedFile, RefusedError
 
 _PASSED: Final = "PASSED"
 _ERROR: Final = "ERROR"
@@ -118,6 +119,8 @@ def _sentence(row: Mapping[str, Any]) -> str:
 def describe_products(plan: Plan) -> dict[str, dict[str, Any]]:
     """Describe every product that is one file, by its name in the bundle.
 
+    One that shares a zip is named ``archive.zip!member``; folders are not described.
+
     Raises
     ------
     RefusedError
@@ -125,15 +128,13 @@ def describe_products(plan: Plan) -> dict[str, dict[str, Any]]:
     """
     descriptions: dict[str, dict[str, Any]] = {}
     reasons: list[str] = []
-    for file in plan.products:
-        if file.name.endswith(".zip"):
-            continue
-        (path,) = file.sources.values()
+    single = {name: path for file in plan.products for name, path in _single(file)}
+    for name, path in single.items():
         try:
-            descriptions[file.name] = describe(path)
-            reasons += _wrong_mark(plan, file.name, path, descriptions[file.name])
+            descriptions[name] = describe(path)
+            reasons += _wrong_mark(plan, name, path, descriptions[name])
         except ArdError as error:
-            reasons.append(f"{file.name}: {error.problem} (found: {error.found})")
+            reasons.append(f"{name}: {error.problem} (found: {error.found})")
     if reasons:
         raise RefusedError(
             "the bundle is not built: a product is not what it has to be",
@@ -141,6 +142,15 @@ def describe_products(plan: Plan) -> dict[str, dict[str, Any]]:
             "make the products named above again with this version of rbh1-ard",
         )
     return descriptions
+
+
+def _single(file: PlannedFile) -> Iterator[tuple[str, Path]]:
+    """Give the products of one file each that a file of the bundle holds."""
+    if not file.name.endswith(".zip"):
+        yield file.name, next(iter(file.sources.values()))
+    elif layout.is_packed(str(file.product)):
+        for name, path in file.sources.items():
+            yield f"{file.name}{INSIDE}{name}", path
 
 
 def _wrong_mark(plan: Plan, name: str, path: Path, description: Mapping[str, Any]) -> list[str]:

@@ -60,8 +60,6 @@ class Collection:
         DOI of the dataset in all versions, or that there is none yet.
     licence, licence_url : str
         Of the data.
-    reference : str or None
-        DOI of the first publication that is declared for the target.
     """
 
     project: str
@@ -73,7 +71,6 @@ class Collection:
     doi: str
     licence: str
     licence_url: str
-    reference: str | None
 
 
 def collection_of(
@@ -107,7 +104,6 @@ def collection_of(
     name = str(target["name"])
     item = str(target.get("item") or name)
     title = dataset.title.replace("{target}", name)
-    dois = [row.doi for row in dataset.references if item in row.targets]
     return Collection(
         project=dataset.name,
         title=f"{MARK} {title}" if simulated else title,
@@ -118,7 +114,6 @@ def collection_of(
         doi=concept_doi or NOT_RESERVED,
         licence=dataset.licence.spdx.replace("-", " "),
         licence_url=dataset.licence.url,
-        reference=dois[0] if dois else None,
     )
 
 

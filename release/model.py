@@ -13,6 +13,8 @@ from release.diff.model import Difference
 from release.reservation import Reservation
 
 MARK: Final = "[SIMULATED]"
+# Between the name of an archive and that of a product inside.
+INSIDE: Final = "!"
 
 
 class RefusedError(ArdError):
@@ -42,11 +44,12 @@ class RefusedError(ArdError):
 
 @dataclass(frozen=True)
 class Limits:
-    """What a deposit takes: files, bytes, and bytes in one zip (decimal units)."""
+    """What a deposit takes: files, bytes, bytes in one zip, and in a small product (decimal)."""
 
     files: int = 100
     size: int = 50_000_000_000
     archive: int = 2_000_000_000
+    small: int = 16_000_000
 
 
 DEPOSIT: Final = Limits()
@@ -161,6 +164,8 @@ class FileRecord:
         Digest of the run's product that it was made from; None for archives and rendered files.
     parts : tuple of Part
         HDUs or members.
+    members : tuple of FileRecord
+        The products that share this zip, each named ``archive.zip!member``; empty for others.
     """
 
     name: str
@@ -176,6 +181,12 @@ class FileRecord:
     description: Mapping[str, Any] = field(default_factory=dict)
     source_sha256: str | None = None
     parts: tuple[Part, ...] = ()
+    members: tuple["FileRecord", ...] = ()
+
+    @property
+    def file(self) -> str:
+        """Name of the file of the bundle in which it lies."""
+        return self.name.partition(INSIDE)[0]
 
 
 @dataclass(frozen=True)
@@ -229,6 +240,11 @@ class Release:
     def concept_doi(self) -> str | None:
         """DOI of the dataset in all versions, None where none is reserved."""
         return None if self.reservation is None else self.reservation.concept_doi
+
+    @property
+    def described(self) -> tuple[FileRecord, ...]:
+        """The products, with those that share a zip in the place of the zip."""
+        return tuple(row for product in self.products for row in product.members or (product,))
 
     @property
     def target_name(self) -> str:

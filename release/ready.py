@@ -157,6 +157,11 @@ def _papers(folder: Path) -> Iterator[Finding]:
     for verdict in verdicts:
         for problem in verdict.problems:
             yield Finding(verdict.file, problem)
+        # What was not asked has not agreed.
+        for name in verdict.missing:
+            yield Finding(
+                verdict.file, f"{name} could not be asked", 'pip install "rbh1-ard[study]"'
+            )
 
 
 def _source(entry: Entry) -> Iterator[Finding]:
@@ -185,7 +190,7 @@ def _naming(entry: Entry, header: fits.Header, about: Collection) -> Iterator[Fi
 
 def _cards(entry: Entry, spans: tuple[HduSpan, ...], about: Collection) -> Iterator[Finding]:
     header = spans[0].header
-    wanted = stamp_cards(spans, about)
+    wanted = stamp_cards(spans, about, entry.name)
     for card in wanted:
         found = header.get(card.keyword)
         if found != card.value:

@@ -6,6 +6,7 @@ from this record.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Final
 
 from ard import layout
@@ -13,9 +14,9 @@ from ard.bundle import human_size
 from ard.table import read_ecsv
 from manifests.catalogue import Agent, Contributor, Event, Grant, Related
 from manifests.dataset import Language, Licence, Reference
+from release.counting import count
 from release.model import Plan, Release
 from release.reservation import Reservation
-from release.words import count
 
 NOT_RESERVED: Final = "not yet reserved"
 RESOLVER: Final = "https://doi.org/"
@@ -194,8 +195,8 @@ def record_of(release: Release) -> Record:
         references=references,
         events=tuple(_events(release)),
         grants=dataset.grants,
-        sizes=(count(len(release.products), "product"), human_size(_size(release))),
-        formats=tuple(sorted({product.media_type for product in release.products})),
+        sizes=(count(len(release.described), "product"), human_size(_size(release))),
+        formats=tuple(sorted({product.media_type for product in release.described})),
         changes=release.changes,
         waived=tuple(_waived(release)),
     )
@@ -211,8 +212,8 @@ def archived_files(plan: Plan) -> tuple[str, ...]:
     tables = [
         path
         for file in plan.products
-        if not plan.simulated and file.product == layout.ARCHIVE
-        for path in file.sources.values()
+        for name, path in file.sources.items()
+        if not plan.simulated and PurePath(name).stem == layout.ARCHIVE
     ]
     return tuple(
         sorted({str(uri) for path in tables for uri in read_ecsv(path).data[_URI].tolist()})
@@ -234,7 +235,7 @@ def _methods(release: Release) -> str:
 def _technical(release: Release) -> str:
     opener = release.doi or "."
     return (
-        f"{count(len(release.products), 'product')}, {human_size(_size(release))}. "
+        f"{count(len(release.described), 'product')}, {human_size(_size(release))}. "
         f"{layout.MANIFEST_FILE} lists every file with size, sha256, schema and provenance; "
         f"sha256sum -c {layout.SUMS_FILE} verifies them. {layout.DICTIONARY_FILE} explains every "
         f"extension, layer, column and field. All can be read with numpy and astropy alone, or "

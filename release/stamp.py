@@ -32,7 +32,9 @@ _SYNONYMS: Final = (
 )
 
 
-def stamp_cards(spans: Sequence[HduSpan], collection: Collection) -> tuple[fits.Card, ...]:
+def stamp_cards(
+    spans: Sequence[HduSpan], collection: Collection, name: str
+) -> tuple[fits.Card, ...]:
     """Give the cards that a released product bears besides its own.
 
     Parameters
@@ -41,6 +43,8 @@ def stamp_cards(spans: Sequence[HduSpan], collection: Collection) -> tuple[fits.
         The product, as `ard.fitsio.walk` gives it.
     collection : Collection
         What is declared about the dataset.
+    name : str
+        Name of the file in the bundle.
     """
     header = spans[0].header
     declared = [
@@ -58,8 +62,9 @@ def stamp_cards(spans: Sequence[HduSpan], collection: Collection) -> tuple[fits.
         value = next((header[name] for name in known if _is_value(header.get(name))), None)
         if value is not None:
             cards.append(_card(keyword, value, comment))
-    if collection.reference is not None:
-        cards.append(_card("REFERENC", collection.reference, "DOI of a publication"))
+    if "FILENAME" in header:
+        # The product came from a file of that name, and is another one.
+        cards.append(_card("FILENAME", name, "name of the file"))
     frames = {str(span.header["RADESYS"]) for span in spans if "RADESYS" in span.header}
     if len(frames) == 1:
         cards.append(_card("RADESYS", frames.pop(), "celestial frame"))
@@ -92,7 +97,7 @@ def stamp(source: Path, target: Path, collection: Collection) -> str:
         If the source is damaged, or what was written is not the source with other cards.
     """
     spans = walk(source)
-    wanted = stamp_cards(spans, collection)
+    wanted = stamp_cards(spans, collection, target.name)
     cards = [card for card in wanted if not _says(spans[0].header, card)]
     replaced = _replaced(wanted, cards)
     with source.open("rb") as reader, target.open("xb") as writer:

@@ -94,7 +94,7 @@ def previous_bundle(
                 "give --previous with the folder of that bundle, or its DOI",
             )
         return None
-    bundle = ard.open(place)
+    bundle = ard.open(place, verify="full")
     old = bundle.manifest
     reasons = [*_order(old, version), *_identifiers(old, reservation), *_marks(old, plan)]
     if reasons:

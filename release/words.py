@@ -1,7 +1,8 @@
-"""How are products, and numbers of things, put in a few words?"""
+"""How are products put in a few words?"""
 
 from typing import Any
 
+from release.counting import count
 from release.model import FileRecord
 
 
@@ -20,8 +21,3 @@ def summary(product: FileRecord) -> str:
     if product.kind == "archive":
         return f"{count(len(facts['members']) - 1, 'file')} and a list of their sums"
     return f"schema {product.schema}" if product.schema else product.media_type
-
-
-def count(number: int, noun: str) -> str:
-    """Write a number of things, in the singular where there is one."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

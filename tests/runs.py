@@ -26,6 +26,14 @@ PNG = (
     b"\0\0\0\nIDATx\x9cc`\0\0\0\2\0\1H\xaf\xa4q\0\0\0\0IEND\xaeB`\x82"
 )
 N_WAVE, NY, NX = 12, 5, 4
+META = {
+    "TELESCOP": "JWST",
+    "INSTRUME": "NIRSPEC",
+    "GRATING": "G140M",
+    "FILTER": "F100LP",
+    "TARGNAME": "RBH-1",
+    "SIMULATD": True,
+}
 type Edit = Callable[[Path], None]
 
 
@@ -53,7 +61,7 @@ def make_cube(target: Target, inputs: dict[str, str] | None = None) -> ard.Cube:
         weight=np.where(mask, 0.0, 4.0),
         lsf=ard.Lsf([0.9, 1.3], [1.3e-3, 1.4e-3], "a test"),
         psf=ard.Psf([0.9, 1.3], [0.12, 0.14], "a test"),
-        meta={"TELESCOP": "JWST", "TARGNAME": "RBH-1", "SIMULATD": True},
+        meta=dict(META),
         provenance=record("ingest", inputs),
     )
 
@@ -83,8 +91,7 @@ def make_linemap(cube: ard.Cube, inputs: dict[str, str] | None = None) -> ard.Ma
     kms = ("velocity", "velocity_err", "sigma", "sigma_err")
     flux = "erg s-1 cm-2 arcsec-2"
     units = {n: "km/s" if n in kms else flux if n.startswith("flux") else "" for n in layers}
-    meta = {"TARGNAME": "RBH-1", "SIMULATD": True, "TELESCOP": "JWST"}
-    return ard.Map(layers, units, mask, cube.wcs, meta, record("extract", inputs))
+    return ard.Map(layers, units, mask, cube.wcs, dict(META), record("extract", inputs))
 
 
 def lines_table(target: Target, inputs: dict[str, str] | None = None) -> ard.Table:

@@ -136,7 +136,7 @@ class FakeJudge:
     rows: list[dict[str, object]] = field(default_factory=lambda: [result()])
     verdict: str = "PASSED"
 
-    def __call__(self, folder: Path) -> "FakeJudge":
+    def __call__(self, folder: Path, **_: object) -> "FakeJudge":
         return self
 
     def to_dict(self) -> dict[str, object]:

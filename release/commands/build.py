@@ -12,7 +12,7 @@ from rich.table import Table
 from ard.bundle import human_size
 from ard.errors import ArdError
 from manifests import ManifestError
-from release.build import Options, build
+from release.build import Options, build, rehearse
 from release.commands.common import (
     COULD_NOT_RUN,
     FAILED,
@@ -23,7 +23,6 @@ from release.commands.common import (
     stop,
 )
 from release.model import DEPOSIT, Built, Plan, RefusedError
-from release.plan import make_plan
 from release.reservation import read_reservation
 
 _WIDE: Final = 1000
@@ -76,12 +75,12 @@ def build_command(
     """Check a run and write its bundle; refuses where a check does not pass."""
     log = log_console()
     try:
+        reserved = None if reservation is None else read_reservation(reservation)
+        options = Options(version, date, overwrite, reserved, previous)
         if dry_run:
-            _show_plan(make_plan(run, version), as_json)
+            _show_plan(rehearse(run, out, options), as_json)
             return
         with log.status("planning") as status:
-            reserved = None if reservation is None else read_reservation(reservation)
-            options = Options(version, date, overwrite, reserved, previous)
             built = build(run, out, options, progress=status.update)
     except RefusedError as error:
         if as_json:
@@ -126,5 +125,5 @@ def _show_built(log: Console, built: Built, warnings: list[str], as_json: bool) 
     for text in warnings:
         log.print(text, style="yellow", soft_wrap=True)
     log.print(f"{built.files} files, {human_size(built.size)}")
-    log.print(f"digest, to be published beside the download: {built.digest}", soft_wrap=True)
+    log.print(f"digest, which names exactly these bytes: {built.digest}", soft_wrap=True)
     click.echo(built.folder)

@@ -33,8 +33,3 @@ def stop(log: Console, error: Exception, code: int) -> NoReturn:
 def print_json(document: dict[str, Any]) -> None:
     """Print a result as JSON."""
     click.echo(json.dumps(document, indent=2, sort_keys=True))
-
-
-def count_files(number: int) -> str:
-    """Write a number of files in words: ``1 file``, ``2 files``."""
-    return f"{number} file" if number == 1 else f"{number} files"

@@ -16,12 +16,12 @@ from release.commands.common import (
     COULD_NOT_RUN,
     FAILED,
     PATH,
-    count_files,
     json_option,
     log_console,
     print_json,
     stop,
 )
+from release.counting import count
 from release.fetch import Fetched, Order, carry_out, order_all, order_files, order_part
 
 _WHAT: Final = "say what to fetch: --product NAME (once or more), or --all; --dry-run shows a list"
@@ -110,7 +110,7 @@ def _order(bundle: Bundle, products: tuple[str, ...], part: str | None, out: Pat
 
 def _say_cost(log: Console, order: Order) -> None:
     here = order.size - order.cost
-    text = f"{count_files(len(order.items))}, {human_size(order.cost)} to fetch"
+    text = f"{count(len(order.items), 'file')}, {human_size(order.cost)} to fetch"
     if here:
         text += f", {human_size(here)} in the cache"
     log.print(text, soft_wrap=True)
@@ -131,7 +131,7 @@ def _show(order: Order, fetched: Fetched | None, as_json: bool) -> None:
 
 def _show_order(order: Order) -> None:
     bundle = order.bundle
-    title = f"{bundle.doi}: {count_files(len(order.items))}, {human_size(order.cost)} to fetch"
+    title = f"{bundle.doi}: {count(len(order.items), 'file')}, {human_size(order.cost)} to fetch"
     table = Table("file", "kind", "size", "to fetch", title=title)
     for item in order.items:
         sizes = human_size(item.size), human_size(item.cost)

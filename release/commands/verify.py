@@ -19,12 +19,12 @@ from release.commands.common import (
     COULD_NOT_RUN,
     FAILED,
     PATH,
-    count_files,
     json_option,
     log_console,
     print_json,
     stop,
 )
+from release.counting import count
 from release.model import RefusedError
 from release.rebuild import Rebuilt, rebuild
 from release.reservation import read_reservation
@@ -110,7 +110,7 @@ def verify_command(
 def _say_cost(log: Console, bars: Bars, source: RecordSource) -> None:
     missing = [entry.size for entry in source.manifest().entries if not source.has(entry)]
     if missing:
-        log.print(f"{count_files(len(missing))}, {human_size(sum(missing))} to fetch")
+        log.print(f"{count(len(missing), 'file')}, {human_size(sum(missing))} to fetch")
         bars.expect(sum(missing))
 
 

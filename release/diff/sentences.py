@@ -4,9 +4,9 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from ard import layout
+from release.counting import count
 from release.diff.model import OUTCOMES, CheckChange, Difference, FileChange, Outcome
 from release.diff.words import (
-    count,
     file_notes,
     limit_text,
     name_of,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ard.bundle import human_size
+from release.counting import count
 from release.diff.model import (
     CardChange,
     CellChange,
@@ -68,11 +69,6 @@ def value(item: Any) -> str:
 
 def _is_digest(text: str) -> bool:
     return len(text) == _DIGEST_LENGTH and set(text) <= set("0123456789abcdef")
-
-
-def count(n: int, noun: str) -> str:
-    """Write a number of things, in the singular where there is one."""
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
 def name_of(change: FileChange) -> str:

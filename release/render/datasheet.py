@@ -12,10 +12,11 @@ from typing import Final
 
 from ard import layout
 from ard.bundle import human_size
+from release.counting import count
 from release.model import Release
 from release.record import NOT_RESERVED, card_answer, record_of
 from release.render import render_template
-from release.words import count, summary
+from release.words import summary
 
 Answer = Callable[[Release], str]
 
@@ -72,18 +73,18 @@ def _content(release: Release) -> str:
     kind = "Simulated" if release.plan.simulated else "Observed"
     redshift = release.plan.target.get("redshift")
     place = f"{release.target_name}" + (f" (redshift {redshift})" if redshift is not None else "")
-    rows = "; ".join(f"{product.name}: {summary(product)}" for product in release.products)
+    rows = "; ".join(f"{product.name}: {summary(product)}" for product in release.described)
     return f"{kind} data of {place}. {rows}."
 
 
 def _amount(release: Release) -> str:
     total = human_size(sum(product.size for product in release.products))
     counts = ", ".join(
-        f"{sum(product.layer == layer for product in release.products)} in {layer}"
+        f"{sum(product.layer == layer for product in release.described)} in {layer}"
         for layer in layout.LAYERS
         if layer not in release.plan.absent_layers
     )
-    return f"{count(len(release.products), 'product')}, {total}: {counts}."
+    return f"{count(len(release.described), 'product')}, {total}: {counts}."
 
 
 def _missing(release: Release) -> str:
@@ -98,7 +99,7 @@ def _missing(release: Release) -> str:
 def _gaps(release: Release) -> str:
     masked = [
         f"{product.name} {product.description['masked_fraction']:.0%}"
-        for product in release.products
+        for product in release.described
         if "masked_fraction" in product.description
     ]
     text = card_answer(release, "gaps")
@@ -117,10 +118,10 @@ def _checks(release: Release) -> str:
 
 
 def _inputs(release: Release) -> str:
-    own = {product.source_sha256 or product.sha256 for product in release.products}
+    own = {product.source_sha256 or product.sha256 for product in release.described}
     inputs = {
         f"{name} (sha256 {digest})"
-        for product in release.products
+        for product in release.described
         if product.provenance is not None
         for name, digest in product.provenance["inputs"].items()
         if digest not in own
@@ -140,7 +141,7 @@ def _timeframe(release: Release) -> str:
 def _software(release: Release) -> str:
     tools = {
         f"{name} {version}"
-        for product in release.products
+        for product in release.described
         if product.provenance is not None
         for name, version in product.provenance["tools"].items()
     }

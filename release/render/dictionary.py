@@ -24,7 +24,7 @@ _OTHERS: Final = {
 def render_dictionary(release: Release) -> str:
     """Write the data dictionary of a bundle, from the schemas and from the products themselves."""
     users: dict[str, list[FileRecord]] = {}
-    for product in release.products:
+    for product in release.described:
         if product.schema is not None:
             users.setdefault(product.schema, []).append(product)
     known = {*schemas.names(), *tables.names()}
@@ -36,7 +36,7 @@ def render_dictionary(release: Release) -> str:
     own = [{"name": name, "fields": schemas.fields(name)} for name in _OWN]
     structures = [
         {"name": product.name, "rows": structure(product.description)}
-        for product in release.products
+        for product in release.described
     ]
     return render_template(
         "data-dictionary.md.j2",

@@ -9,11 +9,12 @@ from typing import Any
 
 from ard import layout
 from manifests.catalogue import Agent
+from release.counting import count
 from release.model import FileRecord, Release
 from release.record import NOT_RESERVED, Record, record_of
 from release.render import render_template
 from release.render.readme import DOCUMENTS, first_cube, ten_lines
-from release.words import count, summary
+from release.words import summary
 
 
 def render_landing(release: Release, rendered: Iterable[FileRecord]) -> str:
@@ -68,14 +69,14 @@ def check_families(release: Release) -> dict[str, tuple[int, int]]:
 def structured_data(release: Release) -> dict[str, Any]:
     """Say what the dataset is in the words of schema.org, as search engines read them."""
     record = record_of(release)
-    identifiers = [url for url in (record.doi_url, record.concept_url) if url]
     document: dict[str, Any] = {
         "@context": "https://schema.org",
         "@type": "Dataset",
         "@id": record.doi_url,
         "name": record.title,
         "description": record.abstract,
-        "identifier": identifiers,
+        # Not the DOI of all versions: who harvests would take them for one.
+        "identifier": record.doi_url,
         "url": record.url,
         "version": record.version,
         "datePublished": record.date,

@@ -3,10 +3,11 @@
 from typing import Final
 
 from ard import layout
+from release.counting import count
 from release.model import FileRecord, Release
 from release.record import NOT_RESERVED, record_of
 from release.render import render_template
-from release.words import count, summary
+from release.words import summary
 
 DOCUMENTS: Final = {
     layout.LANDING_FILE: "the bundle as a page: what is in it, how to cite and to read it",

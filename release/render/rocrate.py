@@ -223,12 +223,12 @@ def _references(record: Record) -> list[Entity]:
 
 def _made(release: Release) -> list[tuple[FileRecord, Mapping[str, Any]]]:
     """Give the products that say what made them, with what they say."""
-    return [(row, row.provenance) for row in release.products if row.provenance is not None]
+    return [(row, row.provenance) for row in release.described if row.provenance is not None]
 
 
 def _names(release: Release) -> dict[str, str]:
     """Give the products by the digest under which others name them as their input: the run's."""
-    return {product.source_sha256 or product.sha256: product.name for product in release.products}
+    return {product.source_sha256 or product.sha256: product.file for product in release.described}
 
 
 def _actions(release: Release, record: Record) -> list[Entity]:
@@ -253,7 +253,7 @@ def _action(release: Release, key: tuple[str, str, str], files: list[FileRecord]
         "name": f"stage {stage}",
         "description": f"Code sha256 {code}, configuration sha256 {config}.",
         "instrument": {"@id": _software_id(release, made_by[0]["code_version"])},
-        "result": _one_or_all([{"@id": file.name} for file in files]),
+        "result": _one_or_all([{"@id": name} for name in dict.fromkeys(f.file for f in files)]),
     }
     return {**action, "object": _one_or_all(objects)} if objects else action
 

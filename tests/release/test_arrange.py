@@ -6,14 +6,17 @@ really written; sparse files of many GB, of which next to nothing may be read.
 
 import json
 import os
+import re
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import pytest
 from astropy.io import fits
 from hypothesis import given
 from hypothesis import strategies as st
-from small_run import TARGET
+from small_run import TARGET, FakeJudge
+from small_run import write_record as write_run_record
 
 import ard
 from ard import layout
@@ -279,7 +282,7 @@ def test_gigabytes_are_planned_without_being_read(tmp_path):
     ]
     assert all(file.size <= DEPOSIT.archive for file in plan.files if file.name.endswith(".zip"))
     assert len(names["validation_packed.zip"].sources) == 90
-    assert "too large to share a zip" in names["validation_rejections.nc"].why
+    assert "larger than 16.0 MB" in names["validation_rejections.nc"].why
     assert len(plan.files) <= DEPOSIT.files
     assert 31.3e9 < plan.size < 31.4e9
 
@@ -311,6 +314,39 @@ def test_a_run_that_no_deposit_takes_is_refused(tmp_path, sizes, reasons):
     (reason,) = refused.value.reasons
     assert all(text in reason for text in reasons)
     assert not (tmp_path / "b").exists()
+
+
+def test_what_shares_a_zip_is_in_the_papers_as_if_it_did_not(run_folder, tmp_path, monkeypatch):
+    lines = run_folder / "products/likelihood/lines.ecsv"
+    (lines.parent / "more.ecsv").write_bytes(lines.read_bytes())
+    write_run_record(run_folder)
+    loose = build(run_folder, tmp_path / "loose", judge=FakeJudge()).folder
+    scarce = partial(arrange, limits=Limits(files=len(RENDERED) + 5))
+    monkeypatch.setattr("release.plan.arrange", scarce)
+    tight = build(run_folder, tmp_path / "tight", judge=FakeJudge()).folder
+    assert [path.name for path in tight.glob("*_packed.zip")] != []
+    dictionary = (tight / "data-dictionary.md").read_text()
+    for heading in re.findall(r"^### (\S+)$", (loose / "data-dictionary.md").read_text(), re.M):
+        last = heading.partition("_")[2] or heading
+        assert heading in dictionary or f"!{last}" in dictionary, heading
+    whole, packed = (
+        {
+            row["@id"]: row
+            for row in json.loads((folder / "ro-crate-metadata.json").read_text())["@graph"]
+            if row["@type"] == "CreateAction"
+        }
+        for folder in (loose, tight)
+    )
+    assert packed.keys() == whole.keys()
+    there = {path.name for path in tight.iterdir()}
+    for action in packed.values():
+        results = action["result"]
+        named = results if isinstance(results, list) else [results]
+        assert {row["@id"] for row in named} <= there
+    answers = [(folder / "DATASHEET.md").read_text() for folder in (loose, tight)]
+    for question in ("Which software did it?", "What went in?"):
+        first, second = (text.partition(question)[2].split("**")[1:2] for text in answers)
+        assert first == second
 
 
 def test_a_product_without_a_name_is_refused(tmp_path):

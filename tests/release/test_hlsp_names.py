@@ -180,8 +180,6 @@ def test_a_collection_is_declared_and_marked():
     assert (plain.project, plain.item, plain.version) == ("rbh1-ard", "rbh1", "v0")
     assert plain.title == "Analysis-ready dataset of RBH-1 (rbh1-ard)"
     assert (plain.licence, plain.doi) == ("CC BY 4.0", "not yet reserved")
-    assert plain.reference == "10.3847/2041-8213/acba86"
     marked = collection(simulated=True, concept_doi="10.5072/zenodo.143")
     assert marked.title.startswith("[SIMULATED] ")
     assert marked.doi == "10.5072/zenodo.143"
-    assert collection({"name": "NGC 7469", "item": "ngc7469"}).reference is None

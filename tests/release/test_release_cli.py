@@ -198,6 +198,17 @@ RESERVED = Reservation(
 )
 
 
+def test_a_dry_run_refuses_what_the_build_would(run_folder, bundle_folder, tmp_path):
+    given = ("build", "--run", run_folder, "--dry-run", "--out")
+    shown = call(*given, bundle_folder)
+    assert shown.exit_code == 3
+    assert "there is something at the place for the bundle" in shown.stderr
+    assert call(*given, bundle_folder, "--overwrite").exit_code == 0
+    shown = call(*given, tmp_path / "b", "--version", "0.0.1", "--previous", bundle_folder)
+    assert shown.exit_code == 1
+    assert "is not later than" in shown.stderr
+
+
 def test_check_says_whether_a_bundle_may_be_deposited(built_bundle, run_folder, tmp_path, judge):
     shown = call("check", built_bundle)
     assert shown.exit_code == 1

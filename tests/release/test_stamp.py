@@ -42,7 +42,6 @@ DECLARED = {
     "HLSPVER": "v1",
     "LICENSE": "CC BY 4.0",
     "LICENURL": "https://creativecommons.org/licenses/by/4.0/",
-    "REFERENC": "10.3847/2041-8213/acba86",
 }
 
 
@@ -91,11 +90,21 @@ def test_nothing_is_invented(tmp_path):
     path.write_bytes(to_bytes(hdus))
     about = collection_of(load_dataset(), {"name": "NGC 1"}, "0.1.0", simulated=True)
     header = fits.getheader(stamped(path, about))
-    assert set(DECLARED) - set(header) == {"REFERENC"}
+    assert set(DECLARED) <= set(header)
+    assert not {"REFERENC", "FILENAME"} & set(header)
     assert header["DOI"] == "not yet reserved"
     assert header["HLSPNAME"].startswith("[SIMULATED] ")
     unknown = ("OBSERVAT", "TELESCOP", "INSTRUME", "PROPOSID", "XPOSURE", "RADESYS", "TIMESYS")
     assert not {*unknown, "DATE-BEG", "DATE-END", "EQUINOX"} & set(header)
+
+
+def test_a_product_does_not_bear_the_name_of_the_file_it_came_from(tmp_path):
+    path = tmp_path / "cube.fits"
+    hdus = fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(np.zeros((2, 2)))])
+    hdus[0].header["FILENAME"] = "jw03149-o001_t001_nirspec_g140m-f100lp_s3d.fits"
+    path.write_bytes(to_bytes(hdus))
+    out = stamped(path)
+    assert fits.getheader(out)["FILENAME"] == out.name
 
 
 def test_two_frames_are_no_frame(tmp_path):
@@ -151,7 +160,7 @@ def test_a_text_that_fits_cannot_hold_is_refused(cube, text):
 
 def test_everything_else_stays_as_it_is(cube):
     path = stamped(cube)
-    new = {card.keyword for card in stamp_cards(walk(cube), ABOUT)}
+    new = {card.keyword for card in stamp_cards(walk(cube), ABOUT, path.name)}
     assert tail(path) == tail(cube)
     assert bare(path, {*new, "CHECKSUM", "DATASUM"}) == bare(cube, {*new, "CHECKSUM", "DATASUM"})
     before, after = ard.read_cube(cube), ard.read_cube(path)
