@@ -66,7 +66,7 @@ lowest: $(LOWEST)/.rbh1-ready ## the tests of products and judge with the oldest
 	$(THREADS) $(LOWEST)/bin/python -m pytest -n $(WORKERS) \
 		-o filterwarnings=default -W ignore -q \
 		$(addprefix tests/,ard checks manifests release schemas \
-			pipeline/acquire pipeline/reduce pipeline/test_batches.py \
+			pipeline/acquire pipeline/reduce pipeline/linemaps pipeline/test_batches.py \
 			pipeline/test_runtime.py $(SCENE)) \
 		--ignore tests/release/testing --deselect tests/release/deposit/test_converges.py
 

@@ -1,7 +1,7 @@
 """With which settings does each stage run, and where can a user change them?
 
 Defaults stand in the stage's `Config`. A TOML file changes them by table and key
-(``[extract]`` ``window_kms = 1200``), and ``--set extract.window_kms=1200`` changes one value.
+(``[linemaps]`` ``window_kms = 1200``), and ``--set linemaps.window_kms=1200`` changes one value.
 """
 
 import importlib
@@ -129,7 +129,7 @@ def _read_toml(file: Path) -> dict[str, Any]:
         raise ArdError(
             "the configuration file is not valid TOML",
             file=file,
-            expected="tables such as [extract] with key = value lines",
+            expected="tables such as [linemaps] with key = value lines",
             found=str(error),
             action="correct the file",
         ) from error
@@ -141,7 +141,7 @@ def _parse_assignment(text: str) -> tuple[str, list[str], Any]:
     if not (equals and dot and stage and key):
         raise ArdError(
             "a setting cannot be understood",
-            expected="stage.key=value, such as extract.window_kms=1200",
+            expected="stage.key=value, such as linemaps.window_kms=1200",
             found=text,
             action="correct the argument of --set",
         )

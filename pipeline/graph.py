@@ -63,7 +63,7 @@ class Task:
     Attributes
     ----------
     name : str
-        ``extract[t001]``, or the name of a stage that runs once.
+        ``linemaps[t001]``, or the name of a stage that runs once.
     stage : Stage
         The declaration.
     root : path

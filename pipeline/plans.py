@@ -205,7 +205,7 @@ def _target_file(target: Path | str) -> Path:
 
 
 def _groups(edges: FloatArray, target: Target) -> tuple[str, ...]:
-    from pipeline.reduce.extract import covered_groups
+    from pipeline.linemaps.spaxels import covered_groups
 
     return covered_groups(edges, target)
 
@@ -241,7 +241,7 @@ def _require_lsf(cube: Cube, path: Path, config: RunConfig) -> None:
     # The stage that needs it would say so too, but only after minutes of computing.
     from pipeline.reduce.instruments import lsf_for
 
-    known = config["extract"].resolving_power is not None or cube.lsf is not None
+    known = config["linemaps"].resolving_power is not None or cube.lsf is not None
     if known or lsf_for(cube.meta, cube.wave) is not None:
         return
     keys = [key for key in ("INSTRUME", "GRATING", "CHANNEL", "BAND") if key in cube.meta]
@@ -250,5 +250,5 @@ def _require_lsf(cube: Cube, path: Path, config: RunConfig) -> None:
         file=path,
         expected="an extension LSF, or an instrument that the study declares",
         found=", ".join(f"{key} {cube.meta[key]}" for key in keys) or "no instrument keywords",
-        action="give the resolving power: --set extract.resolving_power=1000",
+        action="give the resolving power: --set linemaps.resolving_power=1000",
     )

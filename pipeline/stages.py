@@ -123,6 +123,12 @@ class Stage:
 
 
 _REDUCE: Final = ("pipeline/reduce", "pipeline/lineset.py", "pipeline/roles.py", "manifests")
+_LINEMAPS: Final = (
+    "pipeline/linemaps",
+    "pipeline/reduce/instruments.py",
+    "pipeline/lineset.py",
+    "manifests",
+)
 _FIGURES: Final = "validation/figures"
 _TARGET: Final = Read("target", "plan.target", load="target")
 
@@ -196,8 +202,8 @@ STAGES: Final[tuple[Stage, ...]] = (
         typical_seconds=6.0,
     ),
     Stage(
-        name="extract",
-        module="pipeline.reduce.extract",
+        name="linemaps",
+        module="pipeline.linemaps.spaxels",
         summary="fit the lines in every spaxel",
         reads=(Read("cube", "ingest.cube"), _TARGET),
         writes=(
@@ -210,7 +216,7 @@ STAGES: Final[tuple[Stage, ...]] = (
                 parts="groups",
             ),
         ),
-        code=_REDUCE,
+        code=_LINEMAPS,
         per_item=True,
         typical_seconds=10.0,
     ),
@@ -221,7 +227,7 @@ STAGES: Final[tuple[Stage, ...]] = (
         reads=(
             Read("item", "plan.item"),
             Read("seen", "ingest.seen"),
-            Read("linemaps", "extract.linemaps"),
+            Read("linemaps", "linemaps.linemaps"),
         ),
         writes=(
             Write(
@@ -238,12 +244,12 @@ STAGES: Final[tuple[Stage, ...]] = (
     ),
     Stage(
         name="recovery",
-        module="pipeline.reduce.recovery",
+        module="pipeline.linemaps.recovery",
         summary="compare what was found with what was put in",
         reads=(
             Read("item", "plan.item"),
-            Read("linemaps", "extract.linemaps"),
-            Read("truth", "plan.truth", load="pipeline.reduce.recovery:read_truth"),
+            Read("linemaps", "linemaps.linemaps"),
+            Read("truth", "plan.truth", load="pipeline.linemaps.recovery:read_truth"),
         ),
         writes=(
             Write(
@@ -254,7 +260,7 @@ STAGES: Final[tuple[Stage, ...]] = (
                 schema="recovery",
             ),
         ),
-        code=_REDUCE,
+        code=_LINEMAPS,
         per_item=True,
         sources=(TWIN,),
         typical_seconds=0.5,
@@ -263,7 +269,7 @@ STAGES: Final[tuple[Stage, ...]] = (
         name="maps",
         module="pipeline.figures.maps",
         summary="draw the line maps",
-        reads=(Read("linemaps", "extract.linemaps"), _TARGET),
+        reads=(Read("linemaps", "linemaps.linemaps"), _TARGET),
         writes=(
             Write(
                 "figure", "work/figures/{item}_maps{part}.png", "figure", _FIGURES, parts="groups"

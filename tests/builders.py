@@ -55,5 +55,5 @@ def make_map(seed: int = 0) -> ard.Map:
         mask,
         make_wcs(0.2),
         {"TARGNAME": "TEST"},
-        ard.Provenance("extract", "0", "ab", "cd"),
+        ard.Provenance("linemaps", "0", "ab", "cd"),
     )

@@ -91,7 +91,7 @@ def make_linemap(cube: ard.Cube, inputs: dict[str, str] | None = None) -> ard.Ma
     kms = ("velocity", "velocity_err", "sigma", "sigma_err")
     flux = "erg s-1 cm-2 arcsec-2"
     units = {n: "km/s" if n in kms else flux if n.startswith("flux") else "" for n in layers}
-    return ard.Map(layers, units, mask, cube.wcs, dict(META), record("extract", inputs))
+    return ard.Map(layers, units, mask, cube.wcs, dict(META), record("linemaps", inputs))
 
 
 def lines_table(target: Target, inputs: dict[str, str] | None = None) -> ard.Table:

@@ -111,7 +111,7 @@ def test_map(tmp_path):
     assert (facts["kind"], facts["shape"]) == ("map", [4, 3])
     assert facts["layers"] == [{"name": "velocity", "unit": "km/s"}, {"name": "snr", "unit": ""}]
     assert facts["masked_fraction"] == pytest.approx(make_map().mask.mean())
-    assert facts["provenance"]["stage"] == "extract"
+    assert facts["provenance"]["stage"] == "linemaps"
 
 
 def test_ecsv_table(tmp_path):

@@ -268,7 +268,7 @@ FAULTS = [
     Fault(
         "structure.provenance",
         "recovery",
-        set_field("provenance", "inputs", value={"work/extract/t001.fits": SHA}),
+        set_field("provenance", "inputs", value={"work/linemaps/t001.fits": SHA}),
     ),
     Fault(
         "structure.provenance",

@@ -62,7 +62,7 @@ def test_a_killed_run_gives_the_products_of_one_that_was_not(tmp_path):
     once = rbh1("run", *options, "once", cwd=tmp_path)
     assert once.returncode == 0, once.stderr
 
-    kill_after("running   extract[t001]", "run", "-j", "1", *options, "twice", cwd=tmp_path)
+    kill_after("running   linemaps[t001]", "run", "-j", "1", *options, "twice", cwd=tmp_path)
     assert not (tmp_path / "twice/products").exists()
     states = json.loads(rbh1("status", "twice", "--json", cwd=tmp_path).stdout)
     assert 0 < states["counts"]["done"] < len(states["tasks"])

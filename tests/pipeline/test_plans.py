@@ -1,6 +1,6 @@
 """Is a cube that cannot be reduced refused before anything is computed, with its file named?
 
-Oracle: the error that the extract stage itself raises for the same cube.
+Oracle: the error that the linemaps stage itself raises for the same cube.
 """
 
 from dataclasses import replace
@@ -13,7 +13,7 @@ import ard
 from ard.errors import ArdError
 from manifests import Position, load_target
 from pipeline import plans
-from pipeline.reduce import extract
+from pipeline.linemaps import spaxels
 
 NIRSPEC = {"TELESCOP": "JWST", "INSTRUME": "NIRSPEC", "GRATING": "G140M", "SIMULATD": True}
 STRANGER = {"TELESCOP": "GEMINI", "INSTRUME": "GMOS", "SIMULATD": True}
@@ -46,16 +46,16 @@ def test_a_cube_of_an_unknown_instrument_is_refused_with_the_remedy_of_extract(w
     # The small cube does not show the tip; the stage would say that first.
     target = replace(load_target("rbh1"), host=Position(40.44, -8.35), tip=None)
     with pytest.raises(ArdError) as late:
-        extract.run(cube=ard.read_cube(path), target=target, config=extract.Config())
+        spaxels.run(cube=ard.read_cube(path), target=target, config=spaxels.Config())
     assert early.value.file == str(path)
     for name in ("problem", "expected", "found", "action"):
         assert getattr(early.value, name) == getattr(late.value, name)
-    assert early.value.action == "give the resolving power: --set extract.resolving_power=1000"
+    assert early.value.action == "give the resolving power: --set linemaps.resolving_power=1000"
 
 
 def test_the_remedy_helps(written):
     path = written(STRANGER, lsf=None)
-    assert plan(path, "extract.resolving_power=1000").parts == {"groups": ("oiii",)}
+    assert plan(path, "linemaps.resolving_power=1000").parts == {"groups": ("oiii",)}
 
 
 @pytest.mark.parametrize("known", ["instrument", "extension"])

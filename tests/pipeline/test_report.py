@@ -17,7 +17,7 @@ CONTEXT = {
 
 def run_document(**context) -> dict:
     rows = [
-        {"path": "inference/t001_linemap.fits", "kind": "map", "stage": "extract",
+        {"path": "inference/t001_linemap.fits", "kind": "map", "stage": "linemaps",
          "schema": "linemap"},
         {"path": "validation/figures/t001_maps.png", "kind": "figure", "stage": "maps"},
     ]  # fmt: skip

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from pipeline.linemaps.windows import cut, velocity_kms
 from pipeline.lineset import LineSet, covered
-from pipeline.reduce.windows import cut, velocity_kms
 
 Z = 0.964
 EDGES = 0.9703180286 + 0.000636 * (np.arange(1448) - 0.5)

@@ -7,8 +7,8 @@ from astropy.wcs import WCS
 
 from ard.errors import FormatError, NotFoundError
 from ard.maps import Map
-from pipeline.reduce import recovery
-from pipeline.reduce.recovery import Config
+from pipeline.linemaps import recovery
+from pipeline.linemaps.recovery import Config
 
 SHAPE = (40, 50)
 

@@ -11,8 +11,8 @@ from typing import Final
 import numpy as np
 from scipy.special import ndtr
 
+from pipeline.linemaps.windows import BoolArray, FloatArray, Windows, velocity_kms
 from pipeline.lineset import LineSet
-from pipeline.reduce.windows import BoolArray, FloatArray, Windows, velocity_kms
 
 _DENSITY: Final = 1.0 / np.sqrt(2.0 * np.pi)
 

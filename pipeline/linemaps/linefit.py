@@ -15,12 +15,12 @@ from typing import Final
 
 import numpy as np
 
+from pipeline.linemaps import projection
+from pipeline.linemaps.descent import Limits, descend
+from pipeline.linemaps.profile import Response
+from pipeline.linemaps.projection import Projected
+from pipeline.linemaps.windows import BoolArray, FloatArray, IntArray, cut
 from pipeline.lineset import LineSet
-from pipeline.reduce import projection
-from pipeline.reduce.descent import Limits, descend
-from pipeline.reduce.profile import Response
-from pipeline.reduce.projection import Projected
-from pipeline.reduce.windows import BoolArray, FloatArray, IntArray, cut
 
 _EDGE: Final = 1e-6  # of the search range: nearer to its end than this is "at the edge"
 

@@ -15,10 +15,10 @@ from ard.errors import ArdError, UnitError
 from ard.layout import flux_layer
 from ard.maps import Map
 from manifests import Target
+from pipeline.linemaps import linefit
+from pipeline.linemaps.linefit import FitResult
 from pipeline.lineset import LineSet, inside, line_set
-from pipeline.reduce import linefit
 from pipeline.reduce.instruments import lsf_for
-from pipeline.reduce.linefit import FitResult
 
 FLUX_UNIT: Final = "erg s-1 cm-2 arcsec-2"
 _MJY_CGS: Final = 1e-17  # 1 MJy in erg s-1 cm-2 Hz-1, exact by definition of the jansky
@@ -37,7 +37,7 @@ _SR_PER_ARCSEC2: Final = (np.pi / 180.0 / 3600.0) ** 2
 
 @dataclass(frozen=True)
 class Config(linefit.Config):
-    """Settings of the extract stage: those of the fit, and three of its own.
+    """Settings of the linemaps stage: those of the fit, and three of its own.
 
     Attributes
     ----------
@@ -164,7 +164,7 @@ def _lsf(cube: Cube, config: Config) -> Lsf:
         expected="an extension LSF, or an instrument that the study declares",
         found=", ".join(f"{key} {cube.meta[key]}" for key in keys if key in cube.meta)
         or "no instrument keywords",
-        action="give the resolving power: --set extract.resolving_power=1000",
+        action="give the resolving power: --set linemaps.resolving_power=1000",
     )
 
 

@@ -1,4 +1,4 @@
-"""The extract stage: units, skipped groups, refusals, and the disc of NGC 7469."""
+"""The linemaps stage: units, skipped groups, refusals, and the disc of NGC 7469."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -12,10 +12,11 @@ from scipy.optimize import least_squares
 import ard
 from ard.errors import ArdError, UnitError
 from manifests import Position, load_target
+from pipeline.linemaps import spaxels
+from pipeline.linemaps.linefit import Status
+from pipeline.linemaps.spaxels import Config
 from pipeline.lineset import line_set
-from pipeline.reduce import extract, ingest
-from pipeline.reduce.extract import Config
-from pipeline.reduce.linefit import Status
+from pipeline.reduce import ingest
 
 cases = load(Path(__file__).with_name("linefit_cases.py"))
 RBH1 = load_target("rbh1")
@@ -40,7 +41,7 @@ def per_mjy_sr(wave):
 @pytest.fixture(scope="module")
 def cube():
     """Every line of RBH-1 at one velocity, on a continuum; noise in one spaxel only."""
-    lsf = extract.lsf_for(NIRSPEC, WAVE)
+    lsf = spaxels.lsf_for(NIRSPEC, WAVE)
     edges = np.concatenate([WAVE - 0.000318, [WAVE[-1] + 0.000318]])
     density = np.zeros(WAVE.size)
     for group in RBH1.groups:
@@ -70,14 +71,14 @@ def cube():
 def test_one_mjy_sr_in_one_voxel(rest, expected):
     # Oracle: science.md section 5, one voxel of 0.1" x 0.000636 um; and astropy's units.
     wave = rest * 1.964
-    density = extract.flux_density_per_mjy_sr(np.array([wave]))[0]
+    density = spaxels.flux_density_per_mjy_sr(np.array([wave]))[0]
     assert density * 0.01 * 0.000636 == pytest.approx(expected, rel=5e-3)
     assert density == pytest.approx(per_mjy_sr(wave), rel=1e-12)
 
 
 def test_every_group_comes_back(cube):
     # Oracle: inverse construction; fluxes were converted with astropy's units.
-    maps = extract.run(cube=cube, target=RBH1, config=Config(tolerance=1e-6))["linemaps"]
+    maps = spaxels.run(cube=cube, target=RBH1, config=Config(tolerance=1e-6))["linemaps"]
     assert list(maps) == ["oiii", "oi", "halpha", "sii", "siii"]
     for group, found in maps.items():
         good = ~found.mask
@@ -93,11 +94,11 @@ def test_every_group_comes_back(cube):
             flux = found[f"flux_{line.name.lower()}"][good]
             np.testing.assert_allclose(flux, expected, rtol=2e-3)
         assert (found["velocity_err"][good] > 0).all()
-        assert found.units["flux_" + RBH1.group(group).lines[0].lower()] == extract.FLUX_UNIT
+        assert found.units["flux_" + RBH1.group(group).lines[0].lower()] == spaxels.FLUX_UNIT
 
 
 def test_an_empty_spaxel_is_masked_and_nan(cube):
-    found = extract.run(cube=cube, target=RBH1, config=Config())["linemaps"]["oiii"]
+    found = spaxels.run(cube=cube, target=RBH1, config=Config())["linemaps"]["oiii"]
     assert found.mask[0, 0]
     assert found["status"][0, 0] == Status.TOO_FEW_CHANNELS
     assert found["n_used"][0, 0] == 0
@@ -106,7 +107,7 @@ def test_an_empty_spaxel_is_masked_and_nan(cube):
 
 
 def test_layers_and_meta_follow_the_format(cube, tmp_path):
-    found = extract.run(cube=cube, target=RBH1, config=Config())["linemaps"]["halpha"]
+    found = spaxels.run(cube=cube, target=RBH1, config=Config())["linemaps"]["halpha"]
     assert set(found.layers) == {
         *("velocity", "velocity_err", "sigma", "sigma_err", "snr", "chi2_dof", "n_used"),
         "chi2_continuum",
@@ -131,7 +132,7 @@ def test_a_map_keeps_what_looked_and_when(cube, tmp_path):
         **{"XPOSURE": 14005.336, "PROGRAM": "03149"},
     }
     observed = cube.replace(meta={**facts, "FILENAME": "x_s3d.fits"})
-    found = extract.run(cube=observed, target=RBH1, config=Config())["linemaps"]["oi"]
+    found = spaxels.run(cube=observed, target=RBH1, config=Config())["linemaps"]["oi"]
     ard.write(tmp_path / "map.fits", found)
     header = fits.getheader(tmp_path / "map.fits")
     assert {key: header[key] for key in facts} == facts
@@ -146,7 +147,7 @@ def test_errors_too_small_are_scaled_by_the_residuals(cube):
         flux=flux + rng.normal(size=cube.shape) * 0.10, var=np.full(cube.shape, 0.05**2)
     )
     maps = {
-        scale: extract.run(cube=noisy, target=RBH1, config=Config(error_scale=scale))["linemaps"]
+        scale: spaxels.run(cube=noisy, target=RBH1, config=Config(error_scale=scale))["linemaps"]
         for scale in ("none", "residual")
     }
     plain, scaled = (maps[scale]["oiii"] for scale in ("none", "residual"))
@@ -164,10 +165,10 @@ def test_a_group_outside_the_range_is_skipped_and_named(cube):
     short = cube.replace(
         flux=cube.flux[part], var=cube.var[part], mask=cube.mask[part], wave=cube.wave[part]
     )
-    maps = extract.run(cube=short, target=RBH1, config=Config())["linemaps"]
+    maps = spaxels.run(cube=short, target=RBH1, config=Config())["linemaps"]
     assert list(maps) == ["oi", "halpha", "sii"]
     assert maps["oi"].meta["GRPSKIP"] == "oiii, siii"
-    assert extract.covered_groups(short.wave_edges, RBH1) == ("oi", "halpha", "sii")
+    assert spaxels.covered_groups(short.wave_edges, RBH1) == ("oi", "halpha", "sii")
 
 
 def test_a_line_outside_the_range_leaves_its_tie_intact(cube):
@@ -176,7 +177,7 @@ def test_a_line_outside_the_range_leaves_its_tie_intact(cube):
     red = cube.replace(
         flux=cube.flux[part], var=cube.var[part], mask=cube.mask[part], wave=cube.wave[part]
     )
-    found = extract.run(cube=red, target=RBH1, config=Config())["linemaps"]["siii"]
+    found = spaxels.run(cube=red, target=RBH1, config=Config())["linemaps"]["siii"]
     assert found.meta["LINES"] == "SIII9531"
     assert found.meta["LINEMISS"] == "SIII9069"
     assert found["flux_siii9531"][2, 2] == pytest.approx(FLUX["siii"] * 2.469, rel=2e-3)
@@ -189,7 +190,7 @@ def test_no_line_in_range_is_refused_with_range_and_lines(cube):
         flux=cube.flux[part], var=cube.var[part], mask=cube.mask[part], wave=cube.wave[part]
     )
     with pytest.raises(ArdError, match="covers no line of RBH-1") as caught:
-        extract.run(cube=blue, target=nearby, config=Config())
+        spaxels.run(cube=blue, target=nearby, config=Config())
     assert caught.value.found == "0.9703 to 0.9951 um"
     assert "H alpha at 0.6672 um" in caught.value.expected
     assert caught.value.file == "t.fits"
@@ -198,7 +199,7 @@ def test_no_line_in_range_is_refused_with_range_and_lines(cube):
 def test_a_target_outside_the_field_is_refused(cube):
     away = replace(RBH1, tip=Position(40.5, -8.35))
     with pytest.raises(ArdError, match="outside the field") as caught:
-        extract.run(cube=cube, target=away, config=Config())
+        spaxels.run(cube=cube, target=away, config=Config())
     assert caught.value.file == "t.fits"
     assert "pixel x" in caught.value.found
     assert caught.value.action
@@ -207,28 +208,28 @@ def test_a_target_outside_the_field_is_refused(cube):
 def test_the_antipode_is_outside_the_field_too(cube):
     away = replace(RBH1, tip=Position((RBH1.anchor.ra_deg + 180) % 360, -RBH1.anchor.dec_deg))
     with pytest.raises(ArdError, match="outside the field"):
-        extract.run(cube=cube, target=away, config=Config())
+        spaxels.run(cube=cube, target=away, config=Config())
 
 
 def test_another_unit_is_refused(cube):
     with pytest.raises(UnitError, match="surface brightness"):
-        extract.run(cube=cube.replace(unit="Jy"), target=RBH1, config=Config())
+        spaxels.run(cube=cube.replace(unit="Jy"), target=RBH1, config=Config())
 
 
 def test_an_unknown_instrument_needs_a_resolving_power(cube):
     stranger = cube.replace(meta={"INSTRUME": "MUSE", "FILENAME": "m.fits"})
     with pytest.raises(ArdError, match="line-spread function") as caught:
-        extract.run(cube=stranger, target=RBH1, config=Config())
+        spaxels.run(cube=stranger, target=RBH1, config=Config())
     assert "resolving_power" in caught.value.action
-    found = extract.run(cube=stranger, target=RBH1, config=Config(resolving_power=900.0))
+    found = spaxels.run(cube=stranger, target=RBH1, config=Config(resolving_power=900.0))
     assert "900" in found["linemaps"]["halpha"].meta["LSFSRC"]
 
 
 def test_a_better_resolution_in_flight_widens_the_intrinsic_line(cube):
     # Oracle: closed form; the total width is what was observed, so sigma^2 grows by what the
     # line-spread function loses (H alpha: sigma 138 km/s).
-    found = extract.run(cube=cube, target=RBH1, config=Config(lsf_gain=1.1))["linemaps"]["halpha"]
-    lsf = extract.lsf_for(NIRSPEC, WAVE).sigma_kms(0.6564632 * 1.964)
+    found = spaxels.run(cube=cube, target=RBH1, config=Config(lsf_gain=1.1))["linemaps"]["halpha"]
+    lsf = spaxels.lsf_for(NIRSPEC, WAVE).sigma_kms(0.6564632 * 1.964)
     expected = np.sqrt(SIGMA**2 + lsf**2 * (1 - 1.1**-2))
     assert found["sigma"][2, 2] == pytest.approx(expected, abs=1.0)
     assert "times 1.1" in found.meta["LSFSRC"]
@@ -236,7 +237,7 @@ def test_a_better_resolution_in_flight_widens_the_intrinsic_line(cube):
 
 def test_the_cube_own_lsf_wins(cube):
     own = ard.Lsf(np.array([0.9, 2.0]), np.array([0.001, 0.001]), "measured")
-    found = extract.run(cube=cube.replace(lsf=own), target=RBH1, config=Config())
+    found = spaxels.run(cube=cube.replace(lsf=own), target=RBH1, config=Config())
     assert found["linemaps"]["oi"].meta["LSFSRC"] == "measured"
 
 
@@ -245,7 +246,7 @@ def disc(shared_data):
     target = load_target("ngc7469")
     archive = ard.read_cube(shared_data / "jwst" / "ngc7469_Level3_ch4-short_s3d.fits.gz")
     clean = ingest.run(cube=archive, target=target, config=ingest.Config())["cube"]
-    return clean, extract.run(cube=clean, target=target, config=Config())["linemaps"]["siii"]
+    return clean, spaxels.run(cube=clean, target=target, config=Config())["linemaps"]["siii"]
 
 
 @pytest.mark.real_data

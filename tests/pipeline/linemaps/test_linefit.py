@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from loading import load
 from scipy.optimize import least_squares
 
+from pipeline.linemaps import linefit, profile
+from pipeline.linemaps.linefit import Config, Status, fit
+from pipeline.linemaps.windows import cut
 from pipeline.lineset import LineSet
-from pipeline.reduce import linefit, profile
-from pipeline.reduce.linefit import Config, Status, fit
-from pipeline.reduce.windows import cut
 
 cases = load(Path(__file__).with_name("linefit_cases.py"))
 EDGES, Z = cases.G140M_EDGES, cases.REDSHIFT

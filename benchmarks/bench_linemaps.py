@@ -2,7 +2,7 @@
 
 Both ways are timed in one run on the same spectra: the vectorised fit of 2597 spaxels with eight
 tied lines, and scipy.optimize.curve_fit on a sample of them.
-Run: python benchmarks/bench_extract.py
+Run: python benchmarks/bench_linemaps.py
 """
 
 import json
@@ -13,10 +13,10 @@ import numpy as np
 from scipy.optimize import curve_fit
 
 from manifests import load_target
-from pipeline.reduce import extract, linefit
+from pipeline.linemaps import linefit, spaxels
+from pipeline.linemaps.profile import Response
+from pipeline.linemaps.windows import LineSet, cut
 from pipeline.reduce.instruments import lsf_for
-from pipeline.reduce.profile import Response
-from pipeline.reduce.windows import LineSet, cut
 
 N_SPAXELS = 53 * 49
 N_SAMPLE = 20
@@ -32,7 +32,7 @@ def line_set() -> LineSet:
     """Tie the eight lines of cubes.md section 3b to one velocity and width."""
     target = load_target("rbh1")
     lsf = lsf_for(META, WAVE)
-    groups = [extract.line_set(target, g.name, EDGES, lsf) for g in target.groups]
+    groups = [spaxels.line_set(target, g.name, EDGES, lsf) for g in target.groups]
     groups = [group for group in groups if set(group.names) <= set(LINES)]
     ratio = np.zeros((len(LINES), sum(group.n_free for group in groups)))
     row = column = 0
