@@ -1,16 +1,18 @@
 """What is in a bundle that is to be deposited, and may it go there at all?"""
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
 from ard import layout
-from ard.errors import NotFoundError
-from ard.fileio import md5_file, read_json
+from ard.errors import FormatError
+from ard.fileio import md5_file, parse_json
 from ard.integrity import bundle_digest, not_intact, read_manifest, verify
-from ard.manifest import Manifest
+from ard.manifest import Entry, Manifest
+from ard.sums import Finding
 from release.deposit.target import is_production, is_rehearsal
 from release.model import DEPOSIT, RefusedError
 from release.reservation import Reservation
@@ -79,7 +81,7 @@ def read_cargo(folder: Path, level: str) -> Cargo:
     folder : Path
         The bundle.
     level : {"fast", "full"}
-        How thoroughly it is verified first.
+        How thoroughly it is verified first. The bytes of its metadata for the archive always are.
 
     Raises
     ------
@@ -87,6 +89,8 @@ def read_cargo(folder: Path, level: str) -> Cargo:
         If it is not intact.
     NotFoundError
         If there is no such folder.
+    FormatError
+        If its metadata for the archive are not JSON.
     RefusedError
         If its metadata for the archive are missing, or not fit to be sent.
     """
@@ -103,7 +107,7 @@ def read_cargo(folder: Path, level: str) -> Cargo:
         digest=bundle_digest(folder),
         manifest=manifest,
         files=MappingProxyType(dict(sorted(files.items()))),
-        record=MappingProxyType(_record(folder)),
+        record=MappingProxyType(_record(folder, manifest)),
     )
 
 
@@ -193,23 +197,48 @@ def mark_reasons(manifest: Manifest, target: str, *, allow_simulated: bool = Fal
     return [f"the data are {what}: for {target} say so with --allow-simulated"]
 
 
-def _record(folder: Path) -> dict[str, Any]:
+def _record(folder: Path, manifest: Manifest) -> dict[str, Any]:
+    """Read the metadata for the archive, out of the very bytes that the manifest lists."""
     path = folder / layout.RECORD_FILE
-    try:
-        record = read_json(path)
-    except NotFoundError as error:
+    entries = [entry for entry in manifest.entries if entry.name == path.name]
+    if not entries:
         raise RefusedError(
             "the bundle is not deposited",
-            (f"{layout.RECORD_FILE} is missing, which holds the metadata for the archive",),
+            (f"{path.name} is missing, which holds the metadata for the archive",),
             "build the bundle anew with this version of rbh1-ard",
+        )
+    data = path.read_bytes()
+    findings = list(_differing(entries[0], data))
+    if findings:
+        raise not_intact(folder, findings)
+    try:
+        record = parse_json(data)
+    except ValueError as error:
+        raise FormatError(
+            "the metadata for the archive are not valid JSON",
+            file=path,
+            expected="a JSON object",
+            found=str(error),
+            action="build the bundle anew",
         ) from error
     reasons = list(_record_reasons(record))
     if reasons:
-        raise RefusedError(f"{layout.RECORD_FILE} is not fit to be sent", tuple(reasons))
-    return record
+        raise RefusedError(f"{path.name} is not fit to be sent", tuple(reasons))
+    return dict(record)
 
 
-def _record_reasons(record: Mapping[str, Any]) -> list[str]:
+def _differing(entry: Entry, data: bytes) -> Iterator[Finding]:
+    """Find where bytes are not those of which the manifest lists the digests."""
+    md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
+    rows = (("sha256", entry.sha256, hashlib.sha256(data).hexdigest()), ("md5", entry.md5, md5))
+    for what, expected, found in rows:
+        if found != expected:
+            yield Finding(entry.name, f"{what} differs", expected, found)
+
+
+def _record_reasons(record: object) -> list[str]:
+    if not isinstance(record, dict):
+        return ["it holds no object"]
     metadata, access = record.get("metadata"), record.get("access", {})
     reasons = []
     if "pids" in record:
@@ -219,6 +248,6 @@ def _record_reasons(record: Mapping[str, Any]) -> list[str]:
     if record.get("files", {"enabled": True}) != {"enabled": True}:
         reasons.append("it does not leave files enabled")
     opened = {"record": "public", "files": "public"}
-    if not isinstance(access, dict) or access.items() - opened.items():
+    if not isinstance(access, dict) or any(opened.get(k) != v for k, v in access.items()):
         reasons.append("it does not make record and files public, so nobody could verify them")
     return reasons

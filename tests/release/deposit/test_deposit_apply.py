@@ -301,6 +301,23 @@ def test_another_bundle_is_refused(depositor, tmp_path):
         rehearse(plan, depositor.bundle, depositor.release, depositor.archive())
 
 
+def test_metadata_that_were_altered_since_are_not_sent(depositor, server):
+    """Of the same size, and so of the bundle as far as a look at the sizes tells."""
+    plan = depositor.prepare()
+    path = depositor.bundle / "zenodo.json"
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b"A dataset", b"B dataset"))
+    assert path.stat().st_size == len(data)
+    with pytest.raises(IntegrityError, match=r"zenodo\.json: sha256 differs"):
+        depositor.apply(plan)
+    with pytest.raises(IntegrityError, match=r"zenodo\.json: sha256 differs"):
+        depositor.publish(plan.doi)
+    assert {row.method for row in server.log[2:]} == {"GET"}, "only the plan's two looks"
+    path.write_bytes(data)
+    depositor.apply(plan)
+    assert_held(depositor, plan.record_id)
+
+
 def test_a_file_that_changes_while_it_is_sent_is_not_finished(depositor, server):
     plan = depositor.prepare()
     (depositor.bundle / "f0.txt").write_bytes(b"content X")

@@ -159,6 +159,13 @@ def test_a_plan_that_was_changed_by_hand_is_none(depositor, tmp_path, change):
 # What must not be deposited
 
 
+def test_metadata_that_are_no_json_are_refused(depositor):
+    depositor.files["zenodo.json"] = b"{"
+    depositor.build(depositor.reserve(), record=None)
+    with pytest.raises(FormatError, match="are not valid JSON"):
+        depositor.plan()
+
+
 def test_a_bundle_without_doi_is_refused(depositor):
     depositor.reserve()
     depositor.build(None)
@@ -204,6 +211,8 @@ def test_too_many_files_are_refused(depositor):
         (RECORD | {"files": {"enabled": False}}, "does not leave files enabled"),
         (RECORD | {"access": {"record": "public", "files": "restricted"}}, "nobody could verify"),
         (RECORD | {"access": "open"}, "nobody could verify"),
+        (RECORD | {"access": {"embargo": {"active": True}}}, "nobody could verify"),
+        ([RECORD], "it holds no object"),
     ],
 )
 def test_metadata_that_cannot_be_sent_are_refused(depositor, record, reason):
