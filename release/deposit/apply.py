@@ -12,14 +12,15 @@ from typing import Any, Final
 
 from ard import layout
 from ard.errors import IntegrityError
+from ard.sums import quote
 from release.deposit import ops
 from release.deposit.cargo import Cargo, mark_reasons, read_cargo
 from release.deposit.compare import file_differences, metadata_differences
-from release.deposit.decide import LINK
+from release.deposit.decide import LINK, unfounded
 from release.deposit.errors import RefusedByArchiveError, UnexpectedAnswerError
 from release.deposit.guards import require_not_discarded, require_same_target
 from release.deposit.journal import Journal, journal_path, open_journal, read_history
-from release.deposit.plan import DepositPlan, require_draft
+from release.deposit.plan import DepositPlan, require_addressable, require_draft
 from release.deposit.records import Archive, Record, RemoteFile, unexpected_errors
 from release.deposit.settle import settle
 from release.deposit.trace import Trace
@@ -108,7 +109,7 @@ def apply(
 def require_planned(
     plan: DepositPlan, bundle: Path, reservation: Reservation, archive: Archive
 ) -> Cargo:
-    """Refuse a plan that was made for another bundle or reservation.
+    """Refuse a plan that was made for another bundle or reservation, or was edited.
 
     Raises
     ------
@@ -126,10 +127,16 @@ def require_planned(
     reasons = [
         f"{what}: planned {want}, found {found}" for what, want, found in rows if want != found
     ]
+    live = {file.key: file for file in plan.live}
+    reasons += [
+        f"{quote(name)}: what the plan says of it does not follow from the bundle"
+        for name in unfounded(plan.decisions, cargo.files, live)
+    ]
     # A plan says --allow-simulated was given, but for Zenodo nothing could be.
     reasons += mark_reasons(cargo.manifest, plan.target, allow_simulated=True)
     if reasons:
         raise RefusedError("this is not what was planned", tuple(reasons), "make a new plan")
+    require_addressable(plan.decisions)
     return cargo
 
 

@@ -4,7 +4,7 @@ Pure decisions: from what the bundle holds, what the draft holds, and what the v
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from release.deposit import ops
@@ -149,6 +149,35 @@ def decide(
             why = reason(name) if remote.completed else "only half uploaded"
             rows.append(Decision(name, REPLACE, why, file.size, file.md5, remote))
     return tuple(sorted(rows, key=lambda row: row.name))
+
+
+def unfounded(
+    decisions: Iterable[Decision], files: Mapping[str, LocalFile], live: Mapping[str, RemoteFile]
+) -> list[str]:
+    """Name the files of which something else is said than `decide` would say.
+
+    What the version before holds is taken from the decisions, which say it of every file that is
+    linked, replaced or left out. Why something is done is for people, and not compared.
+
+    Parameters
+    ----------
+    decisions : iterable of Decision
+    files : mapping of str to LocalFile
+        What the bundle holds.
+    live : mapping of str to RemoteFile
+        What the draft held.
+
+    Returns
+    -------
+    list of str
+        Names, in order; empty if all is well.
+    """
+    told = [replace(row, why="") for row in decisions]
+    previous = {row.name: row.before for row in told if row.before is not None}
+    ours = [replace(row, why="") for row in decide(files, live, previous, lambda _: "")]
+    if told == ours:
+        return []
+    return sorted({row.name for row in {*told} ^ {*ours}} or {row.name for row in told})
 
 
 def steps_of(

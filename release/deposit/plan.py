@@ -155,7 +155,7 @@ def make_plan(
     if reservation.previous_id is not None:
         previous = archive.published_files(reservation.previous_id)
     decisions = decide(cargo.files, live, previous, _reason(cargo, reservation.doi))
-    _require_addressable(decisions)
+    require_addressable(decisions)
     return DepositPlan(
         target=archive.target,
         record_id=draft.id,
@@ -252,7 +252,13 @@ def _reason(cargo: Cargo, doi: str) -> Callable[[str], str]:
     return why
 
 
-def _require_addressable(decisions: tuple[Decision, ...]) -> None:
+def require_addressable(decisions: tuple[Decision, ...]) -> None:
+    """Refuse to go on with a draft that holds files which no request can name.
+
+    Raises
+    ------
+    RefusedError
+    """
     reasons = [
         f"the draft holds a file of the name {quote(row.name)}, which no request can take away"
         for row in decisions

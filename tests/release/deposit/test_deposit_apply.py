@@ -17,6 +17,7 @@ from ard.errors import IntegrityError
 from release.deposit import ops
 from release.deposit.apply import WORKERS, apply, rehearse
 from release.deposit.cargo import LocalFile
+from release.deposit.decide import Decision
 from release.deposit.errors import (
     NotReachedError,
     RefusedByArchiveError,
@@ -25,6 +26,8 @@ from release.deposit.errors import (
     UnknownOutcomeError,
 )
 from release.deposit.journal import read_history
+from release.deposit.plan import read_plan, write_plan
+from release.deposit.records import RemoteFile
 from release.deposit.upload import FileBody
 from release.model import RefusedError
 from release.reservation import read_reservation
@@ -299,6 +302,53 @@ def test_another_bundle_is_refused(depositor, tmp_path):
         depositor.apply(plan)
     with pytest.raises(RefusedError, match="digest of the bundle: planned"):
         rehearse(plan, depositor.bundle, depositor.release, depositor.archive())
+
+
+EDITS = {
+    "one more": lambda rows: [*rows, Decision("zz.txt", "upload", "new", 5, "0" * 32)],
+    "one less": lambda rows: rows[1:],
+    "one twice": lambda rows: [rows[0], *rows],
+    "another size": lambda rows: [dataclasses.replace(rows[0], size=1), *rows[1:]],
+    "another md5": lambda rows: [dataclasses.replace(rows[0], md5="0" * 32), *rows[1:]],
+    "another order": lambda rows: rows[::-1],
+    "one to be deleted": lambda rows: [
+        Decision("a", "delete", "other", 0, "", RemoteFile("a", "pending")),
+        *rows,
+    ],
+}
+
+
+@pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS)
+def test_a_plan_that_was_edited_is_refused(depositor, server, tmp_path, edit):
+    """Its requests and totals follow from its decisions, but these not from the bundle."""
+    plan = depositor.prepare()
+    write_plan(tmp_path / "p", dataclasses.replace(plan, decisions=tuple(edit(plan.decisions))))
+    server.clear_log()
+    with pytest.raises(RefusedError, match="does not follow from the bundle"):
+        depositor.apply(read_plan(tmp_path / "p"))
+    assert server.log == []
+
+
+def test_a_plan_that_replaces_what_is_there_is_refused(depositor, server, tmp_path):
+    depositor.apply(depositor.prepare())
+    plan = depositor.plan()
+    rows = [
+        dataclasses.replace(row, action="replace") if row.name == "f0.txt" else row
+        for row in plan.decisions
+    ]
+    write_plan(tmp_path / "p", dataclasses.replace(plan, decisions=tuple(rows)))
+    with pytest.raises(RefusedError, match=r"f0\.txt.*does not follow"):
+        depositor.apply(read_plan(tmp_path / "p"))
+
+
+def test_a_plan_for_a_file_that_no_request_can_name_is_refused(depositor, tmp_path):
+    """The path of '..' would be that of the draft itself."""
+    plan, odd = depositor.prepare(), RemoteFile("..", "pending")
+    depositor.archive().init(plan.record_id, [odd.key])
+    rows = (Decision("..", "delete", "not in the bundle", 0, "", odd), *plan.decisions)
+    write_plan(tmp_path / "p", dataclasses.replace(plan, live=(odd,), decisions=rows))
+    with pytest.raises(RefusedError, match="which no request can take away"):
+        depositor.apply(read_plan(tmp_path / "p"))
 
 
 def test_metadata_that_were_altered_since_are_not_sent(depositor, server):
