@@ -100,8 +100,8 @@ def apply(
     with open_journal(path, "apply", scrub=transport.scrub, clock=transport.clock) as journal:
         require_not_discarded(journal)
         work = _Work(plan, cargo, reservation, archive, journal, progress)
-        if {"plan": work.digest} in journal.notes(APPLIED):
-            work.compare()
+        if any(note["plan"] == work.digest for note in journal.notes(APPLIED)):
+            work.confirm()
             return Applied(plan.record_id, plan.doi, 0, 0, already=True)
         return work.run(workers)
 
@@ -186,22 +186,17 @@ class _Work:
         states |= dict.fromkeys(absent, State.EMPTY)
         left = {name: state for name, state in states.items() if state is not State.DONE}
         self._send(left, workers)
-        self.compare()
-        self.journal.note(APPLIED, plan=self.digest)
+        self.confirm()
         size = sum(self.cargo.files[name].size for name in left)
         return Applied(self.id, self.plan.doi, len(left), size)
 
-    def compare(self) -> None:
-        """Require that the draft holds every file of the bundle, and no others."""
-        differences = file_differences(self.cargo.files, self.archive.files(self.id))
-        if differences:
-            raise IntegrityError(
-                "the draft does not hold the bundle",
-                file=self.cargo.folder,
-                expected="every file, with its md5 and size, and no others",
-                found="".join(f"\n    {row}" for row in differences),
-                action="make a new plan",
-            )
+    def confirm(self) -> None:
+        """Compare the draft with the bundle, and note the revision that was found to hold it."""
+        draft = require_draft(self.archive, self.reservation)
+        require_held(self.cargo, draft)
+        note = {"plan": self.digest, "revision": draft.revision}
+        if note not in self.journal.notes(APPLIED)[-1:]:
+            self.journal.note(APPLIED, **note)
 
     def _live(self) -> _Files:
         """Give the files of the draft: read, unless there were none and nobody began yet."""
@@ -348,6 +343,28 @@ class _Work:
                 stop.set()
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
+
+
+def require_held(cargo: Cargo, draft: Record) -> None:
+    """Require that a draft has the metadata of the bundle and every file of it, and no others.
+
+    Raises
+    ------
+    IntegrityError
+    """
+    differences = [
+        *unexpected_errors(draft),
+        *metadata_differences(cargo.record, draft),
+        *file_differences(cargo.files, draft.files),
+    ]
+    if differences:
+        raise IntegrityError(
+            "the draft does not hold the bundle",
+            file=cargo.folder,
+            expected="its metadata, every file with its md5 and size, and no others",
+            found="".join(f"\n    {row}" for row in differences),
+            action="make a new plan",
+        )
 
 
 def _require_none(reasons: list[str]) -> None:

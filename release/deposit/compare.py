@@ -1,12 +1,12 @@
 """Does the archive hold what was sent?
 
 The archive expands what it is sent (names of people, titles of licences), so of metadata every
-value that was sent has to be found again; of files name, size and md5 have to be equal.
+value that was sent has to be found again, and nothing else but what it is known to add; of files
+name, size and md5 have to be equal.
 """
 
-import html
-import re
 from collections.abc import Iterator, Mapping
+from html.parser import HTMLParser
 from typing import Any, Final
 
 from ard.sums import quote
@@ -14,43 +14,92 @@ from release.deposit.cargo import LocalFile
 from release.deposit.records import Record, RemoteFile
 from release.reservation import Reservation
 
-_TAG: Final = re.compile(r"<[^>]*>")
 # The archive cleans the HTML of these, so only what a reader sees is compared.
 _HTML_FIELD: Final = "description"
-_COMPARED: Final = ("metadata", "access", "custom_fields")
+# What is compared, and what the archive makes of it where nothing is sent.
+_COMPARED: Final[Mapping[str, Mapping[str, Any]]] = {
+    "metadata": {},
+    "access": {"record": "public", "files": "public"},
+    "custom_fields": {},
+}
+_EMPTY: Final[tuple[object, ...]] = (None, "", [], {})
 
 
 def metadata_differences(sent: Mapping[str, Any], record: Record) -> list[str]:
-    """List the values that were sent and are not there."""
-    parts = {name: sent[name] for name in _COMPARED if name in sent}
-    return list(_missing(parts, {name: record.document.get(name) for name in parts}, ""))
+    """List the values that were sent and are not there, or are there and were not sent."""
+    rows: list[str] = []
+    for name, unsent in _COMPARED.items():
+        found = record.document.get(name)
+        if name in sent or found is not None:
+            value = sent.get(name, {})
+            rows += _differing(
+                {**unsent, **value} if isinstance(value, dict) else value, found, name
+            )
+    return rows
 
 
-def _missing(sent: object, found: object, where: str) -> Iterator[str]:
+def _differing(sent: object, found: object, where: str) -> Iterator[str]:
     if isinstance(sent, Mapping):
         if not isinstance(found, Mapping):
             yield f"{where}: sent {quote(dict(sent))}, found {quote(found)}"
             return
         for name, value in sent.items():
-            yield from _missing(value, found.get(name), f"{where}.{name}" if where else name)
+            yield from _differing(value, found.get(name), f"{where}.{name}")
+        for name, value in found.items():
+            if name not in sent and value not in _EMPTY and not _is_added(name, value, sent, where):
+                yield f"{where}.{name}: not sent, found {quote(value)}"
     elif isinstance(sent, list):
         if not isinstance(found, list) or len(found) != len(sent):
             yield f"{where}: sent {quote(sent)}, found {quote(found)}"
             return
         for number, value in enumerate(sent):
-            yield from _missing(value, found[number], f"{where}.{number}")
+            yield from _differing(value, found[number], f"{where}.{number}")
     elif not _same(sent, found, where.rpartition(".")[2] == _HTML_FIELD):
         yield f"{where}: sent {quote(sent)}, found {quote(found)}"
 
 
+def _is_added(name: str, value: object, sent: Mapping[str, Any], where: str) -> bool:
+    """Tell whether the archive itself adds a member to what it was sent."""
+    if where == "access":
+        # Who may read follows from record and files, unless there is an embargo.
+        inactive = isinstance(value, dict) and value.get("active") is False
+        return name == "status" or (name == "embargo" and inactive)
+    # An id of a vocabulary is shown with all that the vocabulary says of it.
+    return (
+        "id" in sent
+        or (name == "name" and "family_name" in sent)
+        or (name == "scheme" and "identifier" in sent)
+    )
+
+
 def _same(sent: object, found: object, is_html: bool) -> bool:
     if isinstance(sent, str) and isinstance(found, str):
-        return _plain(sent, is_html) == _plain(found, is_html)
+        if is_html:
+            return _seen(sent) == _seen(found)
+        return sent.split() == found.split()
     return sent == found
 
 
-def _plain(text: str, is_html: bool) -> str:
-    return " ".join((html.unescape(_TAG.sub(" ", text)) if is_html else text).split())
+class _Page(HTMLParser):
+    """What the reader of a text meets: its words, and where its links lead."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words: list[str] = []
+        self.links: list[str | None] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.links += [value for name, value in attrs if name in ("href", "src")]
+
+    def handle_data(self, data: str) -> None:
+        self.words += data.split()
+
+
+def _seen(text: str) -> tuple[list[str], list[str | None]]:
+    page = _Page()
+    page.feed(text)
+    page.close()
+    return page.words, page.links
 
 
 def file_differences(

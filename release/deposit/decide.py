@@ -214,5 +214,6 @@ def steps_of(
         commit = file_path(record_id, row.name, "commit")
         steps.append(Step(ops.CONTENT, "PUT", content, row.size, row.why))
         steps.append(Step(ops.COMMIT, "POST", commit, 0, "finish, and compare md5 and size"))
-    steps.append(Step(ops.LIST, "GET", files, 0, "the draft holds the bundle and nothing else"))
+    path, why = draft_path(record_id), "the draft holds the bundle and nothing else"
+    steps.append(Step(ops.COMPARE, "GET", path, 0, why))
     return tuple(steps)

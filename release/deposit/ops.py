@@ -14,5 +14,6 @@ INIT: Final = "init"
 CONTENT: Final = "content"
 COMMIT: Final = "commit"
 LIST: Final = "list"
+COMPARE: Final = "compare"
 
 PUBLISH: Final = "publish"

@@ -11,11 +11,19 @@ from typing import Any, Final
 
 from ard.errors import IntegrityError
 from release.deposit import ops
+from release.deposit.apply import APPLIED
 from release.deposit.cargo import Cargo, doi_reasons, mark_reasons, read_cargo
 from release.deposit.compare import file_differences, identity_differences, metadata_differences
 from release.deposit.errors import DepositError, RefusedByArchiveError, UnknownOutcomeError
 from release.deposit.guards import require_not_discarded, require_same_target
-from release.deposit.journal import UNKNOWN, Journal, journal_path, open_journal
+from release.deposit.journal import (
+    UNKNOWN,
+    History,
+    Journal,
+    journal_path,
+    open_journal,
+    read_history,
+)
 from release.deposit.records import Archive, Record, unexpected_errors
 from release.model import RefusedError
 from release.reservation import Reservation, read_reservation
@@ -95,7 +103,7 @@ def preview(bundle: Path, release: Path, archive: Archive) -> Published:
     draft = archive.draft(case.reservation.record_id)
     if draft is None:
         return _already(case)
-    _require_ready(case, draft)
+    _require_ready(case, draft, read_history(journal_path(release)))
     return case.published(already=False)
 
 
@@ -134,7 +142,7 @@ def publish(bundle: Path, release: Path, archive: Archive, *, confirm: str) -> P
             public = _already(case)
             _note(journal, case)
             return public
-        _require_ready(case, draft)
+        _require_ready(case, draft, journal)
         if any(write.result == UNKNOWN for write in journal.writes(ops.PUBLISH)):
             # The draft may outlive by a moment the publishing that was lost.
             _require_unpublished(archive, record_id)
@@ -170,9 +178,17 @@ def _require_confirmed(reservation: Reservation, confirm: str) -> None:
     raise RefusedError("nothing is published", (reason,), "spell out the DOI of the version")
 
 
-def _require_ready(case: _Case, draft: Record) -> None:
-    """Refuse a draft that is not the bundle."""
+def _require_ready(case: _Case, draft: Record, history: History) -> None:
+    """Refuse a draft that is not the bundle, or not as `apply` left it."""
     reasons = case.differences(draft)
+    notes = history.notes(APPLIED)
+    left = notes[-1].get("revision") if notes else None
+    if left not in (None, draft.revision):
+        # Not all that a browser can change is compared.
+        reasons.append(
+            f"its revision is {draft.revision}, and was {left} when a plan was applied:"
+            " somebody changed it since"
+        )
     if draft.published:
         reasons.append(f"this is a draft of changes to record {draft.id}, which is published")
     if reasons:
