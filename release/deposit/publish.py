@@ -1,7 +1,8 @@
 """How does a draft become public, once, and how is it known that it did?
 
 Publishing cannot be taken back. It is asked for with the DOI spelled out, sent once, and after any
-lost answer the state is read; whether to send it again is for the releaser to say.
+lost answer the state is read, as long as the archive may still be at it; whether to send it again
+is for the releaser to say.
 """
 
 from collections.abc import Callable
@@ -137,15 +138,12 @@ def publish(bundle: Path, release: Path, archive: Archive, *, confirm: str) -> P
     path = journal_path(release)
     with open_journal(path, "publish", scrub=transport.scrub, clock=transport.clock) as journal:
         require_not_discarded(journal)
-        draft = archive.draft(record_id)
+        draft = None if _took_effect(archive, journal, record_id) else archive.draft(record_id)
         if draft is None:
             public = _already(case)
             _note(journal, case)
             return public
         _require_ready(case, draft, journal)
-        if any(write.result == UNKNOWN for write in journal.writes(ops.PUBLISH)):
-            # The draft may outlive by a moment the publishing that was lost.
-            _require_unpublished(archive, record_id)
         record = _send(archive, journal, record_id)
         _require_same(case, record, "the record that the archive made")
         _reread(case)
@@ -199,13 +197,18 @@ def _require_ready(case: _Case, draft: Record, history: History) -> None:
         )
 
 
-def _require_unpublished(archive: Archive, record_id: str) -> None:
-    if archive.record(record_id) is not None:
-        raise DepositError(
-            "the record is public already, and its draft not yet gone",
-            found=f"record {record_id}",
-            action="type the same command again in a minute: it compares",
-        )
+def _took_effect(archive: Archive, history: History, record_id: str) -> bool:
+    """Tell whether a publishing whose answer was lost took effect, if need be when it is over.
+
+    The archive may be at it when the command is typed again, and shows the draft meanwhile. So it
+    is waited for from when it was lost, or from now if no process lived to note that.
+    """
+    writes = history.writes(ops.PUBLISH)
+    if all(write.result != UNKNOWN for write in writes):
+        return False
+    # What another request came after was waited for before that one.
+    lost = writes[-1].ended if writes[-1].result == UNKNOWN else 0.0
+    return _poll(archive, lambda: archive.record(record_id), since=lost) is not None
 
 
 def _send(archive: Archive, journal: Journal, record_id: str) -> Record:
@@ -242,9 +245,14 @@ def _find_out(archive: Archive, record_id: str, error: UnknownOutcomeError) -> R
     ) from error
 
 
-def _poll(archive: Archive, look: Callable[[], Record | None]) -> Record | None:
+def _poll(
+    archive: Archive, look: Callable[[], Record | None], since: float | None = None
+) -> Record | None:
+    """Look until there is a record, or would have to be: some time from then, or else from now."""
     transport = archive.transport
-    until, attempt = transport.clock.time() + transport.policy.settle_s, 0
+    now, attempt = transport.clock.time(), 0
+    # A clock that was set back must not make the wait longer.
+    until = (now if since is None else min(since, now)) + transport.policy.settle_s
     while True:
         record = look()
         if record is not None or transport.clock.time() >= until:

@@ -6,6 +6,10 @@ Oracle: the contract server's count of requests to publish, and what anybody can
 import dataclasses
 import json
 import os
+import subprocess
+import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -20,9 +24,10 @@ from release.deposit.errors import (
     RefusedByArchiveError,
     UnknownOutcomeError,
 )
-from release.deposit.publish import preview
+from release.deposit.publish import preview, publish
 from release.deposit.records import Archive, Record, unexpected_errors
-from release.deposit.transport import messages
+from release.deposit.token import Token
+from release.deposit.transport import Transport, messages
 from release.model import RefusedError
 from release.testing import Fault, audit
 
@@ -284,9 +289,82 @@ def test_a_draft_that_outlives_its_publishing_is_not_published_twice(ready, serv
     archive = ready.archive()
     monkeypatch.setattr(ready, "archive", lambda: archive)
     monkeypatch.setattr(archive, "draft", lambda _: draft)
-    with pytest.raises(DepositError, match="public already"):
-        ready.publish(name)
+    assert ready.publish(name).already
     assert len(sent(server)) == 1
+
+
+PROCESS = """
+import sys
+from pathlib import Path
+from release.deposit.publish import publish
+from release.deposit.records import Archive
+from release.deposit.token import Token
+from release.deposit.transport import Transport
+bundle, release, url, token, doi = sys.argv[1:]
+publish(Path(bundle), Path(release), Archive(Transport(url, Token(token))), confirm=doi)
+"""
+
+
+def killed_while_publishing(depositor, server, name, seconds) -> None:
+    """Publish in a process of its own, and kill it while the archive is at it for some time."""
+    begun = threading.Event()
+
+    def fault(record):
+        if record.path.endswith("actions/publish"):
+            server.fault_for = None
+            begun.set()
+            time.sleep(seconds)
+
+    server.fault_for = fault
+    arguments = (depositor.bundle, depositor.release, server.url, server.token, name)
+    process = subprocess.Popen([sys.executable, "-c", PROCESS, *map(str, arguments)])
+    assert begun.wait(60)
+    process.kill()
+    process.wait()
+
+
+def patient(depositor, settle_s):
+    """The next process, whose time is the real one."""
+    policy = dataclasses.replace(depositor.policy, settle_s=settle_s)
+    transport = Transport(depositor.server.url, Token(depositor.server.token), policy)
+    depositor.archives.append(Archive(transport))
+    return depositor.archives[-1]
+
+
+def test_a_publishing_that_the_archive_is_at_is_waited_for(ready, server):
+    """The process was killed with -9, and the command is typed again at once."""
+    name = doi(ready)
+    killed_while_publishing(ready, server, name, seconds=2.0)
+    archive = patient(ready, settle_s=30.0)
+    start = time.monotonic()
+    assert publish(ready.bundle, ready.release, archive, confirm=name).already
+    assert time.monotonic() - start > 0.5, "the archive was at it no more, and nothing was tried"
+    assert [row.applied for row in sent(server)] == [True]
+    audit.check(server)
+
+
+def test_a_publishing_of_which_nothing_came_is_sent_again(ready, server, clock):
+    """The process was killed, and its request is nowhere: after a wait it is sent."""
+    name = doi(ready)
+    ready.kill_at = ready.sent + 2
+    with pytest.raises(Killed):
+        ready.publish(name)
+    ready.kill_at, ready.dead = 0, False
+    start = clock.time()
+    assert not ready.publish(name).already
+    assert clock.time() - start >= ready.policy.settle_s
+    assert [row.applied for row in sent(server)] == [True]
+
+
+def test_a_clock_that_was_set_back_makes_no_wait_longer(ready, server, clock):
+    name = doi(ready)
+    server.inject(Fault(504, method="POST", path="publish"))
+    with pytest.raises(DepositError, match="did not happen"):
+        ready.publish(name)
+    clock.now -= 6 * 3600
+    start = clock.time()
+    assert not ready.publish(name).already
+    assert clock.time() - start < 2 * ready.policy.settle_s
 
 
 def test_a_publishing_that_another_finished_is_compared(ready, server, monkeypatch):
