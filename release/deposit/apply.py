@@ -19,11 +19,11 @@ from release.deposit.compare import file_differences, metadata_differences
 from release.deposit.decide import LINK, unfounded
 from release.deposit.errors import RefusedByArchiveError, UnexpectedAnswerError
 from release.deposit.guards import require_not_discarded, require_same_target
-from release.deposit.journal import Journal, journal_path, open_journal, read_history
+from release.deposit.journal import UNKNOWN, Journal, journal_path, open_journal, read_history
 from release.deposit.plan import DepositPlan, require_addressable, require_draft
 from release.deposit.records import Archive, Record, RemoteFile, unexpected_errors
 from release.deposit.settle import settle
-from release.deposit.trace import Trace
+from release.deposit.trace import GONE, Trace
 from release.deposit.upload import Progress, State, Uploader
 from release.model import RefusedError
 from release.reservation import Reservation, read_reservation
@@ -224,9 +224,10 @@ class _Work:
         try:
             settle(self.archive.transport, send, self._has_metadata)
         except RefusedByArchiveError as error:
-            if error.status == _OTHER_REVISION:
+            if error.status != _OTHER_REVISION:
+                raise
+            if not self._came_late():
                 _require_none([f"the archive says: {error.found}"])
-            raise
 
     def _put(self) -> Record:
         draft = self.archive.put_draft(self.id, dict(self.cargo.record), self.plan.revision)
@@ -249,6 +250,12 @@ class _Work:
         if draft.revision != self.plan.revision:
             _require_none(differences)
         return None
+
+    def _came_late(self) -> bool:
+        """Tell whether a request of our own that was believed to be lost has put the metadata."""
+        writes = self.journal.writes(ops.PUT_METADATA, plan=self.digest)
+        lost = any(write.result == UNKNOWN for write in writes)
+        return lost and self._has_metadata() is not None
 
     def _import(self, live: _Files) -> _Files:
         """Link the files of the version before, unless that was done."""
@@ -278,6 +285,10 @@ class _Work:
         _require_none(self.trace.unexplained(live))
 
     def _delete(self, key: str) -> None:
+        def gone() -> bool:
+            self.journal.note(GONE, key=key, plan=self.digest)
+            return True
+
         def send() -> bool:
             try:
                 self.journal.attempt(
@@ -289,10 +300,11 @@ class _Work:
             except RefusedByArchiveError as error:
                 if error.status != 404:
                     raise
+                return gone()
             return True
 
         def look() -> bool | None:
-            return True if self.archive.file(self.id, key) is None else None
+            return gone() if self.archive.file(self.id, key) is None else None
 
         settle(self.archive.transport, send, look)
 

@@ -5,7 +5,7 @@ No requests are made here: this is what is known, held against what is there.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Final, Self
 
 from ard.sums import quote
 from release.deposit import ops
@@ -16,6 +16,9 @@ from release.deposit.journal import DONE, REFUSED, History
 from release.deposit.plan import DepositPlan
 from release.deposit.records import RemoteFile
 from release.deposit.upload import State
+
+# Noted of a file whose deletion was not confirmed, and that is found gone.
+GONE: Final = "gone"
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class Trace:
     touched : frozenset of str
         Files of which it sent bytes, perhaps.
     deleted : frozenset of str
-        Files that it took away.
+        Files that it took away, or found gone after it had asked for that.
     """
 
     plan: DepositPlan
@@ -46,13 +49,14 @@ class Trace:
         """Read what the journal says about a plan."""
         writes = history.writes(plan=plan.digest)
         touched = (w for w in writes if w.op == ops.CONTENT and w.result != REFUSED)
-        deleted = (w for w in writes if w.op == ops.DELETE and w.result == DONE)
+        deleted = {w.detail["key"] for w in writes if w.op == ops.DELETE and w.result == DONE}
+        gone = {note["key"] for note in history.notes(GONE) if note["plan"] == plan.digest}
         return cls(
             plan=plan,
             files=files,
             resumed=bool(writes),
             touched=frozenset(str(write.detail["key"]) for write in touched),
-            deleted=frozenset(str(write.detail["key"]) for write in deleted),
+            deleted=frozenset(map(str, deleted | gone)),
         )
 
     def unplanned(self, live: Mapping[str, RemoteFile]) -> list[str]:
@@ -89,11 +93,16 @@ class Trace:
         )
 
     def condemned(self, live: Mapping[str, RemoteFile]) -> list[str]:
-        """List the files that are to be taken away, and are still there."""
+        """List the files that are to be taken away, and are still there.
+
+        What looks as before may be ours by now: one pending entry looks like the other, and bytes
+        are sent only after what was there is gone.
+        """
+        ours = self.deleted | self.touched
         return [
             row.name
             for row in self.plan.decisions
-            if row.deletes and live.get(row.name) == row.before and row.name not in self.deleted
+            if row.deletes and live.get(row.name) == row.before and row.name not in ours
         ]
 
     def states(self, live: Mapping[str, RemoteFile]) -> dict[str, State]:

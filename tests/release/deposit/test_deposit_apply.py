@@ -6,12 +6,13 @@ Oracle: the contract server's own account; the traps are those that were recorde
 import collections
 import contextlib
 import dataclasses
+import json
 import random
 import threading
 
 import pytest
 from consignments import RECORD
-from depositors import Depositor, Killed, bundled, held
+from depositors import Carrier, Depositor, Killed, bundled, held
 
 from ard.errors import IntegrityError
 from release.deposit import ops
@@ -187,6 +188,34 @@ def test_a_file_that_vanished_is_sent_again(depositor, server):
     assert_held(depositor, plan.record_id)
 
 
+@pytest.mark.parametrize("last", [("POST", "f0.txt/commit"), ("PUT", "f0.txt/content")])
+def test_bytes_in_place_of_a_half_upload_are_not_sent_twice(depositor, server, monkeypatch, last):
+    """One pending entry looks like the other; which one it is, the journal tells.
+
+    The answer to the deletion is lost, and the process dies before the request named.
+    """
+    reservation = depositor.reserve()
+    depositor.build(reservation)
+    depositor.archive().init(reservation.record_id, ["f0.txt"])
+    plan = depositor.plan()
+    server.inject(Fault(504, method="DELETE", path=r"f0\.txt", when="after"))
+    send = Carrier.send
+
+    def die(carrier, request, **kwargs):
+        if (request.method, request.url.rpartition("/files/")[2]) == last:
+            raise Killed
+        return send(carrier, request, **kwargs)
+
+    monkeypatch.setattr(Carrier, "send", die)
+    with pytest.raises(Killed):
+        depositor.apply(plan)
+    monkeypatch.setattr(Carrier, "send", send)
+    depositor.apply(plan)
+    assert_held(depositor, plan.record_id)
+    assert len([row for row in server.log if row.method == "DELETE"]) == 1
+    assert len(contents(server, "f0.txt")) == 1
+
+
 def test_a_page_that_says_too_large_ends_it(depositor, server):
     plan = depositor.prepare()
     server.inject(Fault("html413", method="PUT", path=r"f0\.txt/content"))
@@ -252,6 +281,29 @@ def test_somebody_who_writes_at_the_same_moment_is_noticed(depositor, server):
     server.inject(Fault("bump_revision", method="PUT", path="/draft$"))
     with pytest.raises(RefusedError, match="doesn't match record's one"):
         depositor.apply(plan)
+
+
+def test_a_request_of_our_own_that_comes_late_is_no_change_of_others(depositor, server):
+    """The first was believed to be lost, and takes effect just before it is sent again."""
+    plan = depositor.prepare()
+    server.inject(Fault(504, method="PUT", path="/draft$"))
+    late = depositor.archive()
+    seen = []
+
+    def fault(record):
+        if record.method == "PUT" and record.path.endswith("/draft"):
+            seen.append(record)
+            if len(seen) == 2:
+                server.fault_for = None
+                document = json.loads((depositor.bundle / "zenodo.json").read_bytes())
+                late.put_draft(plan.record_id, document, plan.revision)
+        return None
+
+    server.fault_for = fault
+    depositor.apply(plan)
+    assert [row.status for row in seen] == [504, 412]
+    assert_held(depositor, plan.record_id)
+    assert not depositor.publish(plan.doi).already
 
 
 @pytest.mark.parametrize("key", ["f0.txt", "surplus.txt"])
