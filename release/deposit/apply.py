@@ -17,7 +17,11 @@ from release.deposit import ops
 from release.deposit.cargo import Cargo, mark_reasons, read_cargo
 from release.deposit.compare import file_differences, metadata_differences
 from release.deposit.decide import LINK, unfounded
-from release.deposit.errors import RefusedByArchiveError, UnexpectedAnswerError
+from release.deposit.errors import (
+    RefusedByArchiveError,
+    UnexpectedAnswerError,
+    UnknownOutcomeError,
+)
 from release.deposit.guards import require_not_discarded, require_same_target
 from release.deposit.journal import UNKNOWN, Journal, journal_path, open_journal, read_history
 from release.deposit.plan import DepositPlan, require_addressable, require_draft
@@ -30,6 +34,7 @@ from release.reservation import Reservation, read_reservation
 
 WORKERS: Final = 4
 APPLIED: Final = "applied"
+_NOT_FOUND: Final = 404
 _OTHER_REVISION: Final = 412
 
 _Files = dict[str, RemoteFile]
@@ -100,10 +105,16 @@ def apply(
     with open_journal(path, "apply", scrub=transport.scrub, clock=transport.clock) as journal:
         require_not_discarded(journal)
         work = _Work(plan, cargo, reservation, archive, journal, progress)
-        if any(note["plan"] == work.digest for note in journal.notes(APPLIED)):
-            work.confirm()
-            return Applied(plan.record_id, plan.doi, 0, 0, already=True)
-        return work.run(workers)
+        try:
+            if any(note["plan"] == work.digest for note in journal.notes(APPLIED)):
+                work.confirm()
+                return Applied(plan.record_id, plan.doi, 0, 0, already=True)
+            return work.run(workers)
+        except (RefusedByArchiveError, UnknownOutcomeError) as error:
+            if error.status == _NOT_FOUND:
+                # That there is no such thing may mean that there is no draft any more.
+                require_draft(archive, reservation)
+            raise
 
 
 def require_planned(
@@ -298,7 +309,7 @@ class _Work:
                     plan=self.digest,
                 )
             except RefusedByArchiveError as error:
-                if error.status != 404:
+                if error.status != _NOT_FOUND:
                     raise
                 return gone()
             return True

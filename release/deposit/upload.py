@@ -161,7 +161,8 @@ class Uploader:
         try:
             return self.journal.attempt(op, action, _noted, key=key, plan=self.plan)
         except RefusedByArchiveError as error:
-            if error.status != 404:
+            # Where nothing can be announced, there is no draft.
+            if error.status != 404 or op == ops.INIT:
                 raise
             # The entry vanished, or is not there to be taken away: which one, the state tells.
             raise UnknownOutcomeError.of(f"{op} of {key}", str(error.found), 404) from error

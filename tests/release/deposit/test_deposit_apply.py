@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import json
 import random
+import re
 import threading
 
 import pytest
@@ -313,6 +314,43 @@ def test_a_file_that_nobody_planned_is_refused(depositor, server, key):
     with pytest.raises((RefusedError, RefusedByArchiveError), match=r"planned|already exists"):
         depositor.apply(plan)
     assert contents(server) == []
+
+
+MOMENTS = {
+    "before": ("PUT", r"/draft$"),
+    "announcing": ("POST", r"/files$"),
+    "sending": ("PUT", r"f1\.txt/content$"),
+    "finishing": ("POST", r"f1\.txt/commit$"),
+    "comparing": ("GET", r"/draft$"),
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_draft_that_is_thrown_away_meanwhile_is_said(depositor, server, moment):
+    plan, other = depositor.prepare(), depositor.archive()
+    method, path = MOMENTS[moment]
+
+    def fault(record):
+        if record.method == method and re.search(path, record.path):
+            server.fault_for = None
+            other.discard(plan.record_id)
+        return None
+
+    server.fault_for = fault
+    server.clear_log()
+    with pytest.raises(RefusedError, match="there is no draft to work on"):
+        depositor.apply(plan)
+    assert len(server.log) < 25, "nobody insists"
+    with pytest.raises(RefusedError, match="there is no draft to work on"):
+        depositor.apply(plan)
+
+
+def test_a_plan_that_was_applied_to_what_is_public_now_is_refused(depositor):
+    plan = depositor.prepare()
+    depositor.apply(plan)
+    depositor.publish(plan.doi)
+    with pytest.raises(RefusedError, match="there is no draft to work on"):
+        depositor.apply(plan)
 
 
 def test_a_kept_file_that_is_gone_is_refused(depositor):
