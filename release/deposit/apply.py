@@ -158,13 +158,23 @@ def rehearse(plan: DepositPlan, bundle: Path, release: Path, archive: Archive) -
     ------
     RefusedError, IntegrityError
     """
-    reservation = read_reservation(release)
+    reservation, history = read_reservation(release), read_history(journal_path(release))
     cargo = require_planned(plan, bundle, reservation, archive)
+    require_not_discarded(history)
     draft = require_draft(archive, reservation)
+    if any(note["plan"] == plan.digest for note in history.notes(APPLIED)):
+        require_held(cargo, draft)
+        return
+    trace = Trace.of(plan, cargo.files, history)
     if draft.revision != plan.revision:
-        _require_none([f"its revision is {draft.revision}, planned was {plan.revision}"])
-    trace = Trace.of(plan, cargo.files, read_history(journal_path(release)))
-    _require_none(trace.unplanned(archive.files(draft.id)))
+        changed = [f"its revision is {draft.revision}, planned was {plan.revision}"]
+        # An earlier run of this plan changes it too.
+        _require_none(metadata_differences(cargo.record, draft) if trace.resumed else changed)
+    live = archive.files(draft.id)
+    if not trace.resumed:
+        _require_none(trace.unplanned(live))
+    elif live or not any(row.action == LINK for row in plan.decisions):
+        _require_none(trace.unexplained(live))
 
 
 @dataclass

@@ -95,15 +95,30 @@ def status(release: Path, archive: Archive) -> Status:
         *_publish_facts(history),
     ]
     bundle = f"BUNDLE --release {release}"
-    if history.notes(APPLIED):
-        facts.append("a plan was applied, and the draft held its bundle then")
-        command = f"publish {bundle} --yes {reservation.doi}"
-        return Status("ready", tuple(facts), f"rbh1-release {command}", reservation)
+    if _is_applied(history):
+        left = history.notes(APPLIED)[-1].get("revision") in (None, draft.revision)
+        if left and len(complete) == len(files):
+            facts.append("a plan was applied, and the draft held its bundle then")
+            command = f"publish {bundle} --yes {reservation.doi}"
+            return Status("ready", tuple(facts), f"rbh1-release {command}", reservation)
+        facts.append("a plan was applied, and the draft was changed since; apply compares them")
+        return Status("applying", tuple(facts), f"rbh1-release apply PLAN {bundle}", reservation)
     if history.writes(ops.PUT_METADATA):
         facts.append("a plan was begun, and is not finished")
         return Status("applying", tuple(facts), f"rbh1-release apply PLAN {bundle}", reservation)
     command = f"rbh1-release plan {bundle} --out PLAN"
     return Status("reserved", tuple(facts), command, reservation)
+
+
+def _is_applied(history: History) -> bool:
+    """Tell whether nothing was sent of any plan since one was applied to its end."""
+    applied = False
+    for row in history.rows:
+        if row["event"] == "note":
+            applied = applied or row["op"] == APPLIED
+        elif row["event"] == "intent" and "plan" in row["detail"]:
+            applied = False
+    return applied
 
 
 def _without_draft(

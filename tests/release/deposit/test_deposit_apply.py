@@ -19,6 +19,7 @@ from ard.errors import IntegrityError
 from release.deposit import ops
 from release.deposit.apply import WORKERS, apply, rehearse
 from release.deposit.cargo import LocalFile
+from release.deposit.clean import discard
 from release.deposit.decide import Decision
 from release.deposit.errors import (
     NotReachedError,
@@ -511,6 +512,46 @@ def test_a_rehearsal_changes_nothing(depositor, server):
     depositor.archive().put_draft(plan.record_id, {"metadata": {"title": "other"}}, draft.revision)
     with pytest.raises(RefusedError, match="its revision is"):
         rehearse(plan, depositor.bundle, depositor.release, depositor.archive())
+
+
+@pytest.mark.parametrize("number", range(1, 16))
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_rehearsal_refuses_no_more_than_apply(depositor, server, number, when):
+    """A plan that was begun can be rehearsed at any moment."""
+    plan = depositor.prepare()
+    depositor.kill_at, depositor.kill_when = depositor.sent + number, when
+    with pytest.raises(Killed):
+        depositor.apply(plan)
+    depositor.kill_at, depositor.dead = 0, False
+    rehearse(plan, depositor.bundle, depositor.release, depositor.archive())
+    depositor.apply(plan)
+    rehearse(plan, depositor.bundle, depositor.release, depositor.archive())
+
+
+def test_a_rehearsal_refuses_no_less_than_apply(depositor):
+    plan = depositor.prepare()
+    depositor.kill_at = depositor.sent + 5
+    with pytest.raises(Killed):
+        depositor.apply(plan)
+    depositor.kill_at, depositor.dead = 0, False
+    archive = depositor.archive()
+
+    def refused(match):
+        for verb in (rehearse, apply):
+            with pytest.raises((RefusedError, IntegrityError), match=match):
+                verb(plan, depositor.bundle, depositor.release, archive)
+
+    archive.init(plan.record_id, ["surplus.txt"])
+    refused(r"surplus\.txt.*nobody planned")
+    archive.delete_file(plan.record_id, "surplus.txt")
+    apply(plan, depositor.bundle, depositor.release, archive)
+    archive.delete_file(plan.record_id, "f0.txt")
+    refused(r"f0\.txt: is missing")
+    document = {"metadata": {"title": "other"}}
+    archive.put_draft(plan.record_id, document, archive.draft(plan.record_id).revision)
+    refused(r"metadata\.title: sent")
+    discard(archive, plan.record_id, depositor.release)
+    refused(r"was discarded")
 
 
 def test_an_interrupt_stops_all_uploads(depositor, server):
