@@ -9,9 +9,9 @@ from typing import Any
 
 import requests
 from consignments import write_consignment
-from requests.adapters import HTTPAdapter
 
 from release.deposit.apply import Applied, apply
+from release.deposit.line import LineAdapter
 from release.deposit.plan import DepositPlan, make_plan
 from release.deposit.publish import Published, publish
 from release.deposit.records import Archive
@@ -45,7 +45,7 @@ class Killed(BaseException):
     """The process ends here, and cleans nothing up."""
 
 
-class Carrier(HTTPAdapter):
+class Carrier(LineAdapter):
     """Carries requests, until the process is killed around one of them."""
 
     def __init__(self, depositor: "Depositor") -> None:

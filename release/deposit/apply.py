@@ -5,17 +5,16 @@ where the draft is neither as planned nor as this very plan left it, the work is
 """
 
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from ard import layout
-from ard.errors import IntegrityError
 from ard.sums import quote
 from release.deposit import ops
 from release.deposit.cargo import Cargo, mark_reasons, read_cargo
-from release.deposit.compare import file_differences, metadata_differences
+from release.deposit.compare import metadata_differences, require_held
 from release.deposit.decide import LINK, unfounded
 from release.deposit.errors import (
     RefusedByArchiveError,
@@ -34,6 +33,8 @@ from release.reservation import Reservation, read_reservation
 
 WORKERS: Final = 4
 APPLIED: Final = "applied"
+# One that was about to begin when the others were cut is cut the next time.
+_CUT_S: Final = 0.1
 _NOT_FOUND: Final = 404
 _OTHER_REVISION: Final = 412
 
@@ -364,40 +365,27 @@ class _Work:
         )
         stop = self.archive.transport.stop
         stop.clear()
+        futures: list[Future[None]] = []
         with ThreadPoolExecutor(workers) as pool:
             try:
-                futures = [
+                futures += (
                     pool.submit(uploader.bring, self.cargo.files[name], state)
                     for name, state in states.items()
-                ]
+                )
                 for future in as_completed(futures):
                     future.result()
-            except BaseException:
+            except BaseException as error:
                 stop.set()
-                pool.shutdown(wait=True, cancel_futures=True)
+                pool.shutdown(wait=False, cancel_futures=True)
+                if not isinstance(error, Exception):
+                    self._cut(futures)
                 raise
 
-
-def require_held(cargo: Cargo, draft: Record) -> None:
-    """Require that a draft has the metadata of the bundle and every file of it, and no others.
-
-    Raises
-    ------
-    IntegrityError
-    """
-    differences = [
-        *unexpected_errors(draft),
-        *metadata_differences(cargo.record, draft),
-        *file_differences(cargo.files, draft.files),
-    ]
-    if differences:
-        raise IntegrityError(
-            "the draft does not hold the bundle",
-            file=cargo.folder,
-            expected="its metadata, every file with its md5 and size, and no others",
-            found="".join(f"\n    {row}" for row in differences),
-            action="make a new plan",
-        )
+    def _cut(self, futures: list[Future[None]]) -> None:
+        """End what is under way, for somebody who wants to stop now and not in ten minutes."""
+        running = [future for future in futures if not future.cancelled()]
+        while wait(running, timeout=_CUT_S).not_done:
+            self.archive.transport.cut()
 
 
 def _require_none(reasons: list[str]) -> None:

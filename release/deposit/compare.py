@@ -9,9 +9,10 @@ from collections.abc import Iterator, Mapping
 from html.parser import HTMLParser
 from typing import Any, Final
 
+from ard.errors import IntegrityError
 from ard.sums import quote
-from release.deposit.cargo import LocalFile
-from release.deposit.records import Record, RemoteFile
+from release.deposit.cargo import Cargo, LocalFile
+from release.deposit.records import Record, RemoteFile, unexpected_errors
 from release.reservation import Reservation
 
 # The archive cleans the HTML of these, so only what a reader sees is compared.
@@ -134,3 +135,25 @@ def identity_differences(reservation: Reservation, record: Record) -> list[str]:
     return [
         f"{what}: reserved {want}, found {found}" for what, want, found in rows if want != found
     ]
+
+
+def require_held(cargo: Cargo, draft: Record) -> None:
+    """Require that a draft has the metadata of the bundle and every file of it, and no others.
+
+    Raises
+    ------
+    IntegrityError
+    """
+    differences = [
+        *unexpected_errors(draft),
+        *metadata_differences(cargo.record, draft),
+        *file_differences(cargo.files, draft.files),
+    ]
+    if differences:
+        raise IntegrityError(
+            "the draft does not hold the bundle",
+            file=cargo.folder,
+            expected="its metadata, every file with its md5 and size, and no others",
+            found="".join(f"\n    {row}" for row in differences),
+            action="make a new plan",
+        )

@@ -14,7 +14,7 @@ from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Final, Protocol
 
 import requests
-from requests.adapters import BaseAdapter, HTTPAdapter
+from requests.adapters import BaseAdapter
 from requests.auth import AuthBase
 from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnectionError
 
@@ -28,12 +28,16 @@ from release.deposit.errors import (
     UnknownOutcomeError,
 )
 from release.deposit.governor import Clock, Governor, SystemClock
+from release.deposit.line import LineAdapter, Reply, receive
 from release.deposit.target import is_loopback
 from release.deposit.token import Token
 
 ACCEPT: Final = "application/vnd.inveniordm.v1+json, application/json;q=0.5"
 USER_AGENT: Final = f"rbh1-ard/{ard.__version__} (rbh1-release; python-requests)"
 _TOO_MANY: Final = 429
+# How much of what the archive says is passed on: characters of a message, and messages.
+_LONGEST: Final = 500
+_MOST: Final = 30
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,8 @@ class Policy:
     Attributes
     ----------
     connect_s, read_s : float
-        Longest silence while connecting and while waiting for an answer.
+        Longest silence while connecting and while waiting for an answer. An answer that has begun
+        is to end within `read_s`, too.
     slow_s : float
         Longest silence of a request at which the archive computes: uploads, commits, publishing.
     attempts : int
@@ -114,7 +119,7 @@ class Transport:
         policy: Policy = Policy(),
         *,
         clock: Clock | None = None,
-        adapter: Callable[[], BaseAdapter] = HTTPAdapter,
+        adapter: Callable[[], BaseAdapter] = LineAdapter,
     ) -> None:
         self.target = target
         self.policy = policy
@@ -130,6 +135,13 @@ class Transport:
         """Close all connections."""
         for one in (self, *self._others):
             one._session.close()
+
+    def cut(self) -> None:
+        """End all requests that are under way; those that write have an unknown outcome then."""
+        for one in (self, *self._others):
+            for adapter in one._session.adapters.values():
+                if isinstance(adapter, LineAdapter):
+                    adapter.cut()
 
     def anonymous(self) -> "Transport":
         """Give a transport to the same archive that knows no token; it is closed with this one."""
@@ -168,14 +180,14 @@ class Transport:
             if attempt:
                 self.pause(attempt)
             try:
-                response = self._send("GET", path, timeout=self.policy.read_s)
+                reply = self._send("GET", path, timeout=self.policy.read_s)
             except requests.RequestException as error:
                 cause = self._describe(error)
                 continue
-            if response.status_code == _TOO_MANY or response.status_code >= 500:
-                cause = self._describe_status(response)
+            if reply.status == _TOO_MANY or reply.status >= 500:
+                cause = self._describe_status(reply)
                 continue
-            return self._judge("GET", path, response, missing)
+            return self._judge("GET", path, reply, missing)
         raise NotReachedError(
             f"the archive does not answer GET {path}",
             expected=f"an answer within {self.policy.attempts} attempts",
@@ -219,7 +231,7 @@ class Transport:
             if attempt:
                 self.pause(attempt)
             try:
-                response = self._send(
+                reply = self._send(
                     method, path, timeout, document=document, body=body, headers=headers
                 )
             except requests.RequestException as error:
@@ -227,13 +239,13 @@ class Transport:
                 if _never_left(error):
                     continue
                 raise UnknownOutcomeError.of(request, cause) from error
-            if response.status_code == _TOO_MANY:
-                cause = self._describe_status(response)
+            if reply.status == _TOO_MANY:
+                cause = self._describe_status(reply)
                 continue
-            if response.status_code >= 500 or response.status_code == 408:
-                cause = self._describe_status(response)
-                raise UnknownOutcomeError.of(request, cause, response.status_code)
-            return self._judge(method, path, response, ())
+            if reply.status >= 500 or reply.status == 408:
+                cause = self._describe_status(reply)
+                raise UnknownOutcomeError.of(request, cause, reply.status)
+            return self._judge(method, path, reply, ())
         raise NotReachedError(
             f"{request} could not be delivered",
             expected=f"to be taken within {self.policy.attempts} attempts",
@@ -250,7 +262,7 @@ class Transport:
         document: Any = None,
         body: Body | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> requests.Response:
+    ) -> Reply:
         self._governor.admit()
         sent = dict(headers or {})
         if body is not None:
@@ -263,30 +275,30 @@ class Transport:
             headers=sent,
             timeout=(self.policy.connect_s, timeout),
             allow_redirects=False,
+            stream=True,
         )
-        self._governor.learn(response.status_code, response.headers)
-        return response
+        reply = receive(response, self.policy.read_s)
+        self._governor.learn(reply.status, reply.headers)
+        return reply
 
-    def _judge(
-        self, method: str, path: str, response: requests.Response, missing: tuple[int, ...]
-    ) -> Answer:
+    def _judge(self, method: str, path: str, reply: Reply, missing: tuple[int, ...]) -> Answer:
         """Turn an answer below 500 into what it says, or raise what is wrong with it."""
-        status, request = response.status_code, f"{method} {path}"
+        status, request = reply.status, f"{method} {path}"
         if 300 <= status < 400 and status not in missing:
             raise UnexpectedAnswerError(
                 f"the archive redirects {request}, and redirects are not followed",
-                found=f"{status} to {quote(self.scrub(response.headers.get('Location', '')))}",
+                found=f"{status} to {quote(self.scrub(reply.headers.get('Location', '')))}",
                 action="check the address of the archive",
             )
         if status >= 400 and status not in missing:
-            raise RefusedByArchiveError.of(status, request, self._message(response))
-        location = self.scrub(response.headers.get("Location", ""))
+            raise RefusedByArchiveError.of(status, request, self._message(reply))
+        location = self.scrub(reply.headers.get("Location", ""))
         if status == 204 or status >= 300:
             return Answer(status, location=location)
         try:
-            return Answer(status, self._document(response))
+            return Answer(status, self._document(reply))
         except ValueError as error:
-            found = f"{status}, {quote(self._text(response))}"
+            found = f"{status}, {quote(self._text(reply))}"
             if method != "GET":
                 raise UnknownOutcomeError.of(request, f"no JSON: {found}", status) from error
             raise UnexpectedAnswerError(
@@ -296,27 +308,26 @@ class Transport:
                 action="check the address of the archive, and whether it works",
             ) from error
 
-    def _document(self, response: requests.Response) -> Any:
-        return parse_json(self._text(response).encode())
+    def _document(self, reply: Reply) -> Any:
+        return parse_json(self._text(reply).encode())
 
-    def _text(self, response: requests.Response) -> str:
+    def _text(self, reply: Reply) -> str:
         # Scrubbed before anything is made of it, so that an echo of the token leads nowhere.
-        return self.scrub(response.content.decode("utf-8", errors="replace"))
+        return self.scrub(reply.body.decode("utf-8", errors="replace"))
 
-    def _message(self, response: requests.Response) -> str:
+    def _message(self, reply: Reply) -> str:
         """Say what an error document says; pages of proxies are not documents."""
         try:
-            document = self._document(response)
+            document = self._document(reply)
         except ValueError:
-            return f"(a page, no message: {quote(self._text(response))})"
+            return f"(a page, no message: {quote(self._text(reply))})"
         if not isinstance(document, dict):
             return quote(document)
-        rows = [str(document.get("message", ""))]
-        rows += [str(row) for row in messages(document)]
+        rows = [_short(document.get("message", "")), *messages(document)]
         return "; ".join(row for row in rows if row)
 
-    def _describe_status(self, response: requests.Response) -> str:
-        return f"{response.status_code} {self._message(response)}".strip()
+    def _describe_status(self, reply: Reply) -> str:
+        return f"{reply.status} {self._message(reply)}".strip()
 
     def _describe(self, error: requests.RequestException) -> str:
         return self.scrub(f"{type(error).__name__}: {error}")
@@ -332,15 +343,24 @@ def messages(document: Mapping[str, Any]) -> tuple[str, ...]:
     if not errors:
         return ()
     if not isinstance(errors, list):
-        return (str(errors),)
+        return (_short(errors),)
     rows: list[str] = []
     for error in errors:
         if not isinstance(error, dict):
-            rows.append(str(error))
+            rows.append(_short(error))
             continue
-        texts = error.get("messages") or [error.get("message", "")]
-        rows += [f"{error.get('field', '')}: {text}" for text in texts]
-    return tuple(rows)
+        texts = error.get("messages") or error.get("message", "")
+        field = _short(error.get("field", ""))
+        rows += [
+            f"{field}: {_short(text)}" for text in (texts if isinstance(texts, list) else [texts])
+        ]
+    return tuple(rows[:_MOST] + ([f"and {len(rows) - _MOST} more"] if len(rows) > _MOST else []))
+
+
+def _short(value: object) -> str:
+    """Show what the archive says, of whatever kind it is, at a bearable length."""
+    text = str(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}... ({len(text)} characters)"
 
 
 def _never_left(error: requests.RequestException) -> bool:

@@ -10,6 +10,7 @@ import json
 import random
 import re
 import threading
+import time
 
 import pytest
 from consignments import RECORD
@@ -568,3 +569,41 @@ def test_an_interrupt_stops_all_uploads(depositor, server):
     assert sum(row.received_bytes for row in contents(server)) < 6 * 2_000_000
     depositor.apply(plan)
     assert_held(depositor, plan.record_id)
+
+
+@pytest.mark.parametrize("side", ["request", "response"])
+def test_an_interrupt_does_not_wait_for_what_is_under_way(depositor, server, side):
+    """One upload hangs, and somebody stops the work while another one goes on."""
+    depositor.files = {f"f{n}.bin": random.Random(n).randbytes(2_000_000) for n in range(2)}
+    plan = depositor.prepare()
+    server.inject(Fault("slow", method="PUT", path=r"f0\.bin/content", seconds=20.0, side=side))
+    began = threading.Event()
+
+    def progress(name, position):
+        if name == "f0.bin":
+            began.set()
+        elif name == "f1.bin":
+            assert began.wait(10)
+            time.sleep(0.3)
+            raise KeyboardInterrupt
+
+    # Longer than the test may take.
+    depositor.policy = dataclasses.replace(depositor.policy, slow_s=60.0)
+    start = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        apply(plan, depositor.bundle, depositor.release, depositor.archive(), progress=progress)
+    assert time.monotonic() - start < 5.0
+    (write,) = read_history(depositor.journal).writes(ops.CONTENT, key="f0.bin")
+    assert write.result == "unknown"
+
+
+def test_what_fails_does_not_cut_what_goes_well(depositor, server):
+    """A refusal stops the work, but an upload that is nearly there may end."""
+    plan = depositor.prepare()
+    depositor.workers = 2
+    server.inject(Fault("slow", method="PUT", path=r"README\.md/content", seconds=0.5))
+    server.inject(Fault("html413", method="PUT", path=r"f0\.txt/content"))
+    with pytest.raises(RefusedByArchiveError, match="413"):
+        depositor.apply(plan)
+    (write,) = read_history(depositor.journal).writes(ops.CONTENT, key="README.md")
+    assert write.result == "done"

@@ -3,13 +3,20 @@
 Oracles: a carrier that answers from a list and remembers what it was given; the contract server.
 """
 
+import dataclasses
+import gzip
+import io
 import json
 import logging
+import time
+import tracemalloc
+import zlib
 from collections import deque
 
 import pytest
 import requests
 from depositors import POLICY, FakeClock
+from odd_archive import OddArchive, endless, reply
 from requests.adapters import BaseAdapter
 from urllib3.exceptions import MaxRetryError, NewConnectionError, ProtocolError
 from urllib3.response import HTTPResponse
@@ -22,8 +29,9 @@ from release.deposit.errors import (
     UnexpectedAnswerError,
     UnknownOutcomeError,
 )
+from release.deposit.line import LONGEST
 from release.deposit.token import Token
-from release.deposit.transport import ACCEPT, Transport
+from release.deposit.transport import ACCEPT, Transport, messages
 
 SECRET = "s3cret-token-of-somebody"
 TARGET = "http://127.0.0.1:1"
@@ -48,8 +56,9 @@ class Scripted(BaseAdapter):
         response = requests.Response()
         response.status_code = status
         response.headers.update(headers)
-        response._content = data
-        response.raw = HTTPResponse(body=b"", status=status)
+        response.raw = HTTPResponse(
+            body=io.BytesIO(data), headers=headers, status=status, preload_content=False
+        )
         response.request, response.url = request, request.url
         return response
 
@@ -261,6 +270,105 @@ def test_the_messages_of_the_archive_are_passed_on():
     transport, _ = talk((400, [1]))
     with pytest.raises(RefusedByArchiveError, match=r"400 \[1\]"):
         transport.write("POST", "/api")
+
+
+@pytest.mark.parametrize(
+    ("errors", "said"),
+    [
+        ([{"field": "x", "messages": 5}], ("x: 5",)),
+        ([{"field": "x", "messages": "bad"}], ("x: bad",)),
+        ([{"field": ["x"], "messages": [None, {"a": 1}]}], ("['x']: None", "['x']: {'a': 1}")),
+        ([None, 5, ["a"]], ("None", "5", "['a']")),
+        ({"a": 1}, ("{'a': 1}",)),
+        (7, ("7",)),
+    ],
+)
+def test_messages_of_any_kind_are_passed_on(errors, said):
+    assert messages({"errors": errors}) == said
+    transport, _ = talk((400, {"message": {"odd": True}, "errors": errors}))
+    with pytest.raises(RefusedByArchiveError) as caught:
+        transport.write("POST", "/api")
+    assert caught.value.found == "; ".join(["400 {'odd': True}", *said])
+
+
+def test_endless_messages_are_shortened():
+    errors = [{"field": "f" * 10_000, "messages": ["m" * 1000] * 3000}]
+    transport, _ = talk((400, {"message": "A" * 3_000_000, "errors": errors}))
+    with pytest.raises(RefusedByArchiveError, match=r"AAA\.\.\. \(3000000 characters\)") as caught:
+        transport.write("POST", "/api")
+    assert caught.value.found.endswith("; and 2970 more")
+    assert len(str(caught.value)) < 50_000
+
+
+# Answers without bounds
+
+
+def at(archive, **changes):
+    policy = dataclasses.replace(POLICY, attempts=1, **changes)
+    return Transport(archive.url, None, policy, clock=FakeClock())
+
+
+def test_an_answer_that_does_not_end_is_broken_off():
+    with OddArchive() as archive:
+        archive.answers["/api"] = endless
+        with pytest.raises(NotReachedError, match=f"the answer is longer than {LONGEST} bytes"):
+            at(archive).read("/api")
+    transport, _ = talk((200, b" " * (LONGEST + 1)))
+    with pytest.raises(UnknownOutcomeError, match="the answer is longer than"):
+        transport.write("POST", "/api")
+
+
+def test_an_answer_that_unfolds_is_broken_off():
+    """Of 200 MB that are 0.2 MB on the wire; measured is all memory that Python gives out."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    bomb = b"".join(packer.compress(b" " * 1_000_000) for _ in range(200)) + packer.flush()
+    assert len(bomb) < 300_000
+    with OddArchive() as archive:
+        archive.answers["/api"] = reply(bomb, Content_Encoding="gzip")
+        tracemalloc.start()
+        try:
+            with pytest.raises(NotReachedError, match="the answer is longer than"):
+                at(archive).read("/api")
+            assert tracemalloc.get_traced_memory()[1] < 4 * LONGEST
+        finally:
+            tracemalloc.stop()
+
+
+def test_an_answer_that_comes_drop_by_drop_is_broken_off():
+    """No silence is longer than is put up with, but together they are."""
+
+    def drip(handler):
+        handler.send_response(200)
+        handler.send_header("Content-Length", "1000")
+        handler.end_headers()
+        for _ in range(200):
+            handler.wfile.write(b" ")
+            handler.wfile.flush()
+            time.sleep(0.05)
+
+    with OddArchive() as archive:
+        archive.answers["/api"] = drip
+        start = time.monotonic()
+        with pytest.raises(NotReachedError, match=r"the answer did not end within 0\.5 s"):
+            at(archive, read_s=0.5).read("/api")
+        assert 0.5 <= time.monotonic() - start < 3.0
+
+
+@pytest.mark.parametrize("headers", [{"Content_Length": "100"}, {"Content_Encoding": "gzip"}])
+def test_an_answer_that_is_no_whole_one_is_lost(headers):
+    with OddArchive() as archive:
+        archive.answers["/api"] = reply(b'{"id": "1"}', **headers)
+        with pytest.raises(NotReachedError, match=r"IncompleteRead|DecodeError"):
+            at(archive).read("/api")
+
+
+def test_a_packed_answer_is_unpacked_and_its_connection_kept():
+    with OddArchive() as archive:
+        body = gzip.compress(json.dumps({"id": "1" * 100_000}).encode())
+        archive.answers["/api"] = reply(body, Content_Encoding="gzip")
+        transport = at(archive)
+        for _ in range(3):
+            assert transport.read("/api").document == {"id": "1" * 100_000}
 
 
 def test_a_refused_token_is_explained():
