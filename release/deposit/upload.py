@@ -68,16 +68,15 @@ class FileBody:
     def __iter__(self) -> Iterator[bytes]:
         """Give blocks; the last one only when all of them are known to be right."""
         digest, position, last = hashlib.md5(usedforsecurity=False), 0, b""
-        with self._path.open("rb") as stream:
-            while block := stream.read(_BLOCK):
-                if last:
-                    yield last
-                    self._watch(position)
-                digest.update(block)
-                position += len(block)
-                if position > self._file.size:
-                    break
-                last = block
+        for block in self._blocks():
+            if last:
+                yield last
+                self._watch(position)
+            digest.update(block)
+            position += len(block)
+            if position > self._file.size:
+                break
+            last = block
         if (position, digest.hexdigest()) != (self._file.size, self._file.md5):
             raise IntegrityError(
                 "the file changed after the bundle was verified",
@@ -88,6 +87,20 @@ class FileBody:
             )
         yield last
         self._watch(position)
+
+    def _blocks(self) -> Iterator[bytes]:
+        try:
+            with self._path.open("rb") as stream:
+                while block := stream.read(_BLOCK):
+                    yield block
+        except OSError as error:
+            # Whoever sends takes such an error for one of the network.
+            raise IntegrityError(
+                "a file of the bundle cannot be read any more",
+                file=self._path,
+                found=error.strerror or str(error),
+                action="verify the bundle, then type the same command again",
+            ) from error
 
 
 @dataclass(frozen=True)

@@ -471,6 +471,26 @@ def test_a_file_that_changes_while_it_is_sent_is_not_finished(depositor, server)
     assert_held(depositor, plan.record_id)
 
 
+def test_a_file_that_vanishes_while_it_is_sent_is_named(depositor, server):
+    """And is not taken for a fault of the network, after which it would be sent again."""
+    plan, path = depositor.prepare(), depositor.bundle / "f1.txt"
+
+    def fault(record):
+        if record.method == "POST" and record.path.endswith("/draft/files"):
+            path.rename(depositor.root / "elsewhere")
+        return None
+
+    server.fault_for = fault
+    with pytest.raises(IntegrityError, match="cannot be read any more") as caught:
+        depositor.apply(plan)
+    assert (caught.value.file, caught.value.found) == (str(path), "No such file or directory")
+    assert len(contents(server, "f1.txt")) <= 1
+    server.fault_for = None
+    (depositor.root / "elsewhere").rename(path)
+    depositor.apply(plan)
+    assert_held(depositor, plan.record_id)
+
+
 @pytest.mark.parametrize("content", [b"content 00", b"content", b""])
 def test_the_last_block_goes_out_only_if_all_are_right(tmp_path, content):
     path = tmp_path / "f"
