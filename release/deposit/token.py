@@ -16,8 +16,9 @@ VARIABLE: Final = "ZENODO_TOKEN"
 SERVICE: Final = "rbh1-ard"
 REDACTED: Final = "[token]"
 
-# Printable ASCII without blanks: anything else would be shown by the error of the HTTP library.
-_FORM: Final = re.compile(r"[!-~]{8,512}")
+# As RFC 6750 has it. Anything else might be shown by the error of the HTTP library, or stand in a
+# JSON text in a form in which it is not found again.
+_FORM: Final = re.compile(r"[A-Za-z0-9._~+/=-]{8,512}")
 
 
 class Token:
@@ -30,7 +31,7 @@ class Token:
         if _FORM.fullmatch(stripped) is None:
             raise TokenError(
                 "the token cannot be one",
-                expected="8 to 512 printable characters without blanks",
+                expected="8 to 512 letters, digits and characters out of . _ ~ + / = -",
                 found=f"{len(stripped)} characters, which are not shown",
                 action=f"set {VARIABLE} anew",
             )
@@ -41,8 +42,11 @@ class Token:
         return self._secret
 
     def scrub(self, text: str) -> str:
-        """Take the secret out of a text."""
-        return text.replace(self._secret, REDACTED)
+        """Take the secret out of a text, which may be JSON."""
+        # Of the characters that a token may have, JSON may write the slash in two ways.
+        for form in (self._secret, self._secret.replace("/", r"\/")):
+            text = text.replace(form, REDACTED)
+        return text
 
     def __repr__(self) -> str:
         return f"Token({REDACTED})"

@@ -3,6 +3,7 @@
 Oracle: the rules written out, and every text that anything of ours can be made to show.
 """
 
+import json
 import pickle
 import sys
 import types
@@ -41,11 +42,30 @@ def test_a_token_shows_itself_to_nobody_but_the_header():
         pickle.dumps(token)
 
 
-@pytest.mark.parametrize("text", ["", "short", "with a blank in it", "line\nbreak-in-it", "ü" * 9])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "short",
+        "with a blank in it",
+        "line\nbreak-in-it",
+        "ü" * 9,
+        'a"quote-in-it',
+        "a\\slash-in-it",
+    ],
+)
 def test_what_cannot_be_a_token_is_refused_and_not_shown(text):
     with pytest.raises(TokenError, match="cannot be one") as caught:
         Token(text)
     assert not text or text not in str(caught.value)
+
+
+@pytest.mark.parametrize("secret", [SECRET, "a/b+c.d~e_f-g==", "0123456789"])
+def test_a_token_is_found_in_json_however_it_is_written(secret):
+    """JSON may write a slash as it is, or with another one before it."""
+    token, text = Token(secret), json.dumps({"message": f"bad {secret}"})
+    for written in (text, text.replace("/", r"\/")):
+        assert json.loads(token.scrub(written)) == {"message": "bad [token]"}
 
 
 def test_the_variable_goes_to_zenodo_and_to_this_machine(keyring):
