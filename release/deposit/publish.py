@@ -206,9 +206,13 @@ def _took_effect(archive: Archive, history: History, record_id: str) -> bool:
     writes = history.writes(ops.PUBLISH)
     if all(write.result != UNKNOWN for write in writes):
         return False
-    # What another request came after was waited for before that one.
-    lost = writes[-1].ended if writes[-1].result == UNKNOWN else 0.0
-    return _poll(archive, lambda: archive.record(record_id), since=lost) is not None
+    settle_s, now = archive.transport.policy.settle_s, archive.transport.clock.time()
+    ended = now if writes[-1].ended is None else writes[-1].ended
+    # A clock that was set back makes the wait no longer; and what another request came after was
+    # waited for before that one.
+    left = min(max(ended + settle_s - now, 0.0), settle_s)
+    wait_s = left if writes[-1].result == UNKNOWN else 0.0
+    return _poll(archive, lambda: archive.record(record_id), wait_s) is not None
 
 
 def _send(archive: Archive, journal: Journal, record_id: str) -> Record:
@@ -246,13 +250,12 @@ def _find_out(archive: Archive, record_id: str, error: UnknownOutcomeError) -> R
 
 
 def _poll(
-    archive: Archive, look: Callable[[], Record | None], since: float | None = None
+    archive: Archive, look: Callable[[], Record | None], wait_s: float | None = None
 ) -> Record | None:
-    """Look until there is a record, or would have to be: some time from then, or else from now."""
+    """Look until there is a record, or would have to be."""
     transport = archive.transport
-    now, attempt = transport.clock.time(), 0
-    # A clock that was set back must not make the wait longer.
-    until = (now if since is None else min(since, now)) + transport.policy.settle_s
+    wait_s = transport.policy.settle_s if wait_s is None else wait_s
+    until, attempt = transport.clock.time() + wait_s, 0
     while True:
         record = look()
         if record is not None or transport.clock.time() >= until:
