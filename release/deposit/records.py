@@ -118,8 +118,11 @@ def file_path(record_id: str, key: str, part: str = "") -> str:
 
 
 def is_addressable(key: str) -> bool:
-    """Tell whether a request can name this file: dots alone would climb to the draft itself."""
-    return key not in ("", ".", "..")
+    """Tell whether a request can name this file.
+
+    Dots alone would climb to the draft itself, and half a character is in no address.
+    """
+    return key not in ("", ".", "..") and not any("\ud800" <= half <= "\udfff" for half in key)
 
 
 class Archive:

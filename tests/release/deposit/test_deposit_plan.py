@@ -12,7 +12,7 @@ from ard.errors import FormatError, IntegrityError
 from release.deposit.cargo import LocalFile, limit_reasons, mark_reasons, read_cargo
 from release.deposit.decide import decide, steps_of
 from release.deposit.plan import read_plan, write_plan
-from release.deposit.records import RemoteFile
+from release.deposit.records import Archive, RemoteFile
 from release.model import RefusedError
 
 
@@ -280,6 +280,15 @@ def test_a_file_that_no_request_can_name_is_refused(depositor, key):
         depositor.plan()
     with pytest.raises(ValueError, match="no request can name"):
         depositor.archive().delete_file(reservation.record_id, key)
+
+
+def test_half_a_character_in_a_name_is_refused(depositor, monkeypatch):
+    """JSON can write it, and no address."""
+    odd = RemoteFile("half \ud800", "pending")
+    depositor.build(depositor.reserve())
+    monkeypatch.setattr(Archive, "files", lambda archive, record_id: {odd.key: odd})
+    with pytest.raises(RefusedError, match=r"'half \\ud800', which no request can take away"):
+        depositor.plan()
 
 
 @pytest.mark.parametrize("key", ["a b/ü?.txt", "a%20b", "../x", ".hidden", "a\\b", "x" * 200])
