@@ -153,5 +153,6 @@ def _number(text: str | None) -> float | None:
 def _date(text: str | None) -> float | None:
     try:
         return email.utils.parsedate_to_datetime(text or "").timestamp()
-    except ValueError:
+    except (ValueError, OverflowError, OSError):
+        # The last two: a date that no clock of this machine can show.
         return None

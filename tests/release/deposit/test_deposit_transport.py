@@ -217,6 +217,23 @@ def test_nonsense_about_limits_is_ignored():
     assert max(transport.clock.waits) < 1
 
 
+@pytest.mark.parametrize(
+    "date",
+    [
+        "Mon, 01 Jan 99999999999999999999 00:00:00 GMT",
+        "Mon, 01 Jan 2020 99:00:00 +99999999999999999999",
+        "Mon, 01 Jan 0001 00:00:00 -0000",
+    ],
+)
+@pytest.mark.parametrize("name", ["Retry-After", "Date"])
+def test_an_absurd_date_is_ignored(name, date):
+    limits = {"X-RateLimit-Remaining": "100", "X-RateLimit-Reset": "1782900050"}
+    transport, carrier = talk((503, {}, limits | {name: date}), (200, {}))
+    transport.read("/api")
+    assert len(carrier.requests) == 2
+    assert max(transport.clock.waits) < 1
+
+
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_redirects_are_not_followed(status):
     elsewhere = {"Location": f"https://evil.example/?t={SECRET}"}
