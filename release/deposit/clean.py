@@ -12,7 +12,7 @@ from release.deposit import ops
 from release.deposit.errors import RefusedByArchiveError
 from release.deposit.guards import require_same_target
 from release.deposit.journal import journal_path, open_journal
-from release.deposit.records import Archive, Record
+from release.deposit.records import Archive, Listed, Record
 from release.deposit.reserve import MARK
 from release.deposit.settle import settle
 from release.model import RefusedError
@@ -43,7 +43,7 @@ def leftovers(archive: Archive, release: Path | None = None) -> tuple[Leftover, 
         A `release.json`, whose own draft is listed too.
     """
     reservation = _reservation(archive, release)
-    found = {draft.id: draft for draft in archive.drafts()}
+    found: dict[str, Record | Listed] = {draft.id: draft for draft in archive.drafts()}
     if reservation is not None:
         own = archive.draft(reservation.record_id)
         if own is not None:
@@ -94,7 +94,7 @@ def _reservation(archive: Archive, release: Path | None) -> Reservation | None:
     return reservation
 
 
-def _claim(draft: Record, reservation: Reservation | None) -> str:
+def _claim(draft: Record | Listed, reservation: Reservation | None) -> str:
     """Say why a draft is ours; empty if it is not, or is one of a published record."""
     if draft.published:
         return ""

@@ -215,7 +215,7 @@ def _search(archive: Archive, journal: Journal) -> Record | None:
             )
         if found:
             journal.note("found", record_id=found[0].id)
-            return found[0]
+            return _existing(archive, found[0].id)
         if transport.clock.time() - lost >= transport.policy.settle_s:
             return None
         attempt += 1

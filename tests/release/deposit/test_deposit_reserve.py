@@ -8,6 +8,7 @@ import json
 import pytest
 from depositors import Depositor, Killed
 
+from release.deposit.clean import leftovers
 from release.deposit.errors import (
     DepositError,
     NotReachedError,
@@ -105,6 +106,18 @@ def test_many_drafts_are_looked_through(depositor, server):
     pages = [row.path for row in server.log if "user/records" in row.path]
     assert [page.rpartition("=")[2] for page in pages] == ["1", "2"]
     assert all("size=100" in page for page in pages)
+
+
+def test_an_odd_draft_of_the_same_user_is_in_nobodys_way(depositor, server):
+    """As the contract server shows a DOI of somebody else's that was left empty in the browser."""
+    odd = {"doi": {"provider": "external", "identifier": ""}}
+    transport = depositor.archive().transport
+    transport.write("POST", "/api/records", document={"metadata": {"title": "odd"}, "pids": odd})
+    server.inject(Fault(504, method="POST", path="records$", when="after"))
+    found = depositor.reserve()
+    assert drafts(depositor) == ["2", found.record_id]
+    (row,) = leftovers(depositor.archive())
+    assert (row.record_id, row.doi) == (found.record_id, found.doi)
 
 
 def test_every_attempt_lost_is_said(depositor, server):
