@@ -48,9 +48,10 @@ class Status:
 
 def unreserved(release: Path) -> Status | None:
     """Tell the status of a release without reservation; None if there is one."""
+    journal = journal_path(release)
     if release.exists():
         return None
-    history = read_history(journal_path(release))
+    history = read_history(journal)
     discarded = history.done(ops.DISCARD)
     if discarded is not None:
         return _discarded(str(discarded.detail["record_id"]), None)

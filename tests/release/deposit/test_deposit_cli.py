@@ -214,6 +214,14 @@ def test_what_cannot_run_ends_with_3(terminal, server):
     assert "403 Permission denied" in terminal.stderr
 
 
+@pytest.mark.parametrize("name", [".", "release-1.0", "desk"])
+def test_a_reservation_is_a_json_file(terminal, server, name):
+    terminal("reserve", "--out", name, "--target", server.url, code=3)
+    assert "a reservation is kept in a .json file" in terminal.stderr
+    terminal("status", "--release", name, code=3)
+    assert (server.log, list(Path().iterdir())) == ([], [])
+
+
 def test_wrong_usage_ends_with_2(terminal):
     for words in (
         ["reserve"],
