@@ -4,6 +4,7 @@ Ours is what bears the mark of a reservation, or is the draft of a given `releas
 anything published is never touched.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,12 +78,19 @@ def discard(archive: Archive, record_id: str, release: Path | None = None) -> Le
     if not why:
         raise RefusedError("nothing is discarded", (_foreign(draft),))
     if release is None or reservation is None or reservation.record_id != record_id:
-        _discard(archive, record_id)
+        _discard(archive, record_id, lambda send: send())
     else:
         transport = archive.transport
         path = journal_path(release)
         with open_journal(path, "clean", scrub=transport.scrub, clock=transport.clock) as journal:
-            journal.attempt(ops.DISCARD, lambda: _discard(archive, record_id), record_id=record_id)
+            _discard(
+                archive,
+                record_id,
+                lambda send: journal.attempt(ops.DISCARD, send, record_id=record_id),
+            )
+            if journal.done(ops.DISCARD) is None:
+                # Its request was lost, or another one came first.
+                journal.note(ops.DISCARD, record_id=record_id)
     return Leftover(draft.id, draft.title, draft.doi, why)
 
 
@@ -112,13 +120,19 @@ def _foreign(draft: Record) -> str:
     )
 
 
-def _discard(archive: Archive, record_id: str) -> None:
+def _discard(
+    archive: Archive, record_id: str, attempt: Callable[[Callable[[], None]], None]
+) -> None:
+    def look() -> bool | None:
+        return True if archive.draft(record_id) is None else None
+
     def send() -> bool:
         try:
-            archive.discard(record_id)
+            attempt(lambda: archive.discard(record_id))
         except RefusedByArchiveError as error:
-            if error.status != 404:
+            # Somebody else may have thrown it away; but not everybody who says 404 knows it.
+            if error.status != 404 or look() is None:
                 raise
         return True
 
-    settle(archive.transport, send, lambda: True if archive.draft(record_id) is None else None)
+    settle(archive.transport, send, look)

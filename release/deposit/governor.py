@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from typing import Final, Protocol
 
-from release.deposit.errors import DepositError, StoppedError
+from release.deposit.errors import StoppedError, WaitTooLongError
 
 # Windows are minutes and hours; no honest wait is longer.
 LONGEST_S: Final = 3700.0
@@ -68,11 +68,11 @@ class Governor:
         ------
         StoppedError
             If it was.
-        DepositError
+        WaitTooLongError
             If the archive asks for a wait longer than any of its windows.
         """
         if seconds > LONGEST_S:
-            raise DepositError(
+            raise WaitTooLongError(
                 "the archive asks for a wait that is too long",
                 expected=f"at most {LONGEST_S:.0f} s",
                 found=f"{seconds:.0f} s",

@@ -8,6 +8,7 @@ from typing import Any
 from ard.bundle import human_size
 from release.deposit import ops
 from release.deposit.apply import APPLIED
+from release.deposit.guards import discarded
 from release.deposit.journal import UNKNOWN, History, journal_path, read_history
 from release.deposit.publish import PUBLISHED
 from release.deposit.records import Archive
@@ -52,9 +53,9 @@ def unreserved(release: Path) -> Status | None:
     if release.exists():
         return None
     history = read_history(journal)
-    discarded = history.done(ops.DISCARD)
-    if discarded is not None:
-        return _discarded(str(discarded.detail["record_id"]), None)
+    record_id = discarded(history)
+    if record_id is not None:
+        return _discarded(record_id, None)
     begun = history.notes("begin")
     if not begun:
         return Status(
@@ -82,7 +83,7 @@ def status(release: Path, archive: Archive) -> Status:
     """
     reservation = read_reservation(release)
     history = read_history(journal_path(release))
-    if history.done(ops.DISCARD) is not None:
+    if discarded(history) is not None:
         return _discarded(reservation.record_id, reservation)
     draft = archive.draft(reservation.record_id)
     if draft is None or draft.published:
@@ -112,6 +113,8 @@ def _without_draft(
 ) -> Status:
     record = archive.record(reservation.record_id)
     if record is None:
+        if any(write.result == UNKNOWN for write in history.writes(ops.DISCARD)):
+            return _discarded(reservation.record_id, reservation)
         facts = (f"the archive has neither draft nor record {reservation.record_id}",)
         return Status("gone", facts, "", reservation)
     facts = (f"{reservation.doi} is published: {archive.target}/records/{record.id}",)

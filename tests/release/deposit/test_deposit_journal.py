@@ -18,6 +18,7 @@ from release.deposit.errors import (
     RefusedByArchiveError,
     SpoiledUploadError,
     UnknownOutcomeError,
+    WaitTooLongError,
 )
 from release.deposit.journal import (
     REFUSED,
@@ -66,6 +67,7 @@ def test_it_lies_beside_the_reservation(path):
     [
         (RefusedByArchiveError.of(400, "POST /x", "no"), REFUSED),
         (NotReachedError("nobody there"), REFUSED),
+        (WaitTooLongError("tomorrow"), REFUSED),
         (SpoiledUploadError("gone"), SPOILED),
         (UnknownOutcomeError.of("POST /x", "504"), UNKNOWN),
         (JournalError("anything else"), UNKNOWN),

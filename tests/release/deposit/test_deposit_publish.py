@@ -16,9 +16,12 @@ from release.deposit.errors import (
     NotReachedError,
     RefusedByArchiveError,
     UnknownOutcomeError,
+    WaitTooLongError,
 )
+from release.deposit.journal import REFUSED, read_history
 from release.deposit.publish import preview
 from release.deposit.records import Archive, Record
+from release.deposit.status import status as how_far
 from release.model import RefusedError
 from release.testing import Fault, audit
 
@@ -84,6 +87,19 @@ def test_a_preview_publishes_nothing(ready, server):
     found = preview(ready.bundle, ready.release, ready.archive())
     assert (found.doi, found.title) == (doi(ready), RECORD["metadata"]["title"])
     assert [row.method for row in server.log] == ["GET"]
+
+
+def test_a_wait_that_is_too_long_publishes_nothing_and_says_so(ready, server, clock):
+    name = doi(ready)
+    server.inject(Fault(429, "POST", "publish", retry_after=5000))
+    with pytest.raises(WaitTooLongError, match="a wait that is too long"):
+        ready.publish(name)
+    (write,) = read_history(ready.journal).writes("publish")
+    assert write.result == REFUSED
+    clock.now += 5001
+    found = how_far(ready.release, ready.archive())
+    assert (found.stage, [fact for fact in found.facts if "publishing" in fact]) == ("ready", [])
+    assert not ready.publish(name).already
 
 
 # The draft is not the bundle
