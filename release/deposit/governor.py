@@ -25,7 +25,10 @@ class Clock(Protocol):
     """What tells the time and waits; tests bring their own."""
 
     def time(self) -> float:
-        """Give the seconds since 1970."""
+        """Give the seconds since 1970, which somebody may set."""
+
+    def monotonic(self) -> float:
+        """Give the seconds since a moment of this process, which nobody sets."""
 
     def wait(self, seconds: float, stop: threading.Event) -> None:
         """Wait, but not longer than until the event is set."""
@@ -37,6 +40,10 @@ class SystemClock:
     def time(self) -> float:
         """Give the seconds since 1970."""
         return time.time()
+
+    def monotonic(self) -> float:
+        """Give the seconds since a moment of this process."""
+        return time.monotonic()
 
     def wait(self, seconds: float, stop: threading.Event) -> None:
         """Wait, but not longer than until the event is set."""
@@ -95,7 +102,7 @@ class Governor:
     def _take(self) -> float:
         """Take one request of the window, or give the time until one may be taken."""
         with self._lock:
-            now = self._clock.time()
+            now = self._clock.monotonic()
             if now < self._not_before:
                 return self._not_before - now
             if self._remaining is None:
@@ -115,12 +122,12 @@ class Governor:
             asked = self._asked(headers)
             if asked is not None:
                 with self._lock:
-                    self._not_before = max(self._not_before, self._clock.time() + asked)
+                    self._not_before = max(self._not_before, self._clock.monotonic() + asked)
         remaining, reset = _number(headers.get(_REMAINING)), _number(headers.get(_RESET))
         if remaining is None or reset is None:
             return
         # The window ends by the archive's clock, which need not be ours.
-        ends = self._clock.time() + (reset - self._their_time(headers))
+        ends = self._clock.monotonic() + (reset - self._their_time(headers))
         with self._lock:
             same = self._remaining is not None and abs(ends - self._reset) < _SAME_S
             left = int(remaining)

@@ -228,10 +228,10 @@ def _find_out(archive: Archive, record_id: str, error: UnknownOutcomeError) -> R
 
 def _poll(archive: Archive, look: Callable[[], Record | None]) -> Record | None:
     transport = archive.transport
-    until, attempt = transport.clock.time() + transport.policy.settle_s, 0
+    until, attempt = transport.clock.monotonic() + transport.policy.settle_s, 0
     while True:
         record = look()
-        if record is not None or transport.clock.time() >= until:
+        if record is not None or transport.clock.monotonic() >= until:
             return record
         attempt += 1
         transport.pause(attempt)

@@ -18,7 +18,7 @@ from release.deposit.errors import DepositError, RefusedByArchiveError, Unexpect
 from release.deposit.guards import require_not_discarded, require_same_target
 from release.deposit.journal import REFUSED, Journal, journal_path, open_journal
 from release.deposit.records import Archive, Record, unexpected_errors
-from release.deposit.settle import settle
+from release.deposit.settle import patience_s, settle
 from release.model import RefusedError
 from release.reservation import Reservation, read_reservation, write_reservation
 
@@ -204,7 +204,7 @@ def _search(archive: Archive, journal: Journal) -> Record | None:
     """
     write, transport = journal.writes(ops.CREATE)[-1], archive.transport
     mark, attempt = str(write.detail["mark"]), 0
-    lost = transport.clock.time() if write.ended is None else write.ended
+    until = transport.clock.monotonic() + patience_s(transport, write.ended)
     while True:
         found = [draft for draft in archive.drafts() if draft.title == mark]
         if len(found) > 1:
@@ -216,7 +216,7 @@ def _search(archive: Archive, journal: Journal) -> Record | None:
         if found:
             journal.note("found", record_id=found[0].id)
             return _existing(archive, found[0].id)
-        if transport.clock.time() - lost >= transport.policy.settle_s:
+        if transport.clock.monotonic() >= until:
             return None
         attempt += 1
         transport.pause(attempt)

@@ -89,6 +89,22 @@ def test_a_preview_publishes_nothing(ready, server):
     assert [row.method for row in server.log] == ["GET"]
 
 
+@pytest.mark.parametrize("hours", [-6, 6])
+def test_a_clock_that_is_set_meanwhile_changes_no_wait(ready, server, clock, hours):
+    name, archive, looks = doi(ready), ready.archive(), []
+    server.inject(Fault(504, "POST", "publish"))
+
+    def look(record_id):
+        looks.append(clock.monotonic())
+        clock.now += 3600 * hours if len(looks) == 2 else 0
+        return None
+
+    archive.record, ready.archive = look, lambda: archive
+    with pytest.raises(DepositError, match="publishing was sent, and did not happen"):
+        ready.publish(name)
+    assert 120 <= looks[-1] - looks[0] < 120 + 1.5 * ready.policy.backoff_limit_s
+
+
 def test_a_wait_that_is_too_long_publishes_nothing_and_says_so(ready, server, clock):
     name = doi(ready)
     server.inject(Fault(429, "POST", "publish", retry_after=5000))

@@ -86,6 +86,57 @@ def test_a_request_that_left_long_after_its_intent_is_waited_for(clock, tmp_path
         assert len(server.world.drafts()) == 1
 
 
+def lose_a_create(depositor) -> None:
+    """A request is lost, and nobody is there to look for what it made."""
+    depositor.server.inject(Fault(504, method="POST", path="records$"))
+    depositor.kill_at = depositor.sent + 2
+    with pytest.raises(Killed):
+        depositor.reserve()
+    depositor.kill_at, depositor.dead = 0, False
+
+
+@pytest.mark.parametrize("hours", [-6, 0])
+def test_a_clock_that_was_set_back_makes_nobody_wait_longer(depositor, clock, hours):
+    lose_a_create(depositor)
+    clock.now += 3600 * hours
+    start = clock.monotonic()
+    depositor.reserve()
+    assert len(drafts(depositor)) == 1
+    longest = depositor.policy.settle_s + 1.5 * depositor.policy.backoff_limit_s
+    assert clock.monotonic() - start < longest
+
+
+def test_an_old_loss_is_looked_for_once(depositor, server, clock):
+    lose_a_create(depositor)
+    clock.now += 3600
+    start = clock.monotonic()
+    depositor.reserve()
+    assert clock.monotonic() == start
+    assert len([row for row in server.log if "user/records" in row.path]) == 1
+
+
+@pytest.mark.parametrize("hours", [-6, 6])
+def test_a_clock_that_is_set_during_the_search_changes_nothing(clock, tmp_path, hours):
+    """Six hours back would be six hours of waiting; six on, a second draft."""
+    with ContractServer(tmp_path / "of-its-own-time") as server:
+        server.inject(Fault(504, method="POST", path="records$", when="after"))
+        depositor = Depositor(server, clock, tmp_path)
+        archive = depositor.archive()
+        listed, looks = archive.drafts, []
+
+        def look():
+            looks.append(clock.monotonic())
+            if len(looks) == 2:
+                clock.now += 3600 * hours
+            return listed() if looks[-1] - looks[0] > 60 else ()
+
+        archive.drafts, depositor.archive = look, lambda: archive
+        depositor.reserve()
+        depositor.close()
+        assert len(server.world.drafts()) == 1
+        assert clock.monotonic() < 120
+
+
 def test_a_run_that_gave_up_is_gone_on_with(depositor, server):
     server.inject(Fault(504, method="POST", path="records$", when="after"))
     server.inject(Fault(502, method="GET", path="user/records", count=depositor.policy.attempts))

@@ -3,6 +3,7 @@
 Oracles: a carrier that answers from a list and remembers what it was given; the contract server.
 """
 
+import contextlib
 import json
 import logging
 from collections import deque
@@ -207,6 +208,22 @@ def test_requests_wait_for_the_next_window():
     transport.read("/api")
     assert sum(transport.clock.waits) == pytest.approx(50, abs=1e-3)
     assert len(carrier.requests) == 3
+
+
+@pytest.mark.parametrize("hours", [-6, 6])
+def test_a_clock_that_is_set_meanwhile_changes_no_limit(hours):
+    full = {
+        "X-RateLimit-Remaining": "0",
+        "X-RateLimit-Reset": "1782900050",
+        "Date": "Wed, 01 Jul 2026 10:00:00 GMT",  # 1782900000
+    }
+    for headers, status in ((full, 200), ({"Retry-After": "50"}, 503)):
+        transport, _ = talk((status, {}, headers), (200, {}))
+        with contextlib.suppress(UnknownOutcomeError):
+            transport.write("POST", "/api")
+        transport.clock.now += 3600 * hours
+        transport.read("/api")
+        assert sum(transport.clock.waits) == pytest.approx(50, abs=1e-3)
 
 
 def test_nonsense_about_limits_is_ignored():
