@@ -56,10 +56,14 @@ def reserve(out: Path, archive: Archive, *, new_version_of: str | None = None) -
     transport = archive.transport
     path = journal_path(out)
     with open_journal(path, "reserve", scrub=transport.scrub, clock=transport.clock) as journal:
-        _require_same_purpose(journal, archive.target, new_version_of)
+        begun = _begun(journal)
+        if begun is not None and begun["target"] != archive.target:
+            raise _another_purpose(begun, archive.target, new_version_of)
+        require_not_discarded(journal)
         if out.exists():
-            return _confirmed(archive, read_reservation(out))
+            return _confirmed(archive, read_reservation(out), new_version_of)
         previous = None if new_version_of is None else _previous(archive, new_version_of)
+        _begin(journal, begun, archive.target, previous)
         if previous is None:
             draft = _first_draft(archive, journal)
         else:
@@ -132,24 +136,54 @@ def concept_doi_of(record: Record, doi: str) -> str:
     return concept
 
 
-def _require_same_purpose(journal: Journal, target: str, new_version_of: str | None) -> None:
-    """Refuse a journal that was begun for something else, or whose draft was thrown away."""
-    purpose = {"target": target, "new_version_of": new_version_of}
+def _begun(journal: Journal) -> Mapping[str, Any] | None:
+    """Give what the release was begun for; None if no request for it can have had its effect."""
     begun = journal.notes("begin")
-    if not begun:
+    writes = journal.writes(ops.CREATE) + journal.writes(ops.NEW_VERSION)
+    made = [write for write in writes if write.result != REFUSED]
+    return begun[-1] if begun and made else None
+
+
+def _begin(
+    journal: Journal, begun: Mapping[str, Any] | None, target: str, previous: Record | None
+) -> None:
+    """Note what a release is for, just before the first request for it, or compare."""
+    purpose = {"target": target, "new_version_of": None if previous is None else previous.id}
+    if begun is None:
         journal.note("begin", **purpose)
-    elif begun[0] != purpose:
-        raise RefusedError(
-            "nothing is reserved",
-            (f"this release was begun with {dict(begun[0])}, and not with {purpose}",),
-            "choose another --out, one for each version and archive",
-        )
-    require_not_discarded(journal)
+    elif not _is_same_version(begun["new_version_of"], previous):
+        raise _another_purpose(begun, target, purpose["new_version_of"])
 
 
-def _confirmed(archive: Archive, reservation: Reservation) -> Reservation:
-    """Make sure that what was reserved before is still there."""
+def _is_same_version(noted: str | None, previous: Record | None) -> bool:
+    if noted is None or previous is None:
+        return noted is None and previous is None
+    # Whoever began it may have named the dataset as a whole.
+    return record_id_of(noted) in (previous.id, previous.parent_id)
+
+
+def _another_purpose(
+    begun: Mapping[str, Any], target: str, new_version_of: str | None
+) -> RefusedError:
+    purpose = {"target": target, "new_version_of": new_version_of}
+    return RefusedError(
+        "nothing is reserved",
+        (f"this release was begun with {dict(begun)}, and not with {purpose}",),
+        "choose another --out, one for each version and archive",
+    )
+
+
+def _confirmed(
+    archive: Archive, reservation: Reservation, new_version_of: str | None
+) -> Reservation:
+    """Make sure that what was reserved before is what is asked for, and still there."""
     require_same_target(reservation, archive)
+    wanted = None if new_version_of is None else record_id_of(new_version_of)
+    before = reservation.previous_id
+    names = [None] if before is None else [before, reservation.parent_id]
+    if wanted not in names:
+        begun = {"target": reservation.target, "new_version_of": before}
+        raise _another_purpose(begun, archive.target, new_version_of)
     record = archive.draft(reservation.record_id) or archive.record(reservation.record_id)
     if record is None or record.doi != reservation.doi:
         raise RefusedError(

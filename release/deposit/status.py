@@ -61,8 +61,8 @@ def unreserved(release: Path) -> Status | None:
         return Status(
             "reserving", ("nothing is reserved",), f"rbh1-release reserve --out {release}"
         )
-    version = begun[0]["new_version_of"]
-    options = f" --target {begun[0]['target']}"
+    version = begun[-1]["new_version_of"]
+    options = f" --target {begun[-1]['target']}"
     options += "" if version is None else f" --new-version-of {version}"
     return Status(
         "reserving",

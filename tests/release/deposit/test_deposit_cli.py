@@ -156,6 +156,11 @@ def test_the_status_says_what_to_type_next(terminal, server):
     found = terminal.json(*status)
     assert found["facts"] == ["reserving was interrupted"]
     assert found["next"] == f"rbh1-release reserve --out release.json --target {server.url}"
+    terminal(
+        "reserve", "--out", "other.json", "--target", server.url, "--new-version-of", 9, code=1
+    )
+    unbegun = terminal.json("status", "--release", "other.json")
+    assert unbegun["facts"] == ["nothing is reserved"]
     terminal(*found["next"].split()[1:])
     found = terminal.json(*status)
     assert found["stage"] == "reserved"

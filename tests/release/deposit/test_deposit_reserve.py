@@ -17,8 +17,10 @@ from release.deposit.errors import (
     UnknownOutcomeError,
 )
 from release.deposit.journal import read_history
-from release.deposit.records import Record
-from release.deposit.reserve import MARK, concept_doi_of, record_id_of
+from release.deposit.records import Archive, Record
+from release.deposit.reserve import MARK, concept_doi_of, record_id_of, reserve
+from release.deposit.token import Token
+from release.deposit.transport import Transport
 from release.model import RefusedError
 from release.reservation import read_reservation
 from release.testing import ContractServer, Fault, audit
@@ -224,6 +226,50 @@ def test_a_release_is_of_one_archive_and_one_version(depositor):
     depositor.release.write_text(json.dumps(document))
     with pytest.raises(RefusedError, match=r"is reserved on https://sandbox\.zenodo\.org"):
         depositor.reserve()
+
+
+def elsewhere(depositor) -> Archive:
+    """The same archive under another name, which is another one for who does not know it."""
+    target = depositor.server.url.replace("127.0.0.1", "localhost")
+    return Archive(Transport(target, Token(depositor.server.token), clock=depositor.clock))
+
+
+def test_a_word_that_was_wrong_binds_nobody(depositor, server):
+    """A number that is none, a token of another archive: nothing was made, so nothing was begun."""
+    with pytest.raises(RefusedError, match="no published record 99999"):
+        depositor.reserve(new_version_of="10.5072/zenodo.99999")
+    server.expire_token()
+    with elsewhere(depositor) as other, pytest.raises(RefusedByArchiveError, match="403"):
+        reserve(depositor.release, other)
+    server.restore_tokens()
+    found = depositor.reserve()
+    assert (drafts(depositor), found.target) == ([found.record_id], server.url)
+    assert read_history(depositor.journal).notes("begin")[-1]["target"] == server.url
+
+
+def test_a_request_that_may_have_had_its_effect_binds(depositor, server):
+    server.inject(Fault(504, method="POST", path="records$", when="after"))
+    depositor.kill_at = 2
+    with pytest.raises(Killed):
+        depositor.reserve()
+    depositor.kill_at, depositor.dead = 0, False
+    server.clear_log()
+    with elsewhere(depositor) as other, pytest.raises(RefusedError, match="was begun with"):
+        reserve(depositor.release, other)
+    assert server.log == []
+    depositor.reserve()
+    assert len(drafts(depositor)) == 1
+
+
+def test_the_release_is_asked_before_anything_is_noted(depositor):
+    """The journal is lost, and a wrong --target typed once."""
+    found = depositor.reserve()
+    depositor.journal.unlink()
+    with elsewhere(depositor) as other, pytest.raises(RefusedError, match="is reserved on"):
+        reserve(depositor.release, other)
+    with pytest.raises(RefusedError, match="was begun with"):
+        depositor.reserve(new_version_of="7")
+    assert depositor.reserve() == found
 
 
 def test_two_drafts_of_one_mark_are_refused(depositor, server):

@@ -3,10 +3,13 @@
 Oracle: the bytes that the contract server received, and the files that it shows.
 """
 
+import contextlib
+
 import pytest
 from depositors import Depositor, Killed, bundled, held
 
 from release.deposit.errors import DepositError, UnexpectedAnswerError
+from release.deposit.journal import open_journal
 from release.deposit.transport import Answer
 from release.model import RefusedError
 from release.testing import Fault, audit
@@ -80,6 +83,41 @@ def test_the_version_before_may_be_named_in_four_ways(first, server, form, conce
     name = form.format(server.world.concept_id(latest) if concept else latest)
     reservation = first.next_version("second").reserve(new_version_of=name)
     assert reservation.previous_id == latest
+
+
+@pytest.mark.parametrize("number", [3, 5])
+def test_one_version_before_may_be_named_in_two_ways_one_after_the_other(first, server, number):
+    """Killed before its DOI is reserved; and not at all."""
+    (latest,) = server.world.published()
+    names = [latest, f"10.5072/zenodo.{latest}", server.world.concept_id(latest)]
+    depositor = first.next_version("second")
+    depositor.kill_at = number
+    for name in (*names, *reversed(names)):
+        with contextlib.suppress(Killed):
+            found = depositor.reserve(new_version_of=name)
+        depositor.kill_at, depositor.dead = 0, False
+    assert (found.previous_id, len(server.world.drafts())) == (latest, 1)
+    with pytest.raises(RefusedError, match="this release was begun with"):
+        depositor.reserve()
+    with pytest.raises(RefusedError, match="this release was begun with"):
+        depositor.reserve(new_version_of="999")
+
+
+def test_a_journal_that_has_the_name_as_it_was_typed_is_understood(first, server):
+    (latest,) = server.world.published()
+    depositor = first.next_version("second")
+    with open_journal(depositor.journal, "reserve", clock=first.clock) as journal:
+        concept = f"10.5072/zenodo.{server.world.concept_id(latest)}"
+        journal.note("begin", target=server.url, new_version_of=concept)
+        with contextlib.suppress(Killed):
+            journal.attempt("new-version", killed, previous_id=latest)
+    with pytest.raises(RefusedError, match="this release was begun with"):
+        depositor.reserve()
+    assert depositor.reserve(new_version_of=latest).previous_id == latest
+
+
+def killed():
+    raise Killed
 
 
 def test_an_older_version_is_refused_and_the_latest_named(first, server):
