@@ -20,7 +20,8 @@ from release.commands.common import (
     stop,
 )
 from release.deposit.apply import apply, rehearse
-from release.deposit.clean import discard, leftovers
+from release.deposit.clean import discard, is_doubtful, leftovers
+from release.deposit.journal import journal_path, read_history
 from release.deposit.plan import make_plan, read_plan, write_plan
 from release.deposit.publish import preview, publish
 from release.deposit.records import Archive
@@ -89,7 +90,7 @@ def reserve_command(
 ) -> None:
     """Make a draft and reserve its DOIs, so that the bundle can bear them.
 
-    The same command goes on where it was stopped; there is never a second draft.
+    The same command goes on where it was stopped, with the same draft.
     """
     address = parse_target(target)
     if dry_run:
@@ -97,6 +98,8 @@ def reserve_command(
         show.requests(address, requests, as_json)
         return
     reservation = reserve(out, _open(address, typed=True), new_version_of=new_version_of)
+    if is_doubtful(read_history(journal_path(out))):
+        show.doubt(out, log_console())
     show.reservation(out, reservation, as_json)
 
 

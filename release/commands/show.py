@@ -43,6 +43,16 @@ def reservation(out: Path, reserved: Reservation, as_json: bool) -> None:
     click.echo(f"next: rbh1-release build --release {out} ...")
 
 
+def doubt(out: Path, log: Console) -> None:
+    """Say that a draft may turn up that nobody knows of."""
+    text = (
+        "a request to make a draft was lost, what it made was looked for and not found, and another"
+        " one was sent: a second draft may turn up."
+        f" Look again in an hour: rbh1-release status --release {out}"
+    )
+    log.print(text, style="yellow", markup=False, soft_wrap=True)
+
+
 def plan(planned: DepositPlan, as_json: bool) -> None:
     """Show decisions and requests."""
     if as_json:

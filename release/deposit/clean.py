@@ -12,7 +12,7 @@ from typing import Any
 from release.deposit import ops
 from release.deposit.errors import RefusedByArchiveError
 from release.deposit.guards import require_same_target
-from release.deposit.journal import journal_path, open_journal
+from release.deposit.journal import REFUSED, History, Write, journal_path, open_journal
 from release.deposit.records import Archive, Listed, Record
 from release.deposit.reserve import MARK
 from release.deposit.settle import settle
@@ -51,6 +51,35 @@ def leftovers(archive: Archive, release: Path | None = None) -> tuple[Leftover, 
             found[own.id] = own
     rows = [(draft, _claim(draft, reservation)) for draft in found.values()]
     return tuple(Leftover(draft.id, draft.title, draft.doi, why) for draft, why in rows if why)
+
+
+def is_doubtful(history: History) -> bool:
+    """Tell whether `reserve` may have made two drafts: one was sent for while one was lost."""
+    return len(_creates(history)) > 1
+
+
+def strays(archive: Archive, history: History, record_id: str) -> tuple[str, ...]:
+    """List the drafts that lost requests of `reserve` made after all, beside that of the release.
+
+    The search shows a draft late, and how late nobody promises; so this is asked again later.
+
+    Parameters
+    ----------
+    archive : Archive
+    history : History
+        What the journal of the release says.
+    record_id : str
+        The draft of the release.
+    """
+    if not is_doubtful(history):
+        return ()
+    marks = {write.detail["mark"] for write in _creates(history)}
+    drafts = [draft for draft in archive.drafts() if not draft.published]
+    return tuple(one.id for one in drafts if one.title in marks and one.id != record_id)
+
+
+def _creates(history: History) -> list[Write]:
+    return [write for write in history.writes(ops.CREATE) if write.result != REFUSED]
 
 
 def discard(archive: Archive, record_id: str, release: Path | None = None) -> Leftover:

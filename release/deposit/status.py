@@ -8,6 +8,7 @@ from typing import Any
 from ard.bundle import human_size
 from release.deposit import ops
 from release.deposit.apply import APPLIED
+from release.deposit.clean import strays
 from release.deposit.guards import discarded
 from release.deposit.journal import UNKNOWN, History, journal_path, read_history
 from release.deposit.publish import PUBLISHED
@@ -95,6 +96,7 @@ def status(release: Path, archive: Archive) -> Status:
         f"draft {draft.id} holds {len(complete)} complete files ({size}),"
         f" {len(files) - len(complete)} pending",
         *_publish_facts(history),
+        *_stray_facts(release, archive, reservation, history),
     ]
     bundle = f"BUNDLE --release {release}"
     if history.notes(APPLIED):
@@ -115,9 +117,12 @@ def _without_draft(
     if record is None:
         if any(write.result == UNKNOWN for write in history.writes(ops.DISCARD)):
             return _discarded(reservation.record_id, reservation)
-        facts = (f"the archive has neither draft nor record {reservation.record_id}",)
-        return Status("gone", facts, "", reservation)
-    facts = (f"{reservation.doi} is published: {archive.target}/records/{record.id}",)
+        gone = f"the archive has neither draft nor record {reservation.record_id}"
+        return Status("gone", (gone,), "", reservation)
+    facts = (
+        f"{reservation.doi} is published: {archive.target}/records/{record.id}",
+        *_stray_facts(release, archive, reservation, history),
+    )
     if history.notes(PUBLISHED):
         return Status("published", facts, "", reservation)
     unverified = (*facts, "it was not compared with the bundle yet")
@@ -129,6 +134,16 @@ def _publish_facts(history: History) -> list[str]:
     lost = [write for write in history.writes(ops.PUBLISH) if write.result == UNKNOWN]
     return [
         f"publishing was sent at {_time(write.at)}, and did not happen so far" for write in lost
+    ]
+
+
+def _stray_facts(
+    release: Path, archive: Archive, reservation: Reservation, history: History
+) -> list[str]:
+    return [
+        f"draft {stray} was made by a request of this release that was lost; to discard it:"
+        f" rbh1-release clean --release {release} --yes {stray}"
+        for stray in strays(archive, history, reservation.record_id)
     ]
 
 

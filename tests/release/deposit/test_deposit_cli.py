@@ -188,6 +188,23 @@ def test_the_status_says_what_to_type_next(terminal, server):
     assert "publish BUNDLE" in found["next"]
 
 
+def test_a_second_draft_is_spoken_of(terminal, server, monkeypatch):
+    impatient = Policy(settle_s=0.1, backoff_s=0.01)
+    monkeypatch.setattr(Transport.__init__, "__defaults__", (impatient,))
+    server.hold_index(2)
+    server.inject(Fault(504, method="POST", path="/records$", when="after"))
+    found = json.loads(terminal.reserve("--json"))
+    assert "a second draft may turn up" in terminal.stderr
+    assert "rbh1-release status --release release.json" in terminal.stderr
+    first, second = server.world.drafts()
+    assert found["record_id"] == second
+    time.sleep(2)
+    facts = terminal.json("status", "--release", "release.json")["facts"]
+    assert f"rbh1-release clean --release release.json --yes {first}" in facts[1]
+    terminal("clean", "--release", "release.json", "--yes", first)
+    assert len(terminal.json("status", "--release", "release.json")["facts"]) == 1
+
+
 def test_what_is_refused_ends_with_1(terminal, server):
     doi = terminal.deposit()
     verb = ("publish", "bundle", "--release", "release.json", "--yes")

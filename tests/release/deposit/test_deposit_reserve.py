@@ -8,7 +8,7 @@ import json
 import pytest
 from depositors import Depositor, Killed
 
-from release.deposit.clean import leftovers
+from release.deposit.clean import discard, is_doubtful, leftovers, strays
 from release.deposit.errors import (
     DepositError,
     NotReachedError,
@@ -18,7 +18,13 @@ from release.deposit.errors import (
 )
 from release.deposit.journal import read_history
 from release.deposit.records import Archive, Record
-from release.deposit.reserve import MARK, concept_doi_of, record_id_of, reserve
+from release.deposit.reserve import (
+    MARK,
+    concept_doi_of,
+    record_id_of,
+    reserve,
+)
+from release.deposit.status import status
 from release.deposit.token import Token
 from release.deposit.transport import Transport
 from release.model import RefusedError
@@ -284,6 +290,49 @@ def test_two_drafts_of_one_mark_are_refused(depositor, server):
         depositor.archive().transport.write("POST", "/api/records", document=document)
     with pytest.raises(RefusedError, match="bears the mark"):
         depositor.reserve()
+
+
+def test_a_second_draft_that_turns_up_late_is_found(depositor, server, clock):
+    """The list lags behind for longer than it is waited for; nobody can know better then."""
+    server.hold_index(300)
+    server.inject(Fault(504, method="POST", path="/records$", when="after"))
+    found = depositor.reserve()
+    first, second = drafts(depositor)
+    assert found.record_id == second
+    history = read_history(depositor.journal)
+    assert is_doubtful(history)
+    assert strays(depositor.archive(), history, second) == ()
+    clock.now += 300
+    assert strays(depositor.archive(), history, second) == (first,)
+    assert depositor.reserve() == found, "it is not the one of the release"
+    told = f"draft {first} was made by a request of this release that was lost"
+    assert [told in fact for fact in how_far(depositor).facts] == [False, True]
+    depositor.build(found)
+    plan = depositor.plan()
+    depositor.apply(plan)
+    depositor.publish(plan.doi)
+    assert any(told in fact for fact in how_far(depositor).facts)
+    discard(depositor.archive(), first)
+    assert not any(told in fact for fact in how_far(depositor).facts)
+    assert server.world.published() == [second]
+
+
+def test_where_nothing_is_in_doubt_nothing_is_looked_for(depositor, server):
+    """Neither after a good start, nor where the lost draft was found."""
+    for path, count in (("/records$", 0), ("/records$", 1)):
+        somebody = depositor.next_version(f"v{count}")
+        if count:
+            server.inject(Fault(504, method="POST", path=path, when="after"))
+        somebody.reserve()
+        history = read_history(somebody.journal)
+        assert not is_doubtful(history)
+        server.clear_log()
+        how_far(somebody)
+        assert not [row for row in server.log if "user/records" in row.path]
+
+
+def how_far(depositor):
+    return status(depositor.release, depositor.archive())
 
 
 def test_a_refused_token_reserves_nothing(depositor, server):
