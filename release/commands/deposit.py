@@ -204,7 +204,7 @@ def status_command(*, release: Path, target: str | None, as_json: bool) -> None:
 
 
 @click.command("clean")
-@click.option("--release", type=PATH, help="A release.json, whose own draft counts as ours too.")
+@click.option("--release", type=PATH, help="The release.json whose own draft is meant, too.")
 @click.option("--yes", "record_id", metavar="ID", help="Discard this draft.")
 @_target
 @_dry_run
@@ -226,7 +226,8 @@ def clean_command(
     if record_id is None or dry_run:
         found = leftovers(archive, release)
         chosen = [draft for draft in found if record_id in (None, draft.record_id)]
-        show.leftovers(chosen, as_json)
+        where = f"--target {archive.target}" if release is None else f"--release {release}"
+        show.leftovers(chosen, where, as_json)
         return
     show.discarded(discard(archive, record_id, release), as_json)
 

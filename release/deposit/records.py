@@ -89,6 +89,8 @@ class Record:
         The whole answer.
     errors : tuple of str
         What the archive does not accept.
+    next_draft : bool
+        There is a draft of the next version, as the archive tells the owner only.
     """
 
     id: str
@@ -102,6 +104,7 @@ class Record:
     files: Mapping[str, RemoteFile]
     document: Mapping[str, Any] = field(repr=False)
     errors: tuple[str, ...] = ()
+    next_draft: bool = False
 
 
 @dataclass(frozen=True)
@@ -362,6 +365,7 @@ def _parse(value: object) -> Record:
         files=MappingProxyType(_entries(shape.fields(document.get("files", {}), "files"))),
         document=MappingProxyType(dict(document)),
         errors=messages(document),
+        next_draft=versions.get("is_latest") is True and versions.get("is_latest_draft") is False,
     )
 
 

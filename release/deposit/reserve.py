@@ -23,6 +23,7 @@ from release.model import RefusedError
 from release.reservation import Reservation, read_reservation, write_reservation
 
 MARK: Final = "rbh1-ard reservation"
+_MARK: Final = re.compile(f"{MARK} [0-9a-f]{{16}}")
 _ZENODO_DOI: Final = re.compile(r"10\.\d{4,9}/zenodo\.(\d+)")
 _ID: Final = re.compile(r"[0-9A-Za-z-]+")
 
@@ -83,6 +84,11 @@ def reservation_requests(new_version_of: str | None) -> tuple[str, ...]:
         "POST /api/records/{previous id}/versions",
         "POST /api/records/{id}/draft/pids/doi",
     )
+
+
+def is_mark(title: str) -> bool:
+    """Tell whether a title is one that `reserve` gives; nobody hits upon one by chance."""
+    return _MARK.fullmatch(title) is not None
 
 
 def record_id_of(text: str) -> str:
@@ -307,19 +313,40 @@ def _previous(archive: Archive, name: str) -> Record:
 
 
 def _next_draft(archive: Archive, journal: Journal, previous: Record) -> Record:
-    """Make the draft of the next version. The archive gives the same one however often asked."""
+    """Make the draft of the next version, which is not one that somebody else has opened.
+
+    The archive gives the same draft however often it is asked for, and whoever made it.
+    """
     known = _known(journal, ops.NEW_VERSION)
     if known is not None:
         return _existing(archive, known)
+    ours = [write for write in journal.writes(ops.NEW_VERSION) if write.result != REFUSED]
+    if previous.next_draft and not ours:
+        raise _opened(f"{previous.doi} has a draft of its next version already")
     return settle(
         archive.transport,
         lambda: journal.attempt(
             ops.NEW_VERSION,
-            lambda: archive.new_version(previous.id),
+            lambda: _require_bare(archive.new_version(previous.id)),
             _noted,
             previous_id=previous.id,
         ),
         lambda: None,
+    )
+
+
+def _require_bare(draft: Record) -> Record:
+    """Refuse a draft on which somebody works: a new one holds no files until they are linked."""
+    if draft.files:
+        raise _opened(f"draft {draft.id} holds files, which no new draft does")
+    return draft
+
+
+def _opened(reason: str) -> RefusedError:
+    return RefusedError(
+        "nothing is reserved, since somebody else opened the next version",
+        (reason,),
+        "publish or discard that draft in the browser, then type the same command again",
     )
 
 

@@ -272,11 +272,17 @@ def test_drafts_are_listed_and_discarded(terminal, server):
     listed = terminal.json("clean", "--target", server.url)["drafts"]
     assert {row["record_id"] for row in listed} == {first, second}
     assert {row["why"] for row in listed} == {"bears the mark of a reservation"}
-    assert "rbh1-ard reservation" in terminal("clean", "--target", server.url)
+    shown = terminal("clean", "--target", server.url)
+    assert "rbh1-ard reservation" in shown
+    assert f"to discard one: rbh1-release clean --target {server.url} --yes ID\n" in shown
+    shown = terminal("clean", "--release", "release.json")
+    assert "to discard one: rbh1-release clean --release release.json --yes ID\n" in shown
     terminal("clean", "--target", server.url, "--yes", second, "--dry-run")
     assert server.world.drafts() == [first, second]
+    terminal("clean", "--target", server.url, "--yes", second, code=1)
+    assert "belongs to a release.json" in terminal.stderr
     assert f"draft {second} is discarded" in terminal(
-        "clean", "--target", server.url, "--yes", second
+        "clean", "--release", "other.json", "--yes", second
     )
     assert server.world.drafts() == [first]
     found = terminal.json("clean", "--release", "release.json", "--yes", first)
@@ -288,7 +294,7 @@ def test_drafts_are_listed_and_discarded(terminal, server):
     assert terminal.json("status", "--release", "release.json")["stage"] == "discarded"
     terminal("reserve", "--out", "release.json", "--target", server.url, code=1)
     assert "was discarded" in terminal.stderr
-    assert terminal.json("status", "--release", "other.json")["stage"] == "gone"
+    assert terminal.json("status", "--release", "other.json")["stage"] == "discarded"
 
 
 def test_a_draft_without_mark_goes_with_its_release_only(terminal, server):
@@ -320,7 +326,7 @@ def test_a_draft_that_somebody_else_discarded_is_gone(terminal, server):
             return None
 
         server.fault_for = fault
-        terminal("clean", "--target", server.url, "--yes", record_id)
+        terminal("clean", "--release", "release.json", "--yes", record_id)
     assert [row.status for row in server.log if row.method == "DELETE"] == [404, 204]
 
 

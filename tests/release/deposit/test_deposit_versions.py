@@ -120,6 +120,43 @@ def killed():
     raise Killed
 
 
+def test_a_draft_that_somebody_opened_is_left_to_him(first, server, clock):
+    """The archive gives the draft of the next version that there is, whoever made it."""
+    (latest,) = server.world.published()
+    archive = first.archive()
+    draft = archive.new_version(latest).id
+    archive.init(draft, ["work.dat"])
+    clock.now += 3600
+    depositor = first.next_version("second")
+    server.clear_log()
+    for _ in range(2):
+        with pytest.raises(RefusedError, match="a draft of its next version already"):
+            depositor.reserve(new_version_of=latest)
+    assert [row.method for row in server.log] == ["GET", "GET"]
+    assert server.world.pending(draft) == ["work.dat"]
+    archive.discard(draft)
+    assert depositor.reserve(new_version_of=latest).record_id != draft
+
+
+def test_so_is_one_that_was_opened_after_a_request_was_lost(first, server, clock):
+    (latest,) = server.world.published()
+    depositor = first.next_version("second")
+    server.inject(Fault(504, method="POST", path="/versions$"))
+    depositor.kill_at = 3
+    with pytest.raises(Killed):
+        depositor.reserve(new_version_of=latest)
+    depositor.kill_at, depositor.dead = 0, False
+    archive = first.archive()
+    draft = archive.new_version(latest).id
+    archive.init(draft, ["work.dat"])
+    for _ in range(2):
+        with pytest.raises(RefusedError, match=f"draft {draft} holds files"):
+            depositor.reserve(new_version_of=latest)
+    assert not depositor.release.exists()
+    archive.delete_file(draft, "work.dat")
+    assert depositor.reserve(new_version_of=latest).record_id == draft
+
+
 def test_an_older_version_is_refused_and_the_latest_named(first, server):
     (old,) = server.world.published()
     depositor = second(first)
