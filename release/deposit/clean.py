@@ -118,7 +118,9 @@ def discard(archive: Archive, record_id: str, release: Path | None = None) -> Le
     why = _claim(draft, own)
     reasons = _reasons(draft, own, why)
     if reasons:
-        raise RefusedError("nothing is discarded", tuple(reasons))
+        raise RefusedError(
+            "nothing is discarded", tuple(reasons), "what is not ours goes in the browser only"
+        )
     if release is None or why != _OWN:
         _discard(archive, record_id, lambda send: send())
     else:
@@ -183,14 +185,14 @@ def _reasons(draft: Record, own: _Own | None, why: str) -> list[str]:
     if why == _OWN:
         return []
     if own is not None and own.reservation.record_id == draft.id:
-        return [*own.differences(draft), "if it is to go nevertheless, discard it in the browser"]
+        return own.differences(draft)
     if not why:
         shown = f"draft {draft.id} ({draft.title[:60]!r})"
         return [f"{shown} bears no mark of ours; give the --release that it belongs to"]
     if draft.doi is not None:
         return [
-            f"{draft.doi} of draft {draft.id} belongs to a release.json: give that --release, or,"
-            " if it is lost, discard the draft in the browser"
+            f"{draft.doi} of draft {draft.id} belongs to a release.json, and goes with that"
+            " --release; if it is lost, in the browser"
         ]
     if draft.files:
         return [f"draft {draft.id} holds files, which no reservation does"]
