@@ -25,20 +25,25 @@ POLICY = Policy(backoff_s=0.5, read_s=5.0, slow_s=5.0)
 
 
 class FakeClock:
-    """Time that passes only while somebody waits."""
+    """Time that passes only while somebody waits; `now` is that of the wall."""
 
     def __init__(self) -> None:
         self.now = time.time()
+        self.passed = 0.0
         self.waits: list[float] = []
         self._lock = threading.Lock()
 
     def time(self) -> float:
         return self.now
 
+    def monotonic(self) -> float:
+        return self.passed
+
     def wait(self, seconds: float, stop: threading.Event) -> None:
         with self._lock:
             self.waits.append(seconds)
             self.now += seconds
+            self.passed += seconds
 
 
 class Killed(BaseException):

@@ -20,7 +20,8 @@ from release.commands.common import (
     stop,
 )
 from release.deposit.apply import apply, rehearse
-from release.deposit.clean import discard, leftovers
+from release.deposit.clean import discard, is_doubtful, leftovers
+from release.deposit.journal import journal_path, read_history
 from release.deposit.plan import make_plan, read_plan, write_plan
 from release.deposit.publish import preview, publish
 from release.deposit.records import Archive
@@ -89,7 +90,7 @@ def reserve_command(
 ) -> None:
     """Make a draft and reserve its DOIs, so that the bundle can bear them.
 
-    The same command goes on where it was stopped; there is never a second draft.
+    The same command goes on where it was stopped, with the same draft.
     """
     address = parse_target(target)
     if dry_run:
@@ -97,6 +98,8 @@ def reserve_command(
         show.requests(address, requests, as_json)
         return
     reservation = reserve(out, _open(address, typed=True), new_version_of=new_version_of)
+    if is_doubtful(read_history(journal_path(out))):
+        show.doubt(out, log_console())
     show.reservation(out, reservation, as_json)
 
 
@@ -201,7 +204,7 @@ def status_command(*, release: Path, target: str | None, as_json: bool) -> None:
 
 
 @click.command("clean")
-@click.option("--release", type=PATH, help="A release.json, whose own draft counts as ours too.")
+@click.option("--release", type=PATH, help="The release.json whose own draft is meant, too.")
 @click.option("--yes", "record_id", metavar="ID", help="Discard this draft.")
 @_target
 @_dry_run
@@ -223,7 +226,8 @@ def clean_command(
     if record_id is None or dry_run:
         found = leftovers(archive, release)
         chosen = [draft for draft in found if record_id in (None, draft.record_id)]
-        show.leftovers(chosen, as_json)
+        where = f"--target {archive.target}" if release is None else f"--release {release}"
+        show.leftovers(chosen, where, as_json)
         return
     show.discarded(discard(archive, record_id, release), as_json)
 

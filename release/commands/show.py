@@ -43,6 +43,16 @@ def reservation(out: Path, reserved: Reservation, as_json: bool) -> None:
     click.echo(f"next: rbh1-release build --release {out} ...")
 
 
+def doubt(out: Path, log: Console) -> None:
+    """Say that a draft may turn up that nobody knows of."""
+    text = (
+        "a request to make a draft was lost, what it made was looked for and not found, and another"
+        " one was sent: a second draft may turn up."
+        f" Look again in an hour: rbh1-release status --release {out}"
+    )
+    log.print(text, style="yellow", markup=False, soft_wrap=True)
+
+
 def plan(planned: DepositPlan, as_json: bool) -> None:
     """Show decisions and requests."""
     if as_json:
@@ -133,15 +143,15 @@ def status(found: Status, as_json: bool) -> None:
         click.echo(f"next: {found.next}")
 
 
-def leftovers(found: Sequence[Leftover], as_json: bool) -> None:
-    """Show drafts of ours."""
+def leftovers(found: Sequence[Leftover], where: str, as_json: bool) -> None:
+    """Show drafts of ours, and how one is discarded: `where` are the options that were meant."""
     if as_json:
         print_json({"drafts": [draft.to_dict() for draft in found]})
         return
     for draft in found:
         click.echo(f"{draft.record_id}  {draft.title!r}  {draft.doi or 'no DOI'}  {draft.why}")
     if found:
-        click.echo("to discard one: rbh1-release clean --yes ID")
+        click.echo(f"to discard one: rbh1-release clean {where} --yes ID")
     else:
         click.echo("no draft of ours is left")
 

@@ -19,6 +19,10 @@ class NotReachedError(DepositError):
     """The archive was not reached, so that nothing happened there."""
 
 
+class WaitTooLongError(NotReachedError):
+    """The archive asks for a longer wait than anybody waits; so nothing was sent."""
+
+
 class UnexpectedAnswerError(DepositError):
     """The archive answered what it is not documented to answer."""
 

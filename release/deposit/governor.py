@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from typing import Final, Protocol
 
-from release.deposit.errors import DepositError, StoppedError
+from release.deposit.errors import StoppedError, WaitTooLongError
 
 # Windows are minutes and hours; no honest wait is longer.
 LONGEST_S: Final = 3700.0
@@ -25,7 +25,10 @@ class Clock(Protocol):
     """What tells the time and waits; tests bring their own."""
 
     def time(self) -> float:
-        """Give the seconds since 1970."""
+        """Give the seconds since 1970, which somebody may set."""
+
+    def monotonic(self) -> float:
+        """Give the seconds since a moment of this process, which nobody sets."""
 
     def wait(self, seconds: float, stop: threading.Event) -> None:
         """Wait, but not longer than until the event is set."""
@@ -37,6 +40,10 @@ class SystemClock:
     def time(self) -> float:
         """Give the seconds since 1970."""
         return time.time()
+
+    def monotonic(self) -> float:
+        """Give the seconds since a moment of this process."""
+        return time.monotonic()
 
     def wait(self, seconds: float, stop: threading.Event) -> None:
         """Wait, but not longer than until the event is set."""
@@ -68,11 +75,11 @@ class Governor:
         ------
         StoppedError
             If it was.
-        DepositError
+        WaitTooLongError
             If the archive asks for a wait longer than any of its windows.
         """
         if seconds > LONGEST_S:
-            raise DepositError(
+            raise WaitTooLongError(
                 "the archive asks for a wait that is too long",
                 expected=f"at most {LONGEST_S:.0f} s",
                 found=f"{seconds:.0f} s",
@@ -95,7 +102,7 @@ class Governor:
     def _take(self) -> float:
         """Take one request of the window, or give the time until one may be taken."""
         with self._lock:
-            now = self._clock.time()
+            now = self._clock.monotonic()
             if now < self._not_before:
                 return self._not_before - now
             if self._remaining is None:
@@ -115,12 +122,12 @@ class Governor:
             asked = self._asked(headers)
             if asked is not None:
                 with self._lock:
-                    self._not_before = max(self._not_before, self._clock.time() + asked)
+                    self._not_before = max(self._not_before, self._clock.monotonic() + asked)
         remaining, reset = _number(headers.get(_REMAINING)), _number(headers.get(_RESET))
         if remaining is None or reset is None:
             return
         # The window ends by the archive's clock, which need not be ours.
-        ends = self._clock.time() + (reset - self._their_time(headers))
+        ends = self._clock.monotonic() + (reset - self._their_time(headers))
         with self._lock:
             same = self._remaining is not None and abs(ends - self._reset) < _SAME_S
             left = int(remaining)
@@ -153,5 +160,6 @@ def _number(text: str | None) -> float | None:
 def _date(text: str | None) -> float | None:
     try:
         return email.utils.parsedate_to_datetime(text or "").timestamp()
-    except ValueError:
+    except (ValueError, OverflowError, OSError):
+        # The last two: a date that no clock of this machine can show.
         return None

@@ -17,12 +17,20 @@ def require_same_target(reservation: Reservation, archive: Archive) -> None:
         )
 
 
+def discarded(history: History) -> str | None:
+    """Give the draft that `clean` has thrown away, or found gone when it was about to."""
+    done, notes = history.done(ops.DISCARD), history.notes(ops.DISCARD)
+    if done is not None:
+        return str(done.detail["record_id"])
+    return str(notes[-1]["record_id"]) if notes else None
+
+
 def require_not_discarded(history: History) -> None:
     """Refuse to go on with a draft that `clean` has thrown away."""
-    discarded = history.done(ops.DISCARD)
-    if discarded is not None:
+    record_id = discarded(history)
+    if record_id is not None:
         raise RefusedError(
             "there is nothing to go on with",
-            (f"draft {discarded.detail['record_id']} was discarded",),
+            (f"draft {record_id} was discarded",),
             "reserve anew with another --out, and build the bundle anew with it",
         )

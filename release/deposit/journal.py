@@ -70,8 +70,24 @@ class Write:
 
 
 def journal_path(release: str | os.PathLike[str]) -> Path:
-    """Give the place of the journal that belongs to a `release.json`."""
-    return Path(release).with_suffix(".journal.jsonl")
+    """Give the place of the journal that belongs to a `release.json`.
+
+    It lies beside the file itself, whatever links lead there, and no two files share one.
+
+    Raises
+    ------
+    JournalError
+        If the name does not end with ``.json``.
+    """
+    path = Path(os.path.realpath(release))
+    if path.suffix != ".json":
+        raise JournalError(
+            "a reservation is kept in a .json file",
+            expected="a name such as release.json",
+            found=str(release),
+            action="choose one for each version and archive: release.json, release-1.0.json",
+        )
+    return path.with_suffix(".journal.jsonl")
 
 
 class History:

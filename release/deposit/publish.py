@@ -26,6 +26,7 @@ from release.deposit.journal import (
     read_history,
 )
 from release.deposit.records import Archive, Record, unexpected_errors
+from release.deposit.settle import patience_s
 from release.model import RefusedError
 from release.reservation import Reservation, read_reservation
 
@@ -206,12 +207,9 @@ def _took_effect(archive: Archive, history: History, record_id: str) -> bool:
     writes = history.writes(ops.PUBLISH)
     if all(write.result != UNKNOWN for write in writes):
         return False
-    settle_s, now = archive.transport.policy.settle_s, archive.transport.clock.time()
-    ended = now if writes[-1].ended is None else writes[-1].ended
-    # A clock that was set back makes the wait no longer; and what another request came after was
-    # waited for before that one.
-    left = min(max(ended + settle_s - now, 0.0), settle_s)
-    wait_s = left if writes[-1].result == UNKNOWN else 0.0
+    # What another request came after was waited for before that one.
+    last = writes[-1]
+    wait_s = patience_s(archive.transport, last.ended) if last.result == UNKNOWN else 0.0
     return _poll(archive, lambda: archive.record(record_id), wait_s) is not None
 
 
@@ -255,10 +253,10 @@ def _poll(
     """Look until there is a record, or would have to be."""
     transport = archive.transport
     wait_s = transport.policy.settle_s if wait_s is None else wait_s
-    until, attempt = transport.clock.time() + wait_s, 0
+    until, attempt = transport.clock.monotonic() + wait_s, 0
     while True:
         record = look()
-        if record is not None or transport.clock.time() >= until:
+        if record is not None or transport.clock.monotonic() >= until:
             return record
         attempt += 1
         transport.pause(attempt)

@@ -14,6 +14,7 @@ from urllib.parse import quote, urlsplit
 
 from release.deposit import shape
 from release.deposit.errors import (
+    DepositError,
     SpoiledUploadError,
     UnexpectedAnswerError,
     UnknownOutcomeError,
@@ -26,6 +27,8 @@ RECORDS: Final = "/api/records"
 DRAFTS: Final = "/api/user/records"
 # The archive gives a known user no more at once, however much is asked for.
 PAGE: Final = 100
+# Nor does it search further than 10 000 documents.
+_PAGES: Final = 100
 
 # What every draft without files is told.
 _NO_FILES: Final = "files.enabled: Missing uploaded files."
@@ -86,6 +89,8 @@ class Record:
         The whole answer.
     errors : tuple of str
         What the archive does not accept.
+    next_draft : bool
+        There is a draft of the next version, as the archive tells the owner only.
     """
 
     id: str
@@ -99,6 +104,26 @@ class Record:
     files: Mapping[str, RemoteFile]
     document: Mapping[str, Any] = field(repr=False)
     errors: tuple[str, ...] = ()
+    next_draft: bool = False
+
+
+@dataclass(frozen=True)
+class Listed:
+    """Say what a list shows of a draft; of the drafts of others no more is asked than is needed.
+
+    Attributes
+    ----------
+    id : str
+    title : str
+    doi : str or None
+    published : bool
+        It is a draft of changes to a record.
+    """
+
+    id: str
+    title: str
+    doi: str | None
+    published: bool
 
 
 def draft_path(record_id: str) -> str:
@@ -194,18 +219,23 @@ class Archive:
             )
         return record_id
 
-    def drafts(self) -> tuple[Record, ...]:
+    def drafts(self) -> tuple[Listed, ...]:
         """List this user's drafts, newest first. The list may lag behind by some seconds."""
-        found: list[Record] = []
+        found: list[Listed] = []
         query = f"{DRAFTS}?q=is_published:false&size={PAGE}&sort=updated-desc"
-        for page in range(1, 101):
+        for page in range(1, _PAGES + 1):
             answer = self.transport.read(f"{query}&page={page}", missing=())
             hits = shape.fields(shape.fields(answer.document, "answer").get("hits"), "hits")
             rows = shape.rows(hits.get("hits"), "hits.hits")
-            found += [_parse(row) for row in rows]
+            found += [_listed(row) for row in rows]
             if len(rows) < PAGE:
-                break
-        return tuple(found)
+                return tuple(found)
+        raise DepositError(
+            "there are more drafts than can be looked through",
+            expected=f"fewer than {_PAGES * PAGE}",
+            found=f"{len(found)} and more",
+            action="discard in the browser those that nobody needs",
+        )
 
     def files(self, record_id: str) -> dict[str, RemoteFile]:
         """List the files of a draft, with their states."""
@@ -338,6 +368,18 @@ def _parse(value: object) -> Record:
         files=MappingProxyType(_entries(shape.fields(document.get("files", {}), "files"))),
         document=MappingProxyType(dict(document)),
         errors=messages(document),
+        next_draft=versions.get("is_latest") is True and versions.get("is_latest_draft") is False,
+    )
+
+
+def _listed(value: object) -> Listed:
+    document = shape.fields(value, "hits.hits[]")
+    title, doi = (shape.inner(document, path) for path in ("metadata.title", "pids.doi.identifier"))
+    return Listed(
+        id=shape.text(document, "id"),
+        title=title if isinstance(title, str) else "",
+        doi=doi if isinstance(doi, str) and doi else None,
+        published=shape.flag(document, "is_published"),
     )
 
 

@@ -18,11 +18,12 @@ from release.deposit.errors import DepositError, RefusedByArchiveError, Unexpect
 from release.deposit.guards import require_not_discarded, require_same_target
 from release.deposit.journal import REFUSED, Journal, journal_path, open_journal
 from release.deposit.records import Archive, Record, unexpected_errors
-from release.deposit.settle import settle
+from release.deposit.settle import patience_s, settle
 from release.model import RefusedError
 from release.reservation import Reservation, read_reservation, write_reservation
 
 MARK: Final = "rbh1-ard reservation"
+_MARK: Final = re.compile(f"{MARK} [0-9a-f]{{16}}")
 _ZENODO_DOI: Final = re.compile(r"10\.\d{4,9}/zenodo\.(\d+)")
 _ID: Final = re.compile(r"[0-9A-Za-z-]+")
 
@@ -56,10 +57,14 @@ def reserve(out: Path, archive: Archive, *, new_version_of: str | None = None) -
     transport = archive.transport
     path = journal_path(out)
     with open_journal(path, "reserve", scrub=transport.scrub, clock=transport.clock) as journal:
-        _require_same_purpose(journal, archive.target, new_version_of)
+        begun = _begun(journal)
+        if begun is not None and begun["target"] != archive.target:
+            raise _another_purpose(begun, archive.target, new_version_of)
+        require_not_discarded(journal)
         if out.exists():
-            return _confirmed(archive, read_reservation(out))
+            return _confirmed(archive, read_reservation(out), new_version_of)
         previous = None if new_version_of is None else _previous(archive, new_version_of)
+        _begin(journal, begun, archive.target, previous)
         if previous is None:
             draft = _first_draft(archive, journal)
         else:
@@ -79,6 +84,11 @@ def reservation_requests(new_version_of: str | None) -> tuple[str, ...]:
         "POST /api/records/{previous id}/versions",
         "POST /api/records/{id}/draft/pids/doi",
     )
+
+
+def is_mark(title: str) -> bool:
+    """Tell whether a title is one that `reserve` gives; nobody hits upon one by chance."""
+    return _MARK.fullmatch(title) is not None
 
 
 def record_id_of(text: str) -> str:
@@ -132,24 +142,54 @@ def concept_doi_of(record: Record, doi: str) -> str:
     return concept
 
 
-def _require_same_purpose(journal: Journal, target: str, new_version_of: str | None) -> None:
-    """Refuse a journal that was begun for something else, or whose draft was thrown away."""
-    purpose = {"target": target, "new_version_of": new_version_of}
+def _begun(journal: Journal) -> Mapping[str, Any] | None:
+    """Give what the release was begun for; None if no request for it can have had its effect."""
     begun = journal.notes("begin")
-    if not begun:
+    writes = journal.writes(ops.CREATE) + journal.writes(ops.NEW_VERSION)
+    made = [write for write in writes if write.result != REFUSED]
+    return begun[-1] if begun and made else None
+
+
+def _begin(
+    journal: Journal, begun: Mapping[str, Any] | None, target: str, previous: Record | None
+) -> None:
+    """Note what a release is for, just before the first request for it, or compare."""
+    purpose = {"target": target, "new_version_of": None if previous is None else previous.id}
+    if begun is None:
         journal.note("begin", **purpose)
-    elif begun[0] != purpose:
-        raise RefusedError(
-            "nothing is reserved",
-            (f"this release was begun with {dict(begun[0])}, and not with {purpose}",),
-            "choose another --out, one for each version and archive",
-        )
-    require_not_discarded(journal)
+    elif not _is_same_version(begun["new_version_of"], previous):
+        raise _another_purpose(begun, target, purpose["new_version_of"])
 
 
-def _confirmed(archive: Archive, reservation: Reservation) -> Reservation:
-    """Make sure that what was reserved before is still there."""
+def _is_same_version(noted: str | None, previous: Record | None) -> bool:
+    if noted is None or previous is None:
+        return noted is None and previous is None
+    # Whoever began it may have named the dataset as a whole.
+    return record_id_of(noted) in (previous.id, previous.parent_id)
+
+
+def _another_purpose(
+    begun: Mapping[str, Any], target: str, new_version_of: str | None
+) -> RefusedError:
+    purpose = {"target": target, "new_version_of": new_version_of}
+    return RefusedError(
+        "nothing is reserved",
+        (f"this release was begun with {dict(begun)}, and not with {purpose}",),
+        "choose another --out, one for each version and archive",
+    )
+
+
+def _confirmed(
+    archive: Archive, reservation: Reservation, new_version_of: str | None
+) -> Reservation:
+    """Make sure that what was reserved before is what is asked for, and still there."""
     require_same_target(reservation, archive)
+    wanted = None if new_version_of is None else record_id_of(new_version_of)
+    before = reservation.previous_id
+    names = [None] if before is None else [before, reservation.parent_id]
+    if wanted not in names:
+        begun = {"target": reservation.target, "new_version_of": before}
+        raise _another_purpose(begun, archive.target, new_version_of)
     record = archive.draft(reservation.record_id) or archive.record(reservation.record_id)
     if record is None or record.doi != reservation.doi:
         raise RefusedError(
@@ -204,7 +244,7 @@ def _search(archive: Archive, journal: Journal) -> Record | None:
     """
     write, transport = journal.writes(ops.CREATE)[-1], archive.transport
     mark, attempt = str(write.detail["mark"]), 0
-    lost = transport.clock.time() if write.ended is None else write.ended
+    until = transport.clock.monotonic() + patience_s(transport, write.ended)
     while True:
         found = [draft for draft in archive.drafts() if draft.title == mark]
         if len(found) > 1:
@@ -215,8 +255,8 @@ def _search(archive: Archive, journal: Journal) -> Record | None:
             )
         if found:
             journal.note("found", record_id=found[0].id)
-            return found[0]
-        if transport.clock.time() - lost >= transport.policy.settle_s:
+            return _existing(archive, found[0].id)
+        if transport.clock.monotonic() >= until:
             return None
         attempt += 1
         transport.pause(attempt)
@@ -273,19 +313,40 @@ def _previous(archive: Archive, name: str) -> Record:
 
 
 def _next_draft(archive: Archive, journal: Journal, previous: Record) -> Record:
-    """Make the draft of the next version. The archive gives the same one however often asked."""
+    """Make the draft of the next version, which is not one that somebody else has opened.
+
+    The archive gives the same draft however often it is asked for, and whoever made it.
+    """
     known = _known(journal, ops.NEW_VERSION)
     if known is not None:
         return _existing(archive, known)
+    ours = [write for write in journal.writes(ops.NEW_VERSION) if write.result != REFUSED]
+    if previous.next_draft and not ours:
+        raise _opened(f"{previous.doi} has a draft of its next version already")
     return settle(
         archive.transport,
         lambda: journal.attempt(
             ops.NEW_VERSION,
-            lambda: archive.new_version(previous.id),
+            lambda: _require_bare(archive.new_version(previous.id)),
             _noted,
             previous_id=previous.id,
         ),
         lambda: None,
+    )
+
+
+def _require_bare(draft: Record) -> Record:
+    """Refuse a draft on which somebody works: a new one holds no files until they are linked."""
+    if draft.files:
+        raise _opened(f"draft {draft.id} holds files, which no new draft does")
+    return draft
+
+
+def _opened(reason: str) -> RefusedError:
+    return RefusedError(
+        "nothing is reserved, since somebody else opened the next version",
+        (reason,),
+        "publish or discard that draft in the browser, then type the same command again",
     )
 
 

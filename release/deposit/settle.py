@@ -40,3 +40,21 @@ def settle[T](transport: Transport, send: Callable[[], T], look: Callable[[], T 
             if attempt == transport.policy.attempts:
                 raise
             attempt += 1
+
+
+def patience_s(transport: Transport, lost: float | None) -> float:
+    """Say how much longer the effect of a lost request is to be waited for, in seconds.
+
+    Parameters
+    ----------
+    transport : Transport
+    lost : float or None
+        When it was lost, in seconds since 1970; None if nobody noted it.
+
+    Returns
+    -------
+    float
+        What is left of `Policy.settle_s`; all of it, and no more, if the clock was set back.
+    """
+    settle_s, now = transport.policy.settle_s, transport.clock.time()
+    return settle_s if lost is None else min(max(lost + settle_s - now, 0.0), settle_s)

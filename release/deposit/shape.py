@@ -55,6 +55,13 @@ def flag(document: Mapping[str, Any], name: str) -> bool:
     return document.get(name) is True
 
 
+def inner(value: object, path: str) -> object:
+    """Give what is there at a path of names with dots; None where there is nothing."""
+    for name in path.split("."):
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
 def doi(document: Mapping[str, Any]) -> str | None:
     """Give the DOI among the ``pids`` of an answer; None where there is none yet."""
     pids = fields(document.get("pids", {}), "pids")

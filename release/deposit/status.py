@@ -8,6 +8,8 @@ from typing import Any
 from ard.bundle import human_size
 from release.deposit import ops
 from release.deposit.apply import APPLIED
+from release.deposit.clean import strays
+from release.deposit.guards import discarded
 from release.deposit.journal import UNKNOWN, History, journal_path, read_history
 from release.deposit.publish import PUBLISHED
 from release.deposit.records import Archive
@@ -48,19 +50,20 @@ class Status:
 
 def unreserved(release: Path) -> Status | None:
     """Tell the status of a release without reservation; None if there is one."""
+    journal = journal_path(release)
     if release.exists():
         return None
-    history = read_history(journal_path(release))
-    discarded = history.done(ops.DISCARD)
-    if discarded is not None:
-        return _discarded(str(discarded.detail["record_id"]), None)
+    history = read_history(journal)
+    record_id = discarded(history)
+    if record_id is not None:
+        return _discarded(record_id, None)
     begun = history.notes("begin")
     if not begun:
         return Status(
             "reserving", ("nothing is reserved",), f"rbh1-release reserve --out {release}"
         )
-    version = begun[0]["new_version_of"]
-    options = f" --target {begun[0]['target']}"
+    version = begun[-1]["new_version_of"]
+    options = f" --target {begun[-1]['target']}"
     options += "" if version is None else f" --new-version-of {version}"
     return Status(
         "reserving",
@@ -81,7 +84,7 @@ def status(release: Path, archive: Archive) -> Status:
     """
     reservation = read_reservation(release)
     history = read_history(journal_path(release))
-    if history.done(ops.DISCARD) is not None:
+    if discarded(history) is not None:
         return _discarded(reservation.record_id, reservation)
     draft = archive.draft(reservation.record_id)
     if draft is None or draft.published:
@@ -93,6 +96,7 @@ def status(release: Path, archive: Archive) -> Status:
         f"draft {draft.id} holds {len(complete)} complete files ({size}),"
         f" {len(files) - len(complete)} pending",
         *_publish_facts(history),
+        *_stray_facts(release, archive, reservation, history),
     ]
     bundle = f"BUNDLE --release {release}"
     if _is_applied(history):
@@ -126,9 +130,14 @@ def _without_draft(
 ) -> Status:
     record = archive.record(reservation.record_id)
     if record is None:
-        facts = (f"the archive has neither draft nor record {reservation.record_id}",)
-        return Status("gone", facts, "", reservation)
-    facts = (f"{reservation.doi} is published: {archive.target}/records/{record.id}",)
+        if any(write.result == UNKNOWN for write in history.writes(ops.DISCARD)):
+            return _discarded(reservation.record_id, reservation)
+        gone = f"the archive has neither draft nor record {reservation.record_id}"
+        return Status("gone", (gone,), "", reservation)
+    facts = (
+        f"{reservation.doi} is published: {archive.target}/records/{record.id}",
+        *_stray_facts(release, archive, reservation, history),
+    )
     if history.notes(PUBLISHED):
         return Status("published", facts, "", reservation)
     unverified = (*facts, "it was not compared with the bundle yet")
@@ -140,6 +149,16 @@ def _publish_facts(history: History) -> list[str]:
     lost = [write for write in history.writes(ops.PUBLISH) if write.result == UNKNOWN]
     return [
         f"publishing was sent at {_time(write.at)}, and did not happen so far" for write in lost
+    ]
+
+
+def _stray_facts(
+    release: Path, archive: Archive, reservation: Reservation, history: History
+) -> list[str]:
+    return [
+        f"draft {stray} was made by a request of this release that was lost; to discard it:"
+        f" rbh1-release clean --release {release} --yes {stray}"
+        for stray in strays(archive, history, reservation.record_id)
     ]
 
 

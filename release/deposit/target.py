@@ -1,6 +1,7 @@
 """Which archive is meant, and what may be sent there?"""
 
 import ipaddress
+import re
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -10,10 +11,17 @@ SANDBOX: Final = "https://sandbox.zenodo.org"
 PRODUCTION: Final = "https://zenodo.org"
 NAMES: Final = {"sandbox": SANDBOX, "zenodo": PRODUCTION}
 DEFAULT: Final = "sandbox"
+_PORTS: Final = {"https": 443, "http": 80}
+# RFC 1035, 2.3.4; the underscore is no part of it, and is met with.
+_LABEL: Final = re.compile(r"[0-9a-z_-]{1,63}")
+_LONGEST_NAME: Final = 253
 
 
 def parse_target(text: str) -> str:
     """Turn ``sandbox``, ``zenodo`` or an address into the address of an archive, without a path.
+
+    One archive has one address: in lower case, without the dot of the root at the end of the name,
+    and without the port that goes without saying.
 
     Raises
     ------
@@ -29,10 +37,12 @@ def parse_target(text: str) -> str:
     except ValueError as error:
         raise _no_target(url) from error
     surplus = parts.path or parts.query or parts.fragment or "@" in parts.netloc
-    if parts.scheme not in ("http", "https") or not parts.hostname or surplus:
+    name = host_of(url)
+    if parts.scheme not in _PORTS or not _is_host(name) or surplus or port == 0:
         raise _no_target(url)
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    target = f"{parts.scheme}://{host}" + ("" if port is None else f":{port}")
+    host = f"[{name}]" if ":" in name else name
+    target = f"{parts.scheme}://{host}"
+    target += "" if port in (None, _PORTS[parts.scheme]) else f":{port}"
     if parts.scheme == "http" and not is_loopback(target):
         raise DepositError(
             "a token is not sent without encryption",
@@ -44,8 +54,8 @@ def parse_target(text: str) -> str:
 
 
 def host_of(target: str) -> str:
-    """Give the host of an archive, in lower case and without the port."""
-    return urlsplit(target).hostname or ""
+    """Give the host of an archive, in lower case, without the port and the dot of the root."""
+    return (urlsplit(target).hostname or "").removesuffix(".")
 
 
 def is_loopback(target: str) -> bool:
@@ -71,6 +81,13 @@ def is_production(target: str) -> bool:
 def is_rehearsal(target: str) -> bool:
     """Tell whether what is published there is published for practice only."""
     return target == SANDBOX or is_loopback(target)
+
+
+def _is_host(name: str) -> bool:
+    """Tell whether this can be the name or number of a machine."""
+    if ":" in name:
+        return True  # in brackets, and then urlsplit has looked at it
+    return len(name) <= _LONGEST_NAME and all(map(_LABEL.fullmatch, name.split(".")))
 
 
 def _no_target(found: str) -> DepositError:

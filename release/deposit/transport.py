@@ -292,6 +292,13 @@ class Transport:
             )
         if status >= 400 and status not in missing:
             raise RefusedByArchiveError.of(status, request, self._message(reply))
+        if status == 404 and not self._is_archives(reply):
+            raise UnexpectedAnswerError(
+                f"the answer to {request} is 404, and not from the archive",
+                expected="what the archive says of something that it does not have",
+                found=quote(self._text(reply)),
+                action="check the address of the archive, and whether it works",
+            )
         location = self.scrub(reply.headers.get("Location", ""))
         if status == 204 or status >= 300:
             return Answer(status, location=location)
@@ -307,6 +314,17 @@ class Transport:
                 found=found,
                 action="check the address of the archive, and whether it works",
             ) from error
+
+    def _is_archives(self, reply: Reply) -> bool:
+        """Tell whether a 404 is the archive's, which says so in JSON; what is in between does not.
+
+        What is believed to be gone is given up, so not everybody is believed.
+        """
+        try:
+            document = self._document(reply)
+        except ValueError:
+            return False
+        return isinstance(document, dict) and document.get("status") == 404
 
     def _document(self, reply: Reply) -> Any:
         return parse_json(self._text(reply).encode())

@@ -156,6 +156,11 @@ def test_the_status_says_what_to_type_next(terminal, server):
     found = terminal.json(*status)
     assert found["facts"] == ["reserving was interrupted"]
     assert found["next"] == f"rbh1-release reserve --out release.json --target {server.url}"
+    terminal(
+        "reserve", "--out", "other.json", "--target", server.url, "--new-version-of", 9, code=1
+    )
+    unbegun = terminal.json("status", "--release", "other.json")
+    assert unbegun["facts"] == ["nothing is reserved"]
     terminal(*found["next"].split()[1:])
     found = terminal.json(*status)
     assert found["stage"] == "reserved"
@@ -181,6 +186,23 @@ def test_the_status_says_what_to_type_next(terminal, server):
     found = terminal.json(*status)
     assert "not compared with the bundle yet" in found["facts"][1]
     assert "publish BUNDLE" in found["next"]
+
+
+def test_a_second_draft_is_spoken_of(terminal, server, monkeypatch):
+    impatient = Policy(settle_s=0.1, backoff_s=0.01)
+    monkeypatch.setattr(Transport.__init__, "__defaults__", (impatient,))
+    server.hold_index(2)
+    server.inject(Fault(504, method="POST", path="/records$", when="after"))
+    found = json.loads(terminal.reserve("--json"))
+    assert "a second draft may turn up" in terminal.stderr
+    assert "rbh1-release status --release release.json" in terminal.stderr
+    first, second = server.world.drafts()
+    assert found["record_id"] == second
+    time.sleep(2)
+    facts = terminal.json("status", "--release", "release.json")["facts"]
+    assert f"rbh1-release clean --release release.json --yes {first}" in facts[1]
+    terminal("clean", "--release", "release.json", "--yes", first)
+    assert len(terminal.json("status", "--release", "release.json")["facts"]) == 1
 
 
 def test_what_is_refused_ends_with_1(terminal, server):
@@ -214,6 +236,14 @@ def test_what_cannot_run_ends_with_3(terminal, server):
     assert "403 Permission denied" in terminal.stderr
 
 
+@pytest.mark.parametrize("name", [".", "release-1.0", "desk"])
+def test_a_reservation_is_a_json_file(terminal, server, name):
+    terminal("reserve", "--out", name, "--target", server.url, code=3)
+    assert "a reservation is kept in a .json file" in terminal.stderr
+    terminal("status", "--release", name, code=3)
+    assert (server.log, list(Path().iterdir())) == ([], [])
+
+
 def test_wrong_usage_ends_with_2(terminal):
     for words in (
         ["reserve"],
@@ -242,11 +272,17 @@ def test_drafts_are_listed_and_discarded(terminal, server):
     listed = terminal.json("clean", "--target", server.url)["drafts"]
     assert {row["record_id"] for row in listed} == {first, second}
     assert {row["why"] for row in listed} == {"bears the mark of a reservation"}
-    assert "rbh1-ard reservation" in terminal("clean", "--target", server.url)
+    shown = terminal("clean", "--target", server.url)
+    assert "rbh1-ard reservation" in shown
+    assert f"to discard one: rbh1-release clean --target {server.url} --yes ID\n" in shown
+    shown = terminal("clean", "--release", "release.json")
+    assert "to discard one: rbh1-release clean --release release.json --yes ID\n" in shown
     terminal("clean", "--target", server.url, "--yes", second, "--dry-run")
     assert server.world.drafts() == [first, second]
+    terminal("clean", "--target", server.url, "--yes", second, code=1)
+    assert "belongs to a release.json" in terminal.stderr
     assert f"draft {second} is discarded" in terminal(
-        "clean", "--target", server.url, "--yes", second
+        "clean", "--release", "other.json", "--yes", second
     )
     assert server.world.drafts() == [first]
     found = terminal.json("clean", "--release", "release.json", "--yes", first)
@@ -258,7 +294,7 @@ def test_drafts_are_listed_and_discarded(terminal, server):
     assert terminal.json("status", "--release", "release.json")["stage"] == "discarded"
     terminal("reserve", "--out", "release.json", "--target", server.url, code=1)
     assert "was discarded" in terminal.stderr
-    assert terminal.json("status", "--release", "other.json")["stage"] == "gone"
+    assert terminal.json("status", "--release", "other.json")["stage"] == "discarded"
 
 
 def test_a_draft_without_mark_goes_with_its_release_only(terminal, server):
@@ -290,7 +326,7 @@ def test_a_draft_that_somebody_else_discarded_is_gone(terminal, server):
             return None
 
         server.fault_for = fault
-        terminal("clean", "--target", server.url, "--yes", record_id)
+        terminal("clean", "--release", "release.json", "--yes", record_id)
     assert [row.status for row in server.log if row.method == "DELETE"] == [404, 204]
 
 

@@ -18,6 +18,7 @@ from release.deposit.errors import (
     RefusedByArchiveError,
     SpoiledUploadError,
     UnknownOutcomeError,
+    WaitTooLongError,
 )
 from release.deposit.journal import (
     REFUSED,
@@ -66,6 +67,7 @@ def test_it_lies_beside_the_reservation(path):
     [
         (RefusedByArchiveError.of(400, "POST /x", "no"), REFUSED),
         (NotReachedError("nobody there"), REFUSED),
+        (WaitTooLongError("tomorrow"), REFUSED),
         (SpoiledUploadError("gone"), SPOILED),
         (UnknownOutcomeError.of("POST /x", "504"), UNKNOWN),
         (JournalError("anything else"), UNKNOWN),
@@ -141,6 +143,29 @@ def test_other_damage_is_refused(path, damage, found):
             reader()
         assert found in caught.value.found
     assert path.read_bytes() == damaged
+
+
+@pytest.mark.parametrize("name", ["release", "release-1.0", "release.JSON", ".json", ".", "..", ""])
+def test_what_is_no_json_file_has_no_journal(tmp_path, name):
+    """Of release-1.0 and release-1.1 the journals would be one."""
+    with pytest.raises(JournalError, match=r"a reservation is kept in a \.json file") as caught:
+        journal_path(tmp_path / name)
+    assert "release-1.0.json" in caught.value.action
+
+
+def test_two_releases_have_two_journals(tmp_path):
+    names = ["release.json", "release-1.0.json", "release-1.1.json", "a.b.json", "a.json"]
+    assert len({journal_path(tmp_path / name) for name in names}) == len(names)
+
+
+def test_one_release_has_one_journal_however_it_is_named(path, tmp_path, monkeypatch):
+    path.parent.mkdir()
+    release = path.parent / "release.json"
+    (tmp_path / "link.json").symlink_to(release)
+    (tmp_path / "folder").symlink_to(path.parent)
+    monkeypatch.chdir(path.parent)
+    for name in ("release.json", "../link.json", tmp_path / "folder/release.json", release):
+        assert journal_path(name) == path
 
 
 def test_no_journal_is_an_empty_one(path):

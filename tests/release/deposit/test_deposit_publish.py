@@ -23,9 +23,12 @@ from release.deposit.errors import (
     NotReachedError,
     RefusedByArchiveError,
     UnknownOutcomeError,
+    WaitTooLongError,
 )
+from release.deposit.journal import REFUSED, read_history
 from release.deposit.publish import preview, publish
 from release.deposit.records import Archive, Record, unexpected_errors
+from release.deposit.status import status as how_far
 from release.deposit.token import Token
 from release.deposit.transport import Transport, messages
 from release.model import RefusedError
@@ -95,6 +98,35 @@ def test_a_preview_publishes_nothing(ready, server):
     found = preview(ready.bundle, ready.release, ready.archive())
     assert (found.doi, found.title) == (doi(ready), RECORD["metadata"]["title"])
     assert [row.method for row in server.log] == ["GET"]
+
+
+@pytest.mark.parametrize("hours", [-6, 6])
+def test_a_clock_that_is_set_meanwhile_changes_no_wait(ready, server, clock, hours):
+    name, archive, looks = doi(ready), ready.archive(), []
+    server.inject(Fault(504, "POST", "publish"))
+
+    def look(record_id):
+        looks.append(clock.monotonic())
+        clock.now += 3600 * hours if len(looks) == 2 else 0
+        return None
+
+    archive.record, ready.archive = look, lambda: archive
+    with pytest.raises(DepositError, match="publishing was sent, and did not happen"):
+        ready.publish(name)
+    assert 120 <= looks[-1] - looks[0] < 120 + 1.5 * ready.policy.backoff_limit_s
+
+
+def test_a_wait_that_is_too_long_publishes_nothing_and_says_so(ready, server, clock):
+    name = doi(ready)
+    server.inject(Fault(429, "POST", "publish", retry_after=5000))
+    with pytest.raises(WaitTooLongError, match="a wait that is too long"):
+        ready.publish(name)
+    (write,) = read_history(ready.journal).writes("publish")
+    assert write.result == REFUSED
+    clock.now += 5001
+    found = how_far(ready.release, ready.archive())
+    assert (found.stage, [fact for fact in found.facts if "publishing" in fact]) == ("ready", [])
+    assert not ready.publish(name).already
 
 
 # The draft is not the bundle

@@ -7,7 +7,7 @@ import copy
 
 import pytest
 
-from release.deposit.errors import UnexpectedAnswerError, UnknownOutcomeError
+from release.deposit.errors import DepositError, UnexpectedAnswerError, UnknownOutcomeError
 from release.deposit.records import Archive, draft_path, file_path, unexpected_errors
 from release.deposit.transport import Answer
 
@@ -123,6 +123,51 @@ def test_a_record_of_another_form_is_not_read(path, value, where):
         archive.draft("82")
     with pytest.raises(UnknownOutcomeError, match=f"no usable {where}"):
         archive.publish("82")
+
+
+class Pages:
+    """A transport that lists drafts without end, in pages as full as they can be."""
+
+    target = "http://127.0.0.1:1"
+
+    def __init__(self):
+        self.asked = []
+
+    def read(self, path, **_):
+        self.asked.append(path)
+        rows = [{"id": f"{len(self.asked)}{n:03}"} for n in range(100)]
+        return Answer(200, {"hits": {"hits": rows, "total": 10**6}})
+
+
+def test_a_list_without_end_is_not_taken_for_the_whole():
+    pages = Pages()
+    with pytest.raises(DepositError, match="more drafts than can be looked through") as caught:
+        Archive(pages).drafts()
+    assert len(pages.asked) == 100
+    assert "10000" in caught.value.found
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"pids": {"doi": {"identifier": "", "provider": "external"}}},
+        {"pids": []},
+        {"metadata": None},
+        {"metadata": {"title": 7}, "parent": None},
+        {"files": {"entries": {"x": {}}}, "revision_id": None},
+    ],
+)
+def test_of_a_list_only_what_is_asked_for_has_to_have_its_form(odd):
+    hits = {"hits": {"hits": [{**RECORD, "id": "7", **odd}, RECORD], "total": 2}}
+    found = Archive(Parrot(hits)).drafts()
+    assert [hit.id for hit in found] == ["7", "82"]
+    assert (found[1].title, found[1].doi, found[1].published) == (
+        "A dataset",
+        "10.5072/zenodo.82",
+        False,
+    )
+    with pytest.raises(UnexpectedAnswerError, match="no usable id"):
+        Archive(Parrot({"hits": {"hits": [{**RECORD, "id": None}]}})).drafts()
 
 
 @pytest.mark.parametrize("document", [None, [], "text", 7])

@@ -8,6 +8,7 @@ import json
 import pytest
 from depositors import Depositor, Killed
 
+from release.deposit.clean import discard, is_doubtful, leftovers, strays
 from release.deposit.errors import (
     DepositError,
     NotReachedError,
@@ -16,8 +17,16 @@ from release.deposit.errors import (
     UnknownOutcomeError,
 )
 from release.deposit.journal import read_history
-from release.deposit.records import Record
-from release.deposit.reserve import MARK, concept_doi_of, record_id_of
+from release.deposit.records import Archive, Record
+from release.deposit.reserve import (
+    MARK,
+    concept_doi_of,
+    record_id_of,
+    reserve,
+)
+from release.deposit.status import status
+from release.deposit.token import Token
+from release.deposit.transport import Transport
 from release.model import RefusedError
 from release.reservation import read_reservation
 from release.testing import ContractServer, Fault, audit
@@ -85,6 +94,57 @@ def test_a_request_that_left_long_after_its_intent_is_waited_for(clock, tmp_path
         assert len(server.world.drafts()) == 1
 
 
+def lose_a_create(depositor) -> None:
+    """A request is lost, and nobody is there to look for what it made."""
+    depositor.server.inject(Fault(504, method="POST", path="records$"))
+    depositor.kill_at = depositor.sent + 2
+    with pytest.raises(Killed):
+        depositor.reserve()
+    depositor.kill_at, depositor.dead = 0, False
+
+
+@pytest.mark.parametrize("hours", [-6, 0])
+def test_a_clock_that_was_set_back_makes_nobody_wait_longer(depositor, clock, hours):
+    lose_a_create(depositor)
+    clock.now += 3600 * hours
+    start = clock.monotonic()
+    depositor.reserve()
+    assert len(drafts(depositor)) == 1
+    longest = depositor.policy.settle_s + 1.5 * depositor.policy.backoff_limit_s
+    assert clock.monotonic() - start < longest
+
+
+def test_an_old_loss_is_looked_for_once(depositor, server, clock):
+    lose_a_create(depositor)
+    clock.now += 3600
+    start = clock.monotonic()
+    depositor.reserve()
+    assert clock.monotonic() == start
+    assert len([row for row in server.log if "user/records" in row.path]) == 1
+
+
+@pytest.mark.parametrize("hours", [-6, 6])
+def test_a_clock_that_is_set_during_the_search_changes_nothing(clock, tmp_path, hours):
+    """Six hours back would be six hours of waiting; six on, a second draft."""
+    with ContractServer(tmp_path / "of-its-own-time") as server:
+        server.inject(Fault(504, method="POST", path="records$", when="after"))
+        depositor = Depositor(server, clock, tmp_path)
+        archive = depositor.archive()
+        listed, looks = archive.drafts, []
+
+        def look():
+            looks.append(clock.monotonic())
+            if len(looks) == 2:
+                clock.now += 3600 * hours
+            return listed() if looks[-1] - looks[0] > 60 else ()
+
+        archive.drafts, depositor.archive = look, lambda: archive
+        depositor.reserve()
+        depositor.close()
+        assert len(server.world.drafts()) == 1
+        assert clock.monotonic() < 120
+
+
 def test_a_run_that_gave_up_is_gone_on_with(depositor, server):
     server.inject(Fault(504, method="POST", path="records$", when="after"))
     server.inject(Fault(502, method="GET", path="user/records", count=depositor.policy.attempts))
@@ -105,6 +165,18 @@ def test_many_drafts_are_looked_through(depositor, server):
     pages = [row.path for row in server.log if "user/records" in row.path]
     assert [page.rpartition("=")[2] for page in pages] == ["1", "2"]
     assert all("size=100" in page for page in pages)
+
+
+def test_an_odd_draft_of_the_same_user_is_in_nobodys_way(depositor, server):
+    """As the contract server shows a DOI of somebody else's that was left empty in the browser."""
+    odd = {"doi": {"provider": "external", "identifier": ""}}
+    transport = depositor.archive().transport
+    transport.write("POST", "/api/records", document={"metadata": {"title": "odd"}, "pids": odd})
+    server.inject(Fault(504, method="POST", path="records$", when="after"))
+    found = depositor.reserve()
+    assert drafts(depositor) == ["2", found.record_id]
+    (row,) = leftovers(depositor.archive())
+    assert (row.record_id, row.doi) == (found.record_id, found.doi)
 
 
 def test_every_attempt_lost_is_said(depositor, server):
@@ -162,6 +234,50 @@ def test_a_release_is_of_one_archive_and_one_version(depositor):
         depositor.reserve()
 
 
+def elsewhere(depositor) -> Archive:
+    """The same archive under another name, which is another one for who does not know it."""
+    target = depositor.server.url.replace("127.0.0.1", "localhost")
+    return Archive(Transport(target, Token(depositor.server.token), clock=depositor.clock))
+
+
+def test_a_word_that_was_wrong_binds_nobody(depositor, server):
+    """A number that is none, a token of another archive: nothing was made, so nothing was begun."""
+    with pytest.raises(RefusedError, match="no published record 99999"):
+        depositor.reserve(new_version_of="10.5072/zenodo.99999")
+    server.expire_token()
+    with elsewhere(depositor) as other, pytest.raises(RefusedByArchiveError, match="403"):
+        reserve(depositor.release, other)
+    server.restore_tokens()
+    found = depositor.reserve()
+    assert (drafts(depositor), found.target) == ([found.record_id], server.url)
+    assert read_history(depositor.journal).notes("begin")[-1]["target"] == server.url
+
+
+def test_a_request_that_may_have_had_its_effect_binds(depositor, server):
+    server.inject(Fault(504, method="POST", path="records$", when="after"))
+    depositor.kill_at = 2
+    with pytest.raises(Killed):
+        depositor.reserve()
+    depositor.kill_at, depositor.dead = 0, False
+    server.clear_log()
+    with elsewhere(depositor) as other, pytest.raises(RefusedError, match="was begun with"):
+        reserve(depositor.release, other)
+    assert server.log == []
+    depositor.reserve()
+    assert len(drafts(depositor)) == 1
+
+
+def test_the_release_is_asked_before_anything_is_noted(depositor):
+    """The journal is lost, and a wrong --target typed once."""
+    found = depositor.reserve()
+    depositor.journal.unlink()
+    with elsewhere(depositor) as other, pytest.raises(RefusedError, match="is reserved on"):
+        reserve(depositor.release, other)
+    with pytest.raises(RefusedError, match="was begun with"):
+        depositor.reserve(new_version_of="7")
+    assert depositor.reserve() == found
+
+
 def test_two_drafts_of_one_mark_are_refused(depositor, server):
     """An archive may make a draft long after it was believed lost."""
     depositor.kill_at = 1
@@ -174,6 +290,49 @@ def test_two_drafts_of_one_mark_are_refused(depositor, server):
         depositor.archive().transport.write("POST", "/api/records", document=document)
     with pytest.raises(RefusedError, match="bears the mark"):
         depositor.reserve()
+
+
+def test_a_second_draft_that_turns_up_late_is_found(depositor, server, clock):
+    """The list lags behind for longer than it is waited for; nobody can know better then."""
+    server.hold_index(300)
+    server.inject(Fault(504, method="POST", path="/records$", when="after"))
+    found = depositor.reserve()
+    first, second = drafts(depositor)
+    assert found.record_id == second
+    history = read_history(depositor.journal)
+    assert is_doubtful(history)
+    assert strays(depositor.archive(), history, second) == ()
+    clock.now += 300
+    assert strays(depositor.archive(), history, second) == (first,)
+    assert depositor.reserve() == found, "it is not the one of the release"
+    told = f"draft {first} was made by a request of this release that was lost"
+    assert [told in fact for fact in how_far(depositor).facts] == [False, True]
+    depositor.build(found)
+    plan = depositor.plan()
+    depositor.apply(plan)
+    depositor.publish(plan.doi)
+    assert any(told in fact for fact in how_far(depositor).facts)
+    discard(depositor.archive(), first)
+    assert not any(told in fact for fact in how_far(depositor).facts)
+    assert server.world.published() == [second]
+
+
+def test_where_nothing_is_in_doubt_nothing_is_looked_for(depositor, server):
+    """Neither after a good start, nor where the lost draft was found."""
+    for path, count in (("/records$", 0), ("/records$", 1)):
+        somebody = depositor.next_version(f"v{count}")
+        if count:
+            server.inject(Fault(504, method="POST", path=path, when="after"))
+        somebody.reserve()
+        history = read_history(somebody.journal)
+        assert not is_doubtful(history)
+        server.clear_log()
+        how_far(somebody)
+        assert not [row for row in server.log if "user/records" in row.path]
+
+
+def how_far(depositor):
+    return status(depositor.release, depositor.archive())
 
 
 def test_a_refused_token_reserves_nothing(depositor, server):

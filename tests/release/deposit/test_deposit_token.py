@@ -113,6 +113,13 @@ def test_a_machine_without_keyring_has_no_token(keyring, monkeypatch):
         ("http://127.0.0.1:8000", "http://127.0.0.1:8000"),
         ("http://[::1]:8000", "http://[::1]:8000"),
         ("http://localhost:8000/", "http://localhost:8000"),
+        ("https://zenodo.org.", "https://zenodo.org"),
+        ("https://zenodo.org:443", "https://zenodo.org"),
+        ("https://Zenodo.org.:443/", "https://zenodo.org"),
+        ("https://sandbox.zenodo.org.", SANDBOX),
+        ("https://archive.example:8443", "https://archive.example:8443"),
+        ("http://127.0.0.1:80", "http://127.0.0.1"),
+        ("https://" + "a" * 63 + ".example", "https://" + "a" * 63 + ".example"),
     ],
 )
 def test_targets(text, target):
@@ -125,6 +132,9 @@ def test_targets(text, target):
         "", "sandbox.zenodo.org", "ftp://zenodo.org", "https://", "https://zenodo.org/api",
         "https://zenodo.org?x=1", "https://zenodo.org#x", "https://zenodo.org:port",
         "https://zen odo.org", "https://zenodo.org\\@evil.example", "https://[zenodo",
+        "https://a..b", "https://.example", "https://zenodo.org..", "https://.",
+        "https://" + "a" * 64 + ".example", "https://" + "a." * 127 + "example",
+        "https://zenodo.org:0", "https://a%2eb", "https://a,b",
     ],
 )  # fmt: skip
 def test_what_is_no_address_is_refused(text):
@@ -151,5 +161,7 @@ def test_which_archives_are_for_practice():
     for target in ("https://zenodo.org", "https://www.zenodo.org", "https://zenodo.org:443"):
         assert is_production(target)
         assert not is_rehearsal(target)
+    for target in ("https://zenodo.org.", "https://www.zenodo.org."):
+        assert is_production(target), "the dot of the root changes no name"
     assert not is_production("https://notzenodo.org")
     assert not is_loopback("https://127.example")

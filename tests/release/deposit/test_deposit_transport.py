@@ -3,6 +3,7 @@
 Oracles: a carrier that answers from a list and remembers what it was given; the contract server.
 """
 
+import contextlib
 import dataclasses
 import gzip
 import io
@@ -218,11 +219,44 @@ def test_requests_wait_for_the_next_window():
     assert len(carrier.requests) == 3
 
 
+@pytest.mark.parametrize("hours", [-6, 6])
+def test_a_clock_that_is_set_meanwhile_changes_no_limit(hours):
+    full = {
+        "X-RateLimit-Remaining": "0",
+        "X-RateLimit-Reset": "1782900050",
+        "Date": "Wed, 01 Jul 2026 10:00:00 GMT",  # 1782900000
+    }
+    for headers, status in ((full, 200), ({"Retry-After": "50"}, 503)):
+        transport, _ = talk((status, {}, headers), (200, {}))
+        with contextlib.suppress(UnknownOutcomeError):
+            transport.write("POST", "/api")
+        transport.clock.now += 3600 * hours
+        transport.read("/api")
+        assert sum(transport.clock.waits) == pytest.approx(50, abs=1e-3)
+
+
 def test_nonsense_about_limits_is_ignored():
     nonsense = {"X-RateLimit-Remaining": "many", "X-RateLimit-Reset": "soon"}
     transport, _ = talk((200, {}, nonsense), (429, {}, {"Retry-After": "soon"}), (200, {}))
     transport.read("/api")
     transport.read("/api")
+    assert max(transport.clock.waits) < 1
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        "Mon, 01 Jan 99999999999999999999 00:00:00 GMT",
+        "Mon, 01 Jan 2020 99:00:00 +99999999999999999999",
+        "Mon, 01 Jan 0001 00:00:00 -0000",
+    ],
+)
+@pytest.mark.parametrize("name", ["Retry-After", "Date"])
+def test_an_absurd_date_is_ignored(name, date):
+    limits = {"X-RateLimit-Remaining": "100", "X-RateLimit-Reset": "1782900050"}
+    transport, carrier = talk((503, {}, limits | {name: date}), (200, {}))
+    transport.read("/api")
+    assert len(carrier.requests) == 2
     assert max(transport.clock.waits) < 1
 
 

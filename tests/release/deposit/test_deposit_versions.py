@@ -3,10 +3,13 @@
 Oracle: the bytes that the contract server received, and the files that it shows.
 """
 
+import contextlib
+
 import pytest
 from depositors import Depositor, Killed, bundled, held
 
 from release.deposit.errors import DepositError, UnexpectedAnswerError
+from release.deposit.journal import open_journal
 from release.deposit.transport import Answer
 from release.model import RefusedError
 from release.testing import Fault, audit
@@ -80,6 +83,78 @@ def test_the_version_before_may_be_named_in_four_ways(first, server, form, conce
     name = form.format(server.world.concept_id(latest) if concept else latest)
     reservation = first.next_version("second").reserve(new_version_of=name)
     assert reservation.previous_id == latest
+
+
+@pytest.mark.parametrize("number", [3, 5])
+def test_one_version_before_may_be_named_in_two_ways_one_after_the_other(first, server, number):
+    """Killed before its DOI is reserved; and not at all."""
+    (latest,) = server.world.published()
+    names = [latest, f"10.5072/zenodo.{latest}", server.world.concept_id(latest)]
+    depositor = first.next_version("second")
+    depositor.kill_at = number
+    for name in (*names, *reversed(names)):
+        with contextlib.suppress(Killed):
+            found = depositor.reserve(new_version_of=name)
+        depositor.kill_at, depositor.dead = 0, False
+    assert (found.previous_id, len(server.world.drafts())) == (latest, 1)
+    with pytest.raises(RefusedError, match="this release was begun with"):
+        depositor.reserve()
+    with pytest.raises(RefusedError, match="this release was begun with"):
+        depositor.reserve(new_version_of="999")
+
+
+def test_a_journal_that_has_the_name_as_it_was_typed_is_understood(first, server):
+    (latest,) = server.world.published()
+    depositor = first.next_version("second")
+    with open_journal(depositor.journal, "reserve", clock=first.clock) as journal:
+        concept = f"10.5072/zenodo.{server.world.concept_id(latest)}"
+        journal.note("begin", target=server.url, new_version_of=concept)
+        with contextlib.suppress(Killed):
+            journal.attempt("new-version", killed, previous_id=latest)
+    with pytest.raises(RefusedError, match="this release was begun with"):
+        depositor.reserve()
+    assert depositor.reserve(new_version_of=latest).previous_id == latest
+
+
+def killed():
+    raise Killed
+
+
+def test_a_draft_that_somebody_opened_is_left_to_him(first, server, clock):
+    """The archive gives the draft of the next version that there is, whoever made it."""
+    (latest,) = server.world.published()
+    archive = first.archive()
+    draft = archive.new_version(latest).id
+    archive.init(draft, ["work.dat"])
+    clock.now += 3600
+    depositor = first.next_version("second")
+    server.clear_log()
+    for _ in range(2):
+        with pytest.raises(RefusedError, match="a draft of its next version already"):
+            depositor.reserve(new_version_of=latest)
+    assert [row.method for row in server.log] == ["GET", "GET"]
+    assert server.world.pending(draft) == ["work.dat"]
+    archive.discard(draft)
+    assert depositor.reserve(new_version_of=latest).record_id != draft
+
+
+def test_so_is_one_that_was_opened_after_a_request_was_lost(first, server, clock):
+    (latest,) = server.world.published()
+    depositor = first.next_version("second")
+    server.inject(Fault(504, method="POST", path="/versions$"))
+    depositor.kill_at = 3
+    with pytest.raises(Killed):
+        depositor.reserve(new_version_of=latest)
+    depositor.kill_at, depositor.dead = 0, False
+    archive = first.archive()
+    draft = archive.new_version(latest).id
+    archive.init(draft, ["work.dat"])
+    for _ in range(2):
+        with pytest.raises(RefusedError, match=f"draft {draft} holds files"):
+            depositor.reserve(new_version_of=latest)
+    assert not depositor.release.exists()
+    archive.delete_file(draft, "work.dat")
+    assert depositor.reserve(new_version_of=latest).record_id == draft
 
 
 def test_an_older_version_is_refused_and_the_latest_named(first, server):

@@ -1,0 +1,244 @@
+"""Is a draft thrown away only if it is ours, and is it known afterwards that it is gone?
+
+Oracle: the contract server's drafts, and what the journal says.
+"""
+
+import dataclasses
+import io
+
+import pytest
+import requests
+from depositors import POLICY, Carrier, Depositor, Killed
+from urllib3.response import HTTPResponse
+
+from release.deposit.clean import discard, leftovers
+from release.deposit.errors import NotReachedError, RefusedByArchiveError, UnexpectedAnswerError
+from release.deposit.journal import DONE, REFUSED, UNKNOWN, read_history
+from release.deposit.records import Archive
+from release.deposit.reserve import MARK
+from release.deposit.status import status
+from release.deposit.token import Token
+from release.deposit.transport import Transport
+from release.model import RefusedError
+from release.reservation import write_reservation
+from release.testing import Fault
+
+
+class Proxy(Carrier):
+    """Answers some requests itself, with a page that says 404."""
+
+    def __init__(self, depositor, method, path, page=b"<html>Not here</html>"):
+        super().__init__(depositor)
+        self.method, self.path, self.page = method, path, page
+
+    def send(self, request, **kwargs):
+        if request.method != self.method or not request.url.endswith(self.path):
+            return super().send(request, **kwargs)
+        response = requests.Response()
+        response.status_code, response.url, response.request = 404, request.url, request
+        response.headers["Content-Type"] = "text/html"
+        response.raw = HTTPResponse(io.BytesIO(self.page), status=404, preload_content=False)
+        return response
+
+
+def behind(depositor: Depositor, *arguments, **more) -> Archive:
+    """The archive, with a proxy before it."""
+    transport = Transport(
+        depositor.server.url,
+        Token(depositor.server.token),
+        POLICY,
+        clock=depositor.clock,
+        adapter=lambda: Proxy(depositor, *arguments, **more),
+    )
+    depositor.archives.append(Archive(transport))
+    return depositor.archives[-1]
+
+
+def results(depositor: Depositor) -> list[str]:
+    return [write.result for write in read_history(depositor.journal).writes("discard")]
+
+
+# Ours
+
+
+def make(depositor: Depositor, title: str) -> str:
+    """Make a draft in the browser."""
+    document = {"metadata": {"title": title}}
+    answer = depositor.archive().transport.write("POST", "/api/records", document=document)
+    return str(answer.document["id"])
+
+
+def assert_kept(depositor, record_id, reason, release=None):
+    archive = depositor.archive()
+    assert record_id in depositor.server.world.drafts()
+    with pytest.raises(RefusedError, match=reason):
+        discard(archive, record_id, release)
+    assert record_id in depositor.server.world.drafts()
+
+
+@pytest.mark.parametrize(
+    "title",
+    [
+        f"{MARK} notes of our meeting",
+        f"{MARK} 0123456789abcdef and more",
+        f"{MARK} 0123456789ABCDEF",
+        f"{MARK} 0123456789abcde",
+        f"On {MARK} 0123456789abcdef",
+        MARK,
+        "My thesis",
+    ],
+)
+def test_a_title_that_only_looks_like_a_mark_is_none(depositor, title):
+    record_id = make(depositor, title)
+    assert leftovers(depositor.archive()) == ()
+    assert_kept(depositor, record_id, "bears no mark of ours")
+
+
+def test_a_release_that_names_a_draft_has_not_made_it(depositor, server):
+    """Anybody can write a release.json, and any draft can stand in it."""
+    reservation = depositor.reserve()
+    depositor.archive().reserve_doi(foreign := make(depositor, "My thesis"))
+    family = server.world.concept_id(foreign)
+    foreign_one = dataclasses.replace(
+        reservation,
+        record_id=foreign,
+        parent_id=family,
+        doi=f"10.5072/zenodo.{foreign}",
+        concept_doi=f"10.5072/zenodo.{family}",
+    )
+    for place in (depositor.root / "other.json", depositor.release):
+        place.unlink(missing_ok=True)
+        write_reservation(place, foreign_one)
+        assert foreign not in [row.record_id for row in leftovers(depositor.archive(), place)]
+        assert_kept(depositor, foreign, "the journal does not say that", place)
+
+
+def test_a_draft_that_is_not_the_reserved_one_any_more_is_kept(depositor, server):
+    plan = depositor.prepare()
+    depositor.apply(plan)
+    path = f"/api/records/{plan.record_id}/draft/pids/doi"
+    depositor.archive().transport.write("DELETE", path)
+    assert leftovers(depositor.archive(), depositor.release) == ()
+    assert_kept(depositor, plan.record_id, r"DOI: reserved .*, found None", depositor.release)
+
+
+def test_a_draft_that_was_found_again_is_ours(depositor, server):
+    server.inject(Fault(504, method="POST", path="records$", when="after"))
+    plan = depositor.prepare()
+    depositor.apply(plan)
+    (row,) = leftovers(depositor.archive(), depositor.release)
+    assert row.why == "the draft of this release"
+    discard(depositor.archive(), plan.record_id, depositor.release)
+    assert server.world.drafts() == []
+
+
+def test_the_reservation_of_another_release_is_kept(depositor, server):
+    """It is listed, and goes with its own release and journal only."""
+    found = depositor.reserve()
+    other = depositor.next_version("other")
+    other.reserve()
+    for release in (None, other.release):
+        assert found.record_id in [row.record_id for row in leftovers(other.archive(), release)]
+        assert_kept(depositor, found.record_id, "belongs to a release.json", release)
+    assert depositor.reserve() == found
+    depositor.journal.unlink()
+    discard(depositor.archive(), found.record_id, depositor.release)
+    assert server.world.drafts() == [other.reserve().record_id], "the mark is as good as a journal"
+
+
+def test_what_a_reservation_that_was_broken_off_left_is_ours(depositor, server):
+    depositor.kill_at = 2
+    with pytest.raises(Killed):
+        depositor.reserve()
+    depositor.kill_at, depositor.dead = 0, False
+    (row,) = leftovers(depositor.archive())
+    assert (row.why, row.doi) == ("bears the mark of a reservation", None)
+    depositor.archive().init(row.record_id, ["work.dat"])
+    assert_kept(depositor, row.record_id, "holds files")
+    depositor.archive().delete_file(row.record_id, "work.dat")
+    discard(depositor.archive(), row.record_id)
+    assert server.world.drafts() == []
+
+
+# Gone
+
+
+def test_what_is_discarded_is_in_the_journal(depositor, server):
+    plan = depositor.prepare()
+    assert discard(depositor.archive(), plan.record_id, depositor.release).record_id == "2"
+    assert (server.world.drafts(), results(depositor)) == ([], [DONE])
+    assert status(depositor.release, depositor.archive()).stage == "discarded"
+
+
+@pytest.mark.parametrize("page", [b"<html>Not here</html>", b"", b'{"error": "no route"}', b"[]"])
+def test_a_page_that_says_404_discards_nothing(depositor, server, page):
+    plan = depositor.prepare()
+    archive = behind(depositor, "DELETE", "/draft", page=page)
+    with pytest.raises(RefusedByArchiveError, match="404"):
+        discard(archive, plan.record_id, depositor.release)
+    assert (server.world.drafts(), results(depositor)) == ([plan.record_id], [REFUSED])
+    depositor.apply(plan)
+
+
+@pytest.mark.parametrize("page", [b"<html>Not here</html>", b"", b'{"error": "no route"}', b"[]"])
+def test_a_page_that_says_404_takes_nothing_away(depositor, page):
+    plan = depositor.prepare()
+    for path, ask in (
+        ("/draft", lambda archive: archive.draft(plan.record_id)),
+        (f"/{plan.record_id}", lambda archive: archive.record(plan.record_id)),
+        (f"/{plan.record_id}", lambda archive: archive.latest(plan.record_id)),
+        ("/f0.txt", lambda archive: archive.file(plan.record_id, "f0.txt")),
+    ):
+        assert ask(depositor.archive()) is None or path == "/draft"
+        with pytest.raises(UnexpectedAnswerError, match="404, and not from the archive"):
+            ask(behind(depositor, "GET", path, page=page))
+
+
+def test_a_draft_that_went_at_the_same_moment_is_noted_as_gone(depositor, server):
+    plan = depositor.prepare()
+    other = depositor.archive()
+
+    def fault(record):
+        if record.method == "DELETE":
+            server.fault_for = None
+            other.discard(plan.record_id)
+        return None
+
+    server.fault_for = fault
+    discard(depositor.archive(), plan.record_id, depositor.release)
+    assert (server.world.drafts(), results(depositor)) == ([], [REFUSED])
+    assert status(depositor.release, depositor.archive()).stage == "discarded"
+    with pytest.raises(RefusedError, match="was discarded"):
+        depositor.plan()
+
+
+def test_a_draft_that_went_by_itself_is_gone(depositor, server):
+    plan = depositor.prepare()
+    depositor.archive().discard(plan.record_id)
+    assert status(depositor.release, depositor.archive()).stage == "gone"
+    with pytest.raises(RefusedError, match="there is no draft"):
+        discard(depositor.archive(), plan.record_id, depositor.release)
+
+
+def test_a_lost_answer_is_cleared_up_and_noted(depositor, server):
+    plan = depositor.prepare()
+    server.inject(Fault(504, "DELETE", "/draft$", when="after"))
+    discard(depositor.archive(), plan.record_id, depositor.release)
+    assert (server.world.drafts(), results(depositor)) == ([], [UNKNOWN])
+    assert status(depositor.release, depositor.archive()).stage == "discarded"
+    with pytest.raises(RefusedError, match="was discarded"):
+        depositor.reserve()
+
+
+def test_a_lost_answer_that_nobody_clears_up_is_no_refusal(depositor, server):
+    plan = depositor.prepare()
+    server.inject(Fault(504, "DELETE", "/draft$", when="after"))
+    server.inject(Fault(503, "GET", "/draft$", nth=2, count=30))
+    with pytest.raises(NotReachedError, match="does not answer"):
+        discard(depositor.archive(), plan.record_id, depositor.release)
+    assert (server.world.drafts(), results(depositor)) == ([], [UNKNOWN])
+    server.clear_faults()
+    with pytest.raises(RefusedError, match="there is no draft"):
+        discard(depositor.archive(), plan.record_id, depositor.release)
+    found = status(depositor.release, depositor.archive())
+    assert (found.stage, found.next) == ("discarded", "rbh1-release reserve --out ANOTHER")
