@@ -50,7 +50,7 @@ def acquire(
         where = () if "--store" in words else ("--store", store)
         return run_cli(
             verb, *words, *where, "--json", "--selection", mini.selection, "--lock", path,
-            "--server", url or server.url, "--timeout", "0.5", "--attempts", "3",
+            "--server", url or server.url, "--timeout", "1", "--attempts", "3",
         )  # fmt: skip
 
     return call
