@@ -21,7 +21,13 @@ from ard.fileio import (
 )
 from ard.fitsio import open_hdus, walk, write_hdus
 from ard.likelihood.noise import Noise
-from ard.likelihood.noisefile import KIND, NoiseProduct, read_noise, write_noise
+from ard.likelihood.noisefile import (
+    KIND,
+    NoiseProduct,
+    noise_hdus,
+    read_noise,
+    write_noise,
+)
 from ard.maps import Map, map_from_hdus, map_hdus
 from ard.s3d import read_cube, write_cube
 from ard.table import Table, ecsv_bytes, read_ecsv
@@ -132,8 +138,10 @@ def write(
     elif isinstance(product, Noise):
         write_noise(path, product, overwrite=overwrite)
     elif isinstance(product, NoiseProduct):
-        record = {"meta": product.meta, "provenance": product.provenance}
-        write_noise(path, product.noise, unit=product.unit, overwrite=overwrite, **record)
+        hdus = noise_hdus(
+            product.noise, unit=product.unit, meta=product.meta, provenance=product.provenance
+        )
+        write_hdus(path, hdus, overwrite=overwrite)
     elif isinstance(product, Table):
         atomic_write_bytes(path, ecsv_bytes(product), overwrite=overwrite)
     elif isinstance(product, bytes):

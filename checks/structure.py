@@ -14,7 +14,10 @@ from checks.result import Outcome, failed, passed, skipped
 from schemas import tables
 
 # What every item of a run must have, and what it must have besides where the truth is known.
-PER_ITEM: Final = (layout.CUBE, layout.LINEMAP, layout.QUALITY)
+PER_ITEM: Final = (
+    *(layout.CUBE, layout.LINEMAP, layout.QUALITY),
+    *(layout.NOISE, layout.NOISE_MODEL),
+)
 ITEM_OF_SOURCE: Final = {"twin": (layout.RECOVERY,)}
 # What a run must have once, and what it must have besides, by where its cubes came from.
 ONCE: Final = (layout.LINES,)
@@ -33,8 +36,11 @@ PAPERS: Final = (
     *(layout.RECORD_FILE, layout.DATACITE_FILE, layout.DATAPACKAGE_FILE),
 )
 PASSED: Final = "PASSED"
-OF_KIND: Final = {"cube": "cube", "map": "map", "table": "table", "figure": "figure"}
-WITH_RECORD: Final = ("cube", "map", "table", "document")
+OF_KIND: Final = {
+    **{"cube": "cube", "map": "map", "noise": "noise"},
+    **{"table": "table", "figure": "figure"},
+}
+WITH_RECORD: Final = ("cube", "map", "noise", "table", "document")
 
 
 @check("structure.folder", whole_folder)

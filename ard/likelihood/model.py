@@ -15,9 +15,9 @@ from ard.likelihood.factors import inverse_cholesky
 from ard.likelihood.masking import LIMIT, exact_noise
 from ard.likelihood.noise import EXACT, Masks, Noise
 
+Form = Literal["kronecker", "fir"]
 KRONECKER: Final = "kronecker"
 FIR: Final = "fir"
-Form = Literal["kronecker", "fir"]
 _AXES: Final = ("wave", "y", "x")
 
 

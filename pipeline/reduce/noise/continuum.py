@@ -182,5 +182,5 @@ def _left(whole: FloatArray, mark: FloatArray, lags: int) -> FloatArray:
 
 
 def _ahead(values: FloatArray, step: int) -> FloatArray:
-    """Give values[a + step] at a; the ends are padded with zeros, so that nothing wraps into use."""
+    """Give values[a + step] at a; ends are padded with zeros, so that nothing wraps into use."""
     return np.roll(values, -step, axis=0)

@@ -5,6 +5,7 @@ no continuum has to be fitted. Imprints never enter: which exposures are science
 table of exposures.
 """
 
+import itertools
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -151,10 +152,10 @@ def stack(cube: Cube, exposures: Mapping[str, Dither], table: Table) -> Stack | 
 
 def _science(cube: Cube, table: Table) -> list[str]:
     """Name the science exposures of the pointing of a cube, by what the exposures stage found."""
-    here = tuple(cube.meta.get(key) for key in ("TARG_RA", "TARG_DEC"))
-    if not all(isinstance(value, int | float) for value in here):
+    ra_deg, dec_deg = cube.meta.get("TARG_RA"), cube.meta.get("TARG_DEC")
+    if not isinstance(ra_deg, int | float) or not isinstance(dec_deg, int | float):
         return []
-    place = (float(here[0]), float(here[1]))
+    place = (float(ra_deg), float(dec_deg))
     rows = table.data
     positions = zip(rows["ra_deg"].to_value("deg"), rows["dec_deg"].to_value("deg"), strict=True)
     near = [roles.separation_arcsec(p, place) < roles.POINTING_ARCSEC for p in positions]
@@ -234,7 +235,7 @@ def _model(
     stacked: Stack, chosen: Sequence[int], n_sigma: float, n_sigma_lag: float, spacing: float
 ) -> tuple[ScaleCurve, Covariance, Kronecker]:
     """Make a model of the noise of some exposures from differences of neighbours in time."""
-    pairs = list(zip(chosen[:-1], chosen[1:], strict=True))
+    pairs = list(itertools.pairwise(chosen))
     pulls = []
     for one, other in pairs:
         error = np.hypot(stacked.err[one], stacked.err[other])
@@ -286,8 +287,7 @@ def _leave_out(
     good = np.isfinite(pull)
     error = np.where(good, sigma, 1.0)
     residual = np.where(good, pull * error, np.nan)
-    whole = np.ones(pull.shape[0])
-    found = measure_apertures(residual, error, lags, whole, (_SIDE,))
+    (found,) = measure_apertures(residual, error, (lags,), (_SIDE,))
     return {
         "file": stacked.names[number],
         "count": int(values.size),

@@ -79,7 +79,7 @@ def support(value: FloatArray, error: FloatArray, n_sigma: float) -> int:
 
 
 def kronecker(found: Covariance, n_sigma: float) -> Kronecker:
-    """Take the significant lags along each axis, made positive definite at any length.
+    """Take the significant correlations along each axis, made positive definite at any length.
 
     Parameters
     ----------

@@ -1,9 +1,11 @@
 """What is the noise of a cube, measured on its line-free residuals?
 
 Scale and correlation need one another: the continuum took off a share of the variance that depends
-on the correlation, and correlations are of residuals in units of their scale. Two rounds are enough.
+on the correlation, and correlations are of residuals in units of their scale. Two rounds are
+enough.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,13 +13,21 @@ import numpy as np
 
 from ard.cube import FloatArray
 from pipeline.reduce.noise import continuum
+from pipeline.reduce.noise.apertures import Aperture, measure_apertures
 from pipeline.reduce.noise.correlation import Covariance, measure, undo_continuum
-from pipeline.reduce.noise.kernel import Kronecker, kronecker, whitening_taps
+from pipeline.reduce.noise.kernel import (
+    Kronecker,
+    covariance_of,
+    density_of_taps,
+    kronecker,
+    whitening_taps,
+)
 from pipeline.reduce.noise.residuals import Residuals
 from pipeline.reduce.noise.scale import ScaleCurve, draw_scale
 
 # Spaxels whose continuum fits stand for those of all.
 _EXAMPLES: Final = 12
+_GRID: Final = (16, 64, 64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +47,8 @@ class Measured:
     kronecker : Kronecker
     taps : ndarray, shape (a, b, c)
         The two forms of the correlation.
+    apertures, apertures_fir : tuple of Aperture
+        How sums over apertures scatter, over what each form predicts.
     """
 
     curve: ScaleCurve
@@ -45,6 +57,8 @@ class Measured:
     retained: FloatArray
     kronecker: Kronecker
     taps: FloatArray
+    apertures: tuple[Aperture, ...]
+    apertures_fir: tuple[Aperture, ...]
 
 
 def measure_noise(
@@ -55,6 +69,7 @@ def measure_noise(
     taps: tuple[int, int, int],
     n_sigma: float,
     spacing: float,
+    sides: Sequence[int],
 ) -> Measured:
     """Measure scale and correlation.
 
@@ -71,10 +86,12 @@ def measure_noise(
         Lags of the Kronecker form are kept while they are further from 0 than this many errors.
     spacing : float
         Line-free channels between knots of the scale.
+    sides : sequence of int
+        Sizes of the apertures whose sums are held against both forms.
     """
     matrix, diagonal = _response(found, lags[0])
     number = found.used.sum(axis=(1, 2))
-    square = np.nansum(found.pull**2, axis=(1, 2)) / np.maximum(number, 1)
+    square = found.mean_square
     correlation = undo_continuum(measure(found.pull, found.index, lags), matrix)
     for _ in range(2):
         retained = diagonal @ correlation.value[:, lags[1], lags[2]]
@@ -83,14 +100,17 @@ def measure_noise(
         unit = found.pull / curve.value[found.index][:, None, None]
         observed = measure(unit, found.index, lags)
         correlation = undo_continuum(observed, matrix)
-    return Measured(
-        curve=curve,
-        observed=observed,
-        correlation=correlation,
-        retained=retained,
-        kronecker=kronecker(correlation, n_sigma),
-        taps=whitening_taps(correlation, taps),
+    form, filtered = kronecker(correlation, n_sigma), whitening_taps(correlation, taps)
+    densities = form.density(_GRID), density_of_taps(filtered, _GRID)
+    share = (np.sqrt(retained) * curve.value[found.index])[:, None, None]
+    one, other = measure_apertures(
+        found.pull * found.err,
+        share * found.err,
+        [covariance_of(density)[0] for density in densities],
+        sides,
+        per_channel=float(np.sum(correlation.value[:, lags[1], lags[2]] ** 2)),
     )
+    return Measured(curve, observed, correlation, retained, form, filtered, one, other)
 
 
 def _response(found: Residuals, lags: int) -> tuple[FloatArray, FloatArray]:

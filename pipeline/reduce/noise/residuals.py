@@ -65,6 +65,12 @@ class Residuals:
         """Say which voxels count, shape (n_free, ny, nx)."""
         return np.isfinite(self.pull)
 
+    @property
+    def mean_square(self) -> FloatArray:
+        """Give the mean square of each line-free channel, shape (n_free,)."""
+        number = np.maximum(self.used.sum(axis=(1, 2)), 1)
+        return np.asarray(np.nansum(self.pull**2, axis=(1, 2)) / number)
+
 
 @dataclass(frozen=True)
 class Limits:

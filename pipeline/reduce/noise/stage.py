@@ -7,7 +7,7 @@ for the whole cube and a document from which the noise of any part of it can be 
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
@@ -18,13 +18,11 @@ from ard.likelihood.model import FIR, KRONECKER, Form
 from ard.likelihood.noise import APPROXIMATE
 from ard.table import Table
 from manifests import Target
-from pipeline.reduce.noise import apertures, dithers, document, goodness, kernel
-from pipeline.reduce.noise.channels import FreeChannels, free_channels
+from pipeline.reduce.noise import dithers, document, goodness, kernel
+from pipeline.reduce.noise.channels import FreeChannels, free_channels, without_busy
 from pipeline.reduce.noise.model import Measured, measure_noise
 from pipeline.reduce.noise.residuals import Limits, Residuals, find_residuals
 from pipeline.reduce.outliers import nanmedian
-
-_SKY_GRID: Final = (16, 64, 64)
 
 
 @dataclass(frozen=True)
@@ -45,6 +43,8 @@ class Config:
         The same for the curve of the scale.
     outlier_sigma : float
         Voxels further from the continuum are outliers.
+    busy_sigma : float
+        Channels that scatter this much more than those around them hold an undeclared line.
     odd_factor : float
         Spaxels that scatter more, or less, than the typical one by this factor are left out.
     lag_wave, lag_sky : int
@@ -67,6 +67,7 @@ class Config:
     continuum_channels: float = 25.0
     scale_channels: float = 100.0
     outlier_sigma: float = 5.0
+    busy_sigma: float = 6.0
     odd_factor: float = 1.5
     lag_wave: int = 2
     lag_sky: int = 6
@@ -83,13 +84,14 @@ class Config:
             raise ValueError("min_channels of 8, min_spaxels of 9 and min_used in (0, 1] needed")
         if self.continuum_channels < 4 or self.scale_channels < 4:
             raise ValueError("continuum_channels and scale_channels must be 4 or more")
-        if self.outlier_sigma < 3 or self.odd_factor <= 1 or self.lag_sigma < 0:
+        if self.outlier_sigma < 3 or self.busy_sigma < 3 or self.odd_factor <= 1:
+            raise ValueError("outlier_sigma and busy_sigma of 3 or more, odd_factor above 1 needed")
+        if self.lag_sigma < 0:
+            raise ValueError("lag_sigma must be 0 or more")
+        taps, lags = (self.tap_wave, self.tap_sky), (self.lag_wave, self.lag_sky)
+        if min(lags) < 1 or not all(1 <= t <= n + 1 for t, n in zip(taps, lags, strict=True)):
             raise ValueError(
-                "outlier_sigma of 3 or more, odd_factor above 1 and lag_sigma of 0 or more needed"
-            )
-        if not 1 <= self.tap_wave <= self.lag_wave + 1 or not 1 <= self.tap_sky <= self.lag_sky + 1:
-            raise ValueError(
-                "a filter has at most one place more along an axis than there are lags"
+                "lags of 1 or more needed, and at most one tap more along an axis than lags"
             )
         if self.largest_aperture < 1:
             raise ValueError("largest_aperture must be 1 or more")
@@ -144,6 +146,9 @@ def run(
         min_spaxels=config.min_spaxels,
     )
     found = find_residuals(cube, channels, limits)
+    channels = without_busy(channels, found.mean_square, config.busy_sigma, config.min_channels)
+    if channels.busy:
+        found = find_residuals(cube, channels, limits)
     measured = measure_noise(
         found,
         cube.wave.size,
@@ -151,19 +156,21 @@ def run(
         taps=(config.tap_wave, config.tap_sky, config.tap_sky),
         n_sigma=config.lag_sigma,
         spacing=config.scale_channels,
+        sides=range(1, config.largest_aperture + 1),
     )
     model = {
         "schema": "noise-model",
         "item": item,
         "simulated": cube.simulated,
-        "method": {name: value for name, value in asdict(config).items()},
+        "method": asdict(config),
         "lines": list(channels.windows),
+        "busy": list(channels.busy),
         "counts": _counts(cube, channels, found),
         "scatter_over_err": _scatter(found, measured),
         **document.describe_model(measured, cube.wave, found.index),
     }
     model["whitened"] = _whitened(model, found, measured, config)
-    model["apertures"] = _apertures(found, measured, config)
+    model["apertures"] = document.describe_apertures(measured.apertures, measured.apertures_fir)
     model["dithers"] = _dithers(cube, exposures, roles, config)
     noise = _form(model, np.sqrt(cube.var), cube.mask | found.outliers, KRONECKER)
     return {"noise": NoiseProduct(noise, cube.unit, dict(cube.meta)), "model": model}
@@ -206,34 +213,18 @@ def _whitened(
     mask = np.ones(shape, dtype=bool)
     mask[found.index] = ~found.used
     unit = dict(model) | {"scale": {"value": np.ones(shape[0])}}
-    densities = {
+    densities: dict[Form, Any] = {
         KRONECKER: measured.kronecker.density,
         FIR: lambda grid: kernel.density_of_taps(measured.taps, grid),
     }
     rng = np.random.default_rng(config.seed)
-    out = {}
+    out: dict[str, Any] = {}
     for form, density in densities.items():
         noise = noise_from_model(unit, np.ones(shape), mask, form=form, masks=APPROXIMATE)
         drawn = goodness.sample(density, shape, rng)
         scale = measured.curve.value[found.index]
         out[form] = document.describe_whiteness(goodness.whiteness(found, scale, noise, drawn))
     return out
-
-
-def _apertures(found: Residuals, measured: Measured, config: Config) -> list[dict[str, Any]]:
-    sigma = measured.curve.value[found.index][:, None, None] * found.err
-    sides = tuple(range(1, config.largest_aperture + 1))
-    densities = (
-        measured.kronecker.density(_SKY_GRID),
-        kernel.density_of_taps(measured.taps, _SKY_GRID),
-    )
-    one, other = (
-        apertures.measure_apertures(
-            found.pull * found.err, sigma, kernel.covariance_of(d)[0], measured.retained, sides
-        )
-        for d in densities
-    )
-    return document.describe_apertures(one, other)
 
 
 def _dithers(
