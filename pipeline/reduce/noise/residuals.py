@@ -196,7 +196,8 @@ def _clip(
 def _first_continuum(basis: Splines, pull: FloatArray, err: FloatArray) -> FloatArray:
     """Join medians of groups of channels by straight lines, in units of ERR."""
     n_free = pull.shape[0]
-    groups = np.array_split(np.arange(n_free), max(2, 2 * basis.count))
+    # As long as the distance of knots: so many outliers that they are half of one are no outliers.
+    groups = np.array_split(np.arange(n_free), max(2, basis.count - 3))
     flux = pull * err
     nodes = np.stack([nanmedian(flux[group], axis=0) for group in groups if group.size])
     nodes = np.where(np.isnan(nodes), nanmedian(flux, axis=0), nodes)
@@ -218,8 +219,10 @@ def _inside(left: FloatArray, good: BoolArray, n_sigma: float) -> tuple[BoolArra
         )
     shape = MAD_TO_SIGMA * nanmedian(size / scatter, axis=1)
     shape = median_filter(np.where(shape > 0, shape, 1.0), size=_SMOOTH, mode="nearest")
+    # A spaxel that by chance seems to scatter less than the typical one does not.
+    width = np.maximum(scatter, np.median(scatter))
     with np.errstate(invalid="ignore"):
-        return good & (size < n_sigma * scatter * shape[:, None]), scatter
+        return good & (size < n_sigma * width * shape[:, None]), scatter
 
 
 def _odd(scatter: FloatArray, n_free: int, limits: Limits) -> BoolArray:
