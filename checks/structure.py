@@ -111,8 +111,7 @@ def _silent_layers(product: Product) -> list[str]:
 def place(product: Product, _: Limits) -> Outcome:
     """Does the product lie in its layer, under the name of a known product and item?"""
     parts = PurePosixPath(product.name).parts
-    figures = (layout.LAYER_OF[layout.QUALITY], layout.FIGURES_DIR)
-    if product.layer == figures[0] and figures[1] in (*parts[1:-1], product.product):
+    if product.of_figure:
         return passed("a figure, or the data behind one")
     if product.folder.kind == BUNDLE and layout.is_packed(product.product):
         return passed("an archive of products that are judged one by one")
@@ -151,7 +150,7 @@ def _schemas_of(product: Product) -> tuple[str, ...]:
         own = OWN_SCHEMAS.get(product.name)
         return () if own is None else (own,)
     found = [OF_KIND.get(product.kind), facts.get("schema")]
-    if product.product in (*schemas.names(), *tables.names()):
+    if not product.of_figure and product.product in (*schemas.names(), *tables.names()):
         found.append(product.product)
     if product.product == layout.LINEMAP:
         found.remove(OF_KIND.get(product.kind))  # the line map's schema says all of it

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from astropy import units as u
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
@@ -157,7 +158,8 @@ def _science(cube: Cube, table: Table) -> list[str]:
         return []
     place = (float(ra_deg), float(dec_deg))
     rows = table.data
-    positions = zip(rows["ra_deg"].to_value("deg"), rows["dec_deg"].to_value("deg"), strict=True)
+    ra, dec = (u.Quantity(rows[name]).to_value(u.deg) for name in ("ra_deg", "dec_deg"))
+    positions = zip(ra.tolist(), dec.tolist(), strict=True)
     near = [roles.separation_arcsec(p, place) < roles.POINTING_ARCSEC for p in positions]
     science = [str(role) == roles.SCIENCE for role in rows["role"]]
     wanted = zip(rows["filename"], near, science, strict=True)

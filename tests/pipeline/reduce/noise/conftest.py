@@ -27,7 +27,12 @@ def _observe(folder: Path, size: str) -> Observed:
     names = sorted(archive.glob("jw*_nrs1_s3d.fits"))
     level3 = next(path for path in archive.iterdir() if "t001" in path.name)
     found = {path.name: exposures.read_exposure(path) for path in names}
-    roles = exposures.run(exposures=found, config=exposures.Config())["exposures"]
+    ard.write(
+        folder / "exposures.ecsv",
+        exposures.run(exposures=found, config=exposures.Config())["exposures"],
+    )
+    roles = ard.read(folder / "exposures.ecsv")  # as the stage gets it
+    assert isinstance(roles, ard.Table)
     read = {path.name: dithers.read_dither(path) for path in names}
     raw = ard.read_cube(level3)
     cube = ingest.run(cube=raw, target=noises.RBH1, config=ingest.Config())["cube"]

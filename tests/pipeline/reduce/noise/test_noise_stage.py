@@ -155,7 +155,7 @@ def test_the_full_cube_gives_the_noise_that_was_put_in(observed):
     assert found["dithers"]["lag1"]["wave"] == pytest.approx(0.2, abs=0.03)
     assert found["dithers"]["lag1"]["y"] == pytest.approx(0.5, abs=0.03)
     assert found["dithers"]["lag1"]["x"] == pytest.approx(0.5, abs=0.03)
-    assert found["dithers"]["scale"]["value"] == pytest.approx(1.9, rel=0.05)
+    assert np.array(found["dithers"]["scale"]["value"]) == pytest.approx(1.9, rel=0.05)
     for row in found["apertures"]:
         assert row["ratio"] == pytest.approx(1.0, abs=0.1)
         assert row["ratio_fir"] == pytest.approx(1.0, abs=0.1)
