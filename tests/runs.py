@@ -255,7 +255,7 @@ def noise_document(inputs: dict[str, str]) -> dict[str, Any]:
         "counts": counts,
         "scatter_over_err": 1.9,
         "scale": {
-            "wave_um": [0.9703] * N_WAVE,
+            "wave_um": [0.9703 + 0.000636 * k for k in range(N_WAVE)],
             "value": [1.9] * N_WAVE,
             "error": [0.02] * N_WAVE,
             "measured": [None] * N_WAVE,
