@@ -1,7 +1,8 @@
 """Does the noise model explain the residuals that it was measured on, and is its file the same?
 
-A ratio that is known badly does not count as wrong: what is held against a threshold is by how much
-it is off beyond the number of standard errors that ``noise.errors`` allows.
+What is known badly does not count as wrong: what is held against a threshold is by how much a ratio
+or a correlation is off beyond the number of standard errors that ``noise.errors`` and
+``noise.lag_errors`` allow.
 """
 
 from typing import Any, Final
@@ -40,10 +41,24 @@ def _series(values: dict[str, Any], name: str) -> FloatArray:
     return np.array([number({"v": value}, "v") for value in known], dtype=np.float64)
 
 
+def _number(limit: Limit) -> float:
+    return limit.value[-1] if isinstance(limit.value, tuple) else limit.value
+
+
 def _off(row: dict[str, Any], ratio: str, error: str, allowed: Limit) -> float:
     """Say by how much a ratio differs from 1 beyond its error; NaN where it is missing."""
-    errors = allowed.value[-1] if isinstance(allowed.value, tuple) else allowed.value
-    return max(abs(number(row, ratio) - 1.0) - errors * number(row, error), 0.0)
+    off = abs(number(row, ratio) - 1.0) - _number(allowed) * number(row, error)
+    return float(np.maximum(off, 0.0))  # NaN stays NaN
+
+
+def _left_over(white: dict[str, Any], errors: float) -> float:
+    """Give the largest correlation left beyond its error; NaN where there are none."""
+    try:
+        value, error = (np.array(white[key], np.float64) for key in ("left", "left_error"))
+        excess = np.abs(value) - errors * error
+    except (KeyError, TypeError, ValueError):
+        return float("nan")
+    return float(np.maximum(excess, 0.0).max()) if excess.size else float("nan")
 
 
 def _worst(values: list[float]) -> float:
@@ -82,11 +97,11 @@ def whitened(product: Product, limits: Limits) -> Outcome:
     return compare(limits["noise.whitened"], shown, f"variance: {each}", LOOK)
 
 
-@check("noise.left", MODEL, ("noise.left",))
+@check("noise.left", MODEL, ("noise.left", "noise.lag_errors"))
 def left(product: Product, limits: Limits) -> Outcome:
     """Is no significant correlation left in the whitened residuals, in both forms?"""
-    parts = _part(document(product), "whitened")
-    values = {form: number(_part(parts, form), "left_excess") for form in FORMS}
+    parts, errors = _part(document(product), "whitened"), _number(limits["noise.lag_errors"])
+    values = {form: _left_over(_part(parts, form), errors) for form in FORMS}
     each = ", ".join(f"{form} {value:.3f}" for form, value in values.items())
     detail = f"beyond its error: {each}"
     return compare(limits["noise.left"], _worst([*values.values()]), detail, LOOK)

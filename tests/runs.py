@@ -231,9 +231,11 @@ def noise_document(inputs: dict[str, str]) -> dict[str, Any]:
     axes = ("wave", "y", "x")
     white = {
         **{"variance": 1.01, "variance_error": 0.02, "left_max": 0.02, "left_sigma": 2.0},
-        **{"left_lag": [0, 1, -1], "left_excess": 0.0, "edges": [-5.0, 0.0, 5.0]},
+        **{"left_lag": [0, 1, -1], "edges": [-5.0, 0.0, 5.0]},
         **{"density": [0.5, 0.5], "expected": [0.5, 0.5], "beyond_3": 0.003, "beyond_5": 0.0},
         "expected_beyond_3": 0.003,
+        "left": [[[0.02, -0.01, 0.02]]],
+        "left_error": [[[0.01, 0.01, 0.01]]],
     }
     left_out = {
         **{"file": "jw1_s3d.fits", "count": 200, "ratio": 1.02, "error": 0.05},

@@ -234,7 +234,7 @@ def scale(value: float) -> Edit:
     return set_field("scale", "value", value=[value] * 12)
 
 
-def white(form: str, field: str, value: float) -> Edit:
+def white(form: str, field: str, value: object) -> Edit:
     return set_field("whitened", form, field, value=value)
 
 
@@ -352,7 +352,7 @@ FAULTS = [
     Fault("noise.dithers", "noisemodel", set_field("dithers", "scale", "value", value=[2.4] * 12)),
     Fault("noise.whitened", "noisemodel", white("kronecker", "variance", 1.3)),
     Fault("noise.whitened", "noisemodel", white("fir", "variance", 0.8)),
-    Fault("noise.left", "noisemodel", white("fir", "left_excess", 0.2)),
+    Fault("noise.left", "noisemodel", white("fir", "left", [[[0.02, 0.2, 0.02]]])),
     Fault("noise.apertures", "noisemodel", set_field("apertures", "2", "ratio", value=1.4)),
     Fault("noise.apertures", "noisemodel", set_field("apertures", "0", "ratio", value=0.7)),
     Fault("noise.left_out", "noisemodel", left_out("ratio", 1.5)),
@@ -641,6 +641,8 @@ def no_layers(hdus: fits.HDUList) -> None:
         ("linemap", edit_fits(no_layers), {"map_values", "map_velocity", "map_sigma", "map_snr"}),
         ("quality", lambda p: p.write_text('{"schema": "quality"}'), {"quality_noise"}),
         ("recovery", lambda p: p.write_text('{"schema": "recovery", "groups": 3}'), set()),
+        ("noisemodel", lambda p: p.write_text('{"schema": "noise-model"}'), set()),
+        ("noise", edit_fits(without("SIGMA")), set()),
         ("run", lambda p: p.write_text('{"schema": "run"}'), set()),
     ],
 )

@@ -18,8 +18,6 @@ from pipeline.reduce.noise.model import Measured
 
 AXES: Final = ("wave", "y", "x")
 _DIGITS: Final = 6
-# A correlation within this many errors of zero is none.
-_CLEAR: Final = 4.0
 
 
 def number(value: Any) -> float | None:
@@ -74,7 +72,6 @@ def _lag1(found: Covariance) -> dict[str, Any]:
 
 def describe_whiteness(found: Whiteness) -> dict[str, Any]:
     """Say how white the whitened residuals are."""
-    excess = np.maximum(np.abs(found.left) - _CLEAR * found.left_error, 0.0)
     worst, sigmas, lag = found.worst
     return {
         "variance": number(found.variance),
@@ -82,7 +79,8 @@ def describe_whiteness(found: Whiteness) -> dict[str, Any]:
         "left_max": number(worst),
         "left_sigma": number(sigmas),
         "left_lag": list(lag),
-        "left_excess": number(excess.max()),
+        "left": numbers(found.left),
+        "left_error": numbers(found.left_error),
         "edges": numbers(found.edges),
         "density": numbers(found.counts),
         "expected": numbers(found.expected),

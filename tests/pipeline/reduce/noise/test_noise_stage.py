@@ -66,7 +66,9 @@ def test_both_forms_whiten_and_apertures_are_as_predicted(tiny):
     for form in ("kronecker", "fir"):
         white = model["whitened"][form]
         assert white["variance"] == pytest.approx(1.0, abs=4 * white["variance_error"])
-        assert white["left_excess"] == 0.0
+        left, error = (np.array(white[key]) for key in ("left", "left_error"))
+        assert left.shape == (5, 7, 7)
+        assert (np.abs(left) <= 4 * error).all()
     assert [row["side"] for row in model["apertures"]] == list(range(1, 8))
     for row in model["apertures"]:
         assert row["ratio"] == pytest.approx(1.0, abs=max(0.1, 3 * row["error"]))
