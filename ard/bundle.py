@@ -24,6 +24,7 @@ from ard.sums import Finding, quote
 
 if TYPE_CHECKING:
     from ard.cube import Cube
+    from ard.likelihood.noise import Noise
     from ard.maps import Map
     from ard.table import Table
 
@@ -267,6 +268,12 @@ class Bundle(Mapping[str, BundleFile]):
         from ard.maps import Map
 
         return _checked(self._of_kind("map", name).load(), Map, name)
+
+    def noise(self, name: str | None = None) -> "Noise":
+        """Read the noise of a cube, named as in `cube`: what `ard.likelihood` asks for."""
+        from ard.likelihood.noise import Noise
+
+        return _checked(self._of_kind("noise", name).load(), Noise, name)
 
     def table(self, name: str | None = None) -> "Table":
         """Read a table, named as in `cube`."""

@@ -24,6 +24,7 @@ from ard.errors import ArdError, FormatError, NotFoundError
 from ard.fileio import read_json
 from ard.fitsio import HduSpan, walk
 from ard.headers import celestial_wcs
+from ard.likelihood.noisefile import KIND as NOISE
 from ard.maps import MASK
 from ard.s3d import DO_NOT_USE, NON_SCIENCE
 from ard.table import read_ecsv
@@ -71,9 +72,9 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
     Returns
     -------
     dict
-        Plain JSON values. Always `file`, `kind` (cube, map, table, image, document, figure,
-        archive, text or page), `media_type`, `size` in bytes, `format` and `provenance`; the
-        rest depends on the kind and is documented in the schema of that name.
+        Plain JSON values. Always `file`, `kind` (cube, map, noise, table, image, document,
+        figure, archive, text or page), `media_type`, `size` in bytes, `format` and `provenance`;
+        the rest depends on the kind and is documented in the schema of that name.
 
     Raises
     ------
@@ -271,6 +272,8 @@ def _fits(path: Path) -> dict[str, Any]:
 def _content(hdus: fits.HDUList, file: str) -> dict[str, Any]:
     images = [hdu for hdu in hdus if hdu.is_image and len(hdu.shape) > 0]
     layers = [hdu for hdu in images if "LAYER" in hdu.header]
+    if hdus[0].header.get("ARDKIND") == NOISE and "SIGMA" in hdus and "MASK" in hdus:
+        return _noise(hdus)
     if "SCI" in hdus and len(hdus["SCI"].shape) == 3:
         return _cube(hdus, hdus["SCI"], file)
     if layers and MASK in hdus:
@@ -327,6 +330,22 @@ def _map(hdus: fits.HDUList, layers: Sequence[fits.ImageHDU], file: str) -> dict
         ],
         "wcs": {**_sky(layers[0].header, file), "gwcs": False},
         "masked_fraction": float(mask.mean()),
+    }
+
+
+def _noise(hdus: fits.HDUList) -> dict[str, Any]:
+    sigma, mask, header = hdus["SIGMA"], np.asarray(hdus["MASK"].data) != 0, hdus[0].header
+    scale = np.asarray(hdus["SCALE"].data) if "SCALE" in hdus else np.ones(1)
+    return {
+        "kind": NOISE,
+        "shape": list(mask.shape),
+        "unit": _card(sigma.header, "BUNIT"),
+        "masks": _card(header, "MASKS"),
+        "masked_fraction": float(mask.mean()),
+        "used": int(np.count_nonzero(~mask)),
+        "factors": [hdu.name for hdu in hdus if hdu.name.startswith("FACTOR_")],
+        "taps": list(hdus["TAPS"].shape) if "TAPS" in hdus else None,
+        "scale": {"n": int(scale.size), "min": float(scale.min()), "max": float(scale.max())},
     }
 
 

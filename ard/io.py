@@ -21,7 +21,13 @@ from ard.fileio import (
 )
 from ard.fitsio import open_hdus, walk, write_hdus
 from ard.likelihood.noise import Noise
-from ard.likelihood.noisefile import KIND, read_noise, write_noise
+from ard.likelihood.noisefile import (
+    KIND,
+    NoiseProduct,
+    noise_hdus,
+    read_noise,
+    write_noise,
+)
 from ard.maps import Map, map_from_hdus, map_hdus
 from ard.s3d import read_cube, write_cube
 from ard.table import Table, ecsv_bytes, read_ecsv
@@ -93,7 +99,7 @@ def _read_fits(path: Path) -> Cube | Map | Noise:
 
 def write(
     path: str | os.PathLike[str],
-    product: Cube | Map | Noise | Table | Mapping[str, Any] | bytes,
+    product: Cube | Map | Noise | NoiseProduct | Table | Mapping[str, Any] | bytes,
     *,
     overwrite: bool = False,
 ) -> None:
@@ -103,8 +109,8 @@ def write(
     ----------
     path : path-like
         Where to; its suffix has to fit the type.
-    product : Cube, Map, Noise, Table, mapping or bytes
-        The content; `ard.likelihood.write_noise` gives a noise unit, keywords and provenance.
+    product : Cube, Map, Noise, NoiseProduct, Table, mapping or bytes
+        The content; a `NoiseProduct` is a noise with unit, keywords and provenance.
     overwrite : bool
         Replace a file that is there.
 
@@ -114,7 +120,8 @@ def write(
         If the suffix does not fit the type.
     """
     path = Path(path)
-    suffixes = {Cube: ".fits", Map: ".fits", Noise: ".fits", Table: ".ecsv", dict: ".json"}
+    fits = dict.fromkeys((Cube, Map, Noise, NoiseProduct), ".fits")
+    suffixes = {**fits, Table: ".ecsv", dict: ".json"}
     expected = next((s for kind, s in suffixes.items() if isinstance(product, kind)), path.suffix)
     if path.suffix != expected:
         raise FormatError(
@@ -130,6 +137,11 @@ def write(
         write_hdus(path, map_hdus(product), overwrite=overwrite)
     elif isinstance(product, Noise):
         write_noise(path, product, overwrite=overwrite)
+    elif isinstance(product, NoiseProduct):
+        hdus = noise_hdus(
+            product.noise, unit=product.unit, meta=product.meta, provenance=product.provenance
+        )
+        write_hdus(path, hdus, overwrite=overwrite)
     elif isinstance(product, Table):
         atomic_write_bytes(path, ecsv_bytes(product), overwrite=overwrite)
     elif isinstance(product, bytes):

@@ -43,6 +43,8 @@ RECORD_FILE: Final = "zenodo.json"
 # Products: the last part of a file's stem, after the item it is about.
 CUBE: Final = "cube"
 LINEMAP: Final = "linemap"
+NOISE: Final = "noise"
+NOISE_MODEL: Final = "noisemodel"
 QUALITY: Final = "quality"
 RECOVERY: Final = "recovery"
 LINES: Final = "lines"
@@ -52,11 +54,13 @@ ARCHIVE: Final = "archive"
 # The layer that each product belongs to.
 LAYER_OF: Final = {
     CUBE: "likelihood",
+    NOISE: "likelihood",
     LINES: "likelihood",
     EXPOSURES: "likelihood",
     ARCHIVE: "likelihood",
     LINEMAP: "inference",
     QUALITY: "validation",
+    NOISE_MODEL: "validation",
     RECOVERY: "validation",
 }
 

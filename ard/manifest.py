@@ -22,6 +22,7 @@ SCHEMA: Final = "manifest"
 KINDS: Final = (
     "cube",
     "map",
+    "noise",
     "table",
     "image",
     "document",

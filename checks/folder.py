@@ -109,6 +109,12 @@ class Product:
         return layout.product_parts(self.stem)[1].partition("-")[0]
 
     @property
+    def of_figure(self) -> bool:
+        """Whether it is a figure or the data behind one, whose name may be that of a product."""
+        places = (*PurePosixPath(self.name).parts[1:-1], self.product)
+        return self.layer == layout.LAYER_OF[layout.QUALITY] and layout.FIGURES_DIR in places
+
+    @property
     def run_name(self) -> str:
         """The file name that it has in the run, by which provenance knows it."""
         return self.path.name if self._told is None else f"{self._told}{self.path.suffix}"
@@ -194,7 +200,8 @@ class Folder:
 
     def siblings(self, item: str | None, product: str) -> tuple[Product, ...]:
         """Give the products of one item and name."""
-        return tuple(p for p in self.products if p.item == item and p.product == product)
+        mine = (p for p in self.products if p.item == item and p.product == product)
+        return tuple(p for p in mine if not p.of_figure)
 
     @property
     def itself(self) -> Product:

@@ -14,7 +14,10 @@ from checks.result import Outcome, failed, passed, skipped
 from schemas import tables
 
 # What every item of a run must have, and what it must have besides where the truth is known.
-PER_ITEM: Final = (layout.CUBE, layout.LINEMAP, layout.QUALITY)
+PER_ITEM: Final = (
+    *(layout.CUBE, layout.LINEMAP, layout.QUALITY),
+    *(layout.NOISE, layout.NOISE_MODEL),
+)
 ITEM_OF_SOURCE: Final = {"twin": (layout.RECOVERY,)}
 # What a run must have once, and what it must have besides, by where its cubes came from.
 ONCE: Final = (layout.LINES,)
@@ -33,8 +36,11 @@ PAPERS: Final = (
     *(layout.RECORD_FILE, layout.DATACITE_FILE, layout.DATAPACKAGE_FILE),
 )
 PASSED: Final = "PASSED"
-OF_KIND: Final = {"cube": "cube", "map": "map", "table": "table", "figure": "figure"}
-WITH_RECORD: Final = ("cube", "map", "table", "document")
+OF_KIND: Final = {
+    **{"cube": "cube", "map": "map", "noise": "noise"},
+    **{"table": "table", "figure": "figure"},
+}
+WITH_RECORD: Final = ("cube", "map", "noise", "table", "document")
 
 
 @check("structure.folder", whole_folder)
@@ -105,8 +111,7 @@ def _silent_layers(product: Product) -> list[str]:
 def place(product: Product, _: Limits) -> Outcome:
     """Does the product lie in its layer, under the name of a known product and item?"""
     parts = PurePosixPath(product.name).parts
-    figures = (layout.LAYER_OF[layout.QUALITY], layout.FIGURES_DIR)
-    if product.layer == figures[0] and figures[1] in (*parts[1:-1], product.product):
+    if product.of_figure:
         return passed("a figure, or the data behind one")
     if product.folder.kind == BUNDLE and layout.is_packed(product.product):
         return passed("an archive of products that are judged one by one")
@@ -145,7 +150,7 @@ def _schemas_of(product: Product) -> tuple[str, ...]:
         own = OWN_SCHEMAS.get(product.name)
         return () if own is None else (own,)
     found = [OF_KIND.get(product.kind), facts.get("schema")]
-    if product.product in (*schemas.names(), *tables.names()):
+    if not product.of_figure and product.product in (*schemas.names(), *tables.names()):
         found.append(product.product)
     if product.product == layout.LINEMAP:
         found.remove(OF_KIND.get(product.kind))  # the line map's schema says all of it

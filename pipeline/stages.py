@@ -56,7 +56,7 @@ class Write:
         mapping of part to product; nothing if there is one part, else ``-<part>``), and ``{name}``
         by each name that `names` gives (a mapping of name to product).
     kind : str
-        cube, map, table, document, figure, archive, text or page.
+        cube, map, noise, table, document, figure, archive, text or page.
     layer : str
         The folder under products/ to which `materialize` copies it; empty for a work file.
     schema : str
@@ -129,6 +129,9 @@ _LINEMAPS: Final = (
     "pipeline/lineset.py",
     "manifests",
 )
+_NOISE: Final = (
+    *("pipeline/reduce/noise", "pipeline/reduce/outliers.py", "pipeline/roles.py", "manifests"),
+)
 _FIGURES: Final = "validation/figures"
 _TARGET: Final = Read("target", "plan.target", load="target")
 
@@ -198,6 +201,35 @@ STAGES: Final[tuple[Stage, ...]] = (
             Write("seen", "work/{item}_seen.json", "document"),
         ),
         code=_REDUCE,
+        per_item=True,
+        typical_seconds=6.0,
+    ),
+    Stage(
+        name="noise",
+        module="pipeline.reduce.noise.stage",
+        summary="measure the noise of a cube, and make it data",
+        reads=(
+            Read("item", "plan.item"),
+            Read("cube", "ingest.cube"),
+            _TARGET,
+            Read(
+                *("exposures", "plan.exposures"),
+                load="pipeline.reduce.noise.dithers:read_dither",
+                optional=True,
+            ),
+            Read("roles", "exposures.exposures", optional=True),
+        ),
+        writes=(
+            Write("noise", "work/{item}_noise.fits", "noise", layer="likelihood", schema="noise"),
+            Write(
+                "model",
+                "work/{item}_noisemodel.json",
+                "document",
+                layer="validation",
+                schema="noise-model",
+            ),
+        ),
+        code=_NOISE,
         per_item=True,
         typical_seconds=6.0,
     ),
@@ -294,6 +326,19 @@ STAGES: Final[tuple[Stage, ...]] = (
         code=("pipeline/figures", "manifests"),
         per_item=True,
         typical_seconds=3.0,
+    ),
+    Stage(
+        name="noisefigure",
+        module="pipeline.figures.noise",
+        summary="draw the noise model",
+        reads=(Read("model", "noise.model"), _TARGET),
+        writes=(
+            Write("figure", "work/figures/{item}_noisemodel.png", "figure", _FIGURES),
+            Write("data", "work/figures/{item}_noisemodel.ecsv", "table", _FIGURES),
+        ),
+        code=("pipeline/figures", "manifests"),
+        per_item=True,
+        typical_seconds=2.0,
     ),
     Stage(
         name="materialize",

@@ -16,6 +16,9 @@ def summary(product: FileRecord) -> str:
     if product.kind == "map":
         shape = " x ".join(map(str, facts["shape"]))
         return f"{count(len(facts['layers']), 'layer')} of {shape} (y, x)"
+    if product.kind == "noise":
+        shape = " x ".join(map(str, facts["shape"]))
+        return f"noise of {shape} (wave, y, x), {count(facts['used'], 'voxel')} used"
     if product.kind == "table":
         return f"{count(facts['rows'], 'row')}, {count(len(facts['columns']), 'column')}"
     if product.kind == "archive":

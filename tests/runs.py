@@ -15,6 +15,8 @@ import ard
 from ard import io, layout
 from ard.describe import describe
 from ard.fitsio import write_hdus
+from ard.likelihood import NoiseProduct, noise_from_model
+from ard.likelihood.noise import APPROXIMATE
 from ard.parts import file_parts
 from ard.sums import format_sums
 from checks import judge
@@ -212,6 +214,76 @@ def recovery_document(inputs: dict[str, str]) -> dict[str, Any]:
     }
 
 
+def noise_product(cube: Path, inputs: dict[str, str] | None = None) -> NoiseProduct:
+    """Correlated noise of known size, with the mask of the cube that is there."""
+    mask = np.zeros((N_WAVE, NY, NX), dtype=bool)
+    try:
+        with fits.open(cube, memmap=False) as hdus:
+            mask = np.asarray(hdus["DQ"].data) != 0
+    except (OSError, KeyError):
+        pass
+    noise = noise_from_model(noise_document({}), np.full(mask.shape, 0.1), mask, masks=APPROXIMATE)
+    return NoiseProduct(noise, "MJy/sr", dict(META), record("noise", inputs))
+
+
+def noise_document(inputs: dict[str, str]) -> dict[str, Any]:
+    """A noise model that is good in every respect."""
+    axes = ("wave", "y", "x")
+    white = {
+        **{"variance": 1.01, "variance_error": 0.02, "left_max": 0.02, "left_sigma": 2.0},
+        **{"left_lag": [0, 1, -1], "edges": [-5.0, 0.0, 5.0]},
+        **{"density": [0.5, 0.5], "expected": [0.5, 0.5], "beyond_3": 0.003, "beyond_5": 0.0},
+        "expected_beyond_3": 0.003,
+        "left": [[[0.02, -0.01, 0.02]]],
+        "left_error": [[[0.01, 0.01, 0.01]]],
+    }
+    left_out = {
+        **{"file": "jw1_s3d.fits", "count": 200, "ratio": 1.02, "error": 0.05},
+        **{"aperture_ratio": 0.97, "aperture_error": 0.1},
+    }
+    aperture = {"count": 200, "ratio": 1.02, "error": 0.03, "ratio_fir": 1.05, "beyond_err": 1.5}
+    counts = {
+        **{"voxels": N_WAVE * NY * NX, "masked": 1, "flux_without_error": 0, "channels": N_WAVE},
+        **{"channels_free": 8, "spaxels": NY * NX, "spaxels_measured": NY * NX - 1},
+        **{"spaxels_odd": 0, "outliers": 0, "residuals": 6000, "splines": 4},
+    }
+    return {
+        "schema": "noise-model",
+        "item": "t001",
+        "simulated": True,
+        "method": {"blue_kms": 1200.0},
+        "lines": [{"line": "OIII4959", "first": 0, "last": 3}],
+        "busy": [],
+        "counts": counts,
+        "scatter_over_err": 1.9,
+        "scale": {
+            "wave_um": [0.9703 + 0.000636 * k for k in range(N_WAVE)],
+            "value": [1.9] * N_WAVE,
+            "error": [0.02] * N_WAVE,
+            "measured": [None] * N_WAVE,
+            "chi2_dof": 1.0,
+        },
+        "correlation": {
+            **{axis: {"value": [1.0, 0.4], "error": [0.0, 0.01]} for axis in axes},
+            "observed_lag1": dict.fromkeys(axes, 0.38),
+            "sky": [[0.2, 0.4, 0.2], [0.4, 1.0, 0.4], [0.2, 0.4, 0.2]],
+            "retained_variance": 0.95,
+        },
+        "kronecker": {axis: [1.0, 0.4] for axis in axes},
+        "taps": [[[1.2, -0.5], [-0.5, 0.2]]],
+        "whitened": {"kronecker": dict(white), "fir": dict(white)},
+        "apertures": [{"side": side, **aperture} for side in (1, 2, 3)],
+        "dithers": {
+            "reason": "",
+            "files": ["jw1_s3d.fits", "jw2_s3d.fits"],
+            "scale": {"value": [1.91] * N_WAVE, "error": [0.03] * N_WAVE},
+            "lag1": dict.fromkeys(axes, 0.4),
+            "left_out": [left_out],
+        },
+        "provenance": record("noise", inputs).to_dict(),
+    }
+
+
 def make_run(root: Path, edits: Mapping[str, Edit] | None = None) -> Path:
     """Write a run folder with one item of the simulated observation, and give its path.
 
@@ -231,6 +303,8 @@ def make_run(root: Path, edits: Mapping[str, Edit] | None = None) -> Path:
     archive = put("archive", root / layout.ARCHIVE_DIR / "t001_s3d.fits", b"the input cube")
     cube = make_cube(target, archive)
     from_cube = put("cube", products / "likelihood" / "t001_cube.fits", cube)
+    noise = noise_product(products / "likelihood" / "t001_cube.fits", from_cube)
+    put("noise", products / "likelihood" / "t001_noise.fits", noise)
     linemap = make_linemap(cube, from_cube)
     from_map = put("linemap", products / "inference" / "t001_linemap.fits", linemap)
     lines = lines_table(target, {"rbh1.toml": SHA})
@@ -239,6 +313,7 @@ def make_run(root: Path, edits: Mapping[str, Edit] | None = None) -> Path:
     masked = masked_fraction(products / "likelihood" / "t001_cube.fits")
     validation = products / "validation"
     put("quality", validation / "t001_quality.json", quality_document(masked, from_map))
+    put("noisemodel", validation / "t001_noisemodel.json", noise_document(from_cube))
     put("recovery", validation / "t001_recovery.json", recovery_document(from_map))
     put("figure", validation / "figures" / "t001_velocity.png", PNG)
     write_run_document(root)
@@ -403,6 +478,7 @@ def write_run_document(root: Path, **changes: Any) -> None:
     for path in sorted(products.rglob("*.*")):
         if path.name != layout.RUN_FILE:
             kind = "map" if "linemap" in path.name else kinds[path.suffix]
+            kind = "noise" if path.name.endswith("_noise.fits") else kind
             name = path.relative_to(products).as_posix()
             rows.append({"path": name, "kind": kind, "schema": None, "stage": "a stage"})
     document = {

@@ -99,6 +99,8 @@ def write_record(root: Path, **changes: object) -> None:
         "t001_linemap.fits": "linemap",
         "lines.ecsv": "lines",
         "t001_quality.json": "quality",
+        "t001_noise.fits": "noise",
+        "t001_noisemodel.json": "noise-model",
     }
     products = root / "products"
     kinds = {".fits": "cube", ".ecsv": "table", ".json": "document", ".png": "figure"}

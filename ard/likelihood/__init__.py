@@ -8,8 +8,9 @@ needed of it is products and sums.
 from ard.likelihood.factors import inverse_cholesky
 from ard.likelihood.linear import LinearPrior
 from ard.likelihood.masking import exact_noise, mask_more
+from ard.likelihood.model import noise_from_model
 from ard.likelihood.noise import Noise
-from ard.likelihood.noisefile import read_noise, write_noise
+from ard.likelihood.noisefile import NoiseProduct, read_noise, write_noise
 from ard.likelihood.probability import (
     Result,
     evaluate,
@@ -21,6 +22,7 @@ from ard.likelihood.probability import (
 __all__ = [
     "LinearPrior",
     "Noise",
+    "NoiseProduct",
     "Result",
     "evaluate",
     "exact_noise",
@@ -29,6 +31,7 @@ __all__ = [
     "log_likelihood",
     "marginal_likelihood",
     "mask_more",
+    "noise_from_model",
     "read_noise",
     "write_noise",
 ]

@@ -7,6 +7,7 @@ both anew, and `Noise` tries the fill on a vector.
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +25,27 @@ _AXES: Final = {2: ("WAVE", "SKY"), 3: ("WAVE", "Y", "X")}
 # Sums of a million terms in another order differ by less, for each voxel; a wrong error of one
 # voxel in a million shows from 0.1 per mille.
 _LOGDET_ATOL_PER_VOXEL: Final = 1e-10
+
+
+@dataclass(frozen=True, eq=False)
+class NoiseProduct:
+    """A noise with everything that its file says.
+
+    Attributes
+    ----------
+    noise : Noise
+    unit : str
+        Of its `sigma`.
+    meta : mapping
+        FITS keywords of the primary header.
+    provenance : Provenance or None
+        What made it.
+    """
+
+    noise: Noise
+    unit: str = ""
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Provenance | None = None
 
 
 def noise_hdus(

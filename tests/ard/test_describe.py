@@ -12,11 +12,12 @@ from astropy.io import fits
 from builders import make_cube, make_map
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from runs import PNG, lines_table
+from runs import PNG, lines_table, noise_product
 
 import ard
 from ard.describe import describe
 from ard.errors import ArdError, FormatError, IntegrityError, NotFoundError
+from ard.likelihood import Noise
 from manifests import load_target
 
 
@@ -25,6 +26,42 @@ def cube_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("cube") / "t001_cube.fits"
     ard.write(path, make_cube())
     return path
+
+
+@pytest.fixture(scope="module")
+def noise_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("noise") / "t001_noise.fits"
+    ard.write(path, noise_product(path))
+    return path
+
+
+def test_noise(noise_file):
+    """Oracle: the noise that was written."""
+    noise, facts = noise_product(noise_file).noise, describe(noise_file)
+    assert facts["kind"] == "noise"
+    assert facts["shape"] == list(noise.sigma.shape)
+    assert facts["unit"] == "MJy/sr"
+    assert facts["used"] == noise.count
+    assert facts["masks"] == "approximate"
+    assert facts["factors"] == ["FACTOR_WAVE", "FACTOR_Y", "FACTOR_X"]
+    assert facts["taps"] is None
+    assert facts["scale"] == {"n": noise.sigma.shape[0], "min": 1.9, "max": 1.9}
+    assert facts["simulated"] is True
+    assert facts["provenance"]["stage"] == "noise"
+    assert ard.read(noise_file).logdet == noise.logdet
+
+
+def test_noise_with_taps_and_one_scale(tmp_path):
+    """Oracle: the arguments."""
+    path, mask = tmp_path / "noise.fits", np.zeros((3, 2, 2), bool)
+    mask[0, 0, 0] = True
+    noise = Noise(np.ones(mask.shape), mask, taps=np.array([[[1.0, -0.5]]]), masks="approximate")
+    ard.write(path, noise)
+    facts = describe(path)
+    assert (facts["taps"], facts["factors"]) == ([1, 1, 2], [])
+    assert facts["scale"] == {"n": 1, "min": 1.0, "max": 1.0}
+    assert facts["masked_fraction"] == pytest.approx(1 / 12)
+    assert (facts["unit"], facts["simulated"], facts["provenance"]) == (None, False, None)
 
 
 def write_text(path: Path, text: str) -> Path:

@@ -230,6 +230,34 @@ def narrow_lsf(hdus: fits.HDUList) -> None:
     hdus["LSF"].data["WAVE"] = [1.1, 1.3]
 
 
+def scale(value: float) -> Edit:
+    return set_field("scale", "value", value=[value] * 12)
+
+
+def white(form: str, field: str, value: object) -> Edit:
+    return set_field("whitened", form, field, value=value)
+
+
+def left_out(field: str, value: float) -> Edit:
+    return set_field("dithers", "left_out", "0", field, value=value)
+
+
+def other_unit(hdus: fits.HDUList) -> None:
+    hdus["SIGMA"].header["BUNIT"] = "mJy/arcsec2"
+
+
+def uses_what_the_cube_masks(hdus: fits.HDUList) -> None:
+    hdus["MASK"].data[3, 0, 0] = 0
+
+
+def no_error(hdus: fits.HDUList) -> None:
+    hdus["SIGMA"].data[5, 1, 1] = -1.0
+
+
+def other_scale(hdus: fits.HDUList) -> None:
+    hdus["SCALE"].data[4] *= 1.01
+
+
 def edited_afterwards(run_file: Path) -> None:
     """Make a quality document better after the run, where nothing is made from it."""
     set_field("cube", "noise_ratio", value=1.23)(
@@ -317,6 +345,21 @@ FAULTS = [
     Fault("physics.detected", "linemap", edit_fits(faint)),
     Fault("physics.quality_noise", "quality", set_field("cube", "noise_ratio", value=5.0)),
     Fault("physics.quality_agrees", "quality", set_field("cube", "masked_fraction", value=0.2)),
+    Fault("structure.schema", "noise", edit_fits(other_unit)),
+    Fault("structure.schema", "noisemodel", set_field("invented", value=1)),
+    Fault("noise.measured", "noisemodel", set_field("counts", "residuals", value=400)),
+    Fault("noise.scale", "noisemodel", scale(5.0), ("noise.dithers", "noise.same")),
+    Fault("noise.dithers", "noisemodel", set_field("dithers", "scale", "value", value=[2.4] * 12)),
+    Fault("noise.whitened", "noisemodel", white("kronecker", "variance", 1.3)),
+    Fault("noise.whitened", "noisemodel", white("fir", "variance", 0.8)),
+    Fault("noise.left", "noisemodel", white("fir", "left", [[[0.02, 0.2, 0.02]]])),
+    Fault("noise.apertures", "noisemodel", set_field("apertures", "2", "ratio", value=1.4)),
+    Fault("noise.apertures", "noisemodel", set_field("apertures", "0", "ratio", value=0.7)),
+    Fault("noise.left_out", "noisemodel", left_out("ratio", 1.5)),
+    Fault("noise.left_out", "noisemodel", left_out("aperture_ratio", 2.0)),
+    Fault("noise.mask", "noise", edit_fits(uses_what_the_cube_masks)),
+    Fault("noise.mask", "noise", edit_fits(no_error)),
+    Fault("noise.same", "noise", edit_fits(other_scale)),
     Fault("recovery.compared", "recovery", group("n_compared", 3)),
     Fault("recovery.velocity_bias", "recovery", group("velocity_bias_kms", -60.0)),
     Fault("recovery.velocity_bias", "recovery", group("velocity_bias_kms", None)),
@@ -339,7 +382,7 @@ def test_good_run_passes(good_run):
     report = judge(good_run)
     assert report.bad == ()
     assert report.verdict == "PASSED"
-    assert report.counts["products"] == 7
+    assert report.counts["products"] == 9
 
 
 def test_lossless_compression_passes(tmp_path):
@@ -468,20 +511,22 @@ def test_a_stamped_product_is_known_by_the_digest_of_the_runs_product(good_run, 
         io.sha256_file(cube)
     )
     rows = [row for row in judge(bundle).results if row.check == "structure.provenance"]
-    assert len(rows) == 6
+    assert len(rows) == 8
     assert {row.status for row in rows} == {Status.PASSED}
 
 
 def test_a_wrong_digest_of_the_runs_product_is_found(good_run, tmp_path):
-    # The line map names the cube by the run's digest; the manifest tells of another.
+    # What was made from the cube names it by the run's digest; the manifest tells of another.
     bundle = make_bundle(good_run, tmp_path / "bundle")
     document = io.read_json(good_run / "products" / layout.RUN_FILE)
     write_lists(bundle, document, {**known_sources(bundle), CUBE: SHA})
     report = judge(bundle)
     assert failing(report) == {"structure.provenance"}
-    assert [row.product for row in report.bad] == [
-        HLSP.format(item="t001", layer="inference", product="linemap")
-    ]
+    assert {row.product for row in report.bad} == {
+        HLSP.format(item="t001", layer="inference", product="linemap"),
+        HLSP.format(item="t001", layer="likelihood", product="noise"),
+        "validation_t001_noisemodel.json",
+    }
 
 
 def test_only_a_fits_file_may_differ_from_the_runs_product(good_run, tmp_path):
@@ -596,6 +641,8 @@ def no_layers(hdus: fits.HDUList) -> None:
         ("linemap", edit_fits(no_layers), {"map_values", "map_velocity", "map_sigma", "map_snr"}),
         ("quality", lambda p: p.write_text('{"schema": "quality"}'), {"quality_noise"}),
         ("recovery", lambda p: p.write_text('{"schema": "recovery", "groups": 3}'), set()),
+        ("noisemodel", lambda p: p.write_text('{"schema": "noise-model"}'), set()),
+        ("noise", edit_fits(without("SIGMA")), set()),
         ("run", lambda p: p.write_text('{"schema": "run"}'), set()),
     ],
 )

@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pytest
 from astropy.io import fits
+from runs import noise_document, noise_product
 from small_run import CUBE, DIGEST, HLSP, LINEMAP, WAIVER, FakeJudge, result, write_record
 
 import ard
 import schemas
 from ard.fitsio import walk
 from ard.integrity import bundle_digest
+from ard.likelihood import noise_from_model
 from release import build as build_module
 from release.build import Options, build
 from release.model import RefusedError
@@ -69,6 +71,28 @@ def test_a_bundle_holds_what_it_should(built_bundle, run_template):
     for name in ("likelihood/lines.ecsv", "validation/t001_quality.json"):
         source = run_template / "products" / name
         assert (built_bundle / name.replace("/", "_")).read_bytes() == source.read_bytes()
+
+
+def test_the_noise_of_a_cube_is_a_product_of_a_bundle(run_folder, tmp_path):
+    noise = noise_product(run_folder / "no cube")
+    ard.write(run_folder / "products/likelihood/t001_noise.fits", noise)
+    model = noise_document({})
+    ard.write(run_folder / "products/validation/t001_noisemodel.json", model)
+    write_record(run_folder)
+    build(run_folder, tmp_path / "bundle", judge=FakeJudge())
+    bundle = ard.open(tmp_path / "bundle", verify="full")
+    assert bundle["likelihood/t001_noise"].kind == "noise"
+    assert (tmp_path / "bundle" / HLSP.format(major=0, type="likelihood-noise")).is_file()
+    assert bundle.noise("t001").logdet == noise.noise.logdet
+    again = noise_from_model(
+        bundle.load("t001_noisemodel"), noise.noise.sigma, noise.noise.mask, masks="approximate"
+    )
+    assert again.logdet == noise.noise.logdet
+    readme = (tmp_path / "bundle" / "README.md").read_text()
+    assert "noise of 12 x 5 x 4 (wave, y, x), 240 voxels used" in readme
+    dictionary = (tmp_path / "bundle" / "data-dictionary.md").read_text()
+    for part in ("FACTOR_WAVE", "whitened.fir.variance", "dithers.left_out[].ratio"):
+        assert part in dictionary
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from astropy.wcs import WCS
 from matplotlib.image import imread
+from runs import noise_document
 
 import ard
 from manifests import load_target
-from pipeline.figures import maps, spectra, style
+from pipeline.figures import maps, noise, spectra, style
 
 RBH1 = load_target("rbh1")
 
@@ -92,6 +93,39 @@ def test_the_spectrum_is_the_mean_over_the_aperture():
     again = spectra.run(cube=cube, seen=seen, target=RBH1, config=config)
     assert (one["spectrum"], one["noise"]) == (again["spectrum"], again["noise"])
     assert np.isnan(one["noise_data"].data["scale"][-1])
+
+
+def test_the_noise_figure_repeats_and_its_table_holds_the_model():
+    model = noise_document({})
+    one, other = (
+        noise.run(model=model, target=RBH1, config=noise.Config(faintest=1e-4)) for _ in range(2)
+    )
+    assert one["figure"] == other["figure"]
+    picture = imread(io.BytesIO(one["figure"]))
+    assert picture[..., :3].std() > 0.05  # something is drawn
+    rows = one["data"].data
+    assert one["data"].simulated
+
+    def values(panel: str, series: str) -> list[float]:
+        return rows["value"][(rows["panel"] == panel) & (rows["series"] == series)].tolist()
+
+    assert values("scale", "curve") == model["scale"]["value"]
+    assert values("scale", "dithers") == model["dithers"]["scale"]["value"]
+    assert np.isnan(values("scale", "channel")).all()
+    for axis in ("wave", "y", "x"):
+        assert values("correlation", axis) == model["correlation"][axis]["value"]
+        assert values("kronecker", axis) == model["kronecker"][axis]
+    assert values("whitened", "fir") == model["whitened"]["fir"]["density"]
+    assert values("apertures", "kronecker") == [row["ratio"] for row in model["apertures"]]
+    assert values("apertures", "fir") == [row["ratio_fir"] for row in model["apertures"]]
+
+
+def test_the_noise_of_a_lone_cube_is_drawn_without_exposures():
+    model = noise_document({})
+    model["dithers"] = {**model["dithers"], "scale": None, "reason": "no exposures were given"}
+    result = noise.run(model=model, target=RBH1, config=noise.Config())
+    assert result["figure"].startswith(b"\x89PNG")
+    assert "dithers" not in set(result["data"].data["series"])
 
 
 def test_limits_and_scales():

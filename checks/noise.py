@@ -1,0 +1,180 @@
+"""Does the noise model explain the residuals that it was measured on, and is its file the same?
+
+What is known badly does not count as wrong: what is held against a threshold is by how much a ratio
+or a correlation is off beyond the number of standard errors that ``noise.errors`` and
+``noise.lag_errors`` allow.
+"""
+
+from typing import Any, Final
+
+import numpy as np
+
+from ard import layout
+from checks.folder import Product
+from checks.load import FloatArray, cube_arrays, document, number, opened
+from checks.registry import Limits, check, of_kind
+from checks.result import Outcome, compare, failed, skipped
+from manifests import Limit
+
+MODEL: Final = of_kind("document", layout.NOISE_MODEL)
+NOISE: Final = of_kind("noise", layout.NOISE)
+FORMS: Final = ("kronecker", "fir")
+ERRORS: Final = "noise.errors"
+LOOK: Final = "look at the figure of the noise model, and at lines that the target does not declare"
+AGAIN: Final = "make the noise again from the cube that is there"
+
+
+def _part(values: Any, *names: str) -> dict[str, Any]:
+    for name in names:
+        values = values.get(name) if isinstance(values, dict) else None
+    return values if isinstance(values, dict) else {}
+
+
+def _rows(values: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    rows = values.get(name)
+    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+
+
+def _series(values: dict[str, Any], name: str) -> FloatArray:
+    found = values.get(name)
+    known = found if isinstance(found, list) else []
+    return np.array([number({"v": value}, "v") for value in known], dtype=np.float64)
+
+
+def _number(limit: Limit) -> float:
+    return limit.value[-1] if isinstance(limit.value, tuple) else limit.value
+
+
+def _off(row: dict[str, Any], ratio: str, error: str, allowed: Limit) -> float:
+    """Say by how much a ratio differs from 1 beyond its error; NaN where it is missing."""
+    off = abs(number(row, ratio) - 1.0) - _number(allowed) * number(row, error)
+    return float(np.maximum(off, 0.0))  # NaN stays NaN
+
+
+def _left_over(white: dict[str, Any], errors: float) -> float:
+    """Give the largest correlation left beyond its error; NaN where there are none."""
+    try:
+        value, error = (np.array(white[key], np.float64) for key in ("left", "left_error"))
+        excess = np.abs(value) - errors * error
+    except (KeyError, TypeError, ValueError):
+        return float("nan")
+    return float(np.maximum(excess, 0.0).max()) if excess.size else float("nan")
+
+
+def _worst(values: list[float]) -> float:
+    """Give the largest; NaN, which never passes, where one is NaN or there is none."""
+    return float(np.max(values)) if values else float("nan")
+
+
+@check("noise.measured", MODEL, ("noise.residuals",))
+def measured(product: Product, limits: Limits) -> Outcome:
+    """Was the noise measured on enough line-free voxels?"""
+    count = number(_part(document(product), "counts"), "residuals")
+    remedy = "give a cube with a larger field or a longer range"
+    return compare(limits["noise.residuals"], count, f"{count:g} line-free voxels", remedy)
+
+
+@check("noise.scale", MODEL, ("noise.scale",))
+def scale(product: Product, limits: Limits) -> Outcome:
+    """Is the noise between a fraction and a few times of ERR in every channel?"""
+    value, limit = _series(_part(document(product), "scale"), "value"), limits["noise.scale"]
+    if not value.size:
+        return failed("there is no scale", "correct the stage that writes it")
+    outside = [float(v) for v in value if not limit.accepts(float(v))]
+    worst = outside[0] if outside else float(np.median(value))
+    detail = f"noise over ERR {value.min():.2f} to {value.max():.2f}, {len(outside)} outside"
+    return compare(limit, worst, detail, "rescale the errors of the cube, or mask its channels")
+
+
+@check("noise.whitened", MODEL, ("noise.whitened",))
+def whitened(product: Product, limits: Limits) -> Outcome:
+    """Have the whitened residuals unit variance, in both forms?"""
+    parts = _part(document(product), "whitened")
+    values = {form: number(_part(parts, form), "variance") for form in FORMS}
+    misses = [value for value in values.values() if not limits["noise.whitened"].accepts(value)]
+    each = ", ".join(f"{form} {value:.3f}" for form, value in values.items())
+    shown = next(iter([*misses, *values.values()]))
+    return compare(limits["noise.whitened"], shown, f"variance: {each}", LOOK)
+
+
+@check("noise.left", MODEL, ("noise.left", "noise.lag_errors"))
+def left(product: Product, limits: Limits) -> Outcome:
+    """Is no significant correlation left in the whitened residuals, in both forms?"""
+    parts, errors = _part(document(product), "whitened"), _number(limits["noise.lag_errors"])
+    values = {form: _left_over(_part(parts, form), errors) for form in FORMS}
+    each = ", ".join(f"{form} {value:.3f}" for form, value in values.items())
+    detail = f"beyond its error: {each}"
+    return compare(limits["noise.left"], _worst([*values.values()]), detail, LOOK)
+
+
+@check("noise.apertures", MODEL, ("noise.aperture", ERRORS))
+def apertures(product: Product, limits: Limits) -> Outcome:
+    """Have sums over apertures the variance that the Kronecker form predicts?"""
+    rows = _rows(document(product), "apertures")
+    off = [_off(row, "ratio", "error", limits[ERRORS]) for row in rows]
+    each = ", ".join(f"{number(r, 'side'):g}: {number(r, 'ratio'):.3f}" for r in rows)
+    detail = f"variance over prediction by side: {each or 'no aperture'}"
+    return compare(limits["noise.aperture"], _worst(off), detail, LOOK)
+
+
+def _has_dithers(product: Product) -> bool:
+    if not MODEL(product) or product.facts is None:
+        return False
+    return bool(_part(document(product), "dithers", "scale"))
+
+
+@check("noise.dithers", _has_dithers, ("noise.dither_scale",))
+def dithers(product: Product, limits: Limits) -> Outcome:
+    """Is the noise of the cube that which the differences of exposures show?"""
+    model = document(product)
+    one = _series(_part(model, "scale"), "value")
+    other = _series(_part(model, "dithers", "scale"), "value")
+    both = bool(one.size) and one.size == other.size
+    ratio = float(np.median(other / one)) if both else float("nan")
+    detail = f"scale from differences over scale from residuals: {ratio:.3f}"
+    return compare(limits["noise.dither_scale"], ratio, detail, LOOK)
+
+
+@check("noise.left_out", _has_dithers, ("noise.left_out", ERRORS))
+def left_out(product: Product, limits: Limits) -> Outcome:
+    """Does a model made without an exposure predict how that exposure scatters?"""
+    rows = _rows(_part(document(product), "dithers"), "left_out")
+    off = [_off(row, "ratio", "error", limits[ERRORS]) for row in rows]
+    sums = [row for row in rows if row.get("aperture_ratio") is not None]
+    off += [_off(row, "aperture_ratio", "aperture_error", limits[ERRORS]) for row in sums]
+    each = ", ".join(f"{number(row, 'ratio'):.3f}" for row in rows)
+    detail = f"variance over prediction: {each or 'no exposure was left out'}"
+    return compare(limits["noise.left_out"], _worst(off), detail, LOOK)
+
+
+@check("noise.mask", NOISE, ("noise.unusable",))
+def mask(product: Product, limits: Limits) -> Outcome:
+    """Does the noise use no voxel that its cube masks, and none without an error?"""
+    cubes = product.folder.siblings(product.item, layout.CUBE)
+    if not cubes or cubes[0].facts is None:
+        return skipped("there is no readable cube of its item", "see the cube")
+    cube = cube_arrays(cubes[0])
+    with opened(product.path) as hdus:
+        used = np.asarray(hdus["MASK"].data) == 0
+        sigma = np.asarray(hdus["SIGMA"].data, dtype=np.float64)
+    if used.shape != cube.flux.shape:
+        detail = f"the noise is {used.shape} and the cube {cube.flux.shape}"
+        return failed(detail, AGAIN, measured=str(used.shape))
+    bad = used & (cube.masked | ~(np.isfinite(sigma) & (sigma > 0)))
+    count = int(np.count_nonzero(bad))
+    return compare(limits["noise.unusable"], count, f"{count} voxels used in vain", AGAIN)
+
+
+@check("noise.same", NOISE, ("noise.disagreement",))
+def same(product: Product, limits: Limits) -> Outcome:
+    """Is the scale of the noise the one that its model was judged with?"""
+    models = product.folder.siblings(product.item, layout.NOISE_MODEL)
+    if not models or models[0].facts is None:
+        return skipped("there is no readable noise model of its item", "see the model")
+    said = _series(_part(document(models[0]), "scale"), "value")
+    with opened(product.path) as hdus:
+        found = np.asarray(hdus["SCALE"].data, np.float64) if "SCALE" in hdus else np.ones(1)
+    fits = found.size in (1, said.size) and said.size > 0
+    off = float(np.max(np.abs(found / said - 1.0))) if fits else float("nan")
+    detail = f"scales differ by up to {off:.2g}"
+    return compare(limits["noise.disagreement"], off, detail, AGAIN)
