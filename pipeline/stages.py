@@ -126,6 +126,7 @@ _REDUCE: Final = ("pipeline/reduce", "pipeline/lineset.py", "pipeline/roles.py",
 _LINEMAPS: Final = (
     "pipeline/linemaps",
     "pipeline/reduce/instruments.py",
+    "pipeline/lineprofile.py",
     "pipeline/lineset.py",
     "manifests",
 )

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from pipeline.linemaps.projection import Evaluation, Projected, evaluate
-from pipeline.linemaps.windows import BoolArray, FloatArray, IntArray
+from pipeline.lineprofile import BoolArray, FloatArray, IntArray
 
 _FIRST_DAMPING: Final = 1e-3
 _MIN_DAMPING: Final = 1e-7

@@ -17,9 +17,9 @@ import numpy as np
 
 from pipeline.linemaps import projection
 from pipeline.linemaps.descent import Limits, descend
-from pipeline.linemaps.profile import Response
 from pipeline.linemaps.projection import Projected
-from pipeline.linemaps.windows import BoolArray, FloatArray, IntArray, cut
+from pipeline.linemaps.windows import cut
+from pipeline.lineprofile import BoolArray, FloatArray, IntArray, Response
 from pipeline.lineset import LineSet
 
 _EDGE: Final = 1e-6  # of the search range: nearer to its end than this is "at the edge"

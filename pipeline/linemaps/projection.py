@@ -10,8 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from pipeline.linemaps.profile import Response
-from pipeline.linemaps.windows import BoolArray, FloatArray
+from pipeline.lineprofile import BoolArray, FloatArray, Response
 
 # Of a column's weight: what a continuum term must have left after the lower orders, and the
 # ridge that keeps the scaled normal equations (unit diagonal) solvable.
