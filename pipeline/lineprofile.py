@@ -46,6 +46,19 @@ def flux_density_per_mjy_sr(wave: FloatArray) -> FloatArray:
     return np.asarray(_MJY_CGS * _SR_PER_ARCSEC2 * _SPEED_OF_LIGHT_UM_S / wave**2)
 
 
+def sigma_error(variance: FloatArray, variance_err: FloatArray) -> FloatArray:
+    """Turn the error of sigma^2 into that of sigma.
+
+    The linear rule err / (2 sigma) diverges as sigma goes to zero; there the root of the error
+    is the 1-sigma upper limit of sigma, and the smaller of the two is taken.
+    """
+    limit = np.sqrt(variance_err)
+    linear = np.divide(
+        variance_err, 2.0 * np.sqrt(variance), out=np.full_like(limit, np.inf), where=variance > 0
+    )
+    return np.minimum(linear, limit)  # NaN where there is no error
+
+
 @dataclass(frozen=True, eq=False)
 class Windows:
     """Which channels are fitted, in which blocks, and which block holds each line?
@@ -154,6 +167,20 @@ class Response:
                 for result, piece in zip(results, pieces, strict=True):
                     result[:, part, k] += self.lines.ratio[row, k] * piece / self.widths_um[part]
         return results
+
+    def shares(self, velocity: float, variance: float) -> FloatArray:
+        """Give the part of each line's light that falls into each channel.
+
+        Returns
+        -------
+        ndarray, shape (n_lines, n_used)
+        """
+        light = np.zeros((len(self.lines.names), self.windows.channels.size))
+        for row, part in enumerate(self._parts(self.windows)):
+            sigma = np.sqrt(variance + self.lines.sigma_lsf_kms[row] ** 2)
+            one = integrated(self.edges_kms[row], np.array([velocity]), np.array([sigma]))
+            light[row, part] = one[0][0]
+        return light
 
     def near(self, velocity: FloatArray, variance: FloatArray, n_sigma: float) -> BoolArray:
         """Say which channels a line reaches: centre within `n_sigma` widths.
