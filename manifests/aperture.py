@@ -9,11 +9,12 @@ from manifests._toml import EVIDENCE, Section
 BOX: Final = "box"
 CIRCLE: Final = "circle"
 SHAPES: Final = (BOX, CIRCLE)
-# How the light inside an aperture is spread: along a wake, as that of one point, evenly.
+# How the light inside an aperture is spread: along a wake, in one spot, as that of a point, evenly.
 WAKE: Final = "wake"
+COMPACT: Final = "compact"
 POINT: Final = "point"
 FLAT: Final = "flat"
-PROFILES: Final = (WAKE, POINT, FLAT)
+PROFILES: Final = (WAKE, COMPACT, POINT, FLAT)
 _FIELDS: Final = (
     *("name", "title", "shape", "along_arcsec", "across_arcsec", "ra_deg", "dec_deg"),
     *("length_arcsec", "width_arcsec", "radius_arcsec", "profile", "velocity_kms"),
@@ -44,7 +45,7 @@ class Aperture:
     radius_arcsec : float or None
         Of a circle.
     profile : str
-        How its light is taken to be spread: ``wake``, ``point`` or ``flat``.
+        How its light is taken to be spread: ``wake``, ``compact``, ``point`` or ``flat``.
     velocity_kms : float
         Where lines are looked for when none of them is seen: expected before the data.
     source, evidence : str
