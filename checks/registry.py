@@ -13,7 +13,10 @@ Limits = Mapping[str, Limit]
 Predicate = Callable[[Product, Limits], Outcome]
 Applies = Callable[[Product], bool]
 
-FAMILIES: Final = ("checks.integrity", "checks.structure", "checks.physics", "checks.recovery")
+FAMILIES: Final = (
+    *("checks.integrity", "checks.structure", "checks.physics", "checks.apertures"),
+    "checks.recovery",
+)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from checks.result import Outcome, failed, passed, skipped
 from schemas import tables
 
 # What every item of a run must have, and what it must have besides where the truth is known.
-PER_ITEM: Final = (layout.CUBE, layout.LINEMAP, layout.QUALITY)
+PER_ITEM: Final = (layout.CUBE, layout.LINEMAP, layout.SPECTRA, layout.FLUXES, layout.QUALITY)
 ITEM_OF_SOURCE: Final = {"twin": (layout.RECOVERY,)}
 # What a run must have once, and what it must have besides, by where its cubes came from.
 ONCE: Final = (layout.LINES,)
