@@ -219,8 +219,14 @@ def _ecsv(path: Path) -> dict[str, Any]:
 
 
 def unit_text(unit: object) -> str:
-    """Spell a unit as the schemas do (``MJy/sr``); empty for None."""
-    return "" if unit is None else str(unit).replace(" / ", "/")
+    """Spell a unit as the schemas do (``MJy/sr``, ``erg/(cm2 s)``); empty for None.
+
+    Versions of astropy differ in the order of what is below the line: here it is alphabetical.
+    """
+    above, line, below = ("" if unit is None else str(unit)).partition(" / ")
+    if below.startswith("("):
+        below = f"({' '.join(sorted(below.strip('()').split()))})"
+    return f"{above}{line.strip()}{below}"
 
 
 def _png(path: Path) -> dict[str, Any]:

@@ -50,6 +50,8 @@ RECOVERY: Final = "recovery"
 LINES: Final = "lines"
 EXPOSURES: Final = "exposures"
 ARCHIVE: Final = "archive"
+SPECTRA: Final = "spectra"
+FLUXES: Final = "fluxes"
 
 # The layer that each product belongs to.
 LAYER_OF: Final = {
@@ -59,6 +61,8 @@ LAYER_OF: Final = {
     EXPOSURES: "likelihood",
     ARCHIVE: "likelihood",
     LINEMAP: "inference",
+    SPECTRA: "inference",
+    FLUXES: "inference",
     QUALITY: "validation",
     NOISE_MODEL: "validation",
     RECOVERY: "validation",

@@ -14,8 +14,9 @@ from scipy.optimize import curve_fit
 
 from manifests import load_target
 from pipeline.linemaps import linefit, spaxels
-from pipeline.linemaps.profile import Response
-from pipeline.linemaps.windows import LineSet, cut
+from pipeline.linemaps.windows import cut
+from pipeline.lineprofile import Response
+from pipeline.lineset import LineSet
 from pipeline.reduce.instruments import lsf_for
 
 N_SPAXELS = 53 * 49

@@ -15,7 +15,7 @@ Applies = Callable[[Product], bool]
 
 FAMILIES: Final = (
     *("checks.integrity", "checks.structure", "checks.physics"),
-    *("checks.noise", "checks.recovery"),
+    *("checks.noise", "checks.apertures", "checks.recovery"),
 )
 
 

@@ -17,6 +17,7 @@ from schemas import tables
 PER_ITEM: Final = (
     *(layout.CUBE, layout.LINEMAP, layout.QUALITY),
     *(layout.NOISE, layout.NOISE_MODEL),
+    *(layout.SPECTRA, layout.FLUXES),
 )
 ITEM_OF_SOURCE: Final = {"twin": (layout.RECOVERY,)}
 # What a run must have once, and what it must have besides, by where its cubes came from.

@@ -6,6 +6,7 @@ is incomplete. It imports the standard library only.
 """
 
 from manifests.acceptance import Acceptance, Limit, load_acceptance
+from manifests.aperture import Aperture
 from manifests.errors import ManifestError
 from manifests.lock import Lock, LockedFile, load_lock, lock_path
 from manifests.selection import (
@@ -29,6 +30,7 @@ from manifests.waivers import Waiver, load_waivers, may_waive
 
 __all__ = [
     "Acceptance",
+    "Aperture",
     "Cosmology",
     "Extension",
     "Group",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from manifests._toml import EVIDENCE, Section, read_toml
+from manifests.aperture import Aperture, apertures_of
 from manifests.errors import ManifestError
 
 TARGETS_DIR: Final = Path(__file__).parent / "targets"
@@ -106,6 +107,8 @@ class Target:
         The kinematic groups and all lines, in file order.
     sources : mapping of str to Source
         Where each declared value comes from.
+    apertures : tuple
+        Where spectra are added up, in file order; may be empty.
     """
 
     name: str
@@ -118,6 +121,7 @@ class Target:
     groups: tuple[Group, ...]
     lines: tuple[Line, ...]
     sources: Mapping[str, Source]
+    apertures: tuple[Aperture, ...] = ()
 
     @property
     def anchor(self) -> Position:
@@ -210,7 +214,7 @@ def load_target(path_or_name: str | PathLike[str]) -> Target:
             )
         path = TARGETS_DIR / f"{path_or_name}.toml"
     root = Section(read_toml(path), "", path)
-    root.only("target", "sources", "groups", "lines")
+    root.only("target", "sources", "groups", "lines", "apertures")
     return _target(root)
 
 
@@ -230,6 +234,7 @@ def _target(root: Section) -> Target:
         groups=_groups(root, lines),
         lines=lines,
         sources=_sources(root, section),
+        apertures=apertures_of(root, with_axis={"tip", "position_angle_deg"} <= set(section.data)),
     )
     if target.redshift <= -1.0:
         raise section.error("'redshift' must be above -1", "> -1", target.redshift)

@@ -41,6 +41,7 @@ def _options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--store", type=_FILE, help="Their store (default: RBH1_DATA_DIR)."),
         click.option("--lock", "lock_file", type=_FILE, help="Their lock (default: the study's)."),
         click.option("--selection", help="Their selection (default: the one of the lock)."),
+        click.option("--x1d", type=_FILE, help="The archive's spectrum of that cube."),
         click.option("--target", help="TOML file of the target, or the name of a known one."),
         click.option("--out", type=_FILE, required=True, help="The run folder."),
         click.option("--config", type=_FILE, help="TOML file with settings."),
@@ -158,6 +159,7 @@ def _folder(out: Path) -> Path:
 def _make_plan(
     *,
     cube: Path | None,
+    x1d: Path | None,
     acquired: bool,
     store: Path | None,
     lock_file: Path | None,
@@ -171,8 +173,8 @@ def _make_plan(
 
     root = _folder(out)
     if acquired:
-        if cube is not None or target is not None:
-            raise click.UsageError("--acquired goes without --cube and --target")
+        if cube is not None or x1d is not None or target is not None:
+            raise click.UsageError("--acquired goes without --cube, --x1d and --target")
         from pipeline.acquire.settings import data_dir
 
         folder = data_dir(os.environ, store)
@@ -182,10 +184,12 @@ def _make_plan(
     if cube is None:
         if target is not None:
             raise click.UsageError("--target goes with --cube")
+        if x1d is not None:
+            raise click.UsageError("--x1d goes with --cube")
         return plans.twin_plan(root, config, settings)
     if target is None:
         raise click.UsageError("--cube needs --target: a TOML file or a known name")
-    return plans.cube_plan(root, cube, target, config, settings)
+    return plans.cube_plan(root, cube, target, config, settings, x1d=x1d)
 
 
 def _tasks(plan: "Plan") -> tuple["Task", ...]:

@@ -78,6 +78,8 @@ def cube_plan(
     target: Path | str,
     config_file: Path | None = None,
     settings: Iterable[str] = (),
+    *,
+    x1d: Path | None = None,
 ) -> Plan:
     """Plan a run on one JWST s3d file.
 
@@ -91,6 +93,8 @@ def cube_plan(
         The target's TOML file, or the name of a target that comes with the study.
     config_file, settings
         As for `twin_plan`.
+    x1d : path, optional
+        The archive's own spectrum of the cube, to compare ours with.
 
     Raises
     ------
@@ -115,7 +119,8 @@ def cube_plan(
             action="check the redshift and the lines in the target's file",
         )
     inputs: dict[str, Files] = {"target": file}
-    return _plan(root, CUBE, {declared.item: cube}, inputs, groups, config)
+    spectra = {} if x1d is None else {declared.item: _existing(x1d)}
+    return _plan(root, CUBE, {declared.item: cube}, inputs, groups, config, x1d=spectra)
 
 
 def archive_plan(
@@ -175,6 +180,7 @@ def _plan(
     config: RunConfig,
     *,
     simulated: bool = False,
+    x1d: Mapping[str, Path] | None = None,
 ) -> Plan:
     code = tuple(entry for stage in stages_for(source) for entry in stage.code)
     return Plan(
@@ -182,7 +188,7 @@ def _plan(
         source=source,
         items=tuple(cubes),
         inputs=inputs,
-        item_inputs={"cube": cubes},
+        item_inputs={"cube": cubes} | ({"x1d": x1d} if x1d else {}),
         parts={"groups": groups},
         context={
             "source": source,
@@ -201,6 +207,18 @@ def _target_file(target: Path | str) -> Path:
     if path.suffix != ".toml":
         load_target(str(target))  # says which names there are
         path = TARGETS_DIR / f"{target}.toml"
+    return path.resolve()
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise NotFoundError(
+            "the spectrum does not exist",
+            file=path,
+            expected="a JWST x1d FITS file",
+            found="a folder" if path.is_dir() else "no such file",
+            action="check the path given with --x1d",
+        )
     return path.resolve()
 
 

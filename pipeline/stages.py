@@ -126,12 +126,15 @@ _REDUCE: Final = ("pipeline/reduce", "pipeline/lineset.py", "pipeline/roles.py",
 _LINEMAPS: Final = (
     "pipeline/linemaps",
     "pipeline/reduce/instruments.py",
+    "pipeline/descent.py",
+    "pipeline/lineprofile.py",
     "pipeline/lineset.py",
     "manifests",
 )
 _NOISE: Final = (
     *("pipeline/reduce/noise", "pipeline/reduce/outliers.py", "pipeline/roles.py", "manifests"),
 )
+_APERTURES: Final = (*_REDUCE, "pipeline/descent.py", "pipeline/lineprofile.py")
 _FIGURES: Final = "validation/figures"
 _TARGET: Final = Read("target", "plan.target", load="target")
 
@@ -253,6 +256,32 @@ STAGES: Final[tuple[Stage, ...]] = (
         typical_seconds=10.0,
     ),
     Stage(
+        name="extract",
+        module="pipeline.reduce.apertures.stage",
+        summary="extract the spectra of the apertures, and measure their lines",
+        reads=(
+            Read("cube", "ingest.cube"),
+            Read("linemaps", "linemaps.linemaps"),
+            _TARGET,
+            Read(
+                "noise",
+                "noise.noise",
+                load="pipeline.reduce.apertures.covariance:read_given_noise",
+                optional=True,
+            ),
+            Read(
+                "archive", "plan.x1d", load="pipeline.reduce.apertures.x1d:read_x1d", optional=True
+            ),
+        ),
+        writes=(
+            Write("spectra", "work/{item}_spectra.ecsv", "table", "inference", "spectra"),
+            Write("fluxes", "work/{item}_fluxes.ecsv", "table", "inference", "fluxes"),
+        ),
+        code=_APERTURES,
+        per_item=True,
+        typical_seconds=6.0,
+    ),
+    Stage(
         name="quality",
         module="pipeline.reduce.quality",
         summary="put the quality of a cube and its maps into one document",
@@ -339,6 +368,23 @@ STAGES: Final[tuple[Stage, ...]] = (
         code=("pipeline/figures", "manifests"),
         per_item=True,
         typical_seconds=2.0,
+    ),
+    Stage(
+        name="apertures",
+        module="pipeline.figures.apertures",
+        summary="draw the spectra of the apertures with their lines",
+        reads=(
+            Read("spectra", "extract.spectra"),
+            Read("fluxes", "extract.fluxes"),
+            _TARGET,
+        ),
+        writes=(
+            Write("figure", "work/figures/{item}_apertures.png", "figure", _FIGURES),
+            Write("data", "work/figures/{item}_apertures.ecsv", "table", _FIGURES),
+        ),
+        code=("pipeline/figures", "manifests"),
+        per_item=True,
+        typical_seconds=4.0,
     ),
     Stage(
         name="materialize",

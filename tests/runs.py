@@ -130,6 +130,74 @@ def exposures_table() -> ard.Table:
     return ard.Table(data, {}, record("exposures"))
 
 
+def spectra_table(cube: ard.Cube, inputs: dict[str, str]) -> ard.Table:
+    """One aperture, added up in two ways; its last channel is masked."""
+    density = u.Unit("erg s-1 cm-2 um-1")
+    methods = np.repeat(["box", "optimal"], N_WAVE)
+    level = np.tile(np.where(np.arange(N_WAVE) < N_WAVE - 1, 1e-15, np.nan), 2)
+    data = QTable(
+        {
+            "aperture": np.repeat(["tip"], 2 * N_WAVE),
+            "method": methods,
+            "wave": np.tile(cube.wave, 2) * u.um,
+            "flux": level * density,
+            "err": 0.1 * level * density,
+            "continuum": np.full(2 * N_WAVE, 1e-15) * density,
+            "model": np.full(2 * N_WAVE, 1e-15) * density,
+            "coverage": np.full(2 * N_WAVE, 1.0),
+            **{f"corr{lag}": np.full(2 * N_WAVE, 0.0) for lag in (1, 2, 3)},
+            "mask": np.isnan(level),
+        }
+    )
+    return ard.Table(data, {"SIMULATD": True}, record("extract", inputs))
+
+
+def fluxes_table(target: Target, inputs: dict[str, str]) -> ard.Table:
+    """The lines of one aperture: [O III] bright, the tied line with it, [O I] a limit."""
+    flux_unit, kms = u.Unit("erg s-1 cm-2"), u.km / u.s
+    lines = [(method, line) for method in ("box", "optimal") for line in target.lines]
+    state = {"OIII4959": "detected", "OIII5007": "detected", "OI6300": "limit"}
+    flux = {"OIII4959": 1e-17, "OIII5007": 2.984e-17, "OI6300": 1e-18}
+    err = {"OIII4959": 1e-18, "OIII5007": 2.984e-18, "OI6300": 1e-18}
+
+    def column(values: Mapping[str, float]) -> np.ndarray:
+        return np.array([values.get(line.name, np.nan) for _, line in lines])
+
+    bright = {name: 1.0 for name, kind in state.items() if kind == "detected"}
+    measured = dict.fromkeys(state, 1.0)
+    data = QTable(
+        {
+            "aperture": np.repeat(["tip"], len(lines)),
+            "method": [method for method, _ in lines],
+            "line": [line.name for _, line in lines],
+            "group": [line.group for _, line in lines],
+            "wave_obs": [line.wave_obs_um(target.redshift) for _, line in lines] * u.um,
+            "state": [state.get(line.name, "not covered") for _, line in lines],
+            "flux": column(flux) * flux_unit,
+            "flux_err": column(err) * flux_unit,
+            "snr": column(flux) / column(err),
+            "upper_limit": column({"OI6300": 3e-18}) * flux_unit,
+            "velocity": -300.0 * column(bright) * kms,
+            "velocity_err": 10.0 * column(bright) * kms,
+            "sigma": 80.0 * column(bright) * kms,
+            "sigma_err": 12.0 * column(bright) * kms,
+            "sigma_limit": column({}) * kms,
+            "kinematics": [
+                {"detected": "free", "limit": "reference:oiii"}.get(state.get(line.name, ""), "")
+                for _, line in lines
+            ],
+            "continuum": 1e-15 * column(measured) * u.Unit("erg s-1 cm-2 um-1"),
+            "chi2": 33.0 * column(measured),
+            "dof": [30 if line.name in state else 0 for _, line in lines],
+            "coverage": column(measured),
+            "err_scale": column(measured),
+            "area": np.full(len(lines), 0.3) * u.arcsec**2,
+            "inside": np.full(len(lines), 1.0),
+        }
+    )
+    return ard.Table(data, {"SIMULATD": True}, record("extract", inputs))
+
+
 def seen_cube(masked_fraction: float) -> dict[str, Any]:
     spread = {"min": -0.3, "p1": -0.2, "median": 0.0, "p99": 0.2, "max": 0.3}
     names = (
@@ -307,6 +375,9 @@ def make_run(root: Path, edits: Mapping[str, Edit] | None = None) -> Path:
     put("noise", products / "likelihood" / "t001_noise.fits", noise)
     linemap = make_linemap(cube, from_cube)
     from_map = put("linemap", products / "inference" / "t001_linemap.fits", linemap)
+    inference = products / "inference"
+    put("spectra", inference / "t001_spectra.ecsv", spectra_table(cube, from_cube | from_map))
+    put("fluxes", inference / "t001_fluxes.ecsv", fluxes_table(target, from_cube | from_map))
     lines = lines_table(target, {"rbh1.toml": SHA})
     put("lines", products / "likelihood" / "lines.ecsv", lines)
     put("exposures", products / "likelihood" / "exposures.ecsv", exposures_table())

@@ -15,11 +15,11 @@ from typing import Final
 
 import numpy as np
 
+from pipeline.descent import Limits, descend
 from pipeline.linemaps import projection
-from pipeline.linemaps.descent import Limits, descend
-from pipeline.linemaps.profile import Response
 from pipeline.linemaps.projection import Projected
-from pipeline.linemaps.windows import BoolArray, FloatArray, IntArray, cut
+from pipeline.linemaps.windows import cut
+from pipeline.lineprofile import BoolArray, FloatArray, IntArray, Response, sigma_error
 from pipeline.lineset import LineSet
 
 _EDGE: Final = 1e-6  # of the search range: nearer to its end than this is "at the edge"
@@ -164,19 +164,6 @@ class FitResult:
             flux_err=self.flux_err * column,
             covariance=self.covariance * column[:, :, None] ** 2,
         )
-
-
-def sigma_error(variance: FloatArray, variance_err: FloatArray) -> FloatArray:
-    """Turn the error of sigma^2 into that of sigma.
-
-    The linear rule err / (2 sigma) diverges as sigma goes to zero; there the root of the error
-    is the 1-sigma upper limit of sigma, and the smaller of the two is taken.
-    """
-    limit = np.sqrt(variance_err)
-    linear = np.divide(
-        variance_err, 2.0 * np.sqrt(variance), out=np.full_like(limit, np.inf), where=variance > 0
-    )
-    return np.minimum(linear, limit)  # NaN where there is no error
 
 
 def fit(

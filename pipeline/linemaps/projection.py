@@ -10,8 +10,8 @@ from typing import Final
 
 import numpy as np
 
-from pipeline.linemaps.profile import Response
-from pipeline.linemaps.windows import BoolArray, FloatArray
+from pipeline.descent import Evaluation
+from pipeline.lineprofile import BoolArray, FloatArray, Response
 
 # Of a column's weight: what a continuum term must have left after the lower orders, and the
 # ridge that keeps the scaled normal equations (unit diagonal) solvable.
@@ -74,6 +74,10 @@ class Projected:
             self.min_coverage,
             self.drop_coverage,
         )
+
+    def evaluate(self, point: FloatArray) -> Evaluation:
+        """Give chi square, gradient and Hessian at (velocity, variance), shape (n, 2)."""
+        return evaluate(self, point)
 
     @property
     def n_good(self) -> FloatArray:
@@ -177,37 +181,6 @@ def scan(data: Projected, templates: FloatArray) -> np.ndarray:
     allowed = (light >= data.min_coverage).any(axis=-1)
     best: np.ndarray = np.where(allowed, gain, -np.inf).argmax(axis=1)
     return best
-
-
-@dataclass(frozen=True, eq=False)
-class Evaluation:
-    """What does each spectrum say at one (velocity, variance)?
-
-    Attributes
-    ----------
-    chi2 : ndarray, shape (n,)
-        Minimum over fluxes and continuum; infinite where no line is on good channels.
-    gradient : ndarray, shape (n, 2)
-        Downhill direction: -1/2 of the gradient of chi square.
-    hessian : ndarray, shape (n, 2, 2)
-        Gauss-Newton form of 1/2 of the Hessian.
-    """
-
-    chi2: FloatArray
-    gradient: FloatArray
-    hessian: FloatArray
-
-    def take(self, rows: np.ndarray) -> "Evaluation":
-        """Give some of the spectra."""
-        return Evaluation(self.chi2[rows], self.gradient[rows], self.hessian[rows])
-
-    def where(self, better: BoolArray, other: "Evaluation") -> "Evaluation":
-        """Take `other` where `better` is true."""
-        return Evaluation(
-            np.where(better, other.chi2, self.chi2),
-            np.where(better[:, None], other.gradient, self.gradient),
-            np.where(better[:, None, None], other.hessian, self.hessian),
-        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,18 +10,18 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
-from ard.cube import SPEED_OF_LIGHT_KMS, Cube, FloatArray, Lsf
+from ard.cube import Cube, FloatArray
 from ard.errors import ArdError, UnitError
 from ard.layout import flux_layer
 from ard.maps import Map
 from manifests import Target
 from pipeline.linemaps import linefit
 from pipeline.linemaps.linefit import FitResult
+from pipeline.lineprofile import flux_density_per_mjy_sr
 from pipeline.lineset import LineSet, inside, line_set
-from pipeline.reduce.instruments import lsf_for
+from pipeline.reduce.instruments import required_lsf
 
 FLUX_UNIT: Final = "erg s-1 cm-2 arcsec-2"
-_MJY_CGS: Final = 1e-17  # 1 MJy in erg s-1 cm-2 Hz-1, exact by definition of the jansky
 # Neighbouring channels correlate by about 0.2 in resampled cubes (ingest measures it), so errors of
 # what spans several channels are some 20 % too small: to be taken up with the noise model.
 _ERROR_NOTE: Final = "channels are taken as independent; correlation is not in the errors"
@@ -31,8 +31,6 @@ _KEPT: Final = (
     *("TELESCOP", "INSTRUME", "GRATING", "FILTER", "CHANNEL", "BAND", "TARGNAME", "SIMULATD"),
     *("TIMESYS", "DATE-BEG", "DATE-END", "XPOSURE", "EFFEXPTM", "EXPTIME", "PROGRAM", "PROPOSID"),
 )
-_SPEED_OF_LIGHT_UM_S: Final = SPEED_OF_LIGHT_KMS * 1e9
-_SR_PER_ARCSEC2: Final = (np.pi / 180.0 / 3600.0) ** 2
 
 
 @dataclass(frozen=True)
@@ -95,7 +93,7 @@ def run(*, cube: Cube, target: Target, config: Config) -> dict[str, dict[str, Ma
     groups = covered_groups(cube.wave_edges, target)
     if not groups:
         raise _no_lines(cube, target)
-    lsf = _lsf(cube, config)
+    lsf = required_lsf(cube, config.lsf_gain, config.resolving_power)
     density = flux_density_per_mjy_sr(cube.wave)
     flux = np.where(cube.mask, 0.0, cube.flux).reshape(cube.shape[0], -1).T * density
     ivar = cube.ivar.reshape(cube.shape[0], -1).T / density**2
@@ -109,25 +107,10 @@ def run(*, cube: Cube, target: Target, config: Config) -> dict[str, dict[str, Ma
         scale = _error_scale(fit, config)
         meta = _meta(cube, target, name, lines, groups)
         meta |= {"ERRSCALE": config.error_scale, "ERRNOTE": _ERROR_NOTE, "LSFSRC": lsf.source}
+        meta |= {"LSFGAIN": config.lsf_gain, "RESPOWER": config.resolving_power or 0.0}
         meta |= _chi2_meta(fit, scale)
         maps[name] = _linemap(cube, lines, fit.scaled(scale), meta)
     return {"linemaps": maps}
-
-
-def flux_density_per_mjy_sr(wave: FloatArray) -> FloatArray:
-    """Give 1 MJy/sr as flux density per wavelength, f_lambda = f_nu c / lambda^2.
-
-    Parameters
-    ----------
-    wave : ndarray
-        Wavelength, um.
-
-    Returns
-    -------
-    ndarray
-        erg s-1 cm-2 arcsec-2 um-1.
-    """
-    return np.asarray(_MJY_CGS * _SR_PER_ARCSEC2 * _SPEED_OF_LIGHT_UM_S / wave**2)
 
 
 def covered_groups(wave_edges: FloatArray, target: Target) -> tuple[str, ...]:
@@ -144,27 +127,6 @@ def covered_groups(wave_edges: FloatArray, target: Target) -> tuple[str, ...]:
         group.name
         for group in target.groups
         if inside(target.group_lines(group.name), target.redshift, wave_edges).any()
-    )
-
-
-def _lsf(cube: Cube, config: Config) -> Lsf:
-    found = cube.lsf or lsf_for(cube.meta, cube.wave)
-    if found is not None and config.lsf_gain != 1.0:
-        source = f"{found.source}; resolving power times {config.lsf_gain:g}"
-        return Lsf(found.wave, found.fwhm_um / config.lsf_gain, source)
-    if found is not None:
-        return found
-    if config.resolving_power is not None:
-        source = f"resolving power {config.resolving_power:g} from the configuration"
-        return Lsf(cube.wave, cube.wave / config.resolving_power, source)
-    keys = ("INSTRUME", "GRATING", "CHANNEL", "BAND")
-    raise ArdError(
-        "the line-spread function of this cube is not known",
-        file=_file(cube),
-        expected="an extension LSF, or an instrument that the study declares",
-        found=", ".join(f"{key} {cube.meta[key]}" for key in keys if key in cube.meta)
-        or "no instrument keywords",
-        action="give the resolving power: --set linemaps.resolving_power=1000",
     )
 
 

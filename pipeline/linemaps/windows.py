@@ -4,41 +4,10 @@ Around each line a window in velocity is cut out; windows that touch form one bl
 block has its own continuum. Where the cube ends, the window ends: windows are never mirrored.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
-from numpy.typing import NDArray
 
-from ard.cube import SPEED_OF_LIGHT_KMS
+from pipeline.lineprofile import FloatArray, Windows, velocity_kms
 from pipeline.lineset import LineSet
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
-BoolArray = NDArray[np.bool_]
-
-
-def velocity_kms(wave_um: FloatArray, wave_rest_um: float, redshift: float) -> FloatArray:
-    """Give the velocity (km/s) at which a line falls on a wavelength: c (w / (w0 (1 + z)) - 1)."""
-    return SPEED_OF_LIGHT_KMS * (wave_um / (wave_rest_um * (1.0 + redshift)) - 1.0)
-
-
-@dataclass(frozen=True, eq=False)
-class Windows:
-    """Which channels are fitted, in which blocks, and which block holds each line?
-
-    Attributes
-    ----------
-    channels : ndarray of int, shape (n_used,)
-        Indices of the fitted channels, increasing.
-    blocks : tuple of slice
-        Each block as a slice of `channels`.
-    line_block : tuple of int
-        The block of each line.
-    """
-
-    channels: IntArray
-    blocks: tuple[slice, ...]
-    line_block: tuple[int, ...]
 
 
 def cut(

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from ard.cube import FloatArray, Lsf, Psf
+from ard.cube import Cube, FloatArray, Lsf, Psf
+from ard.errors import ArdError
 from manifests.instruments import Curve, find_instrument
 
 
@@ -37,6 +38,43 @@ def lsf_for(meta: Mapping[str, Any], wave: FloatArray) -> Lsf | None:
         power = power * found.gain.value
         source = f"{source}; times {found.gain.value:g}: {found.gain.source}"
     return Lsf(nodes, nodes / power, source)
+
+
+def required_lsf(cube: Cube, gain: float = 1.0, resolving_power: float | None = None) -> Lsf:
+    """Give the line-spread function with which lines of a cube are to be fitted.
+
+    Parameters
+    ----------
+    cube : Cube
+        Its own function comes first, then that of its instrument.
+    gain : float
+        Factor on its resolving power.
+    resolving_power : float, optional
+        Lambda / FWHM for a cube that has none.
+
+    Raises
+    ------
+    ArdError
+        If there is none.
+    """
+    found = cube.lsf or lsf_for(cube.meta, cube.wave)
+    if found is not None and gain != 1.0:
+        source = f"{found.source}; resolving power times {gain:g}"
+        return Lsf(found.wave, found.fwhm_um / gain, source)
+    if found is not None:
+        return found
+    if resolving_power:
+        source = f"resolving power {resolving_power:g} from the configuration"
+        return Lsf(cube.wave, cube.wave / resolving_power, source)
+    keys = ("INSTRUME", "GRATING", "CHANNEL", "BAND")
+    raise ArdError(
+        "the line-spread function of this cube is not known",
+        file=cube.meta.get("FILENAME"),
+        expected="an extension LSF, or an instrument that the study declares",
+        found=", ".join(f"{key} {cube.meta[key]}" for key in keys if key in cube.meta)
+        or "no instrument keywords",
+        action="give the resolving power: --set linemaps.resolving_power=1000",
+    )
 
 
 def psf_for(meta: Mapping[str, Any], wave: FloatArray) -> Psf | None:

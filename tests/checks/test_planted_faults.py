@@ -199,6 +199,42 @@ def group(field: str, value: float | None) -> Edit:
     return set_field("groups", "0", field, value=value)
 
 
+def cell(column: str, line: str, value: object) -> Edit:
+    """Change a column of a line in all apertures of a table of fluxes."""
+
+    def edit(path: Path) -> None:
+        table = ard.read(path)
+        data = table.data.copy()
+        rows = np.asarray(data["line"]) == line
+        values = np.array(data[column])
+        if values.dtype.kind == "U":
+            values = values.astype("U20")
+        values[rows] = value
+        unit = data[column].unit
+        data[column] = values if unit is None else values * unit
+        ard.write(path, ard.Table(data, table.meta, table.provenance), overwrite=True)
+
+    return edit
+
+
+def bright_limit(path: Path) -> None:
+    """A line of five errors that is called a limit."""
+    cell("flux", "OI6300", 5e-18)(path)
+    cell("snr", "OI6300", 5.0)(path)
+
+
+def brighter_by_a_tenth(path: Path) -> None:
+    """A tied line that is too bright, error and all."""
+    cell("flux", "OIII5007", 1.1 * 2.984e-17)(path)
+    cell("flux_err", "OIII5007", 1.1 * 2.984e-18)(path)
+
+
+def without_a_line(path: Path) -> None:
+    table = ard.read(path)
+    keep = np.asarray(table.data["line"]) != "SII6716"
+    ard.write(path, ard.Table(table.data[keep], table.meta, table.provenance), overwrite=True)
+
+
 def recovery_in_wrong_layer(path: Path) -> None:
     products = path.parent
     copy = products / "inference" / "t001_recovery.json"
@@ -307,6 +343,18 @@ FAULTS = [
         "structure.provenance", "recovery", set_field("provenance", "inputs", value={"../x": SHA})
     ),
     Fault("structure.simulated", "exposures", text("simulated: true", "simulated: false")),
+    Fault("physics.fluxes_lines", "fluxes", without_a_line),
+    Fault("physics.fluxes_lines", "fluxes", cell("line", "SII6716", "SII9999")),
+    Fault("physics.fluxes_snr", "fluxes", cell("snr", "OIII4959", 40.0)),
+    Fault("physics.fluxes_snr", "fluxes", cell("snr", "OIII4959", np.nan)),
+    Fault("physics.fluxes_snr", "fluxes", bright_limit),
+    Fault("physics.fluxes_ratio", "fluxes", brighter_by_a_tenth),
+    Fault("physics.fluxes_velocity", "fluxes", cell("velocity", "OIII4959", -2000.0)),
+    Fault("physics.fluxes_chi2", "fluxes", cell("chi2", "OI6300", 300.0)),
+    Fault("physics.fluxes_chi2", "fluxes", cell("chi2", "OI6300", 3.0)),
+    Fault("structure.schema", "fluxes", cell("state", "OI6300", "seen")),
+    Fault("structure.schema", "fluxes", cell("upper_limit", "OI6300", np.nan)),
+    Fault("structure.schema", "spectra", text("tip box", "tip sum")),
     Fault("physics.cube_masked", "cube", edit_fits(mask_nearly_all)),
     Fault("physics.cube_flux", "cube", voxel("SCI", np.nan)),
     Fault("physics.cube_errors", "cube", voxel("ERR", 0.0)),
@@ -526,6 +574,8 @@ def test_a_wrong_digest_of_the_runs_product_is_found(good_run, tmp_path):
         HLSP.format(item="t001", layer="inference", product="linemap"),
         HLSP.format(item="t001", layer="likelihood", product="noise"),
         "validation_t001_noisemodel.json",
+        "inference_t001_fluxes.ecsv",
+        "inference_t001_spectra.ecsv",
     }
 
 

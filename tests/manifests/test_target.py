@@ -1,6 +1,7 @@
 """Do target manifests hold the study's values, and is anything incomplete refused?"""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -122,6 +123,16 @@ def test_every_given_value_has_a_source(name):
         ('group = "oi"', 'group = "none"', "a name of its own"),
         ('[[groups]]\nname = "oi"\ntitle = "[O I] 6300"\n', "", "groups that do not exist"),
         ("[target]", "[target", "cannot be read as TOML"),
+        ('name = "wake1"', 'name = "tip"', "apertures need names of their own"),
+        ('name = "wake1"', 'name = "Wake 1"', "'name' stands in tables"),
+        ('shape = "box"', 'shape = "star"', "is not known"),
+        ('shape = "box"', 'shape = "circle"', "a circle has no length_arcsec"),
+        ('profile = "wake"', 'profile = "gas"', "is not known"),
+        ("length_arcsec = 0.5", "", "must be a number"),
+        ("length_arcsec = 0.5", "length_arcsec = 0", "must be positive"),
+        ("along_arcsec = -0.05", "", "given in one of two ways"),
+        ("along_arcsec = -0.05", "along_arcsec = 0\nra_deg = 40.0", "given in one of two ways"),
+        ("velocity_kms = -301.0", "speed = 3", "unknown field"),
     ],
 )
 def test_incomplete_or_impossible_manifest_is_refused(old, new, says, tmp_path):
@@ -130,6 +141,44 @@ def test_incomplete_or_impossible_manifest_is_refused(old, new, says, tmp_path):
         load_target(path)
     assert caught.value.file == str(path)
     assert "what to do" in str(caught.value)
+
+
+def test_apertures_walk_down_the_wake_from_the_tip():
+    """Oracle: 0.5 arcsec steps without gap or overlap, as the manifest's comment says."""
+    apertures = load_target("rbh1").apertures
+    assert [a.name for a in apertures] == [
+        "tip", "wake1", "wake2", "wake3", "wake4", "host_side",
+    ]  # fmt: skip
+    ends = [(a.along_arcsec + a.length_arcsec / 2, a.along_arcsec - a.length_arcsec / 2)
+            for a in apertures]  # fmt: skip
+    for (_, low), (high, _) in pairwise(ends):
+        assert low == pytest.approx(high, abs=1e-12)
+    assert all(a.source and a.evidence for a in apertures)
+
+
+def test_apertures_of_a_target_without_axis_are_given_by_coordinates(tmp_path):
+    apertures = load_target("ngc7469").apertures
+    assert {a.shape for a in apertures} == {"circle"}
+    assert all(a.along_arcsec is None and a.ra_deg is not None for a in apertures)
+    text = (TARGETS_DIR / "ngc7469.toml").read_text(encoding="utf-8")
+    path = tmp_path / "x.toml"
+    path.write_text(text.replace("ra_deg = 345.815084\ndec_deg = 8.873953",
+                                 "along_arcsec = 0\nacross_arcsec = 0"))  # fmt: skip
+    with pytest.raises(ManifestError, match="offsets count from the tip"):
+        load_target(path)
+    path.write_text(text.replace("ra_deg = 345.815084", "ra_deg = 361"))
+    with pytest.raises(ManifestError, match="no place on the sky"):
+        load_target(path)
+    path.write_text(text.replace('profile = "point"', 'profile = "wake"'))
+    with pytest.raises(ManifestError, match="needs an axis"):
+        load_target(path)
+
+
+def test_a_target_may_have_no_apertures(tmp_path):
+    text = (TARGETS_DIR / "ngc7469.toml").read_text(encoding="utf-8")
+    path = tmp_path / "x.toml"
+    path.write_text(text[: text.index("# Apertures")])
+    assert load_target(path).apertures == ()
 
 
 def test_lines_that_are_no_tables_are_refused(tmp_path):

@@ -10,9 +10,10 @@ import pytest
 from builders import make_cube
 
 import ard
-from ard.errors import ArdError
+from ard.errors import ArdError, NotFoundError
 from manifests import Position, load_target
 from pipeline import plans
+from pipeline.graph import build_tasks
 from pipeline.linemaps import spaxels
 
 NIRSPEC = {"TELESCOP": "JWST", "INSTRUME": "NIRSPEC", "GRATING": "G140M", "SIMULATD": True}
@@ -70,3 +71,19 @@ def test_a_file_that_is_no_cube_is_named_with_its_path(tmp_path):
     with pytest.raises(ArdError) as error:
         plan(path)
     assert error.value.file == str(path)
+
+
+def test_a_spectrum_of_the_archive_reaches_the_stage_that_compares(tmp_path, written):
+    """Oracle: the inputs of the task; without the option the stage gets None."""
+    small_cube = written(NIRSPEC)
+    given = tmp_path / "my_x1d.fits"
+    given.write_bytes(b"a spectrum")
+    plan = plans.cube_plan(tmp_path / "run", small_cube, "rbh1", x1d=given)
+    tasks = {task.name: task for task in build_tasks(plan, plans.stages_for("cube"))}
+    assert tasks["extract[rbh1]"].inputs["archive"] == given
+    assert tasks["extract[rbh1]"].inputs["noise"].name == "rbh1_noise.fits"
+    plan = plans.cube_plan(tmp_path / "run", small_cube, "rbh1")
+    tasks = {task.name: task for task in build_tasks(plan, plans.stages_for("cube"))}
+    assert tasks["extract[rbh1]"].values["archive"] is None
+    with pytest.raises(NotFoundError, match="the spectrum does not exist"):
+        plans.cube_plan(tmp_path / "run", small_cube, "rbh1", x1d=tmp_path / "none.fits")

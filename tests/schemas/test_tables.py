@@ -61,7 +61,65 @@ def archive():
     return columns, {"size": "byte"}
 
 
-GOOD = {"archive": archive, "lines": lines, "exposures": exposures}
+def spectra():
+    density = "erg/(cm2 s um)"
+    columns = {
+        "aperture": ["tip", "tip"],
+        "method": ["box", "optimal"],
+        "wave": [1.0, 1.001],
+        "flux": [1e-15, NAN],
+        "err": [1e-16, NAN],
+        "continuum": [1e-15, 1e-15],
+        "model": [1e-15, 1e-15],
+        "coverage": [1.0, 0.3],
+        "corr1": [0.2, NAN],
+        "corr2": [0.0, NAN],
+        "corr3": [0.0, NAN],
+        "mask": [False, True],
+    }
+    units = dict.fromkeys(("flux", "err", "continuum", "model"), density) | {"wave": "um"}
+    return columns, units
+
+
+def fluxes():
+    flux, density = "erg/(cm2 s)", "erg/(cm2 s um)"
+    columns = {
+        "aperture": ["tip"] * 3,
+        "method": ["box"] * 3,
+        "line": ["OIII5007", "OI6300", "SIII9069"],
+        "group": ["oiii", "oi", "siii"],
+        "wave_obs": [0.98, 1.24, 1.78],
+        "state": ["detected", "limit", "not covered"],
+        "flux": [1e-17, -1e-18, NAN],
+        "flux_err": [1e-18, 1e-18, NAN],
+        "snr": [10.0, -1.0, NAN],
+        "upper_limit": [NAN, 3e-18, NAN],
+        "velocity": [-300.0, NAN, NAN],
+        "velocity_err": [10.0, NAN, NAN],
+        "sigma": [80.0, NAN, NAN],
+        "sigma_err": [12.0, NAN, NAN],
+        "sigma_limit": [NAN, NAN, NAN],
+        "kinematics": ["free", "reference:oiii", ""],
+        "continuum": [1e-15, 1e-15, NAN],
+        "chi2": [33.0, 30.0, NAN],
+        "dof": [30, 31, 0],
+        "coverage": [1.0, 0.9, NAN],
+        "err_scale": [1.0, 1.2, NAN],
+        "area": [0.3] * 3,
+        "inside": [1.0] * 3,
+    }
+    speeds = ("velocity", "velocity_err", "sigma", "sigma_err", "sigma_limit")
+    units = dict.fromkeys(speeds, "km/s") | dict.fromkeys(("flux", "flux_err", "upper_limit"), flux)
+    return columns, units | {"wave_obs": "um", "continuum": density, "area": "arcsec2"}
+
+
+GOOD = {
+    "archive": archive,
+    "exposures": exposures,
+    "fluxes": fluxes,
+    "lines": lines,
+    "spectra": spectra,
+}
 
 
 @pytest.mark.parametrize("name", tables.names())
@@ -92,6 +150,15 @@ def test_each_column_is_needed(name):
         ("lines", "ratio_to", ["nothing"] * 10, ".", "must name a line of the table"),
         ("lines", "ratio", [NAN] * 10, ".", "a ratio needs a line"),
         ("lines", "ratio", ["high"] * 10, "ratio", "dtype"),
+        ("spectra", "method", ["sum", "box"], "method", "isin"),
+        ("spectra", "flux", [NAN, NAN], ".", "needs a flux and an error"),
+        ("spectra", "err", [-1.0, NAN], "err", "greater_than"),
+        ("spectra", "coverage", [1.2, 0.3], "coverage", "less_than"),
+        ("fluxes", "state", ["seen"] * 3, "state", "isin"),
+        ("fluxes", "flux", [1e-17, NAN, NAN], ".", "needs flux and error"),
+        ("fluxes", "upper_limit", [NAN, NAN, NAN], ".", "nothing else, has an upper limit"),
+        ("fluxes", "kinematics", ["guessed", "", ""], "kinematics", "str_matches"),
+        ("fluxes", "sigma", [-1.0, NAN, NAN], "sigma", "greater_than"),
         ("archive", "sha256", ["ab" * 32, "AB" * 32], "sha256", "str_matches"),
         ("archive", "uri", ["mast:a", "mast:a"], "uri", "uniqueness"),
         ("archive", "verified", ["lock", "none"], "verified", "isin"),

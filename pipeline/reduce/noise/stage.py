@@ -173,7 +173,9 @@ def run(
     model["apertures"] = document.describe_apertures(measured.apertures, measured.apertures_fir)
     model["dithers"] = _dithers(cube, exposures, roles, config)
     noise = _form(model, np.sqrt(cube.var), cube.mask | found.outliers, KRONECKER)
-    return {"noise": NoiseProduct(noise, cube.unit, dict(cube.meta)), "model": model}
+    # So that it cannot be taken for the noise of another cube of this shape.
+    ends = {"WAVEMIN": float(cube.wave[0]), "WAVEMAX": float(cube.wave[-1])}
+    return {"noise": NoiseProduct(noise, cube.unit, {**cube.meta, **ends}), "model": model}
 
 
 def _form(model: Mapping[str, Any], sigma: FloatArray, mask: BoolArray, form: Form) -> Noise:

@@ -4,13 +4,15 @@ import io
 
 import numpy as np
 import pytest
+from astropy import units as u
+from astropy.table import QTable
 from astropy.wcs import WCS
 from matplotlib.image import imread
 from runs import noise_document
 
 import ard
 from manifests import load_target
-from pipeline.figures import maps, noise, spectra, style
+from pipeline.figures import apertures, maps, noise, spectra, style
 
 RBH1 = load_target("rbh1")
 
@@ -126,6 +128,62 @@ def test_the_noise_of_a_lone_cube_is_drawn_without_exposures():
     result = noise.run(model=model, target=RBH1, config=noise.Config())
     assert result["figure"].startswith(b"\x89PNG")
     assert "dithers" not in set(result["data"].data["series"])
+
+
+def aperture_tables():
+    """One aperture with H alpha and one without anything, and a line that is not detected."""
+    wave = 1.27 + 0.000636 * np.arange(100)
+    density, flux = u.Unit("erg s-1 cm-2 um-1"), u.Unit("erg s-1 cm-2")
+    line = np.exp(-0.5 * ((wave - RBH1.line("Halpha").wave_obs_um(RBH1.redshift)) / 0.001) ** 2)
+    parts = [(name, method) for name in ("tip", "wake1") for method in ("box", "optimal")]
+    level = np.concatenate([1e-15 * (1 + (name == "tip") * line) for name, _ in parts])
+    size = wave.size * len(parts)
+    spectra_data = QTable(
+        {
+            "aperture": np.repeat([name for name, _ in parts], wave.size),
+            "method": np.repeat([method for _, method in parts], wave.size),
+            "wave": np.tile(wave, len(parts)) * u.um,
+            "flux": np.where(np.arange(size) == 5, np.nan, level) * density,
+            "err": np.full(size, 1e-17) * density,
+            "model": level * density,
+            "coverage": np.where(np.arange(size) == 5, 0.0, 1.0),
+            "mask": np.arange(size) == 5,
+        }
+    )
+    fluxes_data = QTable(
+        {
+            "aperture": ["tip", "tip"], "method": ["box", "box"], "line": ["Halpha", "NII6583"],
+            "state": ["detected", "limit"], "flux": [1e-17, 1e-19] * flux,
+        }
+    )  # fmt: skip
+    meta = {"SIMULATD": True}
+    return ard.Table(spectra_data, meta), ard.Table(fluxes_data, meta)
+
+
+def test_the_figure_of_the_apertures_repeats_and_its_table_holds_what_is_drawn():
+    """Oracle: the products - rows of the method that is asked for, near lines of the band."""
+    spectra_table, fluxes_table = aperture_tables()
+
+    def draw(method):
+        config = apertures.Config(method=method)
+        return apertures.run(spectra=spectra_table, fluxes=fluxes_table, target=RBH1, config=config)
+
+    one, other = draw("box"), draw("box")
+    assert one["figure"] == other["figure"]
+    picture = imread(io.BytesIO(one["figure"]))
+    assert picture[..., :3].std() > 0.05
+    table = one["data"].data
+    assert set(table["method"]) == {"box"}
+    assert set(table["aperture"]) == {"tip", "wake1"}
+    waves = np.asarray(table["wave"].value)
+    near = [line.wave_obs_um(RBH1.redshift) for line in RBH1.group_lines("halpha")]
+    near += [line.wave_obs_um(RBH1.redshift) for line in RBH1.group_lines("sii")]
+    reach = 2500.0 / 299792.458
+    assert all(np.min(np.abs(wave / np.array(near) - 1)) <= reach * 1.001 for wave in waves)
+    assert one["data"].simulated
+    assert draw("optimal")["figure"] != one["figure"]
+    with pytest.raises(ValueError, match="method must be"):
+        apertures.Config(method="sum")
 
 
 def test_limits_and_scales():

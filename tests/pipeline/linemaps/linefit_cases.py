@@ -6,7 +6,7 @@ import numpy as np
 from astropy.wcs import WCS
 from scipy import stats
 
-from pipeline.linemaps.windows import LineSet
+from pipeline.lineset import LineSet
 
 C_KMS = 299792.458
 REDSHIFT = 0.964

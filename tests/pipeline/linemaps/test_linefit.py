@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from loading import load
 from scipy.optimize import least_squares
 
-from pipeline.linemaps import linefit, profile
+from pipeline import lineprofile as profile
+from pipeline.linemaps import linefit
 from pipeline.linemaps.linefit import Config, Status, fit
 from pipeline.linemaps.windows import cut
 from pipeline.lineset import LineSet

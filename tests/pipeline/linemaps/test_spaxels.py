@@ -15,8 +15,10 @@ from manifests import Position, load_target
 from pipeline.linemaps import spaxels
 from pipeline.linemaps.linefit import Status
 from pipeline.linemaps.spaxels import Config
+from pipeline.lineprofile import flux_density_per_mjy_sr
 from pipeline.lineset import line_set
 from pipeline.reduce import ingest
+from pipeline.reduce.instruments import lsf_for
 
 cases = load(Path(__file__).with_name("linefit_cases.py"))
 RBH1 = load_target("rbh1")
@@ -41,7 +43,7 @@ def per_mjy_sr(wave):
 @pytest.fixture(scope="module")
 def cube():
     """Every line of RBH-1 at one velocity, on a continuum; noise in one spaxel only."""
-    lsf = spaxels.lsf_for(NIRSPEC, WAVE)
+    lsf = lsf_for(NIRSPEC, WAVE)
     edges = np.concatenate([WAVE - 0.000318, [WAVE[-1] + 0.000318]])
     density = np.zeros(WAVE.size)
     for group in RBH1.groups:
@@ -71,7 +73,7 @@ def cube():
 def test_one_mjy_sr_in_one_voxel(rest, expected):
     # Oracle: science.md section 5, one voxel of 0.1" x 0.000636 um; and astropy's units.
     wave = rest * 1.964
-    density = spaxels.flux_density_per_mjy_sr(np.array([wave]))[0]
+    density = flux_density_per_mjy_sr(np.array([wave]))[0]
     assert density * 0.01 * 0.000636 == pytest.approx(expected, rel=5e-3)
     assert density == pytest.approx(per_mjy_sr(wave), rel=1e-12)
 
@@ -229,7 +231,7 @@ def test_a_better_resolution_in_flight_widens_the_intrinsic_line(cube):
     # Oracle: closed form; the total width is what was observed, so sigma^2 grows by what the
     # line-spread function loses (H alpha: sigma 138 km/s).
     found = spaxels.run(cube=cube, target=RBH1, config=Config(lsf_gain=1.1))["linemaps"]["halpha"]
-    lsf = spaxels.lsf_for(NIRSPEC, WAVE).sigma_kms(0.6564632 * 1.964)
+    lsf = lsf_for(NIRSPEC, WAVE).sigma_kms(0.6564632 * 1.964)
     expected = np.sqrt(SIGMA**2 + lsf**2 * (1 - 1.1**-2))
     assert found["sigma"][2, 2] == pytest.approx(expected, abs=1.0)
     assert "times 1.1" in found.meta["LSFSRC"]

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from pipeline.linemaps.windows import cut, velocity_kms
+from pipeline.linemaps.windows import cut
+from pipeline.lineprofile import velocity_kms
 from pipeline.lineset import LineSet, covered
 
 Z = 0.964

@@ -5,12 +5,11 @@ damping follows how well the quadratic model foretold each step.
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol, Self
 
 import numpy as np
 
-from pipeline.linemaps.projection import Evaluation, Projected, evaluate
-from pipeline.linemaps.windows import BoolArray, FloatArray, IntArray
+from pipeline.lineprofile import BoolArray, FloatArray, IntArray
 
 _FIRST_DAMPING: Final = 1e-3
 _MIN_DAMPING: Final = 1e-7
@@ -39,15 +38,56 @@ class Limits:
     max_iterations: int
 
 
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What does each spectrum say at one (velocity, variance)?
+
+    Attributes
+    ----------
+    chi2 : ndarray, shape (n,)
+        Minimum over fluxes and continuum; infinite where no line is on good channels.
+    gradient : ndarray, shape (n, 2)
+        Downhill direction: -1/2 of the gradient of chi square.
+    hessian : ndarray, shape (n, 2, 2)
+        Gauss-Newton form of 1/2 of the Hessian.
+    """
+
+    chi2: FloatArray
+    gradient: FloatArray
+    hessian: FloatArray
+
+    def take(self, rows: np.ndarray) -> "Evaluation":
+        """Give some of the spectra."""
+        return Evaluation(self.chi2[rows], self.gradient[rows], self.hessian[rows])
+
+    def where(self, better: BoolArray, other: "Evaluation") -> "Evaluation":
+        """Take `other` where `better` is true."""
+        return Evaluation(
+            np.where(better, other.chi2, self.chi2),
+            np.where(better[:, None], other.gradient, self.gradient),
+            np.where(better[:, None, None], other.hessian, self.hessian),
+        )
+
+
+class Spectra(Protocol):
+    """n spectra with everything but velocity and variance solved for."""
+
+    def take(self, rows: IntArray) -> Self:
+        """Give some of the spectra."""
+
+    def evaluate(self, point: FloatArray) -> Evaluation:
+        """Give chi square, gradient and Hessian at (velocity, variance), shape (n, 2)."""
+
+
 def descend(
-    data: Projected, start: FloatArray, active: IntArray, limits: Limits
+    data: Spectra, start: FloatArray, active: IntArray, limits: Limits
 ) -> tuple[FloatArray, BoolArray]:
     """Walk from the start to the nearest minimum, all active spectra in step.
 
     Parameters
     ----------
-    data : Projected
-        n spectra.
+    data : Spectra
+        n of them.
     start : ndarray, shape (n, 2)
         Velocity (km/s) and variance ((km/s)^2) of each.
     active : ndarray of int
@@ -63,7 +103,7 @@ def descend(
     low, high = limits.low, limits.high
     point, converged = start.copy(), np.zeros(len(start), dtype=bool)
     damping = np.full(active.size, _FIRST_DAMPING)
-    state = evaluate(data.take(active), point[active])
+    state = data.take(active).evaluate(point[active])
     for _ in range(limits.max_iterations):
         # Below a few units of rounding of chi square, better and worse mean nothing.
         near = limits.tolerance**2 + _ROUNDING * state.chi2
@@ -77,7 +117,7 @@ def descend(
             break
         here = point[active]
         trial = _bounded_step(state, here, damping, low, high)
-        there = evaluate(data.take(active), trial)
+        there = data.take(active).evaluate(trial)
         better = there.chi2 <= state.chi2
         damping = _damp(damping, _gain(state, there, trial - here))
         point[active] = np.where(better[:, None], trial, here)

@@ -9,12 +9,73 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from pipeline.linemaps.windows import BoolArray, FloatArray, Windows, velocity_kms
+from ard.cube import SPEED_OF_LIGHT_KMS
 from pipeline.lineset import LineSet
 
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
+
 _DENSITY: Final = 1.0 / np.sqrt(2.0 * np.pi)
+_MJY_CGS: Final = 1e-17  # 1 MJy in erg s-1 cm-2 Hz-1, exact by definition of the jansky
+_SPEED_OF_LIGHT_UM_S: Final = SPEED_OF_LIGHT_KMS * 1e9
+_SR_PER_ARCSEC2: Final = (np.pi / 180.0 / 3600.0) ** 2
+
+
+def velocity_kms(wave_um: FloatArray, wave_rest_um: float, redshift: float) -> FloatArray:
+    """Give the velocity (km/s) at which a line falls on a wavelength: c (w / (w0 (1 + z)) - 1)."""
+    return SPEED_OF_LIGHT_KMS * (wave_um / (wave_rest_um * (1.0 + redshift)) - 1.0)
+
+
+def flux_density_per_mjy_sr(wave: FloatArray) -> FloatArray:
+    """Give 1 MJy/sr as flux density per wavelength, f_lambda = f_nu c / lambda^2.
+
+    Parameters
+    ----------
+    wave : ndarray
+        Wavelength, um.
+
+    Returns
+    -------
+    ndarray
+        erg s-1 cm-2 arcsec-2 um-1.
+    """
+    return np.asarray(_MJY_CGS * _SR_PER_ARCSEC2 * _SPEED_OF_LIGHT_UM_S / wave**2)
+
+
+def sigma_error(variance: FloatArray, variance_err: FloatArray) -> FloatArray:
+    """Turn the error of sigma^2 into that of sigma.
+
+    The linear rule err / (2 sigma) diverges as sigma goes to zero; there the root of the error
+    is the 1-sigma upper limit of sigma, and the smaller of the two is taken.
+    """
+    limit = np.sqrt(variance_err)
+    linear = np.divide(
+        variance_err, 2.0 * np.sqrt(variance), out=np.full_like(limit, np.inf), where=variance > 0
+    )
+    return np.minimum(linear, limit)  # NaN where there is no error
+
+
+@dataclass(frozen=True, eq=False)
+class Windows:
+    """Which channels are fitted, in which blocks, and which block holds each line?
+
+    Attributes
+    ----------
+    channels : ndarray of int, shape (n_used,)
+        Indices of the fitted channels, increasing.
+    blocks : tuple of slice
+        Each block as a slice of `channels`.
+    line_block : tuple of int
+        The block of each line.
+    """
+
+    channels: IntArray
+    blocks: tuple[slice, ...]
+    line_block: tuple[int, ...]
 
 
 def integrated(
@@ -106,6 +167,20 @@ class Response:
                 for result, piece in zip(results, pieces, strict=True):
                     result[:, part, k] += self.lines.ratio[row, k] * piece / self.widths_um[part]
         return results
+
+    def shares(self, velocity: float, variance: float) -> FloatArray:
+        """Give the part of each line's light that falls into each channel.
+
+        Returns
+        -------
+        ndarray, shape (n_lines, n_used)
+        """
+        light = np.zeros((len(self.lines.names), self.windows.channels.size))
+        for row, part in enumerate(self._parts(self.windows)):
+            sigma = np.sqrt(variance + self.lines.sigma_lsf_kms[row] ** 2)
+            one = integrated(self.edges_kms[row], np.array([velocity]), np.array([sigma]))
+            light[row, part] = one[0][0]
+        return light
 
     def near(self, velocity: FloatArray, variance: FloatArray, n_sigma: float) -> BoolArray:
         """Say which channels a line reaches: centre within `n_sigma` widths.

@@ -1,0 +1,1 @@
+"""What do the spectra of declared apertures say: fluxes, velocities, widths, limits?"""

@@ -1,0 +1,330 @@
+"""The extract stage: tables, states, refusals, and truths of simulated and real cubes."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from loading import load
+
+import ard
+import schemas.tables
+from ard.errors import ArdError, FormatError, UnitError
+from checks.load import table_columns
+from manifests import load_target
+from pipeline.linemaps import spaxels
+from pipeline.linemaps.recovery import read_truth
+from pipeline.lineprofile import Response
+from pipeline.reduce import ingest
+from pipeline.reduce.apertures import stage
+from pipeline.reduce.apertures.continuum import WindowRule, plan_windows
+from pipeline.reduce.apertures.place import place
+from pipeline.reduce.apertures.stage import Config
+from pipeline.simulate import twin
+from pipeline.simulate.geometry import POINTINGS
+from pipeline.simulate.headers import ITEM_STEM
+
+cases = load(Path(__file__).with_name("aperture_cases.py"))
+RBH1 = cases.RBH1
+SHAPE = (600, 9, 9)
+FLUX = {"OIII4959": 3e-17, "OI6300": 0.0, "NII6548": 1e-17, "Halpha": 8e-17, "SII6716": 2e-17,
+        "SII6731": 2e-17}  # fmt: skip
+VELOCITY, SIGMA = -250.0, 60.0
+
+
+def light(wave):
+    """Every line of the wake in a spaxel, erg s-1 cm-2 um-1, with the fixed ratios."""
+    edges = cases.edges_of(wave)
+    total = np.zeros(wave.size)
+    for group in RBH1.groups:
+        lines = cases.lines_of(group.name, edges)
+        if not lines.names:
+            continue
+        plan = plan_windows(edges, lines, RBH1, WindowRule(1200.0, 20, 40))
+        response = Response.of(edges, lines, plan.windows, RBH1.redshift)
+        template = response.templates(np.array([VELOCITY]), np.array([SIGMA**2]))[0][0]
+        free = [n for n, row in zip(lines.names, lines.ratio, strict=True) if row.max() == 1.0]
+        total[plan.windows.channels] += template @ np.array([FLUX[name] for name in free])
+    return total
+
+
+@pytest.fixture(scope="module")
+def cube():
+    """Light that is spread evenly over the field, on a continuum of 2 MJy/sr."""
+    wave = cases.WAVE[: SHAPE[0]]
+    flux = light(wave)[:, None, None] / 100.0
+    empty = cases.cube(SHAPE, sigma=0.03)
+    return empty.replace(
+        flux=empty.flux + 2.0 + flux / cases.unit(empty)[:, None, None],
+    )
+
+
+def run(cube, **changes):
+    wanted = {"linemaps": {}, "target": target(), "noise": None, "archive": None,
+              "config": Config()}  # fmt: skip
+    return stage.run(cube=cube, **(wanted | changes))
+
+
+def target(*apertures):
+    own = apertures or (cases.aperture(),)
+    return replace(RBH1, apertures=own)
+
+
+def rows(result, **wanted):
+    data = result["fluxes"].data
+    keep = np.ones(len(data), bool)
+    for name, value in wanted.items():
+        keep &= np.asarray(data[name]) == value
+    return data[keep]
+
+
+def test_both_methods_find_what_was_put_in(cube):
+    """Oracle: flux per spaxel times the area; the noise here is independent, as ERR says."""
+    result = run(cube)
+    area = 0.5 * 0.6 / cube.pixel_area_arcsec2
+    for method in ("box", "optimal"):
+        for name, flux in FLUX.items():
+            (row,) = rows(result, method=method, line=name)
+            pull = (row["flux"].value - flux / 100 * area) / row["flux_err"].value
+            assert abs(pull) < 4.0, (method, name)
+        (halpha,) = rows(result, method=method, line="Halpha")
+        assert halpha["state"] == "detected"
+        assert halpha["kinematics"] == "free"
+        assert halpha["velocity"].value == pytest.approx(VELOCITY, abs=5 * 5)
+        (oi,) = rows(result, method=method, line="OI6300")
+        assert oi["state"] == "limit"
+        assert oi["upper_limit"].value == pytest.approx(3 * oi["flux_err"].value, rel=1e-5)
+        assert oi["kinematics"].startswith("reference:")
+        assert np.isnan(oi["velocity"].value)
+        (third,) = rows(result, method=method, line="OIII5007")
+        (first,) = rows(result, method=method, line="OIII4959")
+        assert third["flux"].value == pytest.approx(2.984 * first["flux"].value, rel=1e-5)
+        level = 2.0 * cases.unit(cube)[501] * area
+        assert halpha["continuum"].value == pytest.approx(level, rel=0.01)
+
+
+def test_lines_outside_the_band_are_listed(cube):
+    """Oracle: the table of science.md 5 - [S III] lies beyond channel 600."""
+    result = run(cube)
+    for name in ("SIII9069", "SIII9531"):
+        for row in rows(result, line=name):
+            assert row["state"] == "not covered"
+            assert np.isnan(row["flux"].value)
+            assert row["kinematics"] == ""
+    assert len(result["fluxes"].data) == 2 * len(RBH1.lines)
+
+
+def test_the_tables_follow_their_schemas(cube, tmp_path):
+    far = cases.aperture(name="far", along_arcsec=20.0)
+    result = run(cube, target=target(cases.aperture(), far))
+    for name in ("spectra", "fluxes"):
+        path = tmp_path / f"t001_{name}.ecsv"
+        ard.write(path, result[name])
+        product = type("Stub", (), {"path": path})()
+        assert schemas.tables.validate(*table_columns(product), name) == ()
+    again = run(cube, target=target(cases.aperture(), far))
+    for name in ("spectra", "fluxes"):
+        assert ard.table.ecsv_bytes(again[name]) == ard.table.ecsv_bytes(result[name])
+
+
+def test_an_aperture_outside_the_field_is_reported(cube):
+    far = cases.aperture(name="far", along_arcsec=20.0)
+    edge = cases.aperture(name="edge", along_arcsec=0.55)
+    result = run(cube, target=target(cases.aperture(), far, edge))
+    states = set(rows(result, aperture="far")["state"])
+    assert states == {"outside the field", "not covered"}
+    assert (rows(result, aperture="far")["inside"] == 0.0).all()
+    assert "far" not in set(result["spectra"].data["aperture"])
+    (part,) = rows(result, aperture="edge", method="box", line="Halpha")
+    assert 0.0 < part["inside"] < 1.0
+    alone = run(cube, target=target(far))
+    assert np.asarray(alone["spectra"].data["mask"]).all()
+
+
+def test_a_field_without_light_is_outside_even_on_the_grid(cube):
+    """Level-3 grids hold corners that no exposure saw."""
+    mask = np.zeros(SHAPE, bool)
+    mask[:, :, 5:] = True
+    mask[:, 4:, :] = True
+    dark = cube.replace(mask=mask)
+    result = run(dark, target=target(cases.aperture(length_arcsec=0.2, width_arcsec=0.2)))
+    assert set(result["fluxes"].data["state"]) == {"outside the field", "not covered"}
+
+
+def test_a_line_on_masked_channels_is_masked_and_its_neighbours_are_not(cube):
+    mask = np.zeros(SHAPE, bool)
+    mask[490:515] = True
+    result = run(cube.replace(mask=mask))
+    for name in ("NII6548", "Halpha", "NII6583"):
+        assert {row["state"] for row in rows(result, line=name)} == {"masked"}
+    assert {row["state"] for row in rows(result, line="SII6716")} == {"detected"}
+
+
+def test_all_channels_masked_is_an_aperture_without_lines(cube):
+    mask = np.ones(SHAPE, bool)
+    mask[:, 0, 0] = False  # a cube has to have one voxel
+    result = run(cube.replace(mask=mask))
+    assert set(result["fluxes"].data["state"]) == {"outside the field", "not covered"}
+
+
+def test_coverage_below_the_limit_masks_channels_and_lines_say_so(cube):
+    mask = np.zeros(SHAPE, bool)
+    mask[300:, 2:7, 2:7] = True
+    result = run(cube.replace(mask=mask))
+    box = result["spectra"].data[np.asarray(result["spectra"].data["method"]) == "box"]
+    assert np.asarray(box["mask"])[300:].all()
+    assert np.isnan(box["flux"].value[300:]).all()
+    # A few voxels are wild by chance: 6 MAD are 4 sigma.
+    assert np.asarray(box["coverage"])[:300].min() > 0.9
+    assert {row["state"] for row in rows(result, line="Halpha")} == {"masked"}
+    assert {row["state"] for row in rows(result, line="OIII5007")} == {"detected"}
+
+
+def test_the_tables_say_which_noise_they_have(cube):
+    alone = run(cube)
+    assert alone["fluxes"].meta["NOISE"].startswith("ERR alone")
+    noise = cases.kronecker(np.full(SHAPE, 0.06), np.zeros(SHAPE, bool))
+    given = run(cube, noise=cases.given(noise))
+    assert given["fluxes"].meta["NOISE"] == "noise product small_noise.fits"
+    assert (np.asarray(rows(given, line="Halpha")["err_scale"]) == 1.0).all()
+    one, other = (rows(r, line="Halpha", method="box")["flux_err"].value[0] for r in (alone, given))
+    assert other > 3 * one
+    box = given["spectra"].data[np.asarray(given["spectra"].data["method"]) == "box"]
+    assert np.nanmedian(box["corr1"]) == pytest.approx(0.2, abs=1e-3)
+
+
+def test_the_noise_of_another_cube_is_refused(cube):
+    noise = cases.kronecker(np.full((600, 9, 8), 0.06), np.zeros((600, 9, 8), bool))
+    with pytest.raises(ArdError, match=r"small_noise.fits is not that of the cube small_s3d.fits"):
+        run(cube, noise=cases.given(noise))
+
+
+def test_imprint_exposures_never_enter(cube):
+    imprint = cube.replace(meta=dict(cube.meta) | {"IS_IMPRT": True})
+    with pytest.raises(FormatError, match="an imprint exposure shows leaked light"):
+        run(imprint)
+    science = cube.replace(meta=dict(cube.meta) | {"IS_IMPRT": False, "BKGDTARG": "F"})
+    assert len(run(science)["fluxes"].data)
+
+
+def test_another_unit_is_refused(cube):
+    with pytest.raises(UnitError, match="surface brightness"):
+        run(cube.replace(unit="Jy"))
+
+
+def test_the_resolving_power_is_that_of_the_line_maps(cube):
+    """A cube of an unknown instrument: what was set for the line maps holds here as well."""
+    meta = {"TELESCOP": "GEMINI", "INSTRUME": "GMOS"}
+    unknown = cube.replace(lsf=None, psf=None, meta=meta)
+    with pytest.raises(ArdError, match="line-spread function of this cube is not known"):
+        run(unknown)
+    config = spaxels.Config(resolving_power=900.0)
+    maps = spaxels.run(cube=unknown, target=RBH1, config=config)["linemaps"]
+    result = run(unknown, linemaps=maps)
+    assert {row["state"] for row in rows(result, line="Halpha")} == {"detected"}
+    assert set(result["fluxes"].meta["PROFILES"].values()) == {"flat"}
+
+
+def test_a_target_without_apertures_has_a_circle_about_it(cube):
+    result = run(cube, target=replace(RBH1, apertures=()), config=Config(default_radius_arcsec=0.3))
+    assert set(result["fluxes"].data["aperture"]) == {"target"}
+    assert np.asarray(result["fluxes"].data["area"])[0] == pytest.approx(np.pi * 0.09, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"min_coverage": 0.0}, {"zone_kms": 500.0}, {"continuum_channels": 2},
+        {"smooth_channels": 24}, {"clip_mad": 0.0}, {"sigma_kms": 900.0}, {"snr_free": 0.0},
+        {"profile_error": -1.0}, {"error_scale": "some"}, {"min_seen": 2.0},
+        {"continuum_order": -1}, {"default_radius_arcsec": 0.0},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_impossible_settings_are_refused(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        Config(**wrong)
+
+
+def quiet_twin(folder, size):
+    """The two ingested cubes of a simulated observation without hits, and its true maps."""
+    cubes, truth = {}, {}
+    for name, content in twin.run(twin.TwinConfig(size=size, seed=11, outliers=False)):
+        path = folder / Path(name).name
+        if name == "truth/truth.fits":
+            content.writeto(path)
+            truth = read_truth(path)
+        for pointing in POINTINGS:
+            if path.name == ITEM_STEM.format(item=pointing.item):
+                content.writeto(path)
+                read = ard.read_cube(path)
+                found = ingest.run(cube=read, target=RBH1, config=ingest.Config())
+                cubes[pointing.item] = found["cube"]
+    return cubes, truth
+
+
+def twin_pulls(cubes, truth):
+    """Flux minus truth over error, by method, of all apertures but the bow.
+
+    With the noise that was simulated: 1.9 times ERR, with its correlations. The lines of the bow
+    are no Gaussians. The truth of the part of an aperture that is on the grid stands for all of it.
+    """
+    pulls = {"box": [], "optimal": []}
+    for item, cube in cubes.items():
+        maps = spaxels.run(cube=cube, target=RBH1, config=spaxels.Config())["linemaps"]
+        sigma = 1.9 * np.sqrt(np.where(cube.mask, 1.0, cube.var))
+        noise = cases.kronecker(sigma, np.asarray(cube.mask))
+        result = run(cube, target=RBH1, linemaps=maps, noise=cases.given(noise))
+        for aperture in RBH1.apertures[1:]:
+            placed = place(aperture, RBH1, cube.wcs, cube.shape[1:])
+            for row in rows(result, aperture=aperture.name):
+                if not np.isfinite(row["flux"].value) or row["inside"] < 0.9:
+                    continue
+                layer = truth[item][f"flux_{row['line'].lower()}"].ravel()[placed.spaxels]
+                true = (layer * placed.share).sum() * cube.pixel_area_arcsec2 / placed.inside
+                pulls[row["method"]].append((row["flux"].value - true) / row["flux_err"].value)
+    return {method: np.array(values) for method, values in pulls.items()}
+
+
+def test_the_twin_has_its_fluxes_back(tmp_path):
+    """Oracle: the true line maps, summed over the same apertures.
+
+    Ten lines of six fits: three standard errors of their median are 1.3.
+    """
+    pulls = twin_pulls(*quiet_twin(tmp_path, "tiny"))
+    assert pulls["box"].size >= 10
+    for pull in pulls.values():
+        assert abs(np.median(pull)) < 1.3
+        assert np.abs(pull).max() < 4.5
+
+
+@pytest.mark.slow
+def test_the_whole_field_of_the_twin_has_its_fluxes_back(tmp_path):
+    """As above: 72 lines of 36 fits, so that three standard errors of the median are 0.6, and
+    those of the scatter 0.35; the profile of the optimal extraction may be off besides."""
+    pulls = twin_pulls(*quiet_twin(tmp_path, "demo"))
+    assert pulls["box"].size >= 70
+    for method, widest in (("box", 1.35), ("optimal", 1.5)):
+        pull = pulls[method]
+        assert abs(np.median(pull)) < 0.6, method
+        assert 0.65 < pull.std() < widest, method
+
+
+@pytest.mark.real_data
+def test_ngc7469_is_the_sum_of_its_spaxels(shared_data):
+    """Oracle: the line map, spaxel by spaxel, summed over the same circle: within 6 %."""
+    file = shared_data / "jwst/ngc7469_Level3_ch4-short_s3d.fits.gz"
+    own = load_target("ngc7469")
+    cube = ingest.run(cube=ard.read_cube(file), target=own, config=ingest.Config())["cube"]
+    maps = spaxels.run(cube=cube, target=own, config=spaxels.Config())["linemaps"]
+    result = run(cube, target=own, linemaps=maps)
+    flux = np.where(maps["siii"].mask, 0.0, maps["siii"]["flux_siii18713"]).ravel()
+    for aperture in own.apertures:
+        placed = place(aperture, own, cube.wcs, cube.shape[1:])
+        total = (flux[placed.spaxels] * placed.share).sum() * cube.pixel_area_arcsec2
+        (row,) = rows(result, aperture=aperture.name, method="box")
+        assert row["state"] == "detected"
+        assert row["flux"].value == pytest.approx(total, rel=0.06)
+        if aperture.profile == "compact":
+            (best,) = rows(result, aperture=aperture.name, method="optimal")
+            assert best["flux"].value == pytest.approx(total, rel=0.06)
