@@ -211,7 +211,7 @@ def aperture_ratio(image: Image, noise: Noise, side: int, smoothing_pixels: floa
     pairs = np.maximum(side - np.abs(lag), 0)
     factor = float(pairs @ noise.kernel @ pairs)
     typical = np.sqrt(cells(noise.sigma**2)[whole] / side**2)
-    return float(np.std(cells(flat)[whole] / (typical * np.sqrt(factor))))
+    return float(robust_sigma(cells(flat)[whole] / (typical * np.sqrt(factor)), axis=0))
 
 
 def _clipped(values: FloatArray, errors: FloatArray) -> tuple[float, float]:

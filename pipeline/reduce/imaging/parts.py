@@ -31,7 +31,8 @@ class Part:
 
     def named(self, name: str) -> FloatArray | None:
         """Give another extension of the same chip; None where there is none of the same size."""
-        return self._array(name, np.float64)
+        found: FloatArray | None = self._array(name, np.float64)
+        return found
 
     def flagged(self, header: fits.Header) -> BoolArray:
         """Say where DQ has a serious flag (SDQFLAGS; any where unsaid), or CTX no exposure."""
