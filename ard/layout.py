@@ -48,6 +48,10 @@ RECOVERY: Final = "recovery"
 LINES: Final = "lines"
 EXPOSURES: Final = "exposures"
 ARCHIVE: Final = "archive"
+GEOMETRY: Final = "geometry"
+PHOTOMETRY: Final = "photometry"
+MAGNITUDES: Final = "magnitudes"
+COLOURS: Final = "colours"
 
 # The layer that each product belongs to.
 LAYER_OF: Final = {
@@ -56,6 +60,10 @@ LAYER_OF: Final = {
     EXPOSURES: "likelihood",
     ARCHIVE: "likelihood",
     LINEMAP: "inference",
+    GEOMETRY: "inference",
+    PHOTOMETRY: "inference",
+    MAGNITUDES: "inference",
+    COLOURS: "inference",
     QUALITY: "validation",
     RECOVERY: "validation",
 }

@@ -13,7 +13,13 @@ Limits = Mapping[str, Limit]
 Predicate = Callable[[Product, Limits], Outcome]
 Applies = Callable[[Product], bool]
 
-FAMILIES: Final = ("checks.integrity", "checks.structure", "checks.physics", "checks.recovery")
+FAMILIES: Final = (
+    "checks.integrity",
+    "checks.structure",
+    "checks.physics",
+    "checks.imaging",
+    "checks.recovery",
+)
 
 
 @dataclass(frozen=True)
@@ -102,7 +108,7 @@ def check(
 
 
 def all_checks() -> tuple[Check, ...]:
-    """Give every check: integrity first, then structure, physics and recovery."""
+    """Give every check: integrity first, then structure, physics, imaging and recovery."""
     for family in FAMILIES:
         import_module(family)
     order = [family.rpartition(".")[-1] for family in FAMILIES]

@@ -16,10 +16,12 @@ from schemas import tables
 # What every item of a run must have, and what it must have besides where the truth is known.
 PER_ITEM: Final = (layout.CUBE, layout.LINEMAP, layout.QUALITY)
 ITEM_OF_SOURCE: Final = {"twin": (layout.RECOVERY,)}
+# What a run with images must have.
+IMAGING: Final = (layout.GEOMETRY, layout.PHOTOMETRY, layout.MAGNITUDES, layout.COLOURS)
 # What a run must have once, and what it must have besides, by where its cubes came from.
 ONCE: Final = (layout.LINES,)
 ONCE_OF_SOURCE: Final = {
-    "twin": (layout.EXPOSURES,),
+    "twin": (layout.EXPOSURES, *IMAGING),
     "archive": (layout.EXPOSURES, layout.ARCHIVE),
 }
 OWN_SCHEMAS: Final = {
