@@ -45,8 +45,6 @@ class Config(view.Looking):
         Step of the curve of growth.
     host_sky_arcsec : (float, float)
         Radii of the ring that gives the host's sky.
-    mirror_from_arcsec, mirror_half_arcsec : float
-        See `host.Circles`.
     bin_arcsec : float
         Length of the intervals of the profile.
     total_half_width_arcsec : float
@@ -63,8 +61,6 @@ class Config(view.Looking):
     host_total_arcsec: float = 1.2
     host_step_arcsec: float = 0.1
     host_sky_arcsec: tuple[float, float] = (1.5, 2.5)
-    mirror_from_arcsec: float = 0.1
-    mirror_half_arcsec: float = 0.4
     bin_arcsec: float = 0.25
     total_half_width_arcsec: float = 0.7
     beyond_tip_arcsec: float = 0.3

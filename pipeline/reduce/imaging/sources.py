@@ -108,7 +108,12 @@ class Centroid:
 
 
 def centroid(
-    image: Image, noise: Noise, start: tuple[float, float], sigma_pixels: float
+    image: Image,
+    noise: Noise,
+    start: tuple[float, float],
+    sigma_pixels: float,
+    *,
+    without: BoolArray | None = None,
 ) -> Centroid:
     """Find the centre of a source: the mean position under a Gaussian window that follows it.
 
@@ -121,6 +126,8 @@ def centroid(
         Column and row to begin at.
     sigma_pixels : float
         Standard deviation of the window.
+    without : ndarray of bool, shape (ny, nx), optional
+        Pixels that take no part.
 
     Returns
     -------
@@ -134,7 +141,8 @@ def centroid(
         If there is no light, or the window runs away.
     """
     y, x = np.indices(image.shape, dtype=float)
-    flux = np.where(image.mask, 0.0, np.nan_to_num(image.flux) - noise.sky)
+    used = ~image.mask if without is None else ~image.mask & ~without
+    flux = np.where(used, np.nan_to_num(image.flux) - noise.sky, 0.0)
     cx, cy = start
     for _ in range(_ITERATIONS):
         window = np.exp(-0.5 * ((x - cx) ** 2 + (y - cy) ** 2) / sigma_pixels**2)
@@ -147,7 +155,7 @@ def centroid(
         if np.hypot(cx - start[0], cy - start[1]) > 3.0 * sigma_pixels:
             break
         if np.hypot(step_x, step_y) < _CONVERGED_PIXELS:
-            weight = 2.0 * window / total
+            weight = np.where(used, 2.0 * window / total, 0.0)
             rows = np.stack([(weight * (x - cx)).ravel(), (weight * (y - cy)).ravel()])
             return Centroid(cx, cy, noise.covariance(csr_matrix(rows)))
     raise FormatError(

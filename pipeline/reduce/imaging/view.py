@@ -43,6 +43,10 @@ class Looking:
         A source with its peak this near to the host is the host.
     window_arcsec : float
         Standard deviation of the window in which the host's centre is found.
+    mirror_from_arcsec, mirror_half_arcsec : float
+        From the first distance to the host's centre on, and within the second of the axis, the
+        feature may outshine the host: there the host's other side stands in for it, and neither
+        side takes part in finding the centre.
     sky_arcsec : (float, float)
         Distances from the axis between which the sky beside the feature is taken.
     cell_arcsec : float
@@ -62,6 +66,8 @@ class Looking:
     feature_arcsec: float = 0.3
     host_arcsec: float = 0.6
     window_arcsec: float = 0.15
+    mirror_from_arcsec: float = 0.1
+    mirror_half_arcsec: float = 0.4
     sky_arcsec: tuple[float, float] = (0.75, 1.75)
     cell_arcsec: float = 0.05
     half_width_arcsec: float = 0.25
@@ -207,7 +213,7 @@ def look(image: Image, axis: Axis, length: float, looking: Looking) -> View:
     )
     own = _own(compact, along, across, length, looking)
     near = (np.abs(across) < looking.sky_arcsec[1]) & (along > -reach) & (along < length + reach)
-    centre = sources.centroid(image, found, (x0, y0), looking.window_arcsec / pixel)
+    centre = _centre(image, found, axis, (x0, y0), looking.window_arcsec / pixel, looking)
     ra, dec = (float(v) for v in image.wcs.all_pix2world(centre.x, centre.y, 0))
     return View(
         seen=Seen(image, found, image.mask | compact.chosen(~own)),
@@ -217,6 +223,29 @@ def look(image: Image, axis: Axis, length: float, looking: Looking) -> View:
         neighbours=int(np.count_nonzero(~own & near[compact.peaks[:, 1], compact.peaks[:, 0]])),
         pixel_arcsec=pixel,
     )
+
+
+def _centre(
+    image: Image,
+    found: noise.Noise,
+    axis: Axis,
+    start: tuple[float, float],
+    sigma_pixels: float,
+    looking: Looking,
+) -> sources.Centroid:
+    """Find the host's centre, first with all light, then without the feature and its mirror image.
+
+    What is left out is the same on both sides of the first centre, so that a host that is
+    symmetric keeps its centre, while light of the feature on one side cannot pull at it.
+    """
+    first = sources.centroid(image, found, start, sigma_pixels)
+    ra, dec = (float(v) for v in image.wcs.all_pix2world(first.x, first.y, 0))
+    rows, columns = np.indices(image.shape)
+    along, across = Axis(ra, dec, axis.pa_deg).offsets(*image.wcs.all_pix2world(columns, rows, 0))
+    feature = (np.abs(along) > looking.mirror_from_arcsec) & (
+        np.abs(across) < looking.mirror_half_arcsec
+    )
+    return sources.centroid(image, found, (first.x, first.y), sigma_pixels, without=feature)
 
 
 def _own(
