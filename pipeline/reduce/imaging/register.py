@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 from astropy.wcs import WCS
-from scipy.ndimage import convolve, gaussian_filter
+from scipy.ndimage import convolve, gaussian_filter, map_coordinates
 
 from ard.cube import BoolArray, Cube, FloatArray
 from manifests import Target
@@ -21,10 +21,9 @@ from pipeline.reduce.imaging.strip import Seen
 from pipeline.reduce.outliers import robust_sigma
 
 _C_KMS: Final = 299792.458
-# Cells a spaxel edge in which the image is collected: its shifts are whole cells, and the best
-# one is found between them.
+# Cells a spaxel edge in which the image is sampled: its shifts are whole cells, and the best one is
+# found between them.
 _CELLS: Final = 5
-_PARTS: Final = 4  # of a pixel edge of the image
 _REACH: Final = 3  # spaxels over which the noise of the cube's image is followed
 _LEAST_SPAXELS: Final = 30
 
@@ -204,40 +203,29 @@ def _jacobian(wcs: WCS, shape: tuple[int, ...]) -> FloatArray:
 def _collected(
     smooth: FloatArray, wcs: WCS, plane: Plane, most: int
 ) -> tuple[FloatArray, BoolArray]:
-    """Collect an image in cells of the plane's spaxels, with a margin of the largest shift.
+    """Sample an image in cells of the plane's spaxels, with a margin of the largest shift.
+
+    Made as blurred as the plane, the image is smooth over its pixels, so that a cubic spline
+    through them gives it between them.
 
     Returns
     -------
     model : ndarray, shape (ny * cells + 2 most, nx * cells + 2 most)
-        Light of the image in each cell.
+        The image in the middle of each cell, over the number of cells in a spaxel.
     complete : ndarray of bool, shape (ny, nx)
         Which spaxels the image covers at every shift.
     """
     ny, nx = plane.flux.shape
-    rows, columns = np.indices(smooth.shape)
-    x, y = plane.wcs.all_world2pix(*wcs.all_pix2world(columns, rows, 0), 0)
-    margin = most / _CELLS + 1
-    near = (x > -margin - 1) & (x < nx + margin) & (y > -margin - 1) & (y < ny + margin)
-    shape = (ny * _CELLS + 2 * most, nx * _CELLS + 2 * most)
-    light, share = np.zeros(shape), np.zeros(shape)
-    gx, gy = np.gradient(x), np.gradient(y)
-    for dy in (np.arange(_PARTS) + 0.5) / _PARTS - 0.5:
-        for dx in (np.arange(_PARTS) + 0.5) / _PARTS - 0.5:
-            u = (x + dy * gx[0] + dx * gx[1])[near]
-            v = (y + dy * gy[0] + dx * gy[1])[near]
-            i = np.floor((u + 0.5) * _CELLS).astype(int) + most
-            j = np.floor((v + 0.5) * _CELLS).astype(int) + most
-            hit = (i >= 0) & (i < shape[1]) & (j >= 0) & (j < shape[0])
-            np.add.at(light, (j[hit], i[hit]), smooth[near][hit] / _PARTS**2)
-            np.add.at(share, (j[hit], i[hit]), 1.0)
-    # A pixel is larger than a cell only on average: what lacks is the field's edge.
-    covered = gaussian_filter(share, _CELLS) > 0.9 * np.median(share[share > 0])
+    rows, columns = np.indices((ny * _CELLS + 2 * most, nx * _CELLS + 2 * most))
+    x, y = ((k - most + 0.5) / _CELLS - 0.5 for k in (columns, rows))
+    u, v = wcs.all_world2pix(*plane.wcs.all_pix2world(x, y, 0), 0, quiet=True)
+    inside = (u >= 0) & (u <= smooth.shape[1] - 1) & (v >= 0) & (v <= smooth.shape[0] - 1)
+    light = map_coordinates(smooth, [v, u], order=3, mode="constant") / _CELLS**2
     whole = np.ones((ny, nx), dtype=bool)
     for dx in (-most, 0, most):
         for dy in (-most, 0, most):
-            part = _blocks(covered, dx, dy, most, (ny, nx))
-            whole &= part.all(axis=(1, 3))
-    return light, whole
+            whole &= _blocks(inside, dx, dy, most, (ny, nx)).all(axis=(1, 3))
+    return np.where(inside, light, 0.0), whole
 
 
 def _blocks(cells: FloatArray, dx: int, dy: int, most: int, shape: tuple[int, int]) -> FloatArray:

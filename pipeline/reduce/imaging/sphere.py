@@ -77,7 +77,9 @@ class Axis:
         along, across, outward = self._frame()
         s, c = along_arcsec / _RADIAN_ARCSEC, across_arcsec / _RADIAN_ARCSEC
         x, y, z = np.cos(c) * (np.cos(s) * outward + np.sin(s) * along) + np.sin(c) * across
-        return float(np.rad2deg(np.arctan2(y, x)) % 360.0), float(np.rad2deg(np.arctan2(z, np.hypot(x, y))))
+        return float(np.rad2deg(np.arctan2(y, x)) % 360.0), float(
+            np.rad2deg(np.arctan2(z, np.hypot(x, y)))
+        )
 
     def turned(self, by_deg: float) -> "Axis":
         """Give the circle through the same origin in another direction."""

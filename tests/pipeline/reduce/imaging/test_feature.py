@@ -59,9 +59,9 @@ def test_light_in_cells_does_not_depend_on_the_grid(name):
     assert whole.rates(seen)[0] == pytest.approx(1.0, abs=2e-4)
     assert whole.area[0] == pytest.approx(21.0, rel=1e-3)
     inner = cells.binned(np.array([-1.0, 6.0]), (-0.25, 0.25)).rates(seen)[0]
-    # A pixel that is shared by area smears by its own width.
+    # A pixel that is shared by area puts light anywhere in it: two uniform places, p^2 / 6.
     pixel = np.sqrt(abs(np.linalg.det(wcs.pixel_scale_matrix))) * 3600.0
-    sigma = np.hypot(FWHM / ridge.FWHM_PER_SIGMA, pixel / np.sqrt(12.0))
+    sigma = np.hypot(FWHM / ridge.FWHM_PER_SIGMA, pixel / np.sqrt(6.0))
     assert inner == pytest.approx(erf(0.25 / sigma / np.sqrt(2)), abs=1e-3)
     part = cells.binned(np.array([2.0, 3.0]), (-1.5, 1.5)).rates(seen)[0]
     assert part == pytest.approx(20 / BEADS.size, rel=5e-3)
@@ -120,8 +120,8 @@ def test_a_straight_ridge_is_found_at_its_angle(name):
     assert found.offset_arcsec == pytest.approx(0.0, abs=1e-3)
     assert found.at(4.0)[0] == pytest.approx(0.08, abs=1e-3)
     width = ridge.fit_width(profiles[3], across, 0.1)
-    # Sharing pixels between cells smears by a part of a pixel; a pixel itself is not taken out.
-    expected = np.hypot(FWHM, 0.05 * ridge.FWHM_PER_SIGMA / np.sqrt(12.0))
+    # Sharing pixels between cells smears by p^2 / 6.
+    expected = np.hypot(FWHM, 0.05 * ridge.FWHM_PER_SIGMA / np.sqrt(6.0))
     assert width.fwhm_arcsec == pytest.approx(expected, abs=0.01)
 
 
@@ -245,7 +245,7 @@ def test_the_curve_of_growth_of_a_gaussian(name):
     wcs = GRIDS[name]
     data = gaussian(wcs, 401, HOST, 10.0, 0.4)
     found = host.grow(viewed(data, wcs), AXIS, CIRCLES)
-    sigma2 = (0.4 / ridge.FWHM_PER_SIGMA) ** 2 + 0.05**2 / 12.0
+    sigma2 = (0.4 / ridge.FWHM_PER_SIGMA) ** 2 + 0.05**2 / 6.0
     expected = 10.0 * (1.0 - np.exp(-0.5 * found.radii_arcsec**2 / sigma2))
     np.testing.assert_allclose(found.rate.value, expected, rtol=0.012)
     assert found.rate.value[-1] == pytest.approx(10.0, rel=1e-3)
