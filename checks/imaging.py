@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import numpy as np
+from astropy.coordinates import Angle, SkyCoord
 
 from ard import layout
 from checks.folder import Product
@@ -26,7 +27,7 @@ def geometry_errors(product: Product, limits: Limits) -> Outcome:
     """Has every measured length and angle a positive error?"""
     values = list(_errors(document(product)))
     bad = [where for where, value in values if not (np.isfinite(value) and value > 0)]
-    detail = f"{len(bad)} of {len(values)} errors are not positive: {', '.join(bad[:3]) or 'none'}"
+    detail = f"{len(bad)} of {len(values)} errors are not positive: {', '.join(bad) or 'none'}"
     measured = len(bad) if values else float("nan")
     return compare(limits["geometry.bad_errors"], measured, detail, LOOK)
 
@@ -52,8 +53,9 @@ def tip_place(product: Product, limits: Limits) -> Outcome:
     if not isinstance(declared, dict):
         return skipped("the target declares no tip", "declare it in the target's manifest")
     here, there = ((number(p, "ra_deg"), number(p, "dec_deg")) for p in (found, declared))
-    east = ((here[0] - there[0] + 180.0) % 360.0 - 180.0) * np.cos(np.deg2rad(there[1]))
-    apart = float(np.hypot(east, here[1] - there[1]) * 3600.0)
+    apart = float("nan")
+    if np.isfinite([*here, *there]).all():
+        apart = float(SkyCoord(*here, unit="deg").separation(SkyCoord(*there, unit="deg")).arcsec)
     detail = f"{apart:.3f} arcsec from the declared tip"
     return compare(limits["geometry.tip_distance"], apart, detail, LOOK)
 
@@ -63,7 +65,7 @@ def direction(product: Product, limits: Limits) -> Outcome:
     """Does the wake run as it is declared to?"""
     declared = number(product.folder.target, "position_angle_deg")
     found = number(_part(document(product), "wake"), "pa_deg")
-    off = abs((found - declared + 180.0) % 360.0 - 180.0)
+    off = abs(float(Angle(found - declared, "deg").wrap_at("180d").deg))
     detail = f"PA {found:.2f} deg, declared {declared:.2f}"
     return compare(limits["geometry.pa_off"], off, detail, LOOK)
 
@@ -86,7 +88,8 @@ def registration(product: Product, limits: Limits) -> Outcome:
     rows = [r for r in _rows(document(product), "registration") if r.get("status") == "measured"]
     parts = [[number(row, name) for name in ("east_arcsec", "north_arcsec")] for row in rows]
     shifts = {
-        str(row.get("item")): float(np.linalg.norm(part)) for row, part in zip(rows, parts, strict=True)
+        str(row.get("item")): float(np.linalg.norm(part))
+        for row, part in zip(rows, parts, strict=True)
     }
     each = ", ".join(f"{item} {value:.3f}" for item, value in shifts.items())
     worst = max(shifts.values(), default=0.0)
@@ -111,8 +114,10 @@ def magnitudes(product: Product, limits: Limits) -> Outcome:
     """Have host and wake a magnitude with a positive error in every filter?"""
     columns, _ = table_columns(product)
     names = ("mag_ab", "mag_err", "correction", "correction_err", "total_ab", "total_err")
-    table = np.stack([_numbers(columns, name) for name in names])
-    bad = ~np.isfinite(table).all(axis=0) | (table[1::2] <= 0).any(axis=0)
+    values = {name: _numbers(columns, name) for name in names}
+    known = np.isfinite(np.stack(list(values.values()))).all(axis=0)
+    errors = np.stack([value for name, value in values.items() if name.endswith("_err")])
+    bad = ~(known & (errors > 0).all(axis=0))
     sources = [f"{s} {b}" for s, b in zip(columns["source"], columns["band"], strict=True)]
     which = [name for name, is_bad in zip(sources, bad, strict=True) if is_bad]
     detail = f"without a magnitude: {', '.join(which) or 'none'}"

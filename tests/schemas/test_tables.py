@@ -1,8 +1,10 @@
 """Do the table models accept the study's tables and find what is wrong with others?"""
 
+import imagery
 import numpy as np
 import pytest
 
+from ard.describe import unit_text
 from manifests import load_target
 from schemas import SchemaError, tables
 
@@ -61,7 +63,22 @@ def archive():
     return columns, {"size": "byte"}
 
 
-GOOD = {"archive": archive, "lines": lines, "exposures": exposures}
+def of(make):
+    """The columns and units of a table that a tiny run holds."""
+    data = make(None).data
+    columns = {name: list(getattr(data[name], "value", data[name])) for name in data.colnames}
+    units = {n: unit_text(data[n].unit) for n in columns if getattr(data[n], "unit", None)}
+    return columns, units
+
+
+GOOD = {
+    "archive": archive,
+    "lines": lines,
+    "exposures": exposures,
+    "photometry": lambda: of(imagery.photometry_table),
+    "magnitudes": lambda: of(imagery.magnitudes_table),
+    "colours": lambda: of(imagery.colours_table),
+}
 
 
 @pytest.mark.parametrize("name", tables.names())
@@ -97,6 +114,11 @@ def test_each_column_is_needed(name):
         ("archive", "verified", ["lock", "none"], "verified", "isin"),
         ("archive", "shows_target", ["yes", ""], "shows_target", "isin"),
         ("archive", "size", [0.0, 1.0], "size", "greater_than"),
+        ("photometry", "brightness_err", [0.0, *[1.0] * 27], "brightness_err", "greater_than"),
+        ("photometry", "to_arcsec", [0.5, *[9.0] * 27], ".", "ends after it begins"),
+        ("magnitudes", "source", ["sky", "host", "wake", "wake"], "source", "isin"),
+        ("colours", "kind", ["hue", "difference", "difference"], "kind", "isin"),
+        ("colours", "colour", [0.5, NAN, NAN], ".", "a difference is no colour"),
         ("exposures", "role", ["science", "sky"], "role", "isin"),
         ("exposures", "role", ["imprint", "imprint"], ".", "no other"),
         ("exposures", "filename", ["a.fits", "a.fits"], "filename", "uniqueness"),

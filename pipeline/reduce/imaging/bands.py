@@ -43,7 +43,8 @@ class Config(view.Looking):
     draws : int
         Profiles drawn for the errors of the tip.
     snr_min : float
-        A cross-section of a lower signal-to-noise ratio has no width.
+        A cross-section of a lower signal-to-noise ratio has no width, and an end whose peak has a
+        lower one is none.
     line_kms : float
         Half width of what is left out around lines, for the white light of a cube.
     shift_search_arcsec : float
@@ -222,7 +223,7 @@ def _band(
     rng = np.random.default_rng(config.seed)
     along = 0.5 * (near[1:] + near[:-1])
     end = tip.find_tip(profile(near, np.array([-half, half])), along, search, rng)
-    if line is None or end is None:
+    if line is None or end is None or end.snr < config.snr_min:
         return None
     sections = _sections(name, profile, across, end.edge_arcsec, config)
     return _placed(name, tuple(views), line, end, (axis, host_cov), sections)

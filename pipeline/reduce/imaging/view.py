@@ -46,7 +46,7 @@ class Looking:
     mirror_from_arcsec, mirror_half_arcsec : float
         From the first distance to the host's centre on, and within the second of the axis, the
         feature may outshine the host: there the host's other side stands in for it, and neither
-        side takes part in finding the centre.
+        side takes part in finding the centre. Nearer, a real host is too lopsided for that.
     sky_arcsec : (float, float)
         Distances from the axis between which the sky beside the feature is taken.
     cell_arcsec : float
@@ -66,7 +66,7 @@ class Looking:
     feature_arcsec: float = 0.3
     host_arcsec: float = 0.6
     window_arcsec: float = 0.15
-    mirror_from_arcsec: float = 0.1
+    mirror_from_arcsec: float = 0.3
     mirror_half_arcsec: float = 0.4
     sky_arcsec: tuple[float, float] = (0.75, 1.75)
     cell_arcsec: float = 0.05
