@@ -335,6 +335,28 @@ STAGES: Final[tuple[Stage, ...]] = (
         typical_seconds=3.0,
     ),
     Stage(
+        name="images",
+        module="pipeline.figures.images",
+        summary="draw the images, and the light along the wake",
+        reads=(
+            _IMAGES,
+            Read("geometry", "geometry.geometry"),
+            Read("photometry", "photometry.photometry"),
+            Read("colours", "photometry.colours"),
+            _TARGET,
+        ),
+        writes=(
+            Write("panel", "work/figures/images.png", "figure", _FIGURES),
+            Write("panel_data", "work/figures/images.ecsv", "table", _FIGURES),
+            Write("wake", "work/figures/wake.png", "figure", _FIGURES),
+            Write("wake_data", "work/figures/wake.ecsv", "table", _FIGURES),
+        ),
+        code=("pipeline/figures", *_IMAGING),
+        sources=(TWIN, ARCHIVE),
+        needs=("images",),
+        typical_seconds=4.0,
+    ),
+    Stage(
         name="materialize",
         module="pipeline.materialize",
         summary="put the products into their layers",
