@@ -96,7 +96,7 @@ def _draw_panel(
     north = Axis(geometry["host"]["ra_deg"], geometry["host"]["dec_deg"], 0.0)
     box = _box(geometry, north, config)
     with style.style():
-        figure = style.new(4.6 * len(shown) + 0.4, 5.3)
+        figure = style.new(4.6 * len(shown) + 0.4, 5.8)
         row = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
         for axes, (image, facts) in zip(row, shown, strict=True):
             _show(axes, image, facts, north, box, config)

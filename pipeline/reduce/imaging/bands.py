@@ -47,6 +47,10 @@ class Config(view.Looking):
         lower one is none.
     line_kms : float
         Half width of what is left out around lines, for the white light of a cube.
+    shift_line : str
+        The line whose image is registered besides the white light, where a cube covers it.
+    shift_line_kms : float
+        Half width of that line; the continuum is taken from one to three of it.
     shift_search_arcsec : float
         Largest shift between cube and image.
     shift_snr_min : float
@@ -65,6 +69,8 @@ class Config(view.Looking):
     draws: int = 400
     snr_min: float = 5.0
     line_kms: float = 1500.0
+    shift_line: str = "Halpha"
+    shift_line_kms: float = 600.0
     shift_search_arcsec: float = 0.3
     shift_snr_min: float = 8.0
     seed: int = 17301

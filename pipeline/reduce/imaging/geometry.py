@@ -206,15 +206,34 @@ def _registrations(
 ) -> list[dict[str, Any]]:
     """Register every cube to the image whose passband lies nearest, the reddest."""
     last = views[list(view.by_band(views).values())[-1][0]]
-    return [_registration(item, cubes[item], last, target, config) for item in sorted(cubes)]
+    return [
+        _registration({"item": item, "light": light, "image": last.image.file}, plane, last, config)
+        for item in sorted(cubes)
+        for light, plane in _planes(cubes[item], target, config).items()
+    ]
+
+
+def _planes(cube: Cube, target: Target, config: Config) -> dict[str, register.Plane]:
+    """Give the images of a cube: its white light, and the line that is declared for it."""
+    planes = {"white": register.white_light(cube, target, config.line_kms)}
+    wave = next(
+        (
+            line.wave_obs_um(target.redshift)
+            for line in target.lines
+            if line.name == config.shift_line
+        ),
+        None,
+    )
+    reach = 1.0 + 3.0 * config.shift_line_kms / register.C_KMS
+    if wave is not None and cube.wave[0] * reach < wave < cube.wave[-1] / reach:
+        planes[config.shift_line] = register.line_light(cube, wave, config.shift_line_kms)
+    return planes
 
 
 def _registration(
-    item: str, cube: Cube, onto: View, target: Target, config: Config
+    base: dict[str, Any], plane: register.Plane, onto: View, config: Config
 ) -> dict[str, Any]:
     psf = load_filters().named(onto.image.band).psf_fwhm_arcsec
-    plane = register.white_light(cube, target, config.line_kms)
-    base: dict[str, Any] = {"item": item, "light": "white", "image": onto.image.file}
     found = None
     if np.isfinite(plane.fwhm_arcsec):
         found = register.register(plane, onto.seen, psf, config.shift_search_arcsec)

@@ -20,7 +20,7 @@ from pipeline.reduce.imaging.sphere import Axis
 from pipeline.reduce.imaging.strip import Seen
 from pipeline.reduce.outliers import robust_sigma
 
-_C_KMS: Final = 299792.458
+C_KMS: Final = 299792.458
 # Cells a spaxel edge in which the image is sampled: its shifts are whole cells, and the best one is
 # found between them.
 _CELLS: Final = 5
@@ -91,7 +91,7 @@ def white_light(cube: Cube, target: Target, line_kms: float) -> Plane:
     used = ~cube.mask
     for line in target.lines:
         wave = line.wave_obs_um(target.redshift)
-        used &= (np.abs(cube.wave / wave - 1.0) * _C_KMS > line_kms)[:, None, None]
+        used &= (np.abs(cube.wave / wave - 1.0) * C_KMS > line_kms)[:, None, None]
     return _mean(cube, used)
 
 
@@ -106,7 +106,7 @@ def line_light(cube: Cube, wave_um: float, line_kms: float) -> Plane:
     line_kms : float
         Half width; the continuum is taken from one to three of it.
     """
-    speed = np.abs(cube.wave / wave_um - 1.0) * _C_KMS
+    speed = np.abs(cube.wave / wave_um - 1.0) * C_KMS
     line = _mean(cube, ~cube.mask & (speed <= line_kms)[:, None, None])
     beside = ~cube.mask & ((speed > line_kms) & (speed <= 3.0 * line_kms))[:, None, None]
     level = _mean(cube, beside)
