@@ -18,7 +18,7 @@ from pipeline.reduce.imaging.parts import solid_angles
 from pipeline.reduce.imaging.ridge import FWHM_PER_SIGMA
 from pipeline.reduce.imaging.sphere import Axis
 from pipeline.reduce.imaging.strip import Seen
-from pipeline.reduce.outliers import robust_sigma
+from pipeline.reduce.outliers import MAD_TO_SIGMA, nanmedian, robust_sigma
 
 C_KMS: Final = 299792.458
 # Cells a spaxel edge in which the image is sampled: its shifts are whole cells, and the best one is
@@ -26,6 +26,7 @@ C_KMS: Final = 299792.458
 _CELLS: Final = 5
 _REACH: Final = 3  # spaxels over which the noise of the cube's image is followed
 _LEAST_SPAXELS: Final = 30
+_CLIP_SIGMA: Final = 5.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +93,9 @@ def white_light(cube: Cube, target: Target, line_kms: float) -> Plane:
     for line in target.lines:
         wave = line.wave_obs_um(target.redshift)
         used &= (np.abs(cube.wave / wave - 1.0) * C_KMS > line_kms)[:, None, None]
-    return _mean(cube, used)
+    # Hits that are wider than one channel are left in an ingested cube; lines are out already.
+    level, scatter = _typical(cube, used)
+    return _mean(cube, used & (np.abs(cube.flux - level) <= _CLIP_SIGMA * scatter))
 
 
 def line_light(cube: Cube, wave_um: float, line_kms: float) -> Plane:
@@ -107,12 +110,23 @@ def line_light(cube: Cube, wave_um: float, line_kms: float) -> Plane:
         Half width; the continuum is taken from one to three of it.
     """
     speed = np.abs(cube.wave / wave_um - 1.0) * C_KMS
-    line = _mean(cube, ~cube.mask & (speed <= line_kms)[:, None, None])
     beside = ~cube.mask & ((speed > line_kms) & (speed <= 3.0 * line_kms))[:, None, None]
-    level = _mean(cube, beside)
-    mask = line.mask | level.mask
-    flux = np.where(mask, np.nan, line.flux - level.flux)
-    return Plane(flux, np.hypot(line.err, level.err), mask, line.wcs, line.fwhm_arcsec)
+    level, scatter = _typical(cube, beside)
+    above = cube.flux - level
+    # A line is never clipped: in its channels only what lies far below the continuum is left out.
+    within = ~cube.mask & (speed <= line_kms)[:, None, None] & (above >= -_CLIP_SIGMA * scatter)
+    line = _mean(cube, within)
+    sky = _mean(cube, beside & (np.abs(above) <= _CLIP_SIGMA * scatter))
+    mask = line.mask | sky.mask
+    flux = np.where(mask, np.nan, line.flux - sky.flux)
+    return Plane(flux, np.hypot(line.err, sky.err), mask, line.wcs, line.fwhm_arcsec)
+
+
+def _typical(cube: Cube, used: BoolArray) -> tuple[FloatArray, FloatArray]:
+    """Give level and scatter of the channels used in each spaxel: medians, shape (ny, nx)."""
+    values = np.where(used, cube.flux, np.nan)
+    level = nanmedian(values, axis=0)
+    return level, MAD_TO_SIGMA * nanmedian(np.abs(values - level), axis=0)
 
 
 def _mean(cube: Cube, used: BoolArray) -> Plane:

@@ -120,6 +120,29 @@ def test_line_light_is_the_line_without_the_continuum():
     np.testing.assert_allclose(flat.flux[good], 0.0, atol=1e-12)
 
 
+def test_hits_are_clipped_and_lines_are_not():
+    """Planted: hits three channels wide, and a line of 30 times the continuum."""
+    target, wave = load_target("rbh1"), 0.6564632 * 1.964
+    rng = np.random.default_rng(8)
+    noisy = cube(30.0)
+    flux = noisy.flux + rng.normal(0.0, 0.01, noisy.shape)
+    clean = noisy.replace(flux=flux)
+    hit = flux.copy()
+    hit[20:23, 25, 10:30] += 500.0
+    hit[60:62, 12, 10:30] -= 500.0
+    spoiled = noisy.replace(flux=hit)
+    for light in (
+        lambda one: register.white_light(one, target, 1500.0),
+        lambda one: register.line_light(one, wave, 400.0),
+    ):
+        good = ~light(clean).mask
+        # Five channels less of the mean: the noise of a channel over their number.
+        np.testing.assert_allclose(light(spoiled).flux[good], light(clean).flux[good], atol=0.01)
+    shape = sky(IFU, SPAXELS, COARSE)
+    bright = ~clean.mask.any(axis=0) & (shape > 0.05)
+    assert (register.line_light(clean, wave, 400.0).flux[bright] > 5.0 * shape[bright]).all()
+
+
 def test_the_outline_of_a_field_holds_its_spaxels():
     """Oracle: the corners of the usable rectangle, by the WCS."""
     corners = footprint.outline(cube(), "t001")
