@@ -10,15 +10,18 @@ from functools import cache
 import numpy as np
 import pytest
 
+import ard
 import schemas
 from ard import io
 from ard import table as tabular
 from ard.describe import unit_text
+from ard.fitsio import write_hdus
 from manifests import load_target
-from pipeline.reduce.imaging import geometry, photometry, view
+from pipeline.reduce import ingest
+from pipeline.reduce.imaging import geometry, photometry, register, view
 from pipeline.reduce.imaging.images import Image, read_images
 from pipeline.reduce.imaging.sphere import position_angle_deg, separation_arcsec
-from pipeline.simulate import hst, scenes
+from pipeline.simulate import headers, hst, scenes, twin
 from schemas import tables
 
 RBH1 = load_target("rbh1")
@@ -179,3 +182,32 @@ def test_bytes_are_the_same_for_the_same_images(measured, folder):
     more = photometry.run(images=images, geometry=again, target=RBH1, config=photometry.Config())
     for name in light:
         assert tabular.ecsv_bytes(more[name]) == tabular.ecsv_bytes(light[name])
+
+
+@pytest.mark.slow
+def test_simulated_cubes_lie_where_their_coordinates_say(folder):
+    """Oracle: the simulator puts both on one sky, so the shift is 0; a planted one comes back."""
+    config = twin.TwinConfig(size="demo")
+    name = f"archive/{headers.ITEM_STEM.format(item='t002')}"
+    hdus = next(product for key, product in twin.run(config) if key == name)
+    write_hdus(folder / "t002_s3d.fits", hdus)
+    cube = ingest.run(
+        cube=ard.read_cube(folder / "t002_s3d.fits"), target=RBH1, config=ingest.Config()
+    )["cube"]
+    path = folder / "for_t002_drc.fits"
+    band = hst.BANDS[1]
+    data = hst.image(scenes.scene("bow_ring"), band, np.random.default_rng(1))
+    hst.hdus(band, data).writeto(path)
+    (image,) = read_images(path)
+    seen = view.look(image, *view.declared_axis(RBH1), view.Looking()).seen
+    for planted in (0.0, 0.06):
+        moved = cube.wcs.deepcopy()
+        moved.wcs.crval = moved.wcs.crval + np.array([0.0, planted / 3600.0])
+        plane = register.white_light(cube.replace(wcs=moved), RBH1, 1500.0)
+        found = register.register(plane, seen, 0.075, 0.3)
+        east, north = np.sqrt(np.diag(found.covariance))
+        assert found.snr > 10
+        assert found.chi2_dof == pytest.approx(1.0, abs=0.2)
+        assert found.east_arcsec == pytest.approx(0.0, abs=4 * east)
+        assert found.north_arcsec == pytest.approx(planted, abs=4 * north)
+        assert max(east, north) < 0.02
