@@ -52,6 +52,10 @@ EXPOSURES: Final = "exposures"
 ARCHIVE: Final = "archive"
 SPECTRA: Final = "spectra"
 FLUXES: Final = "fluxes"
+GEOMETRY: Final = "geometry"
+PHOTOMETRY: Final = "photometry"
+MAGNITUDES: Final = "magnitudes"
+COLOURS: Final = "colours"
 
 # The layer that each product belongs to.
 LAYER_OF: Final = {
@@ -63,6 +67,10 @@ LAYER_OF: Final = {
     LINEMAP: "inference",
     SPECTRA: "inference",
     FLUXES: "inference",
+    GEOMETRY: "inference",
+    PHOTOMETRY: "inference",
+    MAGNITUDES: "inference",
+    COLOURS: "inference",
     QUALITY: "validation",
     NOISE_MODEL: "validation",
     RECOVERY: "validation",

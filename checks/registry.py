@@ -14,8 +14,8 @@ Predicate = Callable[[Product, Limits], Outcome]
 Applies = Callable[[Product], bool]
 
 FAMILIES: Final = (
-    *("checks.integrity", "checks.structure", "checks.physics"),
-    *("checks.noise", "checks.apertures", "checks.recovery"),
+    *("checks.integrity", "checks.structure", "checks.physics", "checks.noise"),
+    *("checks.apertures", "checks.imaging", "checks.recovery"),
 )
 
 
@@ -105,7 +105,7 @@ def check(
 
 
 def all_checks() -> tuple[Check, ...]:
-    """Give every check: integrity first, then structure, physics, noise and recovery."""
+    """Give every check, family by family, in the order of `FAMILIES`."""
     for family in FAMILIES:
         import_module(family)
     order = [family.rpartition(".")[-1] for family in FAMILIES]

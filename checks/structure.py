@@ -20,10 +20,12 @@ PER_ITEM: Final = (
     *(layout.SPECTRA, layout.FLUXES),
 )
 ITEM_OF_SOURCE: Final = {"twin": (layout.RECOVERY,)}
+# What a run with images must have.
+IMAGING: Final = (layout.GEOMETRY, layout.PHOTOMETRY, layout.MAGNITUDES, layout.COLOURS)
 # What a run must have once, and what it must have besides, by where its cubes came from.
 ONCE: Final = (layout.LINES,)
 ONCE_OF_SOURCE: Final = {
-    "twin": (layout.EXPOSURES,),
+    "twin": (layout.EXPOSURES, *IMAGING),
     "archive": (layout.EXPOSURES, layout.ARCHIVE),
 }
 OWN_SCHEMAS: Final = {

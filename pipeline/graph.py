@@ -134,7 +134,11 @@ def build_tasks(plan: Plan, stages: Iterable[Stage]) -> tuple[Task, ...]:
     ArdError
         If a stage reads what no earlier stage writes and the plan does not bring.
     """
-    active = [stage for stage in stages if plan.source in stage.sources]
+    active = [
+        stage
+        for stage in stages
+        if plan.source in stage.sources and set(stage.needs) <= set(plan.inputs)
+    ]
     tasks: list[Task] = []
     made: dict[str, tuple[Stage, Files]] = {}
     for stage in active:

@@ -54,7 +54,7 @@ def twin_plan(
     ArdError
         If a setting is unknown or impossible.
     """
-    from pipeline.simulate import geometry, headers, twin
+    from pipeline.simulate import geometry, headers, hst, twin
 
     config = make_config(config_file, settings, stages_for(TWIN), base)
     simulate = config["simulate"]
@@ -62,10 +62,13 @@ def twin_plan(
     archive = {name.partition("/")[2]: path for name, path in files.items()}
     cubes = {p.item: archive[headers.ITEM_STEM.format(item=p.item)] for p in geometry.POINTINGS}
     exposures = {name: archive[name] for name in (f"{e.name}_s3d.fits" for e in geometry.EXPOSURES)}
+    names = [hst.NAME.format(band=band.name.lower()) for band in hst.BANDS]
+    images = {name: archive[name] for name in names}
     edges = _edges(geometry.window(simulate.size).wave)
     inputs: dict[str, Files] = {
         "target": TARGETS_DIR / f"{TWIN_TARGET}.toml",
         "exposures": exposures,
+        "images": images,
         "truth": files[f"{layout.TRUTH_DIR}/{TRUTH_MAPS}"],
     }
     groups = _groups(edges, load_target(TWIN_TARGET))
@@ -167,6 +170,8 @@ def archive_plan(
         "archive": supply.files,
         "lock": supply.lock,
     }
+    if supply.images:
+        inputs["images"] = supply.images
     ordered = tuple(group.name for group in declared.groups if group.name in groups)
     return _plan(root, ARCHIVE, supply.cubes, inputs, ordered, config, simulated=supply.simulated)
 

@@ -97,6 +97,9 @@ class Stage:
         Run once for each item (cube) instead of once.
     sources : tuple of str
         The kinds of plan it belongs to: twin, cube, archive.
+    needs : tuple of str
+        Inputs of the plan without which the stage is left out of a run: a store need not hold
+        images.
     collects : bool
         It also receives every output that has a layer, and puts them into products/.
     in_main : bool
@@ -116,6 +119,7 @@ class Stage:
     code: tuple[str, ...] = ()
     per_item: bool = False
     sources: tuple[str, ...] = SOURCES
+    needs: tuple[str, ...] = ()
     collects: bool = False
     in_main: bool = False
     typical_seconds: float = 1.0
@@ -135,8 +139,10 @@ _NOISE: Final = (
     *("pipeline/reduce/noise", "pipeline/reduce/outliers.py", "pipeline/roles.py", "manifests"),
 )
 _APERTURES: Final = (*_REDUCE, "pipeline/descent.py", "pipeline/lineprofile.py")
+_IMAGING: Final = ("pipeline/reduce/imaging", "pipeline/reduce/outliers.py", "manifests")
 _FIGURES: Final = "validation/figures"
 _TARGET: Final = Read("target", "plan.target", load="target")
+_IMAGES: Final = Read("images", "plan.images", load="pipeline.reduce.imaging.images:read_images")
 
 STAGES: Final[tuple[Stage, ...]] = (
     Stage(
@@ -327,6 +333,39 @@ STAGES: Final[tuple[Stage, ...]] = (
         typical_seconds=0.5,
     ),
     Stage(
+        name="geometry",
+        module="pipeline.reduce.imaging.geometry",
+        summary="measure where the wake lies on the images",
+        reads=(_IMAGES, Read("cubes", "ingest.cube"), _TARGET),
+        writes=(
+            Write(
+                "geometry",
+                "work/geometry.json",
+                "document",
+                layer="inference",
+                schema="geometry",
+            ),
+        ),
+        code=_IMAGING,
+        sources=(TWIN, ARCHIVE),
+        needs=("images",),
+        typical_seconds=25.0,
+    ),
+    Stage(
+        name="photometry",
+        module="pipeline.reduce.imaging.photometry",
+        summary="measure the light of host and wake on the images",
+        reads=(_IMAGES, Read("geometry", "geometry.geometry"), _TARGET),
+        writes=tuple(
+            Write(name, f"work/{name}.ecsv", "table", layer="inference", schema=name)
+            for name in ("photometry", "magnitudes", "colours")
+        ),
+        code=_IMAGING,
+        sources=(TWIN, ARCHIVE),
+        needs=("images",),
+        typical_seconds=12.0,
+    ),
+    Stage(
         name="maps",
         module="pipeline.figures.maps",
         summary="draw the line maps",
@@ -384,6 +423,28 @@ STAGES: Final[tuple[Stage, ...]] = (
         ),
         code=("pipeline/figures", "manifests"),
         per_item=True,
+        typical_seconds=4.0,
+    ),
+    Stage(
+        name="images",
+        module="pipeline.figures.images",
+        summary="draw the images, and the light along the wake",
+        reads=(
+            _IMAGES,
+            Read("geometry", "geometry.geometry"),
+            Read("photometry", "photometry.photometry"),
+            Read("colours", "photometry.colours"),
+            _TARGET,
+        ),
+        writes=(
+            Write("panel", "work/figures/images.png", "figure", _FIGURES),
+            Write("panel_data", "work/figures/images.ecsv", "table", _FIGURES),
+            Write("wake", "work/figures/wake.png", "figure", _FIGURES),
+            Write("wake_data", "work/figures/wake.ecsv", "table", _FIGURES),
+        ),
+        code=("pipeline/figures", *_IMAGING),
+        sources=(TWIN, ARCHIVE),
+        needs=("images",),
         typical_seconds=4.0,
     ),
     Stage(

@@ -221,10 +221,119 @@ class Fluxes(pa.DataFrameModel):
         return (table["state"] == "limit") == table["upper_limit"].notna()
 
 
+class Photometry(pa.DataFrameModel):
+    """How bright is the wake along its axis, filter by filter?"""
+
+    band: str = _field("filter", "Name of the filter.")
+    from_arcsec: float = _field("from", "Start of the interval, from the host.", "arcsec", ge=0)
+    to_arcsec: float = _field("to", "End of the interval.", "arcsec", gt=0)
+    width_arcsec: float = _field("width", "Width of the strip across the axis.", "arcsec", gt=0)
+    brightness: float = _field(
+        "surface brightness",
+        "Mean over the interval, local sky taken off; NaN where too little of it could be used.",
+        "uJy/arcsec2",
+        nullable=True,
+    )
+    brightness_err: float = _field(
+        "error of the brightness",
+        "One sigma; correlated noise and the error of the sky included.",
+        "uJy/arcsec2",
+        gt=0,
+    )
+    mu_ab: float = _field(
+        "surface brightness", "AB; NaN where not detected.", "mag/arcsec2", nullable=True
+    )
+    mu_ab_err: float = _field(
+        "error of that", "One sigma; NaN where not detected.", "mag/arcsec2", nullable=True, gt=0
+    )
+    coverage: float = _field("coverage", "Part of the area on usable pixels.", ge=0, le=1.1)
+
+    @pa.dataframe_check(error="an interval ends after it begins")
+    def intervals_are_ordered(cls, table: Any) -> Any:
+        """Say for each row whether its ends are in order."""
+        return table["from_arcsec"] < table["to_arcsec"]
+
+
+class Magnitudes(pa.DataFrameModel):
+    """How bright are host and wake, and what does the aperture miss?"""
+
+    source: str = _field("source", "host or wake.", isin=("host", "wake"))
+    band: str = _field("filter", "Name of the filter.")
+    aperture: str = _field("aperture", "In words: shape and size.")
+    total: str = _field("total", "In words: what stands for all of the light.")
+    from_arcsec: float = _field("from", "Start along the axis, from the host.", "arcsec", ge=0)
+    to_arcsec: float = _field("to", "End along the axis, or radius.", "arcsec", gt=0)
+    coverage: float = _field("coverage", "Part of the aperture on usable pixels.", ge=0, le=1.1)
+    flux: float = _field("flux density", "In the aperture.", "uJy")
+    flux_err: float = _field("error of the flux density", "One sigma.", "uJy", gt=0)
+    mag_ab: float = _field(
+        "magnitude",
+        "AB, in the aperture; NaN where the flux is not positive.",
+        "mag",
+        nullable=True,
+    )
+    mag_err: float = _field("error of the magnitude", "One sigma.", "mag", nullable=True, gt=0)
+    correction: float = _field(
+        "aperture correction", "Magnitude of all the light less that in the aperture.", "mag",
+        nullable=True,
+    )  # fmt: skip
+    correction_err: float = _field(
+        "error of the correction",
+        "One sigma; shared pixels considered.",
+        "mag",
+        nullable=True,
+        gt=0,
+    )
+    total_ab: float = _field("total magnitude", "AB, corrected.", "mag", nullable=True)
+    total_err: float = _field("error of that", "One sigma.", "mag", nullable=True, gt=0)
+
+
+class Colours(pa.DataFrameModel):
+    """Which colour has the light, or how much of it does the wider filter alone pass?"""
+
+    source: str = _field(
+        "source",
+        "host, wake (both in their apertures) or profile (an interval of the wake).",
+        isin=("host", "wake", "profile"),
+    )
+    first: str = _field("first filter", "The bluer one, or the wider one of overlapping two.")
+    second: str = _field("second filter", "The other one.")
+    kind: str = _field(
+        "kind",
+        "colour where the passbands are apart, difference where they overlap.",
+        isin=("colour", "difference"),
+    )
+    from_arcsec: float = _field("from", "Start along the axis, from the host.", "arcsec", ge=0)
+    to_arcsec: float = _field("to", "End along the axis, or radius.", "arcsec", gt=0)
+    colour: float = _field(
+        "colour", "First less second, AB; NaN for a difference, or too faint.", "mag", nullable=True
+    )
+    colour_err: float = _field("error of the colour", "One sigma.", "mag", nullable=True, gt=0)
+    difference: float = _field(
+        "difference",
+        "Mean flux density over what only the first filter passes, as for a spectrum that is flat "
+        "in frequency; NaN for a colour.",
+        "uJy",
+        nullable=True,
+    )
+    difference_err: float = _field(
+        "error of the difference", "One sigma.", "uJy", nullable=True, gt=0
+    )
+
+    @pa.dataframe_check(error="a colour has no difference, and a difference is no colour")
+    def one_kind(cls, table: Any) -> Any:
+        """Say for each row whether it holds nothing of the other kind."""
+        other = table["difference"].where(table["kind"] == "colour", table["colour"])
+        return other.isna()
+
+
 MODELS: Final = {
     "archive": Archive,
+    "colours": Colours,
     "exposures": Exposures,
     "fluxes": Fluxes,
     "lines": Lines,
+    "magnitudes": Magnitudes,
+    "photometry": Photometry,
     "spectra": Spectra,
 }

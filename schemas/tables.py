@@ -13,7 +13,10 @@ _TABLE_WIDE: Final = "."
 
 def names() -> tuple[str, ...]:
     """Name the table models, sorted."""
-    return ("archive", "exposures", "fluxes", "lines", "spectra")
+    return (
+        *("archive", "colours", "exposures", "fluxes", "lines", "magnitudes"),
+        *("photometry", "spectra"),
+    )
 
 
 def model(name: str) -> Any:

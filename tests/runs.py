@@ -10,6 +10,7 @@ from astropy.io import fits
 from astropy.table import QTable
 from builders import make_wcs
 from handmade import write_zip
+from imagery import colours_table, geometry_document, magnitudes_table, photometry_table
 
 import ard
 from ard import io, layout
@@ -382,6 +383,16 @@ def make_run(root: Path, edits: Mapping[str, Edit] | None = None) -> Path:
     put("lines", products / "likelihood" / "lines.ecsv", lines)
     put("exposures", products / "likelihood" / "exposures.ecsv", exposures_table())
     masked = masked_fraction(products / "likelihood" / "t001_cube.fits")
+    inference = products / "inference"
+    images = {"f350lp_drc.fits": SHA}
+    seen = geometry_document(target, record("geometry", images))
+    put("geometry", inference / "geometry.json", seen)
+    for name, table in (
+        ("photometry", photometry_table),
+        ("magnitudes", magnitudes_table),
+        ("colours", colours_table),
+    ):
+        put(name, inference / f"{name}.ecsv", table(record("photometry", images)))
     validation = products / "validation"
     put("quality", validation / "t001_quality.json", quality_document(masked, from_map))
     put("noisemodel", validation / "t001_noisemodel.json", noise_document(from_cube))

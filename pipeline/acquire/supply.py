@@ -1,12 +1,13 @@
 """Which cubes and exposures does a store supply to a run?"""
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from ard.errors import ArdError
-from manifests.lock import Lock, load_lock, lock_path, read_lock
+from manifests.lock import Lock, LockedFile, load_lock, lock_path, read_lock
 from manifests.selection import ProductGroup, Selection, load_selection
 from pipeline.acquire.entry import Held
 from pipeline.acquire.headers import LEVEL_3
@@ -15,6 +16,9 @@ from pipeline.acquire.store import Store
 from pipeline.acquire.survey import facts_of, held_by, parts_of
 
 _CUBE_AXES: Final = 3
+# What the HAP pipeline makes of all exposures of a visit through one filter: neither of single
+# exposures (two more letters in the root) nor of all filters together ("total").
+_VISIT_IMAGE: Final = re.compile(r"hst_\d+_\w+_f\d{3}\w*_\w{6}_dr[cz]\.fits")
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,9 @@ class Supply:
         The Level-3 cube of each pointing (``t001``).
     exposures : mapping of str to path
         The cube of each exposure, by file name.
+    images : mapping of str to path
+        The drizzled image of each visit and filter, by file name; empty where the store holds none
+        of them.
     simulated : bool
         Whether any of them is simulated.
     """
@@ -39,12 +46,14 @@ class Supply:
     lock: Path
     cubes: Mapping[str, Path]
     exposures: Mapping[str, Path]
+    images: Mapping[str, Path]
     simulated: bool
 
     @property
     def files(self) -> dict[str, Path]:
         """Every file, by its name."""
-        return {path.name: path for path in (*self.cubes.values(), *self.exposures.values())}
+        paths = (*self.cubes.values(), *self.exposures.values(), *self.images.values())
+        return {path.name: path for path in paths}
 
 
 def cubes_of(
@@ -71,10 +80,14 @@ def cubes_of(
     path = (lock_file or lock_path()).resolve()
     selection = load_selection(declared or read_lock(path).selection)
     groups = [group.name for group in selection.groups if _holds_cubes(group)]
-    lock = load_lock(path, selection).only(groups)
+    whole = load_lock(path, selection)
+    images = _images(whole, store)
+    lock = replace(whole.only(groups), files=(*whole.only(groups).files, *images))
     held = held_by(lock, store)
     _require_all(lock, held, store)
-    parts = parts_of(held, selection.target)
+    shown = {file.name for file in images}
+    cubes_held = {name: content for name, content in held.items() if name not in shown}
+    parts = parts_of(cubes_held, selection.target)
     places = {file.name: store.link_path(file.group, file.name) for file in lock.files}
     cubes = _cubes([part for part in parts.values() if part.level == LEVEL_3], places, store)
     exposures = {name: places[name] for name, part in parts.items() if part.level != LEVEL_3}
@@ -82,7 +95,21 @@ def cubes_of(
         raise _nothing(store, selection, len(cubes), len(exposures))
     facts = (facts_of(content, name) for name, content in held.items())
     simulated = any(found.simulated for found in facts if found is not None)
-    return Supply(selection.target, path, dict(sorted(cubes.items())), exposures, simulated)
+    return Supply(
+        selection.target,
+        path,
+        dict(sorted(cubes.items())),
+        exposures,
+        {name: places[name] for name in sorted(shown)},
+        simulated,
+    )
+
+
+def _images(lock: Lock, store: Store) -> tuple[LockedFile, ...]:
+    """Give the images of visits and filters; none where the store holds not one of them."""
+    named = tuple(file for file in lock.files if _VISIT_IMAGE.fullmatch(file.name))
+    listed = replace(lock, files=named)
+    return named if held_by(listed, store) else ()
 
 
 def _cubes(parts: list[Part], places: Mapping[str, Path], store: Store) -> dict[str, Path]:

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -308,6 +309,47 @@ def called_a_table(run_file: Path) -> None:
     io.write_json(run_file, document, overwrite=True)
 
 
+def in_geometry(*place: str | int, value: float) -> Edit:
+    """Change one number of the geometry document."""
+
+    def change(document: dict) -> None:
+        node: Any = document
+        for key in place[:-1]:
+            node = node[key]
+        node[place[-1]] = value
+
+    return edit_json(change)
+
+
+def edit_table(change: Callable[[Any], None]) -> Edit:
+    """Make an edit of a table from a change of its columns."""
+
+    def edit(path: Path) -> None:
+        table = io.read(path)
+        change(table.data)
+        io.write(path, table, overwrite=True)
+
+    return edit
+
+
+def every(column: str, value: float) -> Edit:
+    return edit_table(lambda data: data[column].__setitem__(slice(None), value))
+
+
+def one(column: str, value: float, row: int = 0) -> Edit:
+    return edit_table(lambda data: data[column].__setitem__(row, value))
+
+
+def false_colour(data: Any) -> None:
+    """Overlapping filters whose difference is sold as a colour."""
+    data["kind"] = ["colour"] * len(data)
+    for end in ("", "_err"):
+        data[f"colour{end}"][:], data[f"difference{end}"][:] = 0.3, np.nan
+
+
+# What the schema says as well.
+SCHEMA = ("structure.schema",)
+
 FAULTS = [
     Fault("integrity.readable", "linemap", truncate),
     Fault("integrity.readable", "quality", text("{", "")),
@@ -363,8 +405,15 @@ FAULTS = [
     Fault("physics.cube_wave", "cube", swapped_wavelengths, ("physics.cube_widths",)),
     Fault("physics.cube_area", "cube", edit_fits(larger_pixel)),
     Fault("physics.cube_wcs", "cube", edit_fits(shift_fits_wcs), ("physics.map_grid",)),
-    Fault("physics.cube_position", "run", set_field("target", "tip", "dec_deg", value=-8.3)),
-    Fault("physics.cube_position", "run", set_field("target", "tip", "dec_deg", value=80.0)),
+    *(
+        Fault(
+            "physics.cube_position",
+            "run",
+            set_field("target", "tip", "dec_deg", value=value),
+            ("imaging.tip_place",),
+        )
+        for value in (-8.3, 80.0)
+    ),
     Fault("physics.map_values", "linemap", layer("VELOCITY", np.nan)),
     Fault("physics.map_values", "linemap", layer("FLUX_OIII5007", np.nan)),
     Fault("physics.map_errors", "linemap", layer("VELOCITY_ERR", -1.0)),
@@ -408,6 +457,18 @@ FAULTS = [
     Fault("noise.mask", "noise", edit_fits(uses_what_the_cube_masks)),
     Fault("noise.mask", "noise", edit_fits(no_error)),
     Fault("noise.same", "noise", edit_fits(other_scale)),
+    *(
+        Fault("imaging.geometry_errors", "geometry", in_geometry(*place, value=0.0), SCHEMA)
+        for place in (("wake", "pa_err"), ("bands", 0, "tip", "edge_err"))
+    ),
+    Fault("imaging.tip_place", "geometry", in_geometry("wake", "tip", "dec_deg", value=-8.3503)),
+    Fault("imaging.noise", "geometry", in_geometry("images", 1, "aperture_ratio", value=2.2)),
+    Fault("imaging.brightness", "photometry", every("brightness", np.nan), ("imaging.sum",)),
+    Fault("imaging.sum", "photometry", one("brightness", 0.9)),
+    Fault("imaging.magnitudes", "magnitudes", one("mag_ab", np.nan)),
+    Fault("imaging.magnitudes", "magnitudes", one("correction", np.nan)),
+    Fault("imaging.sum", "magnitudes", one("flux", 3.0, row=-1)),
+    Fault("imaging.colours", "colours", edit_table(false_colour)),
     Fault("recovery.compared", "recovery", group("n_compared", 3)),
     Fault("recovery.velocity_bias", "recovery", group("velocity_bias_kms", -60.0)),
     Fault("recovery.velocity_bias", "recovery", group("velocity_bias_kms", None)),
@@ -431,6 +492,7 @@ def test_good_run_passes(good_run):
     assert report.bad == ()
     assert report.verdict == "PASSED"
     assert report.counts["products"] == 9
+    assert report.counts["products"] == 11
 
 
 def test_lossless_compression_passes(tmp_path):
@@ -453,6 +515,7 @@ def test_every_gating_check_has_a_planted_fault():
     """Checks that only report (no gate) and the bundle's own check are tested by themselves."""
     planted = {fault.check for fault in FAULTS}
     planted |= {"integrity.bundle", "structure.papers", "recovery.sigma_bias"}
+    planted |= {"imaging.direction", "imaging.registration"}
     assert planted == {check.name for check in all_checks()}
 
 
@@ -560,6 +623,7 @@ def test_a_stamped_product_is_known_by_the_digest_of_the_runs_product(good_run, 
     )
     rows = [row for row in judge(bundle).results if row.check == "structure.provenance"]
     assert len(rows) == 8
+    assert len(rows) == 10
     assert {row.status for row in rows} == {Status.PASSED}
 
 

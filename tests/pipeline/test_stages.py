@@ -82,3 +82,13 @@ def test_a_setting_of_one_stage_leaves_the_others_settings_alone(tmp_path):
     changed = {name for name in before if before[name] != after[name]}
     # materialize states the digest of all settings in run.json.
     assert changed == {"maps[t001]", "maps[t002]", "materialize"}
+
+
+def test_stages_that_need_images_are_left_out_without_them(tmp_path):
+    plan = plans.twin_plan(tmp_path, settings=("simulate.size=tiny",))
+    whole = {task.name for task in build_tasks(plan, plans.stages_for("twin"))}
+    bare = dataclasses.replace(
+        plan, inputs={name: files for name, files in plan.inputs.items() if name != "images"}
+    )
+    rest = {task.name for task in build_tasks(bare, plans.stages_for("twin"))}
+    assert whole - rest == {"geometry", "photometry", "images"}

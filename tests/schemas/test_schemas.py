@@ -20,6 +20,7 @@ PRODUCTS = {
     "validation/figures/t001_velocity.png": "figure",
 }
 DOCUMENTS = {
+    "inference/geometry.json": "geometry",
     "validation/t001_quality.json": "quality",
     "validation/t001_recovery.json": "recovery",
     "run.json": "run",

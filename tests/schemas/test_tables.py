@@ -1,8 +1,10 @@
 """Do the table models accept the study's tables and find what is wrong with others?"""
 
+import imagery
 import numpy as np
 import pytest
 
+from ard.describe import unit_text
 from manifests import load_target
 from schemas import SchemaError, tables
 
@@ -113,11 +115,22 @@ def fluxes():
     return columns, units | {"wave_obs": "um", "continuum": density, "area": "arcsec2"}
 
 
+def of(make):
+    """The columns and units of a table that a tiny run holds."""
+    data = make(None).data
+    columns = {name: list(getattr(data[name], "value", data[name])) for name in data.colnames}
+    units = {n: unit_text(data[n].unit) for n in columns if getattr(data[n], "unit", None)}
+    return columns, units
+
+
 GOOD = {
     "archive": archive,
+    "colours": lambda: of(imagery.colours_table),
     "exposures": exposures,
     "fluxes": fluxes,
     "lines": lines,
+    "magnitudes": lambda: of(imagery.magnitudes_table),
+    "photometry": lambda: of(imagery.photometry_table),
     "spectra": spectra,
 }
 
@@ -164,6 +177,11 @@ def test_each_column_is_needed(name):
         ("archive", "verified", ["lock", "none"], "verified", "isin"),
         ("archive", "shows_target", ["yes", ""], "shows_target", "isin"),
         ("archive", "size", [0.0, 1.0], "size", "greater_than"),
+        ("photometry", "brightness_err", [0.0, *[1.0] * 27], "brightness_err", "greater_than"),
+        ("photometry", "to_arcsec", [0.5, *[9.0] * 27], ".", "ends after it begins"),
+        ("magnitudes", "source", ["sky", "host", "wake", "wake"], "source", "isin"),
+        ("colours", "kind", ["hue", "difference", "difference"], "kind", "isin"),
+        ("colours", "colour", [0.5, NAN, NAN], ".", "a difference is no colour"),
         ("exposures", "role", ["science", "sky"], "role", "isin"),
         ("exposures", "role", ["imprint", "imprint"], ".", "no other"),
         ("exposures", "filename", ["a.fits", "a.fits"], "filename", "uniqueness"),

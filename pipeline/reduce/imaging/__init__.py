@@ -1,0 +1,1 @@
+"""Where does the feature lie on the images of HST, and how bright is it?"""
