@@ -48,6 +48,9 @@ RECOVERY: Final = "recovery"
 LINES: Final = "lines"
 EXPOSURES: Final = "exposures"
 ARCHIVE: Final = "archive"
+COMBINED: Final = "combined"
+COMBINATION: Final = "combination"
+RESAMPLING: Final = "resampling"
 
 # The layer that each product belongs to.
 LAYER_OF: Final = {
@@ -55,9 +58,12 @@ LAYER_OF: Final = {
     LINES: "likelihood",
     EXPOSURES: "likelihood",
     ARCHIVE: "likelihood",
+    COMBINED: "likelihood",
+    RESAMPLING: "likelihood",
     LINEMAP: "inference",
     QUALITY: "validation",
     RECOVERY: "validation",
+    COMBINATION: "validation",
 }
 
 # Of a bundle only: a zip of the small products of a layer, where a deposit has no room for each.

@@ -13,7 +13,10 @@ Limits = Mapping[str, Limit]
 Predicate = Callable[[Product, Limits], Outcome]
 Applies = Callable[[Product], bool]
 
-FAMILIES: Final = ("checks.integrity", "checks.structure", "checks.physics", "checks.recovery")
+FAMILIES: Final = (
+    *("checks.integrity", "checks.structure", "checks.physics", "checks.combine"),
+    "checks.recovery",
+)
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,7 @@ def check(
 
 
 def all_checks() -> tuple[Check, ...]:
-    """Give every check: integrity first, then structure, physics and recovery."""
+    """Give every check: integrity first, then structure, physics, and what stages have besides."""
     for family in FAMILIES:
         import_module(family)
     order = [family.rpartition(".")[-1] for family in FAMILIES]

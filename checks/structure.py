@@ -13,9 +13,11 @@ from checks.registry import Limits, any_file, check, in_layer, whole_folder
 from checks.result import Outcome, failed, passed, skipped
 from schemas import tables
 
-# What every item of a run must have, and what it must have besides where the truth is known.
+# What every item of a run must have, and what it must have besides: where the truth is known, and
+# where there are exposures.
 PER_ITEM: Final = (layout.CUBE, layout.LINEMAP, layout.QUALITY)
-ITEM_OF_SOURCE: Final = {"twin": (layout.RECOVERY,)}
+COMBINE: Final = (layout.COMBINED, layout.RESAMPLING, layout.COMBINATION)
+ITEM_OF_SOURCE: Final = {"twin": (layout.RECOVERY, *COMBINE), "archive": COMBINE}
 # What a run must have once, and what it must have besides, by where its cubes came from.
 ONCE: Final = (layout.LINES,)
 ONCE_OF_SOURCE: Final = {

@@ -130,6 +130,7 @@ _LINEMAPS: Final = (
     "manifests",
 )
 _FIGURES: Final = "validation/figures"
+_OPEN: Final = "pipeline.reduce.combine.exposure:open_exposure"
 _TARGET: Final = Read("target", "plan.target", load="target")
 
 STAGES: Final[tuple[Stage, ...]] = (
@@ -176,6 +177,38 @@ STAGES: Final[tuple[Stage, ...]] = (
             ),
         ),
         code=_REDUCE,
+        sources=(TWIN, ARCHIVE),
+        typical_seconds=4.0,
+    ),
+    Stage(
+        name="combine",
+        module="pipeline.reduce.combine.stage",
+        summary="combine the science exposures of a pointing",
+        reads=(
+            Read("item", "plan.item"),
+            Read("exposures", "plan.exposures", load=_OPEN),
+            Read("roles", "exposures.exposures"),
+            Read("cube", "plan.cube", load=_OPEN),
+        ),
+        writes=(
+            Write("cube", "work/{item}_combined.fits", "cube", layer="likelihood", schema="cube"),
+            Write(
+                "resampling",
+                "work/{item}_resampling.ecsv",
+                "table",
+                layer="likelihood",
+                schema="resampling",
+            ),
+            Write(
+                "combination",
+                "work/{item}_combination.json",
+                "document",
+                layer="validation",
+                schema="combination",
+            ),
+        ),
+        code=_REDUCE,
+        per_item=True,
         sources=(TWIN, ARCHIVE),
         typical_seconds=4.0,
     ),

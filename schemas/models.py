@@ -105,4 +105,29 @@ class Archive(pa.DataFrameModel):
     note: str = _field("note", "What is odd about the file; empty if nothing.")
 
 
-MODELS: Final = {"archive": Archive, "exposures": Exposures, "lines": Lines}
+class Resampling(pa.DataFrameModel):
+    """How correlated are spaxels of a combined cube, by the resampling alone?"""
+
+    dx: int = _field("separation x", "Number of spaxels along x.")
+    dy: int = _field("separation y", "Number of spaxels along y.", ge=0)
+    correlation: float = _field(
+        "correlation", "Mean correlation over places that all exposures cover, for independent "
+        "inputs.",
+    )  # fmt: skip
+    correlation_min: float = _field("smallest", "Smallest correlation of such a pair.")
+    correlation_max: float = _field("largest", "Largest correlation of such a pair.")
+    pairs: int = _field("pairs", "Number of pairs.", gt=0)
+
+    @pa.dataframe_check(error="the mean lies between the smallest and the largest")
+    def ordered(cls, table: Any) -> Any:
+        """Say for each row whether smallest, mean and largest are in order, to rounding."""
+        low, high = table["correlation_min"] - 1e-9, table["correlation_max"] + 1e-9
+        return (low <= table["correlation"]) & (table["correlation"] <= high)
+
+
+MODELS: Final = {
+    "archive": Archive,
+    "exposures": Exposures,
+    "lines": Lines,
+    "resampling": Resampling,
+}

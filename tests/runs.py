@@ -113,16 +113,16 @@ def lines_table(target: Target, inputs: dict[str, str] | None = None) -> ard.Tab
 def exposures_table() -> ard.Table:
     data = QTable(
         {
-            "filename": ["jw1_s3d.fits", "jw2_s3d.fits"],
-            "role": ["science", "imprint"],
-            "pointing": ["t001", "t001"],
-            "dither": [1, 1],
-            "level": ["2b", "2b"],
-            "exptime_s": [3501.334, 102.1] * u.s,
-            "is_imprint": [False, True],
-            "ra_deg": [40.44051, 40.44051] * u.deg,
-            "dec_deg": [-8.350361, -8.350361] * u.deg,
-            "err_median": [0.084, 2.36] * u.MJy / u.sr,
+            "filename": ["jw1_s3d.fits", "jw2_s3d.fits", "jw3_s3d.fits"],
+            "role": ["science", "imprint", "science"],
+            "pointing": ["t001"] * 3,
+            "dither": [1, 1, 2],
+            "level": ["2b"] * 3,
+            "exptime_s": [3501.334, 102.1, 3501.334] * u.s,
+            "is_imprint": [False, True, False],
+            "ra_deg": [40.44051] * 3 * u.deg,
+            "dec_deg": [-8.350361] * 3 * u.deg,
+            "err_median": [0.084, 2.36, 0.084] * u.MJy / u.sr,
         }
     )
     return ard.Table(data, {}, record("exposures"))
@@ -212,6 +212,63 @@ def recovery_document(inputs: dict[str, str]) -> dict[str, Any]:
     }
 
 
+def combination_document(masked_fraction: float, inputs: dict[str, str]) -> dict[str, Any]:
+    rows = [
+        {
+            "filename": f"jw{k}_s3d.fits",
+            "shift_x": float(k),
+            "shift_y": 0.0,
+            "whole": True,
+            "weight": 1.0,
+            "good": N_WAVE * NY * NX - 1,
+            "errorless": 0,
+            "rejected": 1,
+        }
+        for k in (1, 3)
+    ]
+    return {
+        "schema": "combination",
+        "item": "t001",
+        "simulated": True,
+        "shape": [N_WAVE, NY, NX],
+        "pixfrac": 1.0,
+        "reject_sigma": 6.0,
+        "exposures": rows,
+        "left_out": [],
+        "set_aside": [{"filename": "jw2_s3d.fits", "role": "imprint"}],
+        "voxels": {
+            "total": N_WAVE * NY * NX,
+            "seen": N_WAVE * NY * NX,
+            "seen_masked": 1,
+            "touched_by_rejection": 2,
+        },
+        "masked_fraction": masked_fraction,
+        "scatter_over_err": 1.9,
+        "archive": {
+            "subtracted": False,
+            "compared": N_WAVE * NY * NX - 1,
+            "median_err": 0.0,
+            "scatter_err": 1e-7,
+            "agreeing_fraction": 0.95,
+        },
+        "provenance": record("combine", inputs).to_dict(),
+    }
+
+
+def resampling_table() -> ard.Table:
+    data = QTable(
+        {
+            "dx": [0, 1, -1, 0],
+            "dy": [0, 0, 1, 1],
+            "correlation": [1.0, 0.4, 0.1, 0.3],
+            "correlation_min": [1.0, 0.3, 0.1, 0.2],
+            "correlation_max": [1.0, 0.5, 0.1, 0.5],
+            "pairs": [20, 15, 12, 16],
+        }
+    )
+    return ard.Table(data, {}, record("combine"))
+
+
 def make_run(root: Path, edits: Mapping[str, Edit] | None = None) -> Path:
     """Write a run folder with one item of the simulated observation, and give its path.
 
@@ -238,6 +295,13 @@ def make_run(root: Path, edits: Mapping[str, Edit] | None = None) -> Path:
     put("exposures", products / "likelihood" / "exposures.ecsv", exposures_table())
     masked = masked_fraction(products / "likelihood" / "t001_cube.fits")
     validation = products / "validation"
+    put("combined", products / "likelihood" / "t001_combined.fits", make_cube(target, archive))
+    put("resampling", products / "likelihood" / "t001_resampling.ecsv", resampling_table())
+    put(
+        "combination",
+        validation / "t001_combination.json",
+        combination_document(masked_fraction(products / "likelihood/t001_combined.fits"), {}),
+    )
     put("quality", validation / "t001_quality.json", quality_document(masked, from_map))
     put("recovery", validation / "t001_recovery.json", recovery_document(from_map))
     put("figure", validation / "figures" / "t001_velocity.png", PNG)

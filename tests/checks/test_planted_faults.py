@@ -247,7 +247,12 @@ def called_a_table(run_file: Path) -> None:
 FAULTS = [
     Fault("integrity.readable", "linemap", truncate),
     Fault("integrity.readable", "quality", text("{", "")),
-    Fault("integrity.readable", "exposures", lambda p: p.write_bytes(b"<html>down</html>")),
+    Fault(
+        "integrity.readable",
+        "exposures",
+        lambda p: p.write_bytes(b"<html>down</html>"),
+        ("combine.roles",),
+    ),
     Fault("integrity.names", "figure", replace_by_link),
     Fault("integrity.checksum", "linemap", flip_last_bit_of_n_used),
     Fault("integrity.checksum", "cube", edit_fits(no_checksum, checksum=False)),
@@ -317,6 +322,21 @@ FAULTS = [
     Fault("physics.detected", "linemap", edit_fits(faint)),
     Fault("physics.quality_noise", "quality", set_field("cube", "noise_ratio", value=5.0)),
     Fault("physics.quality_agrees", "quality", set_field("cube", "masked_fraction", value=0.2)),
+    Fault(
+        "combine.roles",
+        "combination",
+        set_field("exposures", "0", "filename", value="jw2_s3d.fits"),
+    ),
+    Fault("combine.exposures", "combination", set_field("exposures", "0", "good", value=0)),
+    Fault("combine.archive_bias", "combination", set_field("archive", "median_err", value=-0.4)),
+    Fault("combine.archive_scatter", "combination", set_field("archive", "scatter_err", value=1.4)),
+    Fault(
+        "combine.archive_scatter", "combination", set_field("archive", "scatter_err", value=None)
+    ),
+    Fault("combine.scatter", "combination", set_field("scatter_over_err", value=0.1)),
+    Fault("combine.agrees", "combination", set_field("masked_fraction", value=0.2)),
+    Fault("combine.correlation", "resampling", text("1 0 0.4 0.3 0.5", "1 0 0.4 0.3 1.2")),
+    Fault("combine.correlation", "resampling", text("0 0 1.0 1.0 1.0", "0 0 0.5 0.5 0.5")),
     Fault("recovery.compared", "recovery", group("n_compared", 3)),
     Fault("recovery.velocity_bias", "recovery", group("velocity_bias_kms", -60.0)),
     Fault("recovery.velocity_bias", "recovery", group("velocity_bias_kms", None)),
@@ -339,7 +359,7 @@ def test_good_run_passes(good_run):
     report = judge(good_run)
     assert report.bad == ()
     assert report.verdict == "PASSED"
-    assert report.counts["products"] == 7
+    assert report.counts["products"] == 10
 
 
 def test_lossless_compression_passes(tmp_path):
@@ -381,6 +401,14 @@ def test_every_group_with_enough_spaxels_has_to_be_recovered(tmp_path):
     assert "oi 70" in report.bad[0].detail
     report = judge(make_run(tmp_path / "few", {"recovery": second_group(n_compared=2)}))
     assert report.bad == ()
+
+
+def test_an_archive_cube_with_its_background_subtracted_is_not_compared(tmp_path):
+    def subtracted(document: dict) -> None:
+        nothing = dict.fromkeys(("median_err", "scatter_err", "agreeing_fraction"))
+        document["archive"] = {"subtracted": True, "compared": 0, **nothing}
+
+    assert judge(make_run(tmp_path, {"combination": edit_json(subtracted)})).bad == ()
 
 
 def test_a_limit_without_gate_reports_and_passes(tmp_path):
@@ -468,7 +496,7 @@ def test_a_stamped_product_is_known_by_the_digest_of_the_runs_product(good_run, 
         io.sha256_file(cube)
     )
     rows = [row for row in judge(bundle).results if row.check == "structure.provenance"]
-    assert len(rows) == 6
+    assert len(rows) == 9
     assert {row.status for row in rows} == {Status.PASSED}
 
 

@@ -61,7 +61,26 @@ def archive():
     return columns, {"size": "byte"}
 
 
-GOOD = {"archive": archive, "lines": lines, "exposures": exposures}
+def resampling():
+    columns = {
+        "dx": [0, -1],
+        "dy": [0, 1],
+        "correlation": [1.0, 0.2],
+        "correlation_min": [1.0, 0.1],
+        "correlation_max": [1.0, 0.3],
+        "pairs": [9, 4],
+    }
+    return columns, {}
+
+
+GOOD = {"archive": archive, "lines": lines, "exposures": exposures, "resampling": resampling}
+
+
+# Checks of whole rows need these, and say so first.
+DEPENDED_ON = (
+    *("ratio", "ratio_to", "name", "role", "is_imprint", "wave_obs_um"),
+    *("correlation", "correlation_min", "correlation_max"),
+)
 
 
 @pytest.mark.parametrize("name", tables.names())
@@ -76,8 +95,8 @@ def test_good_table_is_accepted(name):
 def test_each_column_is_needed(name):
     columns, units = GOOD[name]()
     for column in columns:
-        if column in ("ratio", "ratio_to", "name", "role", "is_imprint", "wave_obs_um"):
-            continue  # others depend on these, and say so first
+        if column in DEPENDED_ON:
+            continue
         rest = {key: value for key, value in columns.items() if key != column}
         found = [str(problem) for problem in tables.validate(rest, units, name)]
         assert f"{column}: the column is missing" in found
@@ -97,6 +116,8 @@ def test_each_column_is_needed(name):
         ("archive", "verified", ["lock", "none"], "verified", "isin"),
         ("archive", "shows_target", ["yes", ""], "shows_target", "isin"),
         ("archive", "size", [0.0, 1.0], "size", "greater_than"),
+        ("resampling", "correlation", [1.0, 0.4], ".", "between the smallest"),
+        ("resampling", "pairs", [9, 0], "pairs", "greater_than"),
         ("exposures", "role", ["science", "sky"], "role", "isin"),
         ("exposures", "role", ["imprint", "imprint"], ".", "no other"),
         ("exposures", "filename", ["a.fits", "a.fits"], "filename", "uniqueness"),

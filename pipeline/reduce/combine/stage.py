@@ -27,6 +27,7 @@ from pipeline.roles import POINTING_ARCSEC, SCIENCE, separation_arcsec
 _OF_ONE: Final = ("FILENAME", "PATT_NUM", "EXPOSURE", "EXPCOUNT", "OBS_ID", "XOFFSET", "YOFFSET")
 _TIMES: Final = ("EFFEXPTM", "XPOSURE")
 _SUBTRACTED: Final = "COMPLETE"
+_DIGITS: Final = 9  # of a correlation: what is behind is rounding
 
 
 @dataclass(frozen=True)
@@ -228,9 +229,9 @@ def _table(made: Combination, *, simulated: bool) -> Table:
         {
             "dx": kernel.dx[some],
             "dy": kernel.dy[some],
-            "correlation": kernel.mean[some],
-            "correlation_min": kernel.low[some],
-            "correlation_max": kernel.high[some],
+            "correlation": np.round(kernel.mean[some], _DIGITS),
+            "correlation_min": np.round(kernel.low[some], _DIGITS),
+            "correlation_max": np.round(kernel.high[some], _DIGITS),
             "pairs": kernel.pairs[some],
         }
     )
