@@ -1,7 +1,8 @@
 """What does one exposure hold, read a few channels at a time?
 
 Eighteen cubes of an observation together are a gigabyte; a combination looks at the same few
-channels of each. So only headers are read at first, and data are mapped from the file.
+channels of each. So only headers are read at first, and of the data what is asked for. (A mapped
+file would stay in memory as long as it is open.)
 """
 
 import os
@@ -90,7 +91,7 @@ class ExposureCube:
 def open_exposure(path: str | os.PathLike[str]) -> ExposureCube:
     """Open an s3d file without reading its data.
 
-    A file that cannot be mapped (compressed, or in another unit) is read whole.
+    A file that cannot be read in parts (compressed, or in another unit) is read whole.
 
     Raises
     ------
@@ -107,16 +108,18 @@ def open_exposure(path: str | os.PathLike[str]) -> ExposureCube:
             found=", ".join(spans),
             action="give the per-exposure s3d files of the archive",
         )
-    if not _can_be_mapped(path, spans):
+    if not _can_be_read_in_parts(path, spans):
         return in_memory(read_cube(path), path.name)
     header = spans["SCI"].header
     with fits.open(path, memmap=True) as hdus:
         wave = read_wave(hdus, header, path.name)
     shape = (wave.size, int(header["NAXIS2"]), int(header["NAXIS1"]))
-    maps = {name: _mapped(path, spans[name], shape) for name in _LAYERS if name in spans}
+    layers = {name: spans[name] for name in _LAYERS if name in spans}
+    for span in layers.values():
+        _require_shape(path, span, shape)
 
     def channels(start: int, stop: int) -> Section:
-        parts = {name: data[start:stop] for name, data in maps.items()}
+        parts = {name: _read(path, span, shape, start, stop) for name, span in layers.items()}
         return _section(parts["SCI"], parts["ERR"], parts.get("DQ"), parts.get("WMAP"))
 
     meta = kept_cards(spans["PRIMARY"].header)
@@ -140,7 +143,7 @@ def in_memory(cube: Cube, filename: str) -> ExposureCube:
     return ExposureCube(filename, cube.shape, cube.wave, cube.wcs, channels, cube.meta)
 
 
-def _can_be_mapped(path: Path, spans: Mapping[str, HduSpan]) -> bool:
+def _can_be_read_in_parts(path: Path, spans: Mapping[str, HduSpan]) -> bool:
     with path.open("rb") as stream:
         plain = stream.read(2) == b"SI"
     headers = [spans[name].header for name in _LAYERS if name in spans]
@@ -150,7 +153,7 @@ def _can_be_mapped(path: Path, spans: Mapping[str, HduSpan]) -> bool:
     return plain and images and not scaled and units == {UNIT}
 
 
-def _mapped(path: Path, span: HduSpan, shape: tuple[int, int, int]) -> np.ndarray:
+def _require_shape(path: Path, span: HduSpan, shape: tuple[int, int, int]) -> None:
     found = tuple(int(span.header[f"NAXIS{k}"]) for k in range(int(span.header["NAXIS"]), 0, -1))
     if found != shape:
         raise FormatError(
@@ -160,8 +163,17 @@ def _mapped(path: Path, span: HduSpan, shape: tuple[int, int, int]) -> np.ndarra
             found=found,
             action="fetch the file again",
         )
-    dtype = _DTYPES[int(span.header["BITPIX"])]
-    return np.memmap(path, dtype=dtype, mode="r", offset=span.data_start, shape=shape)
+
+
+def _read(
+    path: Path, span: HduSpan, shape: tuple[int, int, int], start: int, stop: int
+) -> np.ndarray:
+    start, stop, _ = slice(start, stop).indices(shape[0])
+    dtype = np.dtype(_DTYPES[int(span.header["BITPIX"])])
+    plane = shape[1] * shape[2]
+    offset = span.data_start + start * plane * dtype.itemsize
+    data = np.fromfile(path, dtype, count=(stop - start) * plane, offset=offset)
+    return data.reshape(stop - start, *shape[1:])
 
 
 def _section(

@@ -77,15 +77,20 @@ def test_a_flux_without_error_is_counted_and_not_used(file, tmp_path):
     same(found, in_memory(ard.read_cube(tmp_path / "c_s3d.fits"), "c").channels(0, 9))
 
 
-def test_opening_reads_no_data(file, monkeypatch):
+def test_no_more_is_read_than_is_asked_for(file, monkeypatch):
     """The data of eighteen full cubes are a gigabyte."""
-    seen = []
-    monkeypatch.setattr(exposure, "_section", lambda *parts: seen.append(parts))
+    counts = []
+
+    def counted(*given, count, **more):
+        counts.append(count)
+        return fromfile(*given, count=count, **more)
+
+    fromfile = np.fromfile
+    monkeypatch.setattr(exposure.np, "fromfile", counted)
     lazy = open_exposure(file)
-    assert not seen
-    lazy.channels(0, 2)
-    assert [part.shape for part in seen[0]] == [(2, 6, 4)] * 4
-    assert all(isinstance(part, np.memmap) for part in seen[0])
+    assert counts == []
+    assert lazy.channels(7, 12).flux.shape == (2, 6, 4)  # nine channels, as slices are
+    assert counts == [2 * 6 * 4] * 4
 
 
 def test_a_file_without_errors_or_of_two_shapes_is_refused(file, tmp_path):
