@@ -6,9 +6,9 @@ observatory compares detector pixels over the stack and is known to leave hits o
 in; the imprints leave hot pixels, which dithers move over the sky.
 
 With three or four samples a mean or its scatter are no use, as one outlier makes both. The
-reference is the median where the samples next to the middle agree, else the middle of the pair
-that is closest together, and none at all where no two samples agree: then nobody knows which is
-right, and all are rejected.
+reference is the median where the samples next to the middle agree, else the middle of two that do,
+and none at all where no two samples agree: then nobody knows which is right, and all are rejected.
+The error of a hit grows with it, so two hits that happen to agree are told by their errors.
 """
 
 from collections.abc import Sequence
@@ -21,10 +21,12 @@ from ard.cube import BoolArray, FloatArray
 from pipeline.reduce.combine.overlap import Operator
 from pipeline.reduce.outliers import nanmedian, robust_sigma
 
-# Shares of a spaxel that good light has to cover before a sample of it is compared.
-_COVERED: Final = 0.3
+# Share of a spaxel that good light of an exposure has to cover to count as a sample of it.
+COVERED: Final = 0.3
 # Pairs of samples in a channel from which the scatter over ERR is taken.
 _ENOUGH_PAIRS: Final = 30
+# Of the smallest error of a place: samples with a larger one do not vouch for one another.
+_INFLATED: Final = 4.0
 # Of their robust scatter: beyond, differences are those of outliers.
 _FAR: Final = 5.0
 
@@ -99,7 +101,7 @@ def reject(
     least_err = np.fmin.reduce(err, axis=0)
     partial = slope > 0 and not all(sample.operator.whole for sample in samples)
     edges = slope * _steps(nanmedian(flux, axis=0), shape) if partial else np.zeros(least_err.shape)
-    centre, known, disputed = _reference(flux, factor * least_err + edges, least)
+    centre, known, disputed = _reference(flux, err, factor * least_err + edges, least)
     outliers = []
     for sample in samples:
         back = sample.operator.matrix.T
@@ -123,7 +125,7 @@ def _on_grid(sample: Samples) -> tuple[FloatArray, FloatArray]:
     """
     matrix = sample.operator.matrix
     share = matrix @ sample.good.astype(np.float64)
-    seen = share > _COVERED
+    seen = share > COVERED
     over = np.where(seen, share, 1.0)
     flux, err = (matrix @ values / over for values in (sample.flux, sample.err))
     return np.where(seen, flux, np.nan), np.where(seen, err, np.nan)
@@ -157,13 +159,13 @@ def _scale(flux: FloatArray, err: FloatArray, samples: Sequence[Samples]) -> Flo
 
 
 def _reference(
-    flux: FloatArray, agree: FloatArray, least: int
+    flux: FloatArray, err: FloatArray, agree: FloatArray, least: int
 ) -> tuple[FloatArray, BoolArray, BoolArray]:
-    """Give the value that most samples support, where there is one, and where there is none.
+    """Give the value that samples support, where there is one, and where there is none.
 
     Parameters
     ----------
-    flux : ndarray, shape (n_exposures, n_out, n)
+    flux, err : ndarray, shape (n_exposures, n_out, n)
         NaN where an exposure saw nothing.
     agree : ndarray, shape (n_out, n)
         Samples nearer to one another than this agree.
@@ -178,28 +180,27 @@ def _reference(
     disputed : ndarray of bool, shape (n_out, n)
         Where there are enough samples, and no two agree.
     """
-    ordered = np.sort(flux, axis=0)
+    order = np.argsort(flux, axis=0)
+    ordered, errors = (np.take_along_axis(values, order, 0) for values in (flux, err))
     count = np.isfinite(ordered).sum(axis=0)
-    enough = count >= max(least, 2)
-    gaps = np.diff(ordered, axis=0)
-    gaps = np.where(np.isnan(gaps), np.inf, gaps)
-    nearest = gaps.argmin(axis=0)[None]
-    closest = np.take_along_axis(gaps, nearest, 0)[0]
-    low, high = (
-        np.take_along_axis(ordered, np.clip(at, 0, flux.shape[0] - 1)[None], 0)[0]
-        for at in ((count - 1) // 2, count // 2)
-    )
-    pair = 0.5 * (
-        np.take_along_axis(ordered, nearest, 0)[0] + np.take_along_axis(ordered, nearest + 1, 0)[0]
-    )
-    # The gap above or below the median: of an even number of samples the one that it lies in.
-    upper = np.take_along_axis(gaps, np.clip(count // 2, 0, gaps.shape[0] - 1)[None], 0)[0]
-    lower = np.take_along_axis(gaps, np.clip((count - 1) // 2 - 1, 0, None)[None], 0)[0]
-    middle = np.where(count % 2 == 0, high - low, np.minimum(upper, lower))
+    pair_err = np.maximum(errors[1:], errors[:-1])
     with np.errstate(invalid="ignore"):
-        central = middle <= agree
-        known = enough & (central | (closest <= agree))
-    centre = np.where(central, 0.5 * (low + high), pair)
+        support = np.diff(ordered, axis=0) <= agree
+        support &= pair_err <= _INFLATED * np.fmin.reduce(err, axis=0)
+
+    def at(values: Any, place: Any) -> Any:
+        return np.take_along_axis(values, np.clip(place, 0, values.shape[0] - 1)[None], 0)[0]
+
+    low, high = (count - 1) // 2, count // 2
+    # Of an even number of samples the two in the middle, of an odd one the middle and a neighbour.
+    odd = count % 2 == 1
+    central = at(support, low) & (odd | (high > low)) & (low + 1 < count)
+    central |= at(support, low - 1) & odd & (low > 0)
+    best = np.where(support, pair_err, np.inf).argmin(axis=0)
+    pair = 0.5 * (at(ordered, best) + at(ordered, best + 1))
+    centre = np.where(central, 0.5 * (at(ordered, low) + at(ordered, high)), pair)
+    enough = count >= max(least, 2)
+    known = enough & support.any(axis=0)
     return centre, known, enough & ~known
 
 

@@ -19,7 +19,7 @@ from pipeline.reduce.combine.covariance import Kernel, covariance, coverage, ker
 from pipeline.reduce.combine.exposure import ExposureCube, Section
 from pipeline.reduce.combine.grid import Grid, require_same_wave
 from pipeline.reduce.combine.overlap import Operator, operator
-from pipeline.reduce.combine.rejection import Samples, reject
+from pipeline.reduce.combine.rejection import COVERED, Samples, reject
 
 # Spaxels along x and y over which correlations are given: drops of one spaxel reach no further.
 _REACH: Final = 3
@@ -38,6 +38,9 @@ class Config:
         Whether exposures count alike, or by their exposure time.
     min_coverage : float
         A voxel on which less area of good light fell, in spaxels, is masked.
+    min_exposures : int
+        A voxel of which fewer exposures have a good sample is masked, because nothing tells what
+        one alone shows from a hit. With fewer exposures than that, all of them are asked for.
     reject_sigma : float
         See `pipeline.reduce.combine.rejection`; 0 rejects nothing.
     reject_samples : int
@@ -52,6 +55,7 @@ class Config:
     pixfrac: float = 1.0
     weighting: Literal["equal", "exptime"] = "equal"
     min_coverage: float = 0.1
+    min_exposures: int = 2
     reject_sigma: float = 6.0
     reject_samples: int = 2
     reject_slope: float = 1.5
@@ -62,8 +66,8 @@ class Config:
             raise ValueError("pixfrac must be above 0, and 1 at most")
         if self.min_coverage <= 0 or self.reject_sigma < 0 or self.reject_slope < 0:
             raise ValueError("min_coverage above 0, reject_sigma and reject_slope of 0 or more")
-        if self.reject_samples < 2 or self.chunk < 1:
-            raise ValueError("reject_samples of 2 or more and chunk of 1 or more needed")
+        if self.reject_samples < 2 or self.chunk < 1 or self.min_exposures < 1:
+            raise ValueError("reject_samples of 2 or more, chunk and min_exposures of 1 or more")
 
 
 @dataclass(frozen=True)
@@ -266,7 +270,7 @@ class _Sums:
         )
         self.scale[start:stop] = found.scale
         n_out = self._seen.size
-        flux, var, area, wmap, hit = (np.zeros((n_out, stop - start)) for _ in range(5))
+        flux, var, area, wmap, hit, count = (np.zeros((n_out, stop - start)) for _ in range(6))
         for k, (sample, section) in enumerate(zip(samples, sections, strict=True)):
             outlier, matrix, weight = found.outliers[k], sample.operator.matrix, self._weights[k]
             kept = sample.good & ~outlier
@@ -275,15 +279,18 @@ class _Sums:
             self.rejected[k] += int(outlier.sum())
             flux += weight * (matrix @ np.where(kept, sample.flux, 0.0))
             var += weight**2 * (self._squares[k] @ np.where(kept, sample.err**2, 0.0))
-            area += weight * (matrix @ kept.astype(np.float64))
+            fallen = matrix @ kept.astype(np.float64)
+            area += weight * fallen
+            count += fallen > COVERED
             wmap += matrix @ np.where(kept, _flat(section.weight), 0.0)
             hit += matrix @ outlier.astype(np.float64)
-        self._fill(start, stop, (flux, var, area, wmap, hit))
+        self._fill(start, stop, (flux, var, area, wmap, hit, count))
 
     def _fill(self, start: int, stop: int, sums: tuple[FloatArray, ...]) -> None:
         shape = (stop - start, *self._grid.shape)
-        flux, var, area, wmap, hit = (values.T.reshape(shape) for values in sums)
-        usable = area >= self._config.min_coverage
+        flux, var, area, wmap, hit, count = (values.T.reshape(shape) for values in sums)
+        least = min(self._config.min_exposures, len(self._operators))
+        usable = (area >= self._config.min_coverage) & ((count >= least) | (least == 1))
         over = np.where(usable, area, 1.0)
         part = np.s_[start:stop]
         self._flux[part] = np.where(usable, flux / over, np.nan)

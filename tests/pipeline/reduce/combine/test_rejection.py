@@ -60,7 +60,7 @@ def test_a_hit_of_one_exposure_is_rejected_wherever_it_is(offsets, value, channe
     made = exposures(expose, moved, offsets, planted=[(1, place, value)])
     found = combine(made, common_grid(made))
     clean = exposures(expose, moved, offsets)
-    without = combine(clean, common_grid(made), config=Config(reject_sigma=0))
+    without = combine(clean, common_grid(made), config=Config(reject_sigma=0, min_exposures=1))
     assert found.parts[1].rejected >= 1
     assert sum(part.rejected for part in found.parts) <= 3
     # What is left differs from a sky without hits by the noise of one exposure, not by the hit.
@@ -118,10 +118,13 @@ def test_an_error_that_knows_of_its_hit_protects_nobody(expose, moved):
 def test_hits_and_hot_pixels_of_the_simulated_detector_are_found(twin, clean_twin, science, level3):
     """Oracle: the same observation without them, and the simulator's map of hot pixels."""
     exposures, grid = science(twin, "t001"), grid_of(level3(twin, "t001"))
-    clean = combine(science(clean_twin, "t001"), grid, config=Config(reject_sigma=0))
+    clean = combine(
+        science(clean_twin, "t001"), grid, config=Config(reject_sigma=0, min_exposures=1)
+    )
     found, raw = (combine(exposures, grid, config=Config(reject_sigma=s)) for s in (6.0, 0.0))
     seen = sum((o.matrix.sum(axis=1) > 0).astype(int) for o in clean.operators)
     several = np.broadcast_to((seen >= 3).reshape(grid.shape), clean.flux.shape)
+    several = several & ~clean.mask
     err = np.sqrt(clean.var[several])
     raw_off, off = (np.abs(c.flux - clean.flux)[several] / err for c in (raw, found))
     assert (raw_off > 30).mean() > 0.1
@@ -136,6 +139,21 @@ def test_hits_and_hot_pixels_of_the_simulated_detector_are_found(twin, clean_twi
     lost = exposures[0].channels(0, 80).good[inner] & strong
     assert lost.sum() > 50
     assert found.parts[0].rejected > lost.sum()
+
+
+def test_two_hits_that_happen_to_agree_are_told_by_their_errors(expose, moved):
+    y, x = np.mgrid[:18, :17]
+    for n in (3, 4):
+        flux = np.stack([scene(x, y)] * n)
+        flux += 0.1 * np.random.default_rng(1).normal(size=flux.shape)
+        err = np.full(flux.shape, 0.1)
+        place = (7, 5, 5)
+        for k, value in ((0, -44.2), (2, -44.0)):
+            flux[k][place], err[k][place] = value, 1.4
+        made = [expose(f"e{k}", flux[k], moved(), err=err[k], wave=WAVE) for k in range(n)]
+        found = combine(made, grid_of(made[0]))
+        assert [part.rejected for part in found.parts] == ([1, 0, 1, 0] if n == 4 else [1, 1, 1])
+        assert bool(found.mask[place]) is (n == 3)  # one alone is not enough
 
 
 def test_rejection_says_nothing_of_a_lone_exposure(expose, moved):

@@ -14,7 +14,7 @@ from pipeline.reduce.combine.stack import Config, combine
 from pipeline.simulate import TwinConfig, geometry, noise
 from pipeline.simulate.twin import _HOT
 
-AS_IS = Config(reject_sigma=0.0)
+AS_IS = Config(reject_sigma=0.0, min_exposures=1)
 OFFSETS = ((0.0, 0.0, 0.0), (1.3, 0.6, 0.0), (0.45, 1.2, 0.02), (1.0, 2.0, 0.0))
 
 
@@ -231,7 +231,7 @@ def test_cubes_of_other_wavelengths_are_refused_by_both_names(expose, moved):
 def test_an_exposure_without_a_good_voxel_is_reported_and_all_such_are_refused(expose, moved):
     empty = expose("empty.fits", np.full((2, 6, 6), np.nan), moved(1, 0))
     full = expose("full.fits", np.ones((2, 6, 6)), moved())
-    found = combine([empty, full], grid_of(full))
+    found = combine([empty, full], grid_of(full), config=AS_IS)
     assert [part.good for part in found.parts] == [0, 72]
     np.testing.assert_allclose(found.flux, 1.0)
     with pytest.raises(ard.FormatError, match="no exposure has a voxel") as caught:
@@ -259,10 +259,22 @@ def test_flags_say_what_is_masked_and_why(expose, moved):
     np.testing.assert_array_equal(cube.mask, np.isnan(found.flux))
 
 
+def test_what_one_exposure_alone_shows_is_masked(expose, moved):
+    flux = np.ones((1, 6, 6))
+    pair = [expose("a", flux, moved()), expose("b", flux, moved(2, 0))]
+    grid = common_grid(pair)
+    found = combine(pair, grid)
+    assert (~found.mask[0]).sum() == 24
+    assert (found.dq[0, :, :2] == 1).all()
+    alone = combine(pair, grid, leave_out=["b"])
+    assert (~alone.mask[0]).sum() == 36
+    assert not combine(pair, grid, config=AS_IS).mask.any()
+
+
 @pytest.mark.parametrize(
     "wrong",
     [{"pixfrac": 0.0}, {"pixfrac": 1.1}, {"min_coverage": 0.0}, {"reject_sigma": -1.0},
-     {"reject_samples": 1}, {"chunk": 0}, {"reject_slope": -0.1}],
+     {"reject_samples": 1}, {"chunk": 0}, {"min_exposures": 0}, {"reject_slope": -0.1}],
 )  # fmt: skip
 def test_impossible_settings_are_refused(wrong):
     with pytest.raises(ValueError, match=r"needed|must be|or more"):
