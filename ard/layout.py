@@ -51,6 +51,9 @@ ARCHIVE: Final = "archive"
 COMBINED: Final = "combined"
 COMBINATION: Final = "combination"
 RESAMPLING: Final = "resampling"
+GHOSTS: Final = "ghosts"
+GHOSTMAP: Final = "ghostmap"
+SUBTRACTION: Final = "subtraction"
 
 # The layer that each product belongs to.
 LAYER_OF: Final = {
@@ -64,6 +67,9 @@ LAYER_OF: Final = {
     QUALITY: "validation",
     RECOVERY: "validation",
     COMBINATION: "validation",
+    GHOSTS: "validation",
+    GHOSTMAP: "validation",
+    SUBTRACTION: "validation",
 }
 
 # Of a bundle only: a zip of the small products of a layer, where a deposit has no room for each.

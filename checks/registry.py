@@ -15,7 +15,7 @@ Applies = Callable[[Product], bool]
 
 FAMILIES: Final = (
     *("checks.integrity", "checks.structure", "checks.physics", "checks.combine"),
-    "checks.recovery",
+    *("checks.difference", "checks.recovery"),
 )
 
 

@@ -16,13 +16,13 @@ from schemas import tables
 # What every item of a run must have, and what it must have besides: where the truth is known, and
 # where there are exposures.
 PER_ITEM: Final = (layout.CUBE, layout.LINEMAP, layout.QUALITY)
-COMBINE: Final = (layout.COMBINED, layout.RESAMPLING, layout.COMBINATION)
+COMBINE: Final = (layout.COMBINED, layout.RESAMPLING, layout.COMBINATION, layout.GHOSTMAP)
 ITEM_OF_SOURCE: Final = {"twin": (layout.RECOVERY, *COMBINE), "archive": COMBINE}
 # What a run must have once, and what it must have besides, by where its cubes came from.
 ONCE: Final = (layout.LINES,)
 ONCE_OF_SOURCE: Final = {
-    "twin": (layout.EXPOSURES,),
-    "archive": (layout.EXPOSURES, layout.ARCHIVE),
+    "twin": (layout.EXPOSURES, layout.GHOSTS, layout.SUBTRACTION),
+    "archive": (layout.EXPOSURES, layout.ARCHIVE, layout.GHOSTS, layout.SUBTRACTION),
 }
 OWN_SCHEMAS: Final = {
     layout.RUN_FILE: "run",

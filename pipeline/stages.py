@@ -131,6 +131,7 @@ _LINEMAPS: Final = (
 )
 _FIGURES: Final = "validation/figures"
 _OPEN: Final = "pipeline.reduce.combine.exposure:open_exposure"
+_TRUTH: Final = "pipeline.linemaps.recovery:read_truth"
 _TARGET: Final = Read("target", "plan.target", load="target")
 
 STAGES: Final[tuple[Stage, ...]] = (
@@ -299,6 +300,32 @@ STAGES: Final[tuple[Stage, ...]] = (
         typical_seconds=0.5,
     ),
     Stage(
+        name="difference",
+        module="pipeline.reduce.difference.stage",
+        summary="measure what every background takes off the wake",
+        reads=(
+            Read("combined", "combine.cube"),
+            Read("standard", "ingest.cube"),
+            Read("noise", "noise.noise", optional=True),
+            Read("truth", "plan.truth", load=_TRUTH, optional=True),
+            _TARGET,
+        ),
+        writes=(
+            Write("ghosts", "work/ghosts.ecsv", "table", layer="validation", schema="ghosts"),
+            Write(
+                "subtraction",
+                "work/subtraction.json",
+                "document",
+                layer="validation",
+                schema="subtraction",
+            ),
+            Write("ghostmap", "work/{item}_ghostmap.fits", "map", layer="validation", schema="map"),
+        ),
+        code=(*_REDUCE, "pipeline/linemaps"),
+        sources=(TWIN, ARCHIVE),
+        typical_seconds=6.0,
+    ),
+    Stage(
         name="maps",
         module="pipeline.figures.maps",
         summary="draw the line maps",
@@ -327,6 +354,26 @@ STAGES: Final[tuple[Stage, ...]] = (
         code=("pipeline/figures", "manifests"),
         per_item=True,
         typical_seconds=3.0,
+    ),
+    Stage(
+        name="ghostfigures",
+        module="pipeline.figures.ghosts",
+        summary="draw what the difference of the pointings does to the lines",
+        reads=(
+            Read("ghostmap", "difference.ghostmap"),
+            Read("ghosts", "difference.ghosts"),
+            Read("subtraction", "difference.subtraction"),
+            _TARGET,
+        ),
+        writes=(
+            Write("figure", "work/figures/{item}_ghostlines.png", "figure", _FIGURES),
+            Write("data", "work/figures/{item}_ghostlines.ecsv", "table", _FIGURES),
+            Write("overview", "work/figures/ghost-fractions.png", "figure", _FIGURES),
+            Write("overview_data", "work/figures/ghost-fractions.ecsv", "table", _FIGURES),
+        ),
+        code=("pipeline/figures", "manifests"),
+        sources=(TWIN, ARCHIVE),
+        typical_seconds=4.0,
     ),
     Stage(
         name="materialize",

@@ -125,9 +125,68 @@ class Resampling(pa.DataFrameModel):
         return (low <= table["correlation"]) & (table["correlation"] <= high)
 
 
+METHODS: Final = ("standard", "combined", "pointings", "annulus", "lowrank")
+STATUSES: Final = ("measured", "undetected", "outside field", "not evaluated")
+FLUX: Final = "erg/(s cm2)"
+
+
+class Ghosts(pa.DataFrameModel):
+    """What does every background leave of every line in every aperture?"""
+
+    item: str = _field("pointing", "Pointing that was measured.")
+    aperture: str = _field("aperture", "tip or wake.", isin=("tip", "wake"))
+    line: str = _field("line", "Name of the line; of tied lines the brightest.")
+    method: str = _field(
+        "method",
+        "standard (the archive's cube), combined (of the exposures): nothing taken off; pointings "
+        "(the other pointing), annulus (the sky beside the wake), lowrank (few sky spectra without "
+        "line channels).",
+        isin=METHODS,
+    )
+    status: str = _field("status", "Whether and why there is no value.", isin=STATUSES)
+    error_from: str = _field(
+        "origin of errors",
+        "line-free (channels without lines), residual (of the fit) or noise (a noise model); "
+        "empty without a value.",
+        isin=("line-free", "residual", "noise", ""),
+    )
+    coverage: float = _field("coverage", "Part of the aperture in the field.", ge=0)
+    flux: float = _field("flux", "Flux that is left in the aperture.", FLUX, nullable=True)
+    flux_err: float = _field("flux error", "Standard error.", FLUX, nullable=True, gt=0)
+    flux_limit: float = _field("flux limit", "95 % upper limit.", FLUX, nullable=True)
+    ghost_fraction: float = _field(
+        "ghost fraction", "Share of the flux of the aperture that is taken off.", nullable=True
+    )
+    ghost_fraction_err: float = _field("fraction error", "Standard error.", nullable=True, ge=0)
+    ghost_fraction_limit: float = _field(
+        "fraction limit", "95 % upper limit of the fraction.", nullable=True
+    )
+    relative_flux: float = _field(
+        "relative flux", "Flux over that of the standard extraction.", nullable=True
+    )
+    relative_flux_err: float = _field("relative error", "Standard error.", nullable=True, ge=0)
+    ghost_strength: float = _field(
+        "ghost strength",
+        "Flux where the other pointing puts a ghost, over that of the aperture: -1 with a ghost, "
+        "0 without.",
+        nullable=True,
+    )
+    ghost_strength_err: float = _field("strength error", "Standard error.", nullable=True, ge=0)
+    truth_fraction: float = _field(
+        "true fraction", "Of a simulated observation; NaN elsewhere.", nullable=True
+    )
+
+    @pa.dataframe_check(error="a measured row has a fraction, or no other pointing to have one of")
+    def complete(cls, table: Any) -> Any:
+        """Say for each row whether what was measured has its numbers."""
+        taken = table["method"].isin(METHODS[2:])
+        return (table["status"] != "measured") | ~taken | table["ghost_fraction"].notna()
+
+
 MODELS: Final = {
     "archive": Archive,
     "exposures": Exposures,
+    "ghosts": Ghosts,
     "lines": Lines,
     "resampling": Resampling,
 }

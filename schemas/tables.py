@@ -13,7 +13,7 @@ _TABLE_WIDE: Final = "."
 
 def names() -> tuple[str, ...]:
     """Name the table models, sorted."""
-    return ("archive", "exposures", "lines", "resampling")
+    return ("archive", "exposures", "ghosts", "lines", "resampling")
 
 
 def model(name: str) -> Any:
