@@ -269,6 +269,79 @@ def resampling_table() -> ard.Table:
     return ard.Table(data, {}, record("combine"))
 
 
+def ghosts_table() -> ard.Table:
+    """Two lines of one aperture, by all methods: nothing is taken off but noise."""
+    methods = ["standard", "combined", "pointings", "annulus", "lowrank"]
+    n = 2 * len(methods)
+    flux = u.erg / u.s / u.cm**2
+    data = QTable(
+        {
+            "item": ["t001"] * n,
+            "aperture": ["wake"] * n,
+            "line": ["OIII5007"] * (n // 2) + ["Halpha"] * (n // 2),
+            "method": methods * 2,
+            "status": ["measured"] * n,
+            "error_from": ["line-free"] * n,
+            "coverage": [1.0] * n,
+            "flux": [1e-16] * n * flux,
+            "flux_err": [4e-18] * n * flux,
+            "flux_limit": [1.066e-16] * n * flux,
+            "ghost_fraction": [0.0, 0.0, 0.01, -0.01, 0.0] * 2,
+            "ghost_fraction_err": [0.01, 0.0, 0.02, 0.01, 0.01] * 2,
+            "ghost_fraction_limit": [0.016, 0.0, 0.043, 0.006, 0.016] * 2,
+            "relative_flux": [1.0, 1.0, 0.99, 1.01, 1.0] * 2,
+            "relative_flux_err": [0.0, 0.01, 0.02, 0.01, 0.01] * 2,
+            "ghost_strength": [0.01, 0.01, -0.99, 0.01, 0.01] * 2,
+            "ghost_strength_err": [0.02] * n,
+            "truth_fraction": [0.0] * n,
+        }
+    )
+    return ard.Table(data, {}, record("difference"))
+
+
+def subtraction_document() -> dict[str, Any]:
+    methods = [
+        {"method": name, "fraction": value, "fraction_err": 0.01}
+        for name, value in (("pointings", 0.01), ("annulus", -0.01), ("lowrank", 0.0))
+    ]
+    distribution = {
+        "methods": methods,
+        "p025": -0.03,
+        "p16": -0.01,
+        "p50": 0.0,
+        "p84": 0.01,
+        "p975": 0.03,
+        "probability_below": 1.0,
+    }
+    line = {"item": "t001", "aperture": "wake", "line": "Halpha"}
+    return {
+        "schema": "subtraction",
+        "simulated": True,
+        "status": "EVALUATED",
+        "sentence": "Nothing is taken off.",
+        "criterion": 0.2,
+        "offsets": [{"item": "t001", "east_arcsec": 0.88, "north_arcsec": 0.59}],
+        "lines": [line | distribution],
+        "apertures": [{"aperture": "wake"} | distribution],
+        "tension": [line | {"loss": 0.01, "loss_err": 0.02, "sigma": 0.5}],
+        "recovery": {
+            "compared": 10,
+            "pull_mean": 0.1,
+            "pull_scatter": 0.9,
+            "pull_largest": 2.0,
+        },
+        "provenance": record("difference").to_dict(),
+    }
+
+
+def ghost_map(cube: ard.Cube) -> ard.Map:
+    image = np.arange(float(NY * NX)).reshape(NY, NX) * 1e-17
+    layers = {"plain_halpha": image, "differenced_halpha": image[::-1]}
+    units = dict.fromkeys(layers, "erg s-1 cm-2 arcsec-2")
+    mask = np.zeros((NY, NX), dtype=bool)
+    return ard.Map(layers, units, mask, cube.wcs, dict(META), record("difference"))
+
+
 def make_run(root: Path, edits: Mapping[str, Edit] | None = None) -> Path:
     """Write a run folder with one item of the simulated observation, and give its path.
 
@@ -302,6 +375,9 @@ def make_run(root: Path, edits: Mapping[str, Edit] | None = None) -> Path:
         validation / "t001_combination.json",
         combination_document(masked_fraction(products / "likelihood/t001_combined.fits"), {}),
     )
+    put("ghosts", validation / "ghosts.ecsv", ghosts_table())
+    put("subtraction", validation / "subtraction.json", subtraction_document())
+    put("ghostmap", validation / "t001_ghostmap.fits", ghost_map(cube))
     put("quality", validation / "t001_quality.json", quality_document(masked, from_map))
     put("recovery", validation / "t001_recovery.json", recovery_document(from_map))
     put("figure", validation / "figures" / "t001_velocity.png", PNG)
@@ -466,7 +542,7 @@ def write_run_document(root: Path, **changes: Any) -> None:
     rows = []
     for path in sorted(products.rglob("*.*")):
         if path.name != layout.RUN_FILE:
-            kind = "map" if "linemap" in path.name else kinds[path.suffix]
+            kind = "map" if path.stem.endswith("map") else kinds[path.suffix]
             name = path.relative_to(products).as_posix()
             rows.append({"path": name, "kind": kind, "schema": None, "stage": "a stage"})
     document = {

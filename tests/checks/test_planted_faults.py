@@ -337,6 +337,12 @@ FAULTS = [
     Fault("combine.agrees", "combination", set_field("masked_fraction", value=0.2)),
     Fault("combine.correlation", "resampling", text("1 0 0.4 0.3 0.5", "1 0 0.4 0.3 1.2")),
     Fault("combine.correlation", "resampling", text("0 0 1.0 1.0 1.0", "0 0 0.5 0.5 0.5")),
+    Fault("difference.values", "ghosts", text(" 4e-18 ", " nan ")),
+    Fault(
+        "difference.strength", "ghosts", text("1.0 0.01 0.01 0.02 0.0", "1.0 0.01 -0.9 0.02 0.0")
+    ),
+    Fault("recovery.ghosts", "subtraction", set_field("recovery", "pull_largest", value=9.0)),
+    Fault("recovery.ghosts", "subtraction", set_field("recovery", "pull_largest", value=None)),
     Fault("recovery.compared", "recovery", group("n_compared", 3)),
     Fault("recovery.velocity_bias", "recovery", group("velocity_bias_kms", -60.0)),
     Fault("recovery.velocity_bias", "recovery", group("velocity_bias_kms", None)),
@@ -359,7 +365,7 @@ def test_good_run_passes(good_run):
     report = judge(good_run)
     assert report.bad == ()
     assert report.verdict == "PASSED"
-    assert report.counts["products"] == 10
+    assert report.counts["products"] == 13
 
 
 def test_lossless_compression_passes(tmp_path):
@@ -382,6 +388,7 @@ def test_every_gating_check_has_a_planted_fault():
     """Checks that only report (no gate) and the bundle's own check are tested by themselves."""
     planted = {fault.check for fault in FAULTS}
     planted |= {"integrity.bundle", "structure.papers", "recovery.sigma_bias"}
+    planted |= {"difference.fraction"}
     assert planted == {check.name for check in all_checks()}
 
 
@@ -401,6 +408,26 @@ def test_every_group_with_enough_spaxels_has_to_be_recovered(tmp_path):
     assert "oi 70" in report.bad[0].detail
     report = judge(make_run(tmp_path / "few", {"recovery": second_group(n_compared=2)}))
     assert report.bad == ()
+
+
+def large_fraction(document: dict) -> None:
+    document["apertures"][0]["p975"] = 0.4
+
+
+def one_pointing(document: dict) -> None:
+    nothing = {"lines": [], "apertures": [], "tension": [], "offsets": [], "recovery": None}
+    document |= nothing | {"status": "NOT EVALUATED", "sentence": "The other is missing."}
+
+
+@pytest.mark.parametrize(
+    ("edit", "says"),
+    [(large_fraction, "only reported"), (one_pointing, "not evaluated: The other is missing.")],
+)
+def test_what_backgrounds_take_off_is_reported_and_passes(edit, says, tmp_path):
+    report = judge(make_run(tmp_path, {"subtraction": edit_json(edit)}))
+    assert report.bad == ()
+    row = next(r for r in report.results if r.check == "difference.fraction")
+    assert says in row.detail
 
 
 def test_an_archive_cube_with_its_background_subtracted_is_not_compared(tmp_path):
@@ -496,7 +523,7 @@ def test_a_stamped_product_is_known_by_the_digest_of_the_runs_product(good_run, 
         io.sha256_file(cube)
     )
     rows = [row for row in judge(bundle).results if row.check == "structure.provenance"]
-    assert len(rows) == 9
+    assert len(rows) == 12
     assert {row.status for row in rows} == {Status.PASSED}
 
 

@@ -22,6 +22,8 @@ PRODUCTS = {
 DOCUMENTS = {
     "validation/t001_quality.json": "quality",
     "validation/t001_recovery.json": "recovery",
+    "validation/t001_combination.json": "combination",
+    "validation/subtraction.json": "subtraction",
     "run.json": "run",
 }
 

@@ -73,13 +73,37 @@ def resampling():
     return columns, {}
 
 
-GOOD = {"archive": archive, "lines": lines, "exposures": exposures, "resampling": resampling}
+def ghosts():
+    numbers = (
+        "coverage flux flux_err flux_limit ghost_fraction ghost_fraction_err ghost_fraction_limit "
+        "relative_flux relative_flux_err ghost_strength ghost_strength_err truth_fraction"
+    )
+    columns = {
+        "item": ["t001", "t001"],
+        "aperture": ["tip", "wake"],
+        "line": ["Halpha", "Halpha"],
+        "method": ["pointings", "combined"],
+        "status": ["measured", "undetected"],
+        "error_from": ["line-free", ""],
+    } | {name: [0.5, NAN] for name in numbers.split()}
+    columns["coverage"] = [0.5, 0.1]
+    return columns, dict.fromkeys(("flux", "flux_err", "flux_limit"), "erg/(s cm2)")
+
+
+GOOD = {
+    "archive": archive,
+    "lines": lines,
+    "exposures": exposures,
+    "ghosts": ghosts,
+    "resampling": resampling,
+}
 
 
 # Checks of whole rows need these, and say so first.
 DEPENDED_ON = (
     *("ratio", "ratio_to", "name", "role", "is_imprint", "wave_obs_um"),
     *("correlation", "correlation_min", "correlation_max"),
+    *("status", "method", "ghost_fraction"),
 )
 
 
@@ -117,6 +141,9 @@ def test_each_column_is_needed(name):
         ("archive", "shows_target", ["yes", ""], "shows_target", "isin"),
         ("archive", "size", [0.0, 1.0], "size", "greater_than"),
         ("resampling", "correlation", [1.0, 0.4], ".", "between the smallest"),
+        ("ghosts", "method", ["guess", "combined"], "method", "isin"),
+        ("ghosts", "flux_err", [0.0, NAN], "flux_err", "greater_than"),
+        ("ghosts", "ghost_fraction", [NAN, NAN], ".", "has a fraction"),
         ("resampling", "pairs", [9, 0], "pairs", "greater_than"),
         ("exposures", "role", ["science", "sky"], "role", "isin"),
         ("exposures", "role", ["imprint", "imprint"], ".", "no other"),

@@ -147,11 +147,29 @@ def areas(x: FloatArray, y: FloatArray, onto_shape: tuple[int, int]) -> Any:
     return sparse.csr_array((np.concatenate(values), parts), shape=(ny * nx, x.shape[0]))
 
 
+def polygon_areas(x: FloatArray, y: FloatArray, shape: tuple[int, int]) -> FloatArray:
+    """Give the area of one polygon inside each cell of a grid.
+
+    Parameters
+    ----------
+    x, y : ndarray, shape (n_corners,)
+        In order around it; cell (0, 0) is centred on (0, 0).
+    shape : (int, int)
+        Rows and columns.
+
+    Returns
+    -------
+    ndarray, shape (ny, nx)
+    """
+    row, column = (values.ravel()[:, None] for values in np.indices(shape))
+    return _area_in_cell(x - column + 0.5, y - row + 0.5).reshape(shape)
+
+
 def _area_in_cell(u: FloatArray, v: FloatArray) -> FloatArray:
-    """Give the area of quadrilaterals inside the unit square [0, 1]^2, shape (n,).
+    """Give the area of polygons inside the unit square [0, 1]^2, shape (n,).
 
     Each side contributes the integral of v, cut to [0, 1], over its run in u, cut likewise; the
-    sum around the quadrilateral is its area, with the sign of its sense.
+    sum around the polygon is its area, with the sign of its sense.
     """
     total = np.zeros(u.shape[0])
     for k in range(u.shape[1]):

@@ -13,7 +13,7 @@ from astropy.wcs import WCS
 
 from ard.cube import BoolArray, FloatArray
 from manifests import Target
-from pipeline.reduce.combine.overlap import areas
+from pipeline.reduce.combine.overlap import polygon_areas
 
 _ARCSEC: Final = 3600.0
 _CIRCLE: Final = 48  # corners: the area of the polygon is 0.3 % short, the same in every ratio
@@ -80,7 +80,7 @@ def weights(aperture: Aperture, target: Target, wcs: WCS, shape: tuple[int, int]
     place = target.anchor
     ra = place.ra_deg + aperture.east / _ARCSEC / np.cos(np.deg2rad(place.dec_deg))
     x, y = wcs.all_world2pix(ra, place.dec_deg + aperture.north / _ARCSEC, 0)
-    return np.asarray(areas(x[None], y[None], shape).toarray()).reshape(shape)
+    return polygon_areas(x, y, shape)
 
 
 def sky_spaxels(target: Target, wcs: WCS, shape: tuple[int, int], clear_arcsec: float) -> BoolArray:

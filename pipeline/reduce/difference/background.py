@@ -15,7 +15,7 @@ from scipy import ndimage
 from ard.cube import BoolArray, Cube, FloatArray
 from pipeline.reduce.combine.overlap import operator
 from pipeline.reduce.difference.apertures import moved_wcs
-from pipeline.reduce.outliers import nanmedian
+from pipeline.reduce.outliers import MAD_TO_SIGMA, nanmedian, robust_sigma
 
 STANDARD: Final = "standard"
 COMBINED: Final = "combined"
@@ -28,6 +28,7 @@ SUBTRACTING: Final = (POINTINGS, ANNULUS, LOWRANK)
 _NEAR: Final = np.array([1.0, 2.0, 1.0])
 _FEW: Final = 5  # channels: about two line widths
 _CONTRAST: Final = 4.0  # a point source has less over the mean of a spaxel and its neighbours
+_FAR: Final = 5.0  # robust standard deviations
 _LIVE: Final = 0.5  # share of the channels that a spaxel needs to count as seen
 
 
@@ -140,13 +141,26 @@ def other_pointing(
     )
 
 
-def annulus(own: Filled, sky: BoolArray) -> Background:
-    """Give the median spectrum of the sky beside the wake."""
+def annulus(own: Filled, sky: BoolArray, blocked: BoolArray) -> Background:
+    """Give the mean spectrum of the sky beside the wake.
+
+    Values far off the others of their channel are left out, but not in channels that lines can
+    reach: faint light of a line in the sky is what is to be measured.
+
+    Parameters
+    ----------
+    own : Filled
+    sky : ndarray of bool, shape (ny, nx)
+    blocked : ndarray of bool, shape (n_wave,)
+        Channels that lines can reach.
+    """
     chosen = own.seen & sky
     values, var = own.flux[:, chosen], own.var[:, chosen]
-    level = np.median(values, axis=1)
-    # The variance of a median of n equal, independent values is pi / 2 of that of their mean.
-    error = 0.5 * np.pi * var.mean(axis=1) / max(int(chosen.sum()), 1)
+    middle, scatter = np.median(values, axis=1)[:, None], robust_sigma(values, 1)[:, None]
+    kept = blocked[:, None] | (np.abs(values - middle) <= _FAR * scatter)
+    count = np.maximum(kept.sum(axis=1), 1)
+    level = np.where(kept, values, 0.0).sum(axis=1) / count
+    error = np.where(kept, var, 0.0).sum(axis=1) / count**2
     shape = own.flux.shape
     spread = [np.broadcast_to(v[:, None, None], shape) for v in (level, error)]
     return Background(spread[0], spread[1], own.seen)
@@ -171,7 +185,7 @@ def low_rank(own: Filled, sky: BoolArray, blocked: BoolArray, rank: int) -> Back
     middle = np.median(learned, axis=1)
     sigma = np.sqrt(np.median(own.var[:, chosen], axis=1))
     spread = (learned - middle[:, None]) / np.where(sigma > 0, sigma, 1.0)[:, None]
-    limit = 5.0 * max(1.482602218505602 * float(np.median(np.abs(spread))), 1e-300)
+    limit = _FAR * max(MAD_TO_SIGMA * float(np.median(np.abs(spread))), 1e-300)
     left, _, _ = np.linalg.svd(np.clip(spread, -limit, limit), full_matrices=False)
     components = _bridged(left[:, :rank] * sigma[:, None], blocked)
     clear = ~blocked & (sigma > 0)

@@ -129,7 +129,7 @@ def prepare(
             )
         # As many free numbers as spaxels would describe anything.
         if int((sky & plain[item].seen).sum()) > 2 * rank:
-            found[background.ANNULUS] = background.annulus(plain[item], sky)
+            found[background.ANNULUS] = background.annulus(plain[item], sky, blocked[item])
             found[background.LOWRANK] = background.low_rank(plain[item], sky, blocked[item], rank)
         made[item] = Pointing(
             item=item,

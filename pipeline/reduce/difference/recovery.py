@@ -47,7 +47,7 @@ def true_fractions(
     Returns
     -------
     dict
-        0 for methods that are not named: they should take nothing off.
+        Of methods that are not named it is 0: they should take nothing off.
     """
     cubes = {item: pointing.cube for item, pointing in pointings.items()}
     found = {}
@@ -66,7 +66,7 @@ def true_fractions(
                 if total <= 0:
                     continue
                 key = (item, place.name, line)
-                found[*key, ANNULUS] = float(np.median(own[sky]) * shares.sum()) / total
+                found[*key, ANNULUS] = float(own[sky].mean() * shares.sum()) / total
                 if copy is not None:
                     found[*key, POINTINGS] = float((shares * copy).sum()) / total
                     found[*key, STANDARD] = found[*key, POINTINGS] if already else 0.0

@@ -15,7 +15,6 @@ from pipeline.reduce.difference.apertures import Aperture
 from pipeline.reduce.difference.background import (
     COMBINED,
     METHODS,
-    POINTINGS,
     STANDARD,
     SUBTRACTING,
 )
@@ -182,8 +181,12 @@ def _line_rows(
 
     plain, standard = flux(here.plain, propagated), flux(here.standard)
     taken = {name: flux(spectrum) for name, spectrum in here.taken.items()}
-    same = ratio(flux(here.common), standard)
-    copied = ratio(taken[POINTINGS], plain) if POINTINGS in taken else NOTHING
+    alike = flux(here.common)
+    same, lost = ratio(alike, standard), ratio(standard, alike)
+    fractions = {name: ratio(found, plain) for name, found in taken.items()} | {
+        COMBINED: Ratio(0.0, 0.0),
+        STANDARD: Ratio(1.0 - lost.value, lost.err),
+    }
     seen = plain.value > rules.detected_snr * plain.err
     for method in METHODS:
         if method in SUBTRACTING and method not in taken:
@@ -194,7 +197,7 @@ def _line_rows(
         else:
             left = standard if method == STANDARD else plain
         strength = NOTHING if ghost is None else _strength(ghost, method, flux, plain)
-        fraction = ratio(taken[method], plain) if method in taken else _modelled(strength, copied)
+        fraction = fractions[method]
         relative = _relative(method, same, fraction if method in taken else Ratio(0.0, 0.0))
         certain = standard.value > rules.detected_snr * standard.err
         yield _row(
@@ -207,7 +210,10 @@ def _line_rows(
 
 
 def _strength(ghost: Sums, method: str, flux: Any, plain: Measured) -> Ratio:
-    """Give the flux where a ghost would be, over that of the wake: -1 with one, 0 without."""
+    """Give the flux where a ghost would be, over that of the wake: -1 with one, 0 without.
+
+    Wings of the wake itself that reach there count as well.
+    """
     if method == STANDARD:
         there = ghost.standard
     elif method == COMBINED:
@@ -225,12 +231,6 @@ def _relative(method: str, same: Ratio, fraction: Ratio) -> Ratio:
     return Ratio(
         value, float(np.hypot(same.err * (1.0 - fraction.value), same.value * fraction.err))
     )
-
-
-def _modelled(strength: Ratio, copied: Ratio) -> Ratio:
-    """Give the fraction that a ghost of a measured strength takes off: strength times overlap."""
-    value = -strength.value * copied.value
-    return Ratio(value, float(np.hypot(copied.value * strength.err, strength.value * copied.err)))
 
 
 def _row(
