@@ -28,6 +28,7 @@ SUBTRACTING: Final = (POINTINGS, ANNULUS, LOWRANK)
 _NEAR: Final = np.array([1.0, 2.0, 1.0])
 _FEW: Final = 5  # channels: about two line widths
 _CONTRAST: Final = 4.0  # a point source has less over the mean of a spaxel and its neighbours
+_INFLATED: Final = 3.0  # over the median error of the sky
 _FAR: Final = 5.0  # robust standard deviations
 _LIVE: Final = 0.5  # share of the channels that a spaxel needs to count as seen
 
@@ -144,8 +145,9 @@ def other_pointing(
 def annulus(own: Filled, sky: BoolArray, blocked: BoolArray) -> Background:
     """Give the mean spectrum of the sky beside the wake.
 
-    Values far off the others of their channel are left out, but not in channels that lines can
-    reach: faint light of a line in the sky is what is to be measured.
+    Left out are values of which the error is far above the others of their channel, as those of
+    hits are; and values far off the others, but not in channels that lines can reach: faint light
+    of a line in the sky is what is to be measured.
 
     Parameters
     ----------
@@ -158,6 +160,7 @@ def annulus(own: Filled, sky: BoolArray, blocked: BoolArray) -> Background:
     values, var = own.flux[:, chosen], own.var[:, chosen]
     middle, scatter = np.median(values, axis=1)[:, None], robust_sigma(values, 1)[:, None]
     kept = blocked[:, None] | (np.abs(values - middle) <= _FAR * scatter)
+    kept &= var <= _INFLATED**2 * np.median(var, axis=1)[:, None]
     count = np.maximum(kept.sum(axis=1), 1)
     level = np.where(kept, values, 0.0).sum(axis=1) / count
     error = np.where(kept, var, 0.0).sum(axis=1) / count**2

@@ -41,6 +41,8 @@ MEASURED: Final = "measured"
 UNDETECTED: Final = "undetected"
 OUTSIDE: Final = "outside field"
 NO_INPUT: Final = "not evaluated"
+# Files hold float32, and the sky is far above a faint line: 6e-8 of the one is 1e-5 of the other.
+_ROUNDING: Final = 1e-5
 NOTHING: Final = Ratio(float("nan"), float("nan"))
 
 
@@ -182,7 +184,7 @@ def _line_rows(
     plain, standard = flux(here.plain, propagated), flux(here.standard)
     taken = {name: flux(spectrum) for name, spectrum in here.taken.items()}
     alike = flux(here.common)
-    same, lost = ratio(alike, standard), ratio(standard, alike)
+    same, lost = (_rounded(ratio(*pair)) for pair in ((alike, standard), (standard, alike)))
     fractions = {name: ratio(found, plain) for name, found in taken.items()} | {
         COMBINED: Ratio(0.0, 0.0),
         STANDARD: Ratio(1.0 - lost.value, lost.err),
@@ -207,6 +209,11 @@ def _line_rows(
             relative if seen and certain else NOTHING,
             strength if seen else NOTHING,
         )
+
+
+def _rounded(found: Ratio) -> Ratio:
+    """Add the rounding of the files to the error of a ratio of nearly equal cubes."""
+    return Ratio(found.value, float(np.hypot(found.err, _ROUNDING)))
 
 
 def _strength(ghost: Sums, method: str, flux: Any, plain: Measured) -> Ratio:
