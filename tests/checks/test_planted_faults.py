@@ -419,6 +419,12 @@ def one_pointing(document: dict) -> None:
     document |= nothing | {"status": "NOT EVALUATED", "sentence": "The other is missing."}
 
 
+def test_a_blank_sky_has_nothing_to_compare(tmp_path):
+    nothing = {"compared": 0, "pull_mean": None, "pull_scatter": None, "pull_largest": None}
+    run = make_run(tmp_path, {"subtraction": set_field("recovery", value=nothing)})
+    assert judge(run).bad == ()
+
+
 @pytest.mark.parametrize(
     ("edit", "says"),
     [(large_fraction, "only reported"), (one_pointing, "not evaluated: The other is missing.")],
