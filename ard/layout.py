@@ -72,6 +72,9 @@ LAYER_OF: Final = {
     SUBTRACTION: "validation",
 }
 
+# What the name of an item alone means, where it has several products of a kind.
+MAIN_OF: Final = {"cube": CUBE, "map": LINEMAP}
+
 # Of a bundle only: a zip of the small products of a layer, where a deposit has no room for each.
 PACKED: Final = "packed"
 # The first of the eight fields of the name of a FITS product in a bundle; `release.hlsp` says what
