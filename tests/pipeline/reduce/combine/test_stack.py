@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import ard
-from pipeline.reduce.combine.exposure import in_memory
+from pipeline.reduce.combine.exposure import in_memory, open_exposure
 from pipeline.reduce.combine.grid import Grid, GridMismatchError, common_grid, grid_of
 from pipeline.reduce.combine.stack import Config, combine
 from pipeline.simulate import TwinConfig, geometry, noise
@@ -257,6 +257,21 @@ def test_flags_say_what_is_masked_and_why(expose, moved):
     assert (np.delete(dq[:, :6].ravel(), 15) == 0).all()
     cube = found.cube()
     np.testing.assert_array_equal(cube.mask, np.isnan(found.flux))
+
+
+@pytest.mark.real_data
+def test_a_real_cube_twice_is_itself(shared_data):
+    """A rotated grid, a gzipped file, and voxels without an error: the mean of two is the one."""
+    path = shared_data / "jwst/ngc7469_Level3_ch4-short_s3d.fits.gz"
+    cube, exposure = ard.read_cube(path), open_exposure(path)
+    found = combine([exposure, exposure], common_grid([exposure, exposure]), config=AS_IS)
+    assert found.grid.shape == cube.shape[1:]
+    assert all(part.whole for part in found.parts)
+    np.testing.assert_array_equal(found.mask, cube.mask)
+    np.testing.assert_allclose(found.flux[~cube.mask], cube.flux[~cube.mask], rtol=1e-12)
+    np.testing.assert_allclose(found.var[~cube.mask], cube.var[~cube.mask] / 2, rtol=1e-12)
+    lacking = np.isfinite(cube.flux) & ~(np.isfinite(cube.var) & (cube.var > 0))
+    assert found.parts[0].errorless == (lacking & ((cube.dq & 513) == 0)).sum()
 
 
 def test_what_one_exposure_alone_shows_is_masked(expose, moved):
