@@ -250,8 +250,8 @@ class Bundle(Mapping[str, BundleFile]):
         Parameters
         ----------
         name : str, optional
-            Name of the product or of the item it is about (``ngc7469``); not needed where the
-            bundle has one cube only.
+            Name of the product or of the item it is about (``ngc7469``), which means its observed
+            cube where there is another; not needed where the bundle has one item only.
 
         Raises
         ------
@@ -322,11 +322,15 @@ class Bundle(Mapping[str, BundleFile]):
 
     def _of_kind(self, kind: str, name: str | None) -> BundleFile:
         files = [file for file in self._files.values() if file.kind == kind]
-        if name is not None:
-            exact = [file for file in files if name == file.name or name in _aliases(file)]
-            files = exact or [
-                file for file in files if layout.product_parts(str(file.entry.product))[0] == name
-            ]
+        exact = [file for file in files if name == file.name or name in _aliases(file)]
+        parts = [layout.product_parts(str(file.entry.product)) for file in files]
+        mine = [
+            (file, product.partition("-")[0])
+            for file, (item, product) in zip(files, parts, strict=True)
+            if name is None or item == name
+        ]
+        main = [file for file, product in mine if product == layout.MAIN_OF.get(kind)]
+        files = exact or main or [file for file, _ in mine]
         if len(files) == 1:
             return files[0]
         raise self._unknown(name or f"the {kind}", [file.name for file in files])

@@ -56,6 +56,12 @@ GEOMETRY: Final = "geometry"
 PHOTOMETRY: Final = "photometry"
 MAGNITUDES: Final = "magnitudes"
 COLOURS: Final = "colours"
+COMBINED: Final = "combined"
+COMBINATION: Final = "combination"
+RESAMPLING: Final = "resampling"
+GHOSTS: Final = "ghosts"
+GHOSTMAP: Final = "ghostmap"
+SUBTRACTION: Final = "subtraction"
 
 # The layer that each product belongs to.
 LAYER_OF: Final = {
@@ -64,6 +70,8 @@ LAYER_OF: Final = {
     LINES: "likelihood",
     EXPOSURES: "likelihood",
     ARCHIVE: "likelihood",
+    COMBINED: "likelihood",
+    RESAMPLING: "likelihood",
     LINEMAP: "inference",
     SPECTRA: "inference",
     FLUXES: "inference",
@@ -74,7 +82,14 @@ LAYER_OF: Final = {
     QUALITY: "validation",
     NOISE_MODEL: "validation",
     RECOVERY: "validation",
+    COMBINATION: "validation",
+    GHOSTS: "validation",
+    GHOSTMAP: "validation",
+    SUBTRACTION: "validation",
 }
+
+# What the name of an item alone means, where it has several products of a kind.
+MAIN_OF: Final = {"cube": CUBE, "map": LINEMAP}
 
 # Of a bundle only: a zip of the small products of a layer, where a deposit has no room for each.
 PACKED: Final = "packed"

@@ -14,8 +14,8 @@ Predicate = Callable[[Product, Limits], Outcome]
 Applies = Callable[[Product], bool]
 
 FAMILIES: Final = (
-    *("checks.integrity", "checks.structure", "checks.physics", "checks.noise"),
-    *("checks.apertures", "checks.imaging", "checks.recovery"),
+    *("checks.integrity", "checks.structure", "checks.physics", "checks.combine", "checks.noise"),
+    *("checks.apertures", "checks.difference", "checks.imaging", "checks.recovery"),
 )
 
 

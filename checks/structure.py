@@ -13,20 +13,23 @@ from checks.registry import Limits, any_file, check, in_layer, whole_folder
 from checks.result import Outcome, failed, passed, skipped
 from schemas import tables
 
-# What every item of a run must have, and what it must have besides where the truth is known.
+# What every item of a run must have, and what it must have besides: where the truth is known, and
+# where there are exposures.
 PER_ITEM: Final = (
     *(layout.CUBE, layout.LINEMAP, layout.QUALITY),
     *(layout.NOISE, layout.NOISE_MODEL),
     *(layout.SPECTRA, layout.FLUXES),
 )
-ITEM_OF_SOURCE: Final = {"twin": (layout.RECOVERY,)}
-# What a run with images must have.
-IMAGING: Final = (layout.GEOMETRY, layout.PHOTOMETRY, layout.MAGNITUDES, layout.COLOURS)
-# What a run must have once, and what it must have besides, by where its cubes came from.
+COMBINE: Final = (layout.COMBINED, layout.RESAMPLING, layout.COMBINATION, layout.GHOSTMAP)
+ITEM_OF_SOURCE: Final = {"twin": (layout.RECOVERY, *COMBINE), "archive": COMBINE}
+# What a run must have once, and what it must have besides, by where its cubes came from; what a
+# run with images must have.
 ONCE: Final = (layout.LINES,)
+DIFFERENCE: Final = (layout.EXPOSURES, layout.GHOSTS, layout.SUBTRACTION)
+IMAGING: Final = (layout.GEOMETRY, layout.PHOTOMETRY, layout.MAGNITUDES, layout.COLOURS)
 ONCE_OF_SOURCE: Final = {
-    "twin": (layout.EXPOSURES, *IMAGING),
-    "archive": (layout.EXPOSURES, layout.ARCHIVE),
+    "twin": (*DIFFERENCE, *IMAGING),
+    "archive": (layout.ARCHIVE, *DIFFERENCE),
 }
 OWN_SCHEMAS: Final = {
     layout.RUN_FILE: "run",

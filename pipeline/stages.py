@@ -141,6 +141,8 @@ _NOISE: Final = (
 _APERTURES: Final = (*_REDUCE, "pipeline/descent.py", "pipeline/lineprofile.py")
 _IMAGING: Final = ("pipeline/reduce/imaging", "pipeline/reduce/outliers.py", "manifests")
 _FIGURES: Final = "validation/figures"
+_OPEN: Final = "pipeline.reduce.combine.exposure:open_exposure"
+_TRUTH: Final = "pipeline.linemaps.recovery:read_truth"
 _TARGET: Final = Read("target", "plan.target", load="target")
 _IMAGES: Final = Read("images", "plan.images", load="pipeline.reduce.imaging.images:read_images")
 
@@ -188,6 +190,38 @@ STAGES: Final[tuple[Stage, ...]] = (
             ),
         ),
         code=_REDUCE,
+        sources=(TWIN, ARCHIVE),
+        typical_seconds=4.0,
+    ),
+    Stage(
+        name="combine",
+        module="pipeline.reduce.combine.stage",
+        summary="combine the science exposures of a pointing",
+        reads=(
+            Read("item", "plan.item"),
+            Read("exposures", "plan.exposures", load=_OPEN),
+            Read("roles", "exposures.exposures"),
+            Read("cube", "plan.cube", load=_OPEN),
+        ),
+        writes=(
+            Write("cube", "work/{item}_combined.fits", "cube", layer="likelihood", schema="cube"),
+            Write(
+                "resampling",
+                "work/{item}_resampling.ecsv",
+                "table",
+                layer="likelihood",
+                schema="resampling",
+            ),
+            Write(
+                "combination",
+                "work/{item}_combination.json",
+                "document",
+                layer="validation",
+                schema="combination",
+            ),
+        ),
+        code=_REDUCE,
+        per_item=True,
         sources=(TWIN, ARCHIVE),
         typical_seconds=4.0,
     ),
@@ -366,6 +400,32 @@ STAGES: Final[tuple[Stage, ...]] = (
         typical_seconds=12.0,
     ),
     Stage(
+        name="difference",
+        module="pipeline.reduce.difference.stage",
+        summary="measure what every background takes off the wake",
+        reads=(
+            Read("combined", "combine.cube"),
+            Read("standard", "ingest.cube"),
+            Read("noise", "noise.noise", load="ard.likelihood.noisefile:read_noise"),
+            Read("truth", "plan.truth", load=_TRUTH, optional=True),
+            _TARGET,
+        ),
+        writes=(
+            Write("ghosts", "work/ghosts.ecsv", "table", layer="validation", schema="ghosts"),
+            Write(
+                "subtraction",
+                "work/subtraction.json",
+                "document",
+                layer="validation",
+                schema="subtraction",
+            ),
+            Write("ghostmap", "work/{item}_ghostmap.fits", "map", layer="validation", schema="map"),
+        ),
+        code=(*_REDUCE, "pipeline/linemaps"),
+        sources=(TWIN, ARCHIVE),
+        typical_seconds=6.0,
+    ),
+    Stage(
         name="maps",
         module="pipeline.figures.maps",
         summary="draw the line maps",
@@ -445,6 +505,26 @@ STAGES: Final[tuple[Stage, ...]] = (
         code=("pipeline/figures", *_IMAGING),
         sources=(TWIN, ARCHIVE),
         needs=("images",),
+        typical_seconds=4.0,
+    ),
+    Stage(
+        name="ghostfigures",
+        module="pipeline.figures.ghosts",
+        summary="draw what the difference of the pointings does to the lines",
+        reads=(
+            Read("ghostmap", "difference.ghostmap"),
+            Read("ghosts", "difference.ghosts"),
+            Read("subtraction", "difference.subtraction"),
+            _TARGET,
+        ),
+        writes=(
+            Write("figure", "work/figures/{item}_ghostlines.png", "figure", _FIGURES),
+            Write("data", "work/figures/{item}_ghostlines.ecsv", "table", _FIGURES),
+            Write("overview", "work/figures/ghost-fractions.png", "figure", _FIGURES),
+            Write("overview_data", "work/figures/ghost-fractions.ecsv", "table", _FIGURES),
+        ),
+        code=("pipeline/figures", "manifests"),
+        sources=(TWIN, ARCHIVE),
         typical_seconds=4.0,
     ),
     Stage(

@@ -14,8 +14,8 @@ _TABLE_WIDE: Final = "."
 def names() -> tuple[str, ...]:
     """Name the table models, sorted."""
     return (
-        *("archive", "colours", "exposures", "fluxes", "lines", "magnitudes"),
-        *("photometry", "spectra"),
+        *("archive", "colours", "exposures", "fluxes", "ghosts", "lines", "magnitudes"),
+        *("photometry", "resampling", "spectra"),
     )
 
 

@@ -116,16 +116,16 @@ def lines_table(target: Target, inputs: dict[str, str] | None = None) -> ard.Tab
 def exposures_table() -> ard.Table:
     data = QTable(
         {
-            "filename": ["jw1_s3d.fits", "jw2_s3d.fits"],
-            "role": ["science", "imprint"],
-            "pointing": ["t001", "t001"],
-            "dither": [1, 1],
-            "level": ["2b", "2b"],
-            "exptime_s": [3501.334, 102.1] * u.s,
-            "is_imprint": [False, True],
-            "ra_deg": [40.44051, 40.44051] * u.deg,
-            "dec_deg": [-8.350361, -8.350361] * u.deg,
-            "err_median": [0.084, 2.36] * u.MJy / u.sr,
+            "filename": ["jw1_s3d.fits", "jw2_s3d.fits", "jw3_s3d.fits"],
+            "role": ["science", "imprint", "science"],
+            "pointing": ["t001"] * 3,
+            "dither": [1, 1, 2],
+            "level": ["2b"] * 3,
+            "exptime_s": [3501.334, 102.1, 3501.334] * u.s,
+            "is_imprint": [False, True, False],
+            "ra_deg": [40.44051] * 3 * u.deg,
+            "dec_deg": [-8.350361] * 3 * u.deg,
+            "err_median": [0.084, 2.36, 0.084] * u.MJy / u.sr,
         }
     )
     return ard.Table(data, {}, record("exposures"))
@@ -353,6 +353,136 @@ def noise_document(inputs: dict[str, str]) -> dict[str, Any]:
     }
 
 
+def combination_document(masked_fraction: float, inputs: dict[str, str]) -> dict[str, Any]:
+    rows = [
+        {
+            "filename": f"jw{k}_s3d.fits",
+            "shift_x": float(k),
+            "shift_y": 0.0,
+            "whole": True,
+            "weight": 1.0,
+            "good": N_WAVE * NY * NX - 1,
+            "errorless": 0,
+            "rejected": 1,
+        }
+        for k in (1, 3)
+    ]
+    return {
+        "schema": "combination",
+        "item": "t001",
+        "simulated": True,
+        "shape": [N_WAVE, NY, NX],
+        "pixfrac": 1.0,
+        "reject_sigma": 6.0,
+        "exposures": rows,
+        "left_out": [],
+        "set_aside": [{"filename": "jw2_s3d.fits", "role": "imprint"}],
+        "voxels": {
+            "total": N_WAVE * NY * NX,
+            "seen": N_WAVE * NY * NX,
+            "seen_masked": 1,
+            "touched_by_rejection": 2,
+        },
+        "masked_fraction": masked_fraction,
+        "scatter_over_err": 1.9,
+        "archive": {
+            "subtracted": False,
+            "compared": N_WAVE * NY * NX - 1,
+            "median_err": 0.0,
+            "scatter_err": 1e-7,
+            "agreeing_fraction": 0.95,
+        },
+        "provenance": record("combine", inputs).to_dict(),
+    }
+
+
+def resampling_table() -> ard.Table:
+    data = QTable(
+        {
+            "dx": [0, 1, -1, 0],
+            "dy": [0, 0, 1, 1],
+            "correlation": [1.0, 0.4, 0.1, 0.3],
+            "correlation_min": [1.0, 0.3, 0.1, 0.2],
+            "correlation_max": [1.0, 0.5, 0.1, 0.5],
+            "pairs": [20, 15, 12, 16],
+        }
+    )
+    return ard.Table(data, {}, record("combine"))
+
+
+def ghosts_table() -> ard.Table:
+    """Two lines of one aperture, by all methods: nothing is taken off but noise."""
+    methods = ["standard", "combined", "pointings", "annulus", "lowrank"]
+    n = 2 * len(methods)
+    flux = u.erg / u.s / u.cm**2
+    data = QTable(
+        {
+            "item": ["t001"] * n,
+            "aperture": ["wake"] * n,
+            "line": ["OIII5007"] * (n // 2) + ["Halpha"] * (n // 2),
+            "method": methods * 2,
+            "status": ["measured"] * n,
+            "error_from": ["line-free"] * n,
+            "coverage": [1.0] * n,
+            "flux": [1e-16] * n * flux,
+            "flux_err": [4e-18] * n * flux,
+            "flux_limit": [1.066e-16] * n * flux,
+            "ghost_fraction": [0.0, 0.0, 0.01, -0.01, 0.0] * 2,
+            "ghost_fraction_err": [0.01, 0.0, 0.02, 0.01, 0.01] * 2,
+            "ghost_fraction_limit": [0.016, 0.0, 0.043, 0.006, 0.016] * 2,
+            "relative_flux": [1.0, 1.0, 0.99, 1.01, 1.0] * 2,
+            "relative_flux_err": [0.0, 0.01, 0.02, 0.01, 0.01] * 2,
+            "ghost_strength": [0.01, 0.01, -0.99, 0.01, 0.01] * 2,
+            "ghost_strength_err": [0.02] * n,
+            "truth_fraction": [0.0] * n,
+        }
+    )
+    return ard.Table(data, {}, record("difference"))
+
+
+def subtraction_document() -> dict[str, Any]:
+    methods = [
+        {"method": name, "fraction": value, "fraction_err": 0.01}
+        for name, value in (("pointings", 0.01), ("annulus", -0.01), ("lowrank", 0.0))
+    ]
+    distribution = {
+        "methods": methods,
+        "p025": -0.03,
+        "p16": -0.01,
+        "p50": 0.0,
+        "p84": 0.01,
+        "p975": 0.03,
+        "probability_below": 1.0,
+    }
+    line = {"item": "t001", "aperture": "wake", "line": "Halpha"}
+    return {
+        "schema": "subtraction",
+        "simulated": True,
+        "status": "EVALUATED",
+        "sentence": "Nothing is taken off.",
+        "criterion": 0.2,
+        "offsets": [{"item": "t001", "east_arcsec": 0.88, "north_arcsec": 0.59}],
+        "lines": [line | distribution],
+        "apertures": [{"aperture": "wake"} | distribution],
+        "tension": [line | {"loss": 0.01, "loss_err": 0.02, "sigma": 0.5}],
+        "recovery": {
+            "compared": 10,
+            "pull_mean": 0.1,
+            "pull_scatter": 0.9,
+            "pull_largest": 2.0,
+        },
+        "provenance": record("difference").to_dict(),
+    }
+
+
+def ghost_map(cube: ard.Cube) -> ard.Map:
+    image = np.arange(float(NY * NX)).reshape(NY, NX) * 1e-17
+    layers = {"plain_halpha": image, "differenced_halpha": image[::-1]}
+    units = dict.fromkeys(layers, "erg s-1 cm-2 arcsec-2")
+    mask = np.zeros((NY, NX), dtype=bool)
+    return ard.Map(layers, units, mask, cube.wcs, dict(META), record("difference"))
+
+
 def make_run(root: Path, edits: Mapping[str, Edit] | None = None) -> Path:
     """Write a run folder with one item of the simulated observation, and give its path.
 
@@ -383,7 +513,6 @@ def make_run(root: Path, edits: Mapping[str, Edit] | None = None) -> Path:
     put("lines", products / "likelihood" / "lines.ecsv", lines)
     put("exposures", products / "likelihood" / "exposures.ecsv", exposures_table())
     masked = masked_fraction(products / "likelihood" / "t001_cube.fits")
-    inference = products / "inference"
     images = {"f350lp_drc.fits": SHA}
     seen = geometry_document(target, record("geometry", images))
     put("geometry", inference / "geometry.json", seen)
@@ -394,6 +523,16 @@ def make_run(root: Path, edits: Mapping[str, Edit] | None = None) -> Path:
     ):
         put(name, inference / f"{name}.ecsv", table(record("photometry", images)))
     validation = products / "validation"
+    put("combined", products / "likelihood" / "t001_combined.fits", make_cube(target, archive))
+    put("resampling", products / "likelihood" / "t001_resampling.ecsv", resampling_table())
+    put(
+        "combination",
+        validation / "t001_combination.json",
+        combination_document(masked_fraction(products / "likelihood/t001_combined.fits"), {}),
+    )
+    put("ghosts", validation / "ghosts.ecsv", ghosts_table())
+    put("subtraction", validation / "subtraction.json", subtraction_document())
+    put("ghostmap", validation / "t001_ghostmap.fits", ghost_map(cube))
     put("quality", validation / "t001_quality.json", quality_document(masked, from_map))
     put("noisemodel", validation / "t001_noisemodel.json", noise_document(from_cube))
     put("recovery", validation / "t001_recovery.json", recovery_document(from_map))
@@ -559,7 +698,7 @@ def write_run_document(root: Path, **changes: Any) -> None:
     rows = []
     for path in sorted(products.rglob("*.*")):
         if path.name != layout.RUN_FILE:
-            kind = "map" if "linemap" in path.name else kinds[path.suffix]
+            kind = "map" if path.stem.endswith("map") else kinds[path.suffix]
             kind = "noise" if path.name.endswith("_noise.fits") else kind
             name = path.relative_to(products).as_posix()
             rows.append({"path": name, "kind": kind, "schema": None, "stage": "a stage"})

@@ -32,6 +32,22 @@ def folder(template: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(template, tmp_path / "bundle"))
 
 
+def test_an_item_means_its_observed_cube_and_its_line_map(folder, monkeypatch):
+    for name, layer, product, kind in (
+        ("likelihood_t001_combined.fits", "likelihood", "t001_combined", "cube"),
+        ("validation_t001_ghostmap.fits", "validation", "t001_ghostmap", "map"),
+    ):
+        ard.write(folder / name, make_cube(9) if kind == "cube" else make_map(9))
+        monkeypatch.setitem(KINDS, name, (layer, product, kind, "application/fits"))
+    write_lists(folder)
+    bundle = ard.open(folder)
+    for name in (None, "t001", "t001_cube"):
+        np.testing.assert_array_equal(bundle.cube(name).mask, make_cube(5).mask)
+    np.testing.assert_array_equal(bundle.cube("t001_combined").mask, make_cube(9).mask)
+    np.testing.assert_array_equal(bundle.map("t001").mask, make_map(6).mask)
+    np.testing.assert_array_equal(bundle.map("t001_ghostmap").mask, make_map(9).mask)
+
+
 def test_products_are_reached_by_layer_and_name(template):
     bundle = ard.open(template)
     assert list(bundle) == [

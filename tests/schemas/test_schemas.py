@@ -23,6 +23,8 @@ DOCUMENTS = {
     "inference/geometry.json": "geometry",
     "validation/t001_quality.json": "quality",
     "validation/t001_recovery.json": "recovery",
+    "validation/t001_combination.json": "combination",
+    "validation/subtraction.json": "subtraction",
     "run.json": "run",
 }
 

@@ -123,16 +123,55 @@ def of(make):
     return columns, units
 
 
+def resampling():
+    columns = {
+        "dx": [0, -1],
+        "dy": [0, 1],
+        "correlation": [1.0, 0.2],
+        "correlation_min": [1.0, 0.1],
+        "correlation_max": [1.0, 0.3],
+        "pairs": [9, 4],
+    }
+    return columns, {}
+
+
+def ghosts():
+    numbers = (
+        "coverage flux flux_err flux_limit ghost_fraction ghost_fraction_err ghost_fraction_limit "
+        "relative_flux relative_flux_err ghost_strength ghost_strength_err truth_fraction"
+    )
+    columns = {
+        "item": ["t001", "t001"],
+        "aperture": ["tip", "wake"],
+        "line": ["Halpha", "Halpha"],
+        "method": ["pointings", "combined"],
+        "status": ["measured", "undetected"],
+        "error_from": ["line-free", ""],
+    } | {name: [0.5, NAN] for name in numbers.split()}
+    columns["coverage"] = [0.5, 0.1]
+    return columns, dict.fromkeys(("flux", "flux_err", "flux_limit"), "erg/(cm2 s)")
+
+
 GOOD = {
     "archive": archive,
     "colours": lambda: of(imagery.colours_table),
     "exposures": exposures,
     "fluxes": fluxes,
+    "ghosts": ghosts,
     "lines": lines,
     "magnitudes": lambda: of(imagery.magnitudes_table),
     "photometry": lambda: of(imagery.photometry_table),
+    "resampling": resampling,
     "spectra": spectra,
 }
+
+
+# Checks of whole rows need these, and say so first.
+DEPENDED_ON = (
+    *("ratio", "ratio_to", "name", "role", "is_imprint", "wave_obs_um"),
+    *("correlation", "correlation_min", "correlation_max"),
+    *("status", "method", "ghost_fraction"),
+)
 
 
 @pytest.mark.parametrize("name", tables.names())
@@ -147,8 +186,8 @@ def test_good_table_is_accepted(name):
 def test_each_column_is_needed(name):
     columns, units = GOOD[name]()
     for column in columns:
-        if column in ("ratio", "ratio_to", "name", "role", "is_imprint", "wave_obs_um"):
-            continue  # others depend on these, and say so first
+        if column in DEPENDED_ON:
+            continue
         rest = {key: value for key, value in columns.items() if key != column}
         found = [str(problem) for problem in tables.validate(rest, units, name)]
         assert f"{column}: the column is missing" in found
@@ -182,6 +221,11 @@ def test_each_column_is_needed(name):
         ("magnitudes", "source", ["sky", "host", "wake", "wake"], "source", "isin"),
         ("colours", "kind", ["hue", "difference", "difference"], "kind", "isin"),
         ("colours", "colour", [0.5, NAN, NAN], ".", "a difference is no colour"),
+        ("resampling", "correlation", [1.0, 0.4], ".", "between the smallest"),
+        ("ghosts", "method", ["guess", "combined"], "method", "isin"),
+        ("ghosts", "flux_err", [0.0, NAN], "flux_err", "greater_than"),
+        ("ghosts", "ghost_fraction", [NAN, NAN], ".", "has a fraction"),
+        ("resampling", "pairs", [9, 0], "pairs", "greater_than"),
         ("exposures", "role", ["science", "sky"], "role", "isin"),
         ("exposures", "role", ["imprint", "imprint"], ".", "no other"),
         ("exposures", "filename", ["a.fits", "a.fits"], "filename", "uniqueness"),

@@ -12,7 +12,7 @@ from runs import noise_document
 
 import ard
 from manifests import load_target
-from pipeline.figures import apertures, maps, noise, spectra, style
+from pipeline.figures import apertures, ghosts, maps, noise, spectra, style
 
 RBH1 = load_target("rbh1")
 
@@ -194,3 +194,53 @@ def test_limits_and_scales():
     assert style.extent(sky(10, 12), (12, 10), 4.0, 5.0) == pytest.approx(
         (-0.45, 0.55, -0.55, 0.65)
     )
+
+
+def ghost_products(*, both: bool = True):
+    wcs = sky(22, 24)
+    ridge = 1e-16 * np.exp(-0.5 * ((np.arange(22) - 8) / 1.2) ** 2) * np.ones((24, 1))
+    layers = {"plain_halpha": ridge, "plain_oiii5007": 2 * ridge}
+    if both:
+        layers |= {f"differenced_{n[6:]}": v - v[:, ::-1] for n, v in list(layers.items())}
+    units = dict.fromkeys(layers, "erg s-1 cm-2 arcsec-2")
+    linemap = ard.Map(layers, units, np.zeros((24, 22), bool), wcs, {"SIMULATD": True})
+    methods = ["pointings", "annulus", "lowrank"]
+    data = {
+        "item": ["t001"] * 6,
+        "aperture": ["tip"] * 3 + ["wake"] * 3,
+        "line": ["Halpha"] * 6,
+        "method": methods * 2,
+        "ghost_fraction": [0.1, 0.0, 0.01, 0.2, 0.0, np.nan],
+        "ghost_fraction_err": [0.02, 0.01, 0.01, 0.05, 0.01, np.nan],
+    }
+    offsets = [{"item": "t001", "east_arcsec": 0.88, "north_arcsec": 0.59}] if both else []
+    return {
+        "ghostmap": {"t001": linemap},
+        "ghosts": ard.Table(QTable(data), {"SIMULATD": True}),
+        "subtraction": {"offsets": offsets, "criterion": 0.2},
+        "target": RBH1,
+        "config": ghosts.Config(),
+    }
+
+
+def test_ghost_figures_repeat_and_their_tables_hold_what_they_show():
+    one, other = (ghosts.run(**ghost_products()) for _ in range(2))
+    assert one["figure"]["t001"] == other["figure"]["t001"]
+    assert one["overview"] == other["overview"]
+    for data in (one["figure"]["t001"], one["overview"]):
+        assert imread(io.BytesIO(data))[..., :3].std() > 0.05
+    table = one["data"]["t001"].data
+    y, x = np.asarray(table["y"]), np.asarray(table["x"])
+    expected = ghost_products()["ghostmap"]["t001"]["differenced_halpha"][y, x]
+    np.testing.assert_array_equal(table["differenced_halpha"].value, expected)
+    shown = one["overview_data"].data
+    assert shown.colnames[-2:] == ["ghost_fraction", "ghost_fraction_err"]
+    assert len(shown) == 6
+
+
+def test_a_lone_pointing_has_one_row_of_maps():
+    both, alone = (
+        imread(io.BytesIO(ghosts.run(**ghost_products(both=b))["figure"]["t001"]))
+        for b in (True, False)
+    )
+    assert alone.shape[0] < 0.7 * both.shape[0]

@@ -1,0 +1,88 @@
+"""Is what backgrounds take off the wake measured properly, and is it what it should be?"""
+
+from typing import Any, Final
+
+import numpy as np
+
+from ard import layout
+from checks.folder import Product
+from checks.load import document, number, table_columns
+from checks.registry import Limits, check, of_kind
+from checks.result import Outcome, compare, passed
+
+GHOSTS: Final = of_kind("table", layout.GHOSTS)
+SUBTRACTION: Final = of_kind("document", layout.SUBTRACTION)
+MEASURED: Final = "measured"
+COMBINED: Final = "combined"
+EVALUATED: Final = "EVALUATED"
+PAIRS: Final = ("ghost_fraction", "relative_flux", "ghost_strength")
+
+
+def _columns(product: Product) -> dict[str, np.ndarray[Any, Any]]:
+    return {name: np.array(values) for name, values in table_columns(product)[0].items()}
+
+
+@check("difference.values", GHOSTS, ("difference.bad_values",))
+def values(product: Product, limits: Limits) -> Outcome:
+    """Has every measured row a flux with a positive error, and every fraction an error?"""
+    table = _columns(product)
+    measured = table["status"] == MEASURED
+    flux, err = table["flux"].astype(float), table["flux_err"].astype(float)
+    bad = int((measured & ~(np.isfinite(flux) & np.isfinite(err) & (err > 0))).sum())
+    for name in PAIRS:
+        value, error = (table[key].astype(float) for key in (name, f"{name}_err"))
+        bad += int((np.isfinite(value) & ~(np.isfinite(error) & (error >= 0))).sum())
+    detail = f"{bad} values without an error in {int(measured.sum())} measured rows"
+    return compare(limits["difference.bad_values"], bad, detail, "correct the stage")
+
+
+@check("difference.strength", GHOSTS, ("difference.ghost_strength",))
+def strength(product: Product, limits: Limits) -> Outcome:
+    """Is there no ghost where nothing has been taken off?"""
+    table = _columns(product)
+    value, err = (table[key].astype(float) for key in ("ghost_strength", "ghost_strength_err"))
+    asked = (table["method"] == COMBINED) & np.isfinite(value) & (err > 0)
+    if not asked.any():
+        return passed("no line is bright enough where a ghost would be")
+    weight = (err[asked] * err[asked]) ** -1
+    mean = float((weight * value[asked]).sum() / weight.sum())
+    detail = f"flux at the place of a ghost is {mean:.3f} of the wake, over {asked.sum()} lines"
+    remedy = "look whether the exposures have their background subtracted already"
+    return compare(limits["difference.ghost_strength"], abs(mean), detail, remedy)
+
+
+@check("difference.fraction", SUBTRACTION, ("difference.ghost_fraction",))
+def fraction(product: Product, limits: Limits) -> Outcome:
+    """Do backgrounds take off less of the wake than the study asks for (criterion C2)?"""
+    facts = document(product)
+    rows = facts.get("apertures")
+    rows = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    if facts.get("status") != EVALUATED or not rows:
+        return passed(f"not evaluated: {facts.get('sentence')}")
+    ends = {
+        str(row.get("aperture")): max(abs(number(row, "p025")), abs(number(row, "p975")))
+        for row in rows
+    }
+    worst = max(ends, key=lambda name: ends[name])
+    detail = ", ".join(f"{name} up to {end:.3f}" for name, end in sorted(ends.items()))
+    remedy = "fit the ghost with the model, and do not subtract pointings"
+    return compare(limits["difference.ghost_fraction"], ends[worst], detail, remedy)
+
+
+def _has_truth(product: Product) -> bool:
+    readable = SUBTRACTION(product) and product.facts is not None
+    return readable and isinstance(document(product).get("recovery"), dict)
+
+
+@check("recovery.ghosts", _has_truth, ("recovery.ghost_pull",))
+def ghosts(product: Product, limits: Limits) -> Outcome:
+    """Are the fractions of a simulated observation the true ones, within their errors?"""
+    found = document(product)["recovery"]
+    if number(found, "compared") == 0:
+        return passed("no line is bright enough to be compared with the truth")
+    worst = number(found, "pull_largest")
+    detail = (
+        f"{number(found, 'compared'):g} fractions, root mean square of (measured - true) / error "
+        f"{number(found, 'pull_scatter'):.2f}, largest {worst:.2f}"
+    )
+    return compare(limits["recovery.ghost_pull"], worst, detail, "look at masks and errors")

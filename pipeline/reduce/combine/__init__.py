@@ -1,0 +1,1 @@
+"""How do the dithers of a pointing become one cube, and what does resampling do to its noise?"""

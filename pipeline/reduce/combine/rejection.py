@@ -1,0 +1,216 @@
+"""Which voxels of an exposure disagree with the other dithers of the same place?
+
+Compared are exposures with one another, channel by channel; never a channel with its neighbours,
+because an emission line stands out among those and not among the dithers. The pipeline of the
+observatory compares detector pixels over the stack and is known to leave hits of single exposures
+in; the imprints leave hot pixels, which dithers move over the sky.
+
+With three or four samples a mean or its scatter are no use, as one outlier makes both. The
+reference is the median where the samples next to the middle agree, else the middle of two that do,
+and none at all where no two samples agree: then nobody knows which is right, and all are rejected.
+The error of a hit grows with it, so two hits that happen to agree are told by their errors.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from ard.cube import BoolArray, FloatArray
+from pipeline.reduce.combine.overlap import Operator
+from pipeline.reduce.outliers import nanmedian, robust_sigma
+
+# Share of a spaxel that good light of an exposure has to cover to count as a sample of it.
+COVERED: Final = 0.3
+# Pairs of samples in a channel from which the scatter over ERR is taken.
+_ENOUGH_PAIRS: Final = 30
+# Of the smallest error of a place: samples with a larger one do not vouch for one another.
+_INFLATED: Final = 4.0
+# Of their robust scatter: beyond, differences are those of outliers.
+_FAR: Final = 5.0
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """A few channels of one exposure, and how they are put on the grid.
+
+    Attributes
+    ----------
+    flux, err : ndarray, shape (n_in, n)
+        0 where not good.
+    good : ndarray of bool, shape (n_in, n)
+    operator : Operator
+    """
+
+    flux: FloatArray
+    err: FloatArray
+    good: BoolArray
+    operator: Operator
+
+
+@dataclass(frozen=True, eq=False)
+class Rejection:
+    """What was rejected in a few channels.
+
+    Attributes
+    ----------
+    outliers : list of ndarray of bool, shape (n_in, n)
+        For each exposure.
+    scale : ndarray, shape (n,)
+        Scatter between the dithers over what their errors say, channel by channel; NaN where too
+        few places were seen twice.
+    """
+
+    outliers: list[BoolArray]
+    scale: FloatArray
+
+
+def reject(
+    samples: Sequence[Samples], shape: tuple[int, int], *, n_sigma: float, least: int, slope: float
+) -> Rejection:
+    """Find the voxels that disagree with the other exposures.
+
+    Parameters
+    ----------
+    samples : sequence of Samples
+        One for each exposure.
+    shape : (int, int)
+        Rows and columns of the grid.
+    n_sigma : float
+        Smallest deviation, in errors times their scale (never below 1). The error is the smallest
+        of the samples, because that of a hit grows with it: two hits would vouch for one another.
+        0 rejects nothing.
+    least : int
+        Number of samples below which a place is not judged.
+    slope : float
+        What is allowed besides, in largest steps of the median from a place to its neighbours,
+        where exposures are offset by parts of spaxels: they sample a sharp source differently, and
+        a resampled one is blunter.
+
+    Returns
+    -------
+    Rejection
+    """
+    flux, err = (np.stack(values) for values in zip(*map(_on_grid, samples), strict=True))
+    scale = _scale(flux, err, samples)
+    if n_sigma == 0 or len(samples) < max(least, 2):
+        return Rejection([np.zeros(s.good.shape, bool) for s in samples], scale)
+    factor = n_sigma * np.fmax(scale, 1.0)
+    # fmin ignores what is not there.
+    least_err = np.fmin.reduce(err, axis=0)
+    partial = slope > 0 and not all(sample.operator.whole for sample in samples)
+    edges = slope * _steps(nanmedian(flux, axis=0), shape) if partial else np.zeros(least_err.shape)
+    centre, known, disputed = _reference(flux, err, factor * least_err + edges, least)
+    outliers = []
+    for sample in samples:
+        back = sample.operator.matrix.T
+        share = back @ known.astype(np.float64)
+        judged = share > 0
+        over = np.where(judged, share, 1.0)
+        expected, level, edge = (
+            (back @ np.where(known, values, 0.0)) / over for values in (centre, least_err, edges)
+        )
+        far = judged & (np.abs(sample.flux - expected) > factor * level + edge)
+        lost = ~judged & (back @ disputed.astype(np.float64) > 0)
+        outliers.append(sample.good & (far | lost))
+    return Rejection(outliers, scale)
+
+
+def _on_grid(sample: Samples) -> tuple[FloatArray, FloatArray]:
+    """Give flux and error of one exposure at every place of the grid; NaN where it saw nothing.
+
+    The error is the mean of the errors around, not that of the mean: the level, for comparison
+    with single spaxels.
+    """
+    matrix = sample.operator.matrix
+    share = matrix @ sample.good.astype(np.float64)
+    seen = share > COVERED
+    over = np.where(seen, share, 1.0)
+    flux, err = (matrix @ values / over for values in (sample.flux, sample.err))
+    return np.where(seen, flux, np.nan), np.where(seen, err, np.nan)
+
+
+def smoothing(matrix: Any) -> FloatArray:
+    """Give by how much resampling lowers an equal, independent error, shape (n_out,)."""
+    total = np.asarray(matrix.sum(axis=1)).ravel()
+    squares = np.asarray((matrix * matrix).sum(axis=1)).ravel()
+    return np.sqrt(squares) / np.where(total > 0, total, 1.0)
+
+
+def _scale(flux: FloatArray, err: FloatArray, samples: Sequence[Samples]) -> FloatArray:
+    """Give the scatter of differences between successive exposures over their errors."""
+    n = flux.shape[2]
+    if len(samples) < 2:
+        return np.full(n, np.nan)
+    lowered = np.stack([smoothing(sample.operator.matrix) for sample in samples])[:, :, None]
+    variance = (lowered * err) ** 2
+    with np.errstate(invalid="ignore", divide="ignore"):
+        pairs = np.diff(flux, axis=0) / np.sqrt(variance[1:] + variance[:-1])
+    pairs = pairs.reshape(-1, n)
+    pairs = np.where(np.isfinite(pairs), pairs, np.nan)
+    # One in eight of the differences holds an outlier, which even a median feels: once more
+    # without them.
+    first = robust_sigma(pairs, 0)
+    with np.errstate(invalid="ignore"):
+        pairs = np.where(np.abs(pairs) < _FAR * first, pairs, np.nan)
+    enough = np.isfinite(pairs).sum(axis=0) >= _ENOUGH_PAIRS
+    return np.where(enough, robust_sigma(pairs, 0), np.nan)
+
+
+def _reference(
+    flux: FloatArray, err: FloatArray, agree: FloatArray, least: int
+) -> tuple[FloatArray, BoolArray, BoolArray]:
+    """Give the value that samples support, where there is one, and where there is none.
+
+    Parameters
+    ----------
+    flux, err : ndarray, shape (n_exposures, n_out, n)
+        NaN where an exposure saw nothing.
+    agree : ndarray, shape (n_out, n)
+        Samples nearer to one another than this agree.
+    least : int
+        Number of samples below which a place is not judged.
+
+    Returns
+    -------
+    centre : ndarray, shape (n_out, n)
+    known : ndarray of bool, shape (n_out, n)
+        Where there are enough samples, and the centre is supported by two at least.
+    disputed : ndarray of bool, shape (n_out, n)
+        Where there are enough samples, and no two agree.
+    """
+    order = np.argsort(flux, axis=0)
+    ordered, errors = (np.take_along_axis(values, order, 0) for values in (flux, err))
+    count = np.isfinite(ordered).sum(axis=0)
+    pair_err = np.maximum(errors[1:], errors[:-1])
+    with np.errstate(invalid="ignore"):
+        support = np.diff(ordered, axis=0) <= agree
+        support &= pair_err <= _INFLATED * np.fmin.reduce(err, axis=0)
+
+    def at(values: Any, place: Any) -> Any:
+        return np.take_along_axis(values, np.clip(place, 0, values.shape[0] - 1)[None], 0)[0]
+
+    low, high = (count - 1) // 2, count // 2
+    # Of an even number of samples the two in the middle, of an odd one the middle and a neighbour.
+    odd = count % 2 == 1
+    central = at(support, low) & (odd | (high > low)) & (low + 1 < count)
+    central |= at(support, low - 1) & odd & (low > 0)
+    best = np.where(support, pair_err, np.inf).argmin(axis=0)
+    pair = 0.5 * (at(ordered, best) + at(ordered, best + 1))
+    centre = np.where(central, 0.5 * (at(ordered, low) + at(ordered, high)), pair)
+    enough = count >= max(least, 2)
+    known = enough & support.any(axis=0)
+    return centre, known, enough & ~known
+
+
+def _steps(image: FloatArray, shape: tuple[int, int]) -> FloatArray:
+    """Give the largest step from each place to one of its four neighbours, shape (n_out, n)."""
+    largest = np.zeros((*shape, image.shape[1]))
+    for axis in (0, 1):
+        step = np.nan_to_num(np.abs(np.diff(image.reshape(largest.shape), axis=axis)))
+        edges = [(0, 0)] * 3
+        for before in (0, 1):
+            edges[axis] = (before, 1 - before)
+            largest = np.maximum(largest, np.pad(step, edges))
+    return largest.reshape(image.shape)

@@ -1,0 +1,212 @@
+"""Which share of the flux of a line does a background take off, and how sure is that?
+
+The error of a flux is that of the same sum over channels that hold no line: it then knows of
+correlations in space and wavelength, of errors that are too small, and of the background itself.
+Two fluxes of one aperture share noise, and so do their sums over such channels; that is how the
+error of a ratio knows of it. Where the cube has too few channels without lines, the residuals of
+the fit have to do; where there is a noise model, it is propagated instead.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from scipy.special import ndtr, ndtri
+
+from ard.cube import BoolArray, FloatArray
+from ard.likelihood.noise import Noise
+from pipeline.reduce.difference.functional import Functional, placements
+from pipeline.reduce.outliers import nanmedian, robust_sigma
+
+LINE_FREE: Final = "line-free"
+RESIDUAL: Final = "residual"
+NOISE: Final = "noise"
+# Of placements without a line; fewer do not give a scatter to better than a fifth.
+_ENOUGH: Final = 20
+_HALVINGS: Final = 60  # of an interval: to the last digit
+LIMIT_SIGMA: Final = float(ndtri(0.95))  # of a one-sided limit of 95 %
+
+
+@dataclass(frozen=True, eq=False)
+class Spectrum:
+    """The sum over an aperture.
+
+    Attributes
+    ----------
+    density, err : ndarray, shape (n_wave,)
+        Flux density, erg s-1 cm-2 um-1, and its error as the cube states it, voxels independent.
+    """
+
+    density: FloatArray
+    err: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """The flux of a line in one spectrum.
+
+    Attributes
+    ----------
+    value, err : float
+        erg s-1 cm-2.
+    pulls : ndarray, shape (n,)
+        The same sum where there is no line, over what the stated errors give there; for ratios.
+    source : str
+        What the error rests on: line-free, residual or noise.
+    """
+
+    value: float
+    err: float
+    pulls: FloatArray
+    source: str
+
+
+def measure(
+    functional: Functional, spectrum: Spectrum, blocked: BoolArray, propagated: float | None = None
+) -> Measured:
+    """Give the flux of a line with its error.
+
+    Parameters
+    ----------
+    functional : Functional
+    spectrum : Spectrum
+    blocked : ndarray of bool, shape (n_wave,)
+        Channels that lines can reach.
+    propagated : float, optional
+        The error by a noise model.
+    """
+    value, stated = float(functional(spectrum.density)), float(_stated(functional, spectrum, 0))
+    shifts = placements(functional, blocked)
+    pulls = np.array(
+        [functional(spectrum.density, s) / _stated(functional, spectrum, s) for s in shifts]
+    )
+    if propagated is not None:
+        return Measured(value, propagated, pulls, NOISE)
+    if pulls.size >= _ENOUGH:
+        # About zero, not about their median: a slope of the sky would be an error as well.
+        factor = float(robust_sigma(np.concatenate([pulls, -pulls]), 0))
+        return Measured(value, factor * stated, pulls, LINE_FREE)
+    return Measured(value, _misfit(functional, spectrum) * stated, pulls, RESIDUAL)
+
+
+def _stated(functional: Functional, spectrum: Spectrum, shift: int) -> float:
+    err = spectrum.err[functional.channels + shift]
+    return float(np.sqrt(np.sum((functional.values * err) ** 2)))
+
+
+def _misfit(functional: Functional, spectrum: Spectrum) -> float:
+    """Give the root of chi2 over degrees of freedom of the fit behind a functional."""
+    err = spectrum.err[functional.channels]
+    data, basis = spectrum.density[functional.channels] / err, functional.basis / err[:, None]
+    best, *_ = np.linalg.lstsq(basis, data, rcond=None)
+    freedom = max(data.size - int(np.linalg.matrix_rank(basis)), 1)
+    return float(np.sqrt(np.sum((data - basis @ best) ** 2) / freedom))
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """A ratio of two fluxes with its error."""
+
+    value: float
+    err: float
+
+    @property
+    def upper(self) -> float:
+        """Upper limit, 95 %."""
+        return self.value + LIMIT_SIGMA * self.err
+
+    def below(self, size: float) -> float:
+        """Give the probability that its size is below a number."""
+        if not (np.isfinite(self.value) and self.err > 0):
+            return float("nan")
+        ends = (np.array([size, -size]) - self.value) / self.err
+        return float(np.diff(ndtr(ends[::-1]))[0])
+
+
+def ratio(above: Measured, below: Measured) -> Ratio:
+    """Divide two fluxes that may share noise.
+
+    Notes
+    -----
+    To first order: var(a / b) = (var a + r^2 var b - 2 r cov) / b^2 with r = a / b.
+    """
+    value = above.value / below.value
+    cov = correlation(above.pulls, below.pulls) * above.err * below.err
+    variance = above.err**2 + value**2 * below.err**2 - 2.0 * value * cov
+    # The estimated correlation may exceed what the errors allow by rounding.
+    return Ratio(value, float(np.sqrt(max(variance, 0.0))) / abs(below.value))
+
+
+def correlation(one: FloatArray, other: FloatArray) -> float:
+    """Give the robust correlation of pairs: from the scatter of their sum and difference.
+
+    0 where there are too few pairs.
+    """
+    if one.size != other.size or one.size < _ENOUGH:
+        return 0.0
+    scatter = [float(robust_sigma(np.concatenate([v, -v]), 0)) for v in (one, other)]
+    if min(scatter) == 0:
+        return 0.0
+    a, b = one / scatter[0], other / scatter[1]
+    plus, minus = (float(nanmedian(np.abs(v), 0)) ** 2 for v in (a + b, a - b))
+    return float(np.clip((plus - minus) / (plus + minus), -1.0, 1.0)) if plus + minus else 0.0
+
+
+def propagated_error(noise: Noise | None, weight: FloatArray, channels: np.ndarray) -> float | None:
+    """Give the error of a weighted sum of voxels by a noise model, correlations included.
+
+    Parameters
+    ----------
+    noise : Noise or None
+    weight : ndarray, shape (n_used, ny, nx)
+        What each voxel of the channels counts; 0 where it has no part.
+    channels : ndarray of int, shape (n_used,)
+
+    Returns
+    -------
+    float or None
+        In the unit of `noise.sigma` times that of the weight; None without a noise model, or for
+        one that is a filter.
+    """
+    if noise is None or noise.taps is not None:
+        return None
+    scale = np.asarray(noise.scale, dtype=np.float64)
+    scale = scale[channels] if scale.ndim else np.full(channels.size, float(scale))
+    used = ~np.asarray(noise.mask)[channels]
+    sigma = np.where(used, np.asarray(noise.sigma)[channels], 0.0) * scale[:, None, None]
+    vector = weight * sigma
+    factors = noise.factors or (None, None, None)
+    turned = vector if len(factors) == 3 else vector.reshape(vector.shape[0], -1)
+    product = turned
+    for axis, factor in enumerate(factors):
+        if factor is not None:
+            # W'W is the inverse of the correlation.
+            inverse = np.linalg.inv(np.asarray(factor, dtype=np.float64))
+            matrix: Any = inverse @ inverse.T
+            matrix = matrix[np.ix_(channels, channels)] if axis == 0 else matrix
+            product = np.moveaxis(np.tensordot(matrix, product, axes=(1, axis)), 0, axis)
+    return float(np.sqrt(max(float(np.sum(turned * product)), 0.0)))
+
+
+def mixture(ratios: list[Ratio], shares: tuple[float, ...]) -> list[float]:
+    """Give quantiles of the equal mixture of normal distributions.
+
+    Parameters
+    ----------
+    ratios : list of Ratio
+        With finite values and positive errors.
+    shares : tuple of float
+        The probabilities.
+    """
+    value, err = (np.array([getattr(r, name) for r in ratios]) for name in ("value", "err"))
+    wanted = np.array(shares)[:, None]
+    low, high = (np.full(wanted.shape, end) for end in _ends(value, err))
+    for _ in range(_HALVINGS):
+        middle = 0.5 * (low + high)
+        below = ndtr((middle - value) / err).mean(axis=1, keepdims=True)
+        low, high = np.where(below < wanted, middle, low), np.where(below < wanted, high, middle)
+    return [float(found) for found in (0.5 * (low + high)).ravel()]
+
+
+def _ends(value: FloatArray, err: FloatArray) -> tuple[float, float]:
+    return float((value - 8.0 * err).min()), float((value + 8.0 * err).max())

@@ -1,0 +1,207 @@
+"""How much of the wake does each background take off, and what does the difference leave?
+
+The wake lies in both pointings, 1.06 arcsec apart on the detector, so one minus the other holds a
+negative copy of it. The copy is measured, not denied: its strength where it has to lie, and the
+share of the flux of every line that it takes off in every aperture.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from astropy import units as u
+from astropy.table import QTable
+
+from ard.cube import Cube
+from ard.likelihood.noise import Noise
+from ard.maps import Map
+from ard.table import Table
+from manifests import Target
+from pipeline.reduce.difference import recovery, summary
+from pipeline.reduce.difference.apertures import WAKE, Aperture, Shapes, apertures
+from pipeline.reduce.difference.background import POINTINGS
+from pipeline.reduce.difference.functional import line_channels
+from pipeline.reduce.difference.pointing import Pointing, partner_of, prepare
+from pipeline.reduce.difference.rows import Rules, aperture_functionals, aperture_rows
+
+_FLUX: Final = u.erg / u.s / u.cm**2
+_SURFACE: Final = "erg s-1 cm-2 arcsec-2"
+_TEXT: Final = ("item", "aperture", "line", "method", "status", "error_from")
+_NUMBERS: Final = (
+    *("coverage", "ghost_fraction", "ghost_fraction_err", "ghost_fraction_limit"),
+    *("relative_flux", "relative_flux_err", "ghost_strength", "ghost_strength_err"),
+    "truth_fraction",
+)
+_FLUXES: Final = ("flux", "flux_err", "flux_limit")
+
+
+@dataclass(frozen=True)
+class Config(Shapes):
+    """Settings of the difference stage: the apertures, and how they are measured.
+
+    Attributes
+    ----------
+    line_low_kms, line_high_kms : float
+        Velocities that a line can reach, instrument included: lines of RBH-1 lie between -600 and
+        +50 km/s, and three standard deviations of the instrument are 550 km/s at [O III].
+    rank : int
+        Number of components of the low-rank sky.
+    detected_snr, min_coverage, velocity_kms, sigma_kms : float
+        See `pipeline.reduce.difference.rows.Rules`.
+    criterion : float
+        Share of the wake that artefacts have to be below: criterion C2 of the study
+        (reference/science.md section 8).
+    """
+
+    line_low_kms: float = -1200.0
+    line_high_kms: float = 600.0
+    rank: int = 3
+    detected_snr: float = 3.0
+    min_coverage: float = 0.3
+    velocity_kms: float = -250.0
+    sigma_kms: float = 150.0
+    criterion: float = 0.2
+
+    def __post_init__(self) -> None:
+        lengths = (self.tip_radius_arcsec, self.wake_half_width_arcsec, self.clear_arcsec)
+        if min(lengths) <= 0 or self.wake_from_arcsec >= self.wake_to_arcsec:
+            raise ValueError("apertures need sizes above 0, and wake_from below wake_to")
+        if self.line_low_kms >= self.line_high_kms or self.rank < 1 or self.sigma_kms < 0:
+            raise ValueError("line_low below line_high, rank of 1 or more, sigma of 0 or more")
+        if not (0 < self.min_coverage <= 1 and self.detected_snr > 0 and self.criterion > 0):
+            raise ValueError("min_coverage, detected_snr and criterion must be positive")
+
+
+def run(
+    *,
+    combined: Mapping[str, Cube],
+    standard: Mapping[str, Cube],
+    noise: Mapping[str, Noise] | None,
+    truth: recovery.Truth | None,
+    target: Target,
+    config: Config,
+) -> dict[str, Any]:
+    """Measure what every background takes off every line of every aperture.
+
+    Parameters
+    ----------
+    combined : mapping of str to Cube
+        Cubes of the combine stage, by item: nothing is subtracted.
+    standard : mapping of str to Cube
+        The archive's cubes as ingested, on the same grids.
+    noise : mapping of str to Noise, or None
+        Noise models by item; without, errors come from channels without lines.
+    truth : mapping, or None
+        Of a simulated observation: item to layer to map. Nothing is measured with it; it is held
+        against what was.
+    target : manifests.Target
+    config : Config
+
+    Returns
+    -------
+    dict
+        ``ghosts``: a Table, one row for each item, aperture, line and method; ``subtraction``: the
+        distribution over methods and the outcome, as a document; ``ghostmap``: for each item a Map
+        of every line with and without the other pointing taken off.
+
+    Raises
+    ------
+    ArdError
+        If a line-spread function is not known, or cubes do not fit one another.
+    """
+    reach = (config.line_low_kms, config.line_high_kms)
+    blocked = {
+        item: line_channels(cube.wave, target.lines, target.redshift, reach)
+        for item, cube in combined.items()
+    }
+    pointings = prepare(combined, standard, target, blocked, config, config.rank)
+    rules = Rules(config.detected_snr, config.min_coverage, config.velocity_kms, config.sigma_kms)
+    places = apertures(target, config)
+    rows = [
+        row
+        for item, pointing in pointings.items()
+        for aperture in places
+        for row in aperture_rows(
+            pointing, aperture, target, blocked[item], rules, (noise or {}).get(item)
+        )
+    ]
+    if truth is None:
+        rows = [row | {"truth_fraction": float("nan")} for row in rows]
+    else:
+        known = recovery.true_fractions(pointings, standard, truth, places, target, config)
+        rows = [row | {"truth_fraction": known.get(_key(row), 0.0)} for row in rows]
+    simulated = any(cube.simulated for cube in combined.values())
+    return {
+        "ghosts": _table(rows, simulated=simulated),
+        "subtraction": _document(combined, pointings, rows, config)
+        | {"recovery": None if truth is None else recovery.recovered(rows)},
+        "ghostmap": {
+            item: _map(pointing, places, target, rules) for item, pointing in pointings.items()
+        },
+    }
+
+
+def _key(row: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    return row["item"], row["aperture"], str(row["line"]).lower(), row["method"]
+
+
+def _table(rows: list[dict[str, Any]], *, simulated: bool) -> Table:
+    columns: dict[str, Any] = {name: [str(row[name]) for row in rows] for name in _TEXT}
+    columns |= {name: np.array([row[name] for row in rows], float) for name in _NUMBERS}
+    columns |= {name: np.array([row[name] for row in rows], float) * _FLUX for name in _FLUXES}
+    return Table(QTable(columns), {"SIMULATD": simulated})
+
+
+def _document(
+    cubes: Mapping[str, Cube],
+    pointings: Mapping[str, Pointing],
+    rows: list[dict[str, Any]],
+    config: Config,
+) -> dict[str, Any]:
+    missing = [item for item in cubes if partner_of(item, cubes) is None]
+    over = summary.pooled(rows, config.criterion)
+    done = over and not missing
+    return {
+        "schema": "subtraction",
+        "simulated": any(cube.simulated for cube in cubes.values()),
+        "status": summary.EVALUATED if done else summary.NOT_EVALUATED,
+        "sentence": summary.sentence(missing, over, config.criterion),
+        "criterion": config.criterion,
+        "offsets": [
+            {"item": item, "east_arcsec": p.offset[0], "north_arcsec": p.offset[1]}
+            for item, p in pointings.items()
+            if p.offset is not None
+        ],
+        "lines": summary.distributions(rows, config.criterion),
+        "apertures": over,
+        "tension": summary.tension(rows),
+    }
+
+
+def _map(pointing: Pointing, places: tuple[Aperture, ...], target: Target, rules: Rules) -> Map:
+    """Give the flux of every line in every spaxel, with the profile that it has in the wake."""
+    place = next((a for a in places if a.name == WAKE), places[0])
+    layers: dict[str, Any] = {}
+    for functional in aperture_functionals(pointing, place, target, rules):
+        plain = functional(pointing.plain.flux * _density(pointing))
+        name = functional.line.lower()
+        layers[f"plain_{name}"] = np.where(pointing.plain.seen, plain, np.nan)
+        taken = pointing.backgrounds.get(POINTINGS)
+        if taken is not None:
+            both = pointing.plain.seen & taken.seen
+            less = plain - functional(taken.flux * _density(pointing))
+            layers[f"differenced_{name}"] = np.where(both, less, np.nan)
+    keep = ("TELESCOP", "INSTRUME", "GRATING", "FILTER", "TARGNAME", "SIMULATD")
+    meta = {key: pointing.cube.meta[key] for key in keep if key in pointing.cube.meta}
+    return Map(
+        layers=layers,
+        units=dict.fromkeys(layers, _SURFACE),
+        mask=~pointing.plain.seen,
+        wcs=pointing.cube.wcs,
+        meta=meta | {"SIMULATD": pointing.cube.simulated},
+    )
+
+
+def _density(pointing: Pointing) -> Any:
+    return (pointing.unit / pointing.cube.pixel_area_arcsec2)[:, None, None]

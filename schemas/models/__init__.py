@@ -1,0 +1,25 @@
+"""Which columns must each table have, of which type, unit and range?
+
+These are pandera models, and importing this package imports pandera: ask `schemas.tables`, which
+does so when it is needed.
+"""
+
+from typing import Final
+
+from schemas.models.apertures import Fluxes, Spectra
+from schemas.models.difference import Ghosts, Resampling
+from schemas.models.images import Colours, Magnitudes, Photometry
+from schemas.models.observation import Archive, Exposures, Lines
+
+MODELS: Final = {
+    "archive": Archive,
+    "colours": Colours,
+    "exposures": Exposures,
+    "fluxes": Fluxes,
+    "ghosts": Ghosts,
+    "lines": Lines,
+    "magnitudes": Magnitudes,
+    "photometry": Photometry,
+    "resampling": Resampling,
+    "spectra": Spectra,
+}

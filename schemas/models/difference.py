@@ -1,0 +1,85 @@
+"""Which columns have the tables of resampling and of what backgrounds take off the wake?"""
+
+from typing import Any, Final
+
+import pandera.pandas as pa
+
+from schemas.models.column import column
+
+
+class Resampling(pa.DataFrameModel):
+    """How correlated are spaxels of a combined cube, by the resampling alone?"""
+
+    dx: int = column("separation x", "Number of spaxels along x.")
+    dy: int = column("separation y", "Number of spaxels along y.", ge=0)
+    correlation: float = column(
+        "correlation", "Mean correlation over places that all exposures cover, for independent "
+        "inputs.",
+    )  # fmt: skip
+    correlation_min: float = column("smallest", "Smallest correlation of such a pair.")
+    correlation_max: float = column("largest", "Largest correlation of such a pair.")
+    pairs: int = column("pairs", "Number of pairs.", gt=0)
+
+    @pa.dataframe_check(error="the mean lies between the smallest and the largest")
+    def ordered(cls, table: Any) -> Any:
+        """Say for each row whether smallest, mean and largest are in order, to rounding."""
+        low, high = table["correlation_min"] - 1e-9, table["correlation_max"] + 1e-9
+        return (low <= table["correlation"]) & (table["correlation"] <= high)
+
+
+METHODS: Final = ("standard", "combined", "pointings", "annulus", "lowrank")
+STATUSES: Final = ("measured", "undetected", "outside field", "not evaluated")
+FLUX: Final = "erg/(cm2 s)"
+
+
+class Ghosts(pa.DataFrameModel):
+    """What does every background leave of every line in every aperture?"""
+
+    item: str = column("pointing", "Pointing that was measured.")
+    aperture: str = column("aperture", "tip or wake.", isin=("tip", "wake"))
+    line: str = column("line", "Name of the line; of tied lines the brightest.")
+    method: str = column(
+        "method",
+        "standard (the archive's cube), combined (of the exposures): nothing taken off; pointings "
+        "(the other pointing), annulus (the sky beside the wake), lowrank (few sky spectra without "
+        "line channels).",
+        isin=METHODS,
+    )
+    status: str = column("status", "Whether and why there is no value.", isin=STATUSES)
+    error_from: str = column(
+        "origin of errors",
+        "line-free (channels without lines), residual (of the fit) or noise (a noise model); "
+        "empty without a value.",
+        isin=("line-free", "residual", "noise", ""),
+    )
+    coverage: float = column("coverage", "Part of the aperture in the field.", ge=0)
+    flux: float = column("flux", "Flux that is left in the aperture.", FLUX, nullable=True)
+    flux_err: float = column("flux error", "Standard error.", FLUX, nullable=True, gt=0)
+    flux_limit: float = column("flux limit", "95 % upper limit.", FLUX, nullable=True)
+    ghost_fraction: float = column(
+        "ghost fraction", "Share of the flux of the aperture that is taken off.", nullable=True
+    )
+    ghost_fraction_err: float = column("fraction error", "Standard error.", nullable=True, ge=0)
+    ghost_fraction_limit: float = column(
+        "fraction limit", "95 % upper limit of the fraction.", nullable=True
+    )
+    relative_flux: float = column(
+        "relative flux", "Flux over that of the standard extraction.", nullable=True
+    )
+    relative_flux_err: float = column("relative error", "Standard error.", nullable=True, ge=0)
+    ghost_strength: float = column(
+        "ghost strength",
+        "Flux where the other pointing puts a ghost, over that of the aperture: -1 with a ghost, "
+        "0 without.",
+        nullable=True,
+    )
+    ghost_strength_err: float = column("strength error", "Standard error.", nullable=True, ge=0)
+    truth_fraction: float = column(
+        "true fraction", "Of a simulated observation; NaN elsewhere.", nullable=True
+    )
+
+    @pa.dataframe_check(error="a measured row has a fraction, or no other pointing to have one of")
+    def complete(cls, table: Any) -> Any:
+        """Say for each row whether what was measured has its numbers."""
+        taken = table["method"].isin(METHODS[2:])
+        return (table["status"] != "measured") | ~taken | table["ghost_fraction"].notna()

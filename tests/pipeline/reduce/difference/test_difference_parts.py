@@ -1,0 +1,297 @@
+"""Do apertures, line sums, backgrounds and errors say what they should?
+
+Oracles: closed forms, constructions, Monte Carlo, and invariances.
+"""
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+import ard
+from ard.likelihood import Noise
+from pipeline.reduce.difference import background
+from pipeline.reduce.difference.apertures import (
+    Shapes,
+    apertures,
+    moved_wcs,
+    offset_arcsec,
+    sky_spaxels,
+    weights,
+)
+from pipeline.reduce.difference.fraction import (
+    LINE_FREE,
+    RESIDUAL,
+    Measured,
+    Ratio,
+    Spectrum,
+    correlation,
+    measure,
+    mixture,
+    propagated_error,
+    ratio,
+)
+from pipeline.reduce.difference.functional import (
+    Profile,
+    functionals,
+    group_lines,
+    line_channels,
+    others_of,
+    placements,
+)
+from pipeline.reduce.difference.pointing import differenced
+from pipeline.reduce.instruments import lsf_for
+
+WAVE = 0.9703180286 + 0.000636 * np.arange(600)
+EDGES = np.append(WAVE - 0.000318, WAVE[-1] + 0.000318)
+LSF = lsf_for({"INSTRUME": "NIRSPEC", "GRATING": "G140M"}, WAVE)
+AREA = 0.1**2
+
+
+# ---- apertures
+
+
+def test_apertures_have_their_areas_and_places(observe, target):
+    """Closed forms: a polygon of 48 corners, a rectangle; sums over spaxels."""
+    cube = observe(noise=0.0).combined["t001"]
+    shapes = Shapes(wake_from_arcsec=-1.2, wake_to_arcsec=0.3)
+    tip, wake = (weights(a, target, cube.wcs, cube.shape[1:]) for a in apertures(target, shapes))
+    assert tip.sum() * AREA == pytest.approx(24 * 0.25**2 * np.sin(2 * np.pi / 48), rel=1e-6)
+    assert wake.sum() * AREA == pytest.approx(1.5 * 0.6, rel=1e-6)
+    y, x = np.mgrid[: cube.shape[1], : cube.shape[2]]
+    centre = [float((tip * values).sum() / tip.sum()) for values in (x, y)]
+    place = cube.wcs.all_world2pix(target.tip.ra_deg, target.tip.dec_deg, 0)
+    # Light in a part of a spaxel counts at its middle.
+    np.testing.assert_allclose(centre, place, atol=0.02)
+    assert tip.max() == pytest.approx(1.0)
+
+
+def test_the_offset_of_the_pointings_is_the_published_one(offset):
+    """Oracle: 1.063 arcsec at PA 236.3 from the first to the second (reference/science.md 2.2)."""
+    assert np.hypot(*offset) == pytest.approx(1.063, abs=0.002)
+    assert np.rad2deg(np.arctan2(-offset[0], -offset[1])) % 360 == pytest.approx(236.3, abs=0.2)
+
+
+def test_a_moved_grid_sees_the_sky_at_the_offset(offset, observe):
+    wcs = observe(noise=0.0).combined["t001"].wcs
+    here, there = (w.all_pix2world(7.0, 9.0, 0) for w in (wcs, moved_wcs(wcs, *offset)))
+    keys = ("TARG_RA", "TARG_DEC")
+    found = offset_arcsec(*(dict(zip(keys, w, strict=True)) for w in (there, here)))
+    np.testing.assert_allclose(found, offset, atol=1e-5)
+
+
+def test_the_sky_is_away_from_the_wake_and_beyond_its_tip(observe, target):
+    cube = observe(noise=0.0).combined["t001"]
+    sky = sky_spaxels(target, cube.wcs, cube.shape[1:], 0.6)
+    tip, wake = (weights(a, target, cube.wcs, sky.shape) > 0 for a in apertures(target, Shapes()))
+    assert not (sky & tip).any()
+    assert not (sky & wake).any()
+    x, y = (float(v) for v in cube.wcs.all_world2pix(target.tip.ra_deg, target.tip.dec_deg, 0))
+    angle = np.deg2rad(target.position_angle_deg)
+    beyond = round(y + 7 * np.cos(angle)), round(x - 7 * np.sin(angle))
+    assert sky[beyond]
+
+
+# ---- sums over channels
+
+
+def lines_of(target, group: str, profile: Profile = Profile(-250.0, 120.0)):  # noqa: B008
+    lines = group_lines(target, group, EDGES, LSF)
+    return functionals(
+        EDGES, lines, target.redshift, profile, np.ones(WAVE.size), others_of(target, group)
+    )
+
+
+@pytest.mark.parametrize("group", ["oiii", "halpha", "sii"])
+def test_the_flux_of_a_line_on_a_slope_is_found_exactly(group, target):
+    """Construction: the profiles themselves, and straight continua."""
+    found = lines_of(target, group)
+    spectrum = np.zeros(WAVE.size)
+    flux = 1e-17 * (1 + np.arange(len(found)))
+    channels, basis = found[0].channels, found[0].basis
+    spectrum[channels] = basis[:, : len(found)] @ flux + 3e-15 + 1e-16 * WAVE[channels]
+    ratios = group_lines(target, group, EDGES, LSF).ratio.max(axis=0)
+    for k, functional in enumerate(found):
+        assert functional(spectrum) == pytest.approx(flux[k] * ratios[k], rel=1e-9)
+
+
+def test_the_blue_edge_has_a_window_of_one_side(target):
+    """[O III] 4959 lies in channel 6: what is blue of it is all there is."""
+    (found,) = lines_of(target, "oiii")
+    assert found.line == "OIII5007"
+    assert found.channels[0] == 0
+    assert found.channels.max() == 28
+    level = np.ones(WAVE.size)
+    assert abs(found(level)) < 1e-10
+    assert abs(found(WAVE)) < 1e-10
+
+
+def test_sums_are_moved_only_where_no_line_is(target):
+    blocked = line_channels(WAVE, target.lines, target.redshift, (-1200.0, 600.0))
+    assert blocked[[4, 20, 500]].all()
+    assert not blocked[[60, 300, 450]].any()
+    for group in ("oiii", "oi", "halpha", "sii"):
+        functional = lines_of(target, group)[0]
+        shifts = placements(functional, blocked)
+        assert shifts.size > 100
+        for shift in shifts:
+            assert not blocked[functional.channels + shift].any()
+        everywhere = set(range(-functional.channels[0], 600 - functional.channels[-1]))
+        for shift in everywhere - set(shifts.tolist()):
+            assert blocked[functional.channels + shift].any()
+
+
+# ---- backgrounds
+
+
+def test_a_masked_voxel_is_filled_as_its_place_demands(observe, target):
+    """The brightest spaxel of the wake, in the brightest channel, is none of its neighbours."""
+    cube = observe(noise=0.0).combined["t001"]
+    image = cube.flux[501]
+    peak = np.unravel_index(image.argmax(), image.shape)
+    mask = cube.mask.copy()
+    mask[501, peak[0], peak[1]] = True
+    mask[:, 0, 0] = True
+    flux = np.where(mask, np.nan, cube.flux)
+    found = background.filled(cube.replace(flux=flux, mask=mask))
+    assert found.flux[501][peak] == pytest.approx(image[peak], rel=0.08)
+    assert not found.seen[0, 0]
+    assert (found.flux[:, 0, 0] == 0).all()
+    untouched = found.seen & ~mask.any(axis=0)
+    np.testing.assert_array_equal(found.flux[:, untouched], cube.flux[:, untouched])
+
+
+def test_a_low_rank_sky_holds_no_line_whatever_the_lines_are(observe, target):
+    """Invariance: lines in every spaxel, wake and sky alike, change nothing that is taken off."""
+    cube = observe(noise=0.3).combined["t001"]
+    blocked = line_channels(WAVE, target.lines, target.redshift, (-1200.0, 600.0))
+    sky = sky_spaxels(target, cube.wcs, cube.shape[1:], 0.6)
+    bright = cube.replace(flux=cube.flux + np.where(blocked, 50.0, 0.0)[:, None, None])
+    one, other = (
+        background.low_rank(background.filled(c), sky, blocked, 3).flux for c in (cube, bright)
+    )
+    np.testing.assert_allclose(other, one, atol=1e-9)
+
+
+def test_a_low_rank_sky_follows_a_sky_of_its_rank(observe, target):
+    cube = observe(noise=0.01).combined["t001"]
+    y, x = np.mgrid[:41, :41] / 40.0
+    slope = np.linspace(-1, 1, 600)[:, None, None]
+    sky = 2.0 + slope * x + 0.5 * slope**2 * y
+    line = cube.flux - 1.0
+    made = background.filled(cube.replace(flux=line + sky))
+    blocked = line_channels(WAVE, target.lines, target.redshift, (-1200.0, 600.0))
+    clear = sky_spaxels(target, cube.wcs, cube.shape[1:], 0.6)
+    found = background.low_rank(made, clear, blocked, 3).flux
+    assert np.abs(found - sky)[~blocked].max() < 0.06
+    assert np.abs(found - sky).max() < 0.15  # bridged by straight lines where lines are
+
+
+def test_the_difference_leaves_a_negative_copy_at_the_offset(observe, target, offset):
+    """Construction: W(x) - W(x - d), with d from the wake to its ghost."""
+    made = observe(noise=0.0).combined
+    found = differenced(made["t001"], made["t002"])
+    tip = apertures(target, Shapes())[0]
+    own, ghost = (weights(a, target, found.wcs, found.shape[1:]) for a in (tip, tip.moved(*offset)))
+    image = np.nan_to_num(found.flux[501])
+    assert (own * image).sum() == pytest.approx(-(ghost * image).sum(), rel=5e-3)
+    assert (own * image).sum() > 10
+    assert found.meta["S_BKDSUB"] == "COMPLETE"
+    np.testing.assert_allclose(found.var[~found.mask], 2 * 0.15**2)
+    back = differenced(made["t002"], made["t001"])
+    np.testing.assert_allclose(np.nan_to_num(back.flux), -np.nan_to_num(found.flux), atol=1e-6)
+
+
+# ---- errors
+
+
+def test_the_error_is_that_of_correlated_noise_with_a_wrong_scale(target):
+    """Monte Carlo: channels correlate by 0.4 and scatter 1.9 times the stated error."""
+    rng = np.random.default_rng(8)
+    functional = lines_of(target, "halpha")[0]
+    blocked = line_channels(WAVE, target.lines, target.redshift, (-1200.0, 600.0))
+    white = rng.normal(size=(400, 601))
+    noise = 1.9 * (white[:, 1:] + 0.5 * white[:, :-1]) / np.sqrt(1.25)
+    found = [measure(functional, Spectrum(row, np.ones(600)), blocked) for row in noise]
+    assert {m.source for m in found} == {LINE_FREE}
+    scatter = float(np.std([m.value for m in found]))
+    told = float(np.median([m.err for m in found]))
+    assert told == pytest.approx(scatter, rel=0.12)  # 400 draws know it to 4 %
+    pulls = np.array([m.value / m.err for m in found])
+    assert np.sqrt(np.mean(pulls**2)) == pytest.approx(1.0, abs=0.15)
+
+
+def test_few_channels_leave_the_residuals_of_the_fit(target):
+    rng = np.random.default_rng(9)
+    functional = lines_of(target, "halpha")[0]
+    noise = 1.9 * rng.normal(size=(400, 600))
+    found = [measure(functional, Spectrum(row, np.ones(600)), np.ones(600, bool)) for row in noise]
+    assert {m.source for m in found} == {RESIDUAL}
+    scatter = float(np.std([m.value for m in found]))
+    assert float(np.median([m.err for m in found])) == pytest.approx(scatter, rel=0.12)
+
+
+@pytest.mark.parametrize("shared", [0.0, 0.7, 0.95])
+def test_the_error_of_a_ratio_knows_what_its_parts_share(shared):
+    """Monte Carlo of correlated pairs about a ratio of 0.3."""
+    rng, n = np.random.default_rng(10), 20_000
+    below = rng.normal(size=n)
+    above = shared * below + np.sqrt(1 - shared**2) * rng.normal(size=n)
+    drawn = np.std((3.0 + 0.3 * above) / (10.0 + 0.4 * below))
+    pulls = rng.normal(size=(2, 3000))
+    pulls[1] = shared * pulls[0] + np.sqrt(1 - shared**2) * pulls[1]
+    found = ratio(Measured(3.0, 0.3, pulls[1], ""), Measured(10.0, 0.4, pulls[0], ""))
+    assert found.value == pytest.approx(0.3)
+    assert found.err == pytest.approx(drawn, rel=0.05)
+    assert correlation(pulls[1], pulls[0]) == pytest.approx(shared, abs=0.05)
+
+
+def inverse_cholesky(n: int, lag: float) -> np.ndarray:
+    place = np.arange(n)
+    return np.linalg.inv(np.linalg.cholesky(lag ** np.abs(place[:, None] - place)))
+
+
+@pytest.mark.parametrize("sky", [False, True])
+def test_a_noise_model_gives_the_error_of_its_draws(sky):
+    """Monte Carlo: 4000 draws of Kronecker noise know a scatter to 1.1 %."""
+    rng, shape = np.random.default_rng(11), (9, 4, 5)
+    factors = [inverse_cholesky(n, lag) for n, lag in zip(shape, (0.2, 0.5, 0.6), strict=True)]
+    sigma = rng.uniform(0.5, 2.0, shape)
+    roots = [np.linalg.inv(f) for f in factors]
+    draws = (
+        sigma
+        * 1.4
+        * np.einsum("ai,bj,ck,nijk->nabc", *roots, rng.normal(size=(4000, *shape)), optimize=True)
+    )
+    used = [factors[0], np.kron(factors[1], factors[2])] if sky else factors
+    noise = Noise(sigma, np.zeros(shape, bool), tuple(used), scale=1.4)
+    channels = np.array([2, 3, 4, 6])
+    weight = rng.normal(size=(4, 4, 5))
+    drawn = np.std((draws[:, channels] * weight).sum(axis=(1, 2, 3)))
+    assert propagated_error(noise, weight, channels) == pytest.approx(drawn, rel=0.04)
+    assert propagated_error(None, weight, channels) is None
+
+
+def test_the_mixture_is_that_of_draws():
+    """Monte Carlo: half a million draws of three normal distributions."""
+    ratios = [Ratio(0.0, 0.01), Ratio(0.1, 0.02), Ratio(0.3, 0.1)]
+    rng = np.random.default_rng(12)
+    draws = np.concatenate([r.value + r.err * rng.normal(size=200_000) for r in ratios])
+    shares = (0.025, 0.16, 0.5, 0.84, 0.975)
+    np.testing.assert_allclose(mixture(ratios, shares), np.quantile(draws, shares), atol=2e-3)
+    below = np.mean([r.below(0.2) for r in ratios])
+    assert below == pytest.approx((np.abs(draws) < 0.2).mean(), abs=3e-3)
+    assert Ratio(0.1, 0.02).upper == pytest.approx(norm.ppf(0.95, 0.1, 0.02))
+    assert np.isnan(Ratio(float("nan"), 1.0).below(0.2))
+
+
+def test_cubes_of_two_grids_are_refused(observe, target):
+    from pipeline.reduce.difference.stage import Config, run
+
+    made = observe(noise=0.0)
+    cut = made.standard["t001"]
+    small = cut.replace(flux=cut.flux[:, 1:], var=cut.var[:, 1:], mask=cut.mask[:, 1:])
+    with pytest.raises(ard.FormatError, match="not on one grid"):
+        run(
+            combined=made.combined, standard=made.standard | {"t001": small}, noise=None,
+            truth=None, target=target, config=Config(),
+        )  # fmt: skip

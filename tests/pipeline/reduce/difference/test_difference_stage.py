@@ -1,0 +1,200 @@
+"""Does the stage find the ghosts that are there, and none where there are none?
+
+Oracles: two pointings at one wake that are made by hand, and the truth of the simulated
+observation.
+"""
+
+import numpy as np
+import pytest
+
+import ard
+import schemas
+from ard.describe import unit_text
+from ard.likelihood import Noise
+from pipeline.reduce.difference.background import METHODS, SUBTRACTING
+from pipeline.reduce.difference.stage import Config, run
+from schemas import tables
+
+# The wake of the hand-made pointings is 0.8 arcsec wide here, so that it reaches over to its ghost.
+WIDE = 0.8
+
+
+def measure(made, target, config=None, *, truth=True, noise=None):
+    return run(
+        combined=made.combined,
+        standard=made.standard,
+        noise=noise,
+        truth=made.truth if truth else None,
+        target=target,
+        config=config or Config(clear_arcsec=1.6 if config is None else config.clear_arcsec),
+    )
+
+
+def rows(result, **wanted):
+    data = result["ghosts"].data
+    keep = np.ones(len(data), bool)
+    for name, value in wanted.items():
+        keep &= np.asarray(data[name]).astype(str) == value
+    return data[keep]
+
+
+@pytest.fixture(scope="module")
+def narrow(observe, target):
+    return measure(observe(), target, Config())
+
+
+@pytest.fixture(scope="module")
+def wide(observe, target):
+    return measure(observe(width=WIDE), target, Config(clear_arcsec=1.6))
+
+
+def test_the_table_and_the_document_follow_their_models(narrow):
+    data = narrow["ghosts"].data
+    columns = {name: np.asarray(data[name]).tolist() for name in data.colnames}
+    units = {name: unit_text(data[name].unit) for name in data.colnames}
+    assert tables.validate(columns, units, "ghosts") == ()
+    document = narrow["subtraction"] | {"provenance": None}
+    assert schemas.validate(document, "subtraction") == ()
+    assert document["status"] == "EVALUATED"
+    assert len(data) == 2 * 2 * 6 * len(METHODS)  # pointings, apertures, lines
+
+
+def test_a_narrow_wake_loses_nothing_and_its_ghost_is_minus_one(narrow):
+    for line in ("OIII5007", "Halpha", "SII6716"):
+        for aperture in ("tip", "wake"):
+            for method in SUBTRACTING:
+                found = rows(narrow, line=line, aperture=aperture, method=method)
+                assert set(np.asarray(found["status"]).tolist()) == {"measured"}
+                off = np.asarray(found["ghost_fraction"]) / np.asarray(found["ghost_fraction_err"])
+                assert np.abs(off).max() < 4
+            for method, expected in (("combined", 0.0), ("standard", 0.0), ("pointings", -1.0)):
+                found = rows(narrow, line=line, aperture=aperture, method=method)
+                off = np.asarray(found["ghost_strength"]) - expected
+                assert np.abs(off / np.asarray(found["ghost_strength_err"])).max() < 4
+    assert narrow["subtraction"]["recovery"]["pull_largest"] < 4
+    assert all(row["probability_below"] > 0.99 for row in narrow["subtraction"]["apertures"])
+
+
+def test_a_wide_wake_loses_what_the_truth_says(wide):
+    """A large fraction, and errors far below it: the one that would hide a wrong sign or offset."""
+    found = rows(wide, line="Halpha", aperture="wake", method="pointings")
+    truth = np.asarray(found["truth_fraction"])
+    assert (truth > 0.3).all()
+    np.testing.assert_allclose(found["ghost_fraction"], truth, atol=0.04)
+    assert (np.asarray(found["ghost_fraction_err"]) < 0.03).all()
+    none = rows(wide, line="Halpha", aperture="wake", method="lowrank")
+    assert np.abs(np.asarray(none["ghost_fraction"])).max() < 0.05
+    assert wide["subtraction"]["recovery"]["pull_largest"] < 4.5
+    (row,) = (r for r in wide["subtraction"]["apertures"] if r["aperture"] == "wake")
+    assert row["probability_below"] < 0.7
+    assert row["p975"] > 0.3
+
+
+def test_what_is_left_is_what_is_not_taken_off(wide):
+    """Closed form: F - R = F (1 - g), and its ratio to the standard, which takes nothing off."""
+    plain = rows(wide, line="Halpha", aperture="wake", method="combined")
+    for method in SUBTRACTING:
+        found = rows(wide, line="Halpha", aperture="wake", method=method)
+        left = np.asarray(plain["flux"]) * (1 - np.asarray(found["ghost_fraction"]))
+        np.testing.assert_allclose(np.asarray(found["flux"]), left, rtol=1e-9)
+        expected = 1 - np.asarray(found["ghost_fraction"])
+        np.testing.assert_allclose(found["relative_flux"], expected, rtol=1e-9)
+    limit = np.asarray(plain["flux_limit"]) - np.asarray(plain["flux"])
+    np.testing.assert_allclose(limit, 1.6448536 * np.asarray(plain["flux_err"]), rtol=1e-6)
+
+
+def test_an_archive_cube_that_is_subtracted_shows_its_ghost(observe, target):
+    made = observe(width=WIDE, ghost=1.0)
+    for item, cube in made.standard.items():
+        made.standard[item] = cube.replace(meta=dict(cube.meta) | {"S_BKDSUB": "COMPLETE"})
+    result = measure(made, target, Config(clear_arcsec=1.6))
+    found = rows(result, line="Halpha", aperture="wake", method="standard")
+    lost = rows(result, line="Halpha", aperture="wake", method="pointings")["truth_fraction"]
+    np.testing.assert_allclose(found["ghost_fraction"], lost, atol=0.04)
+    np.testing.assert_array_equal(found["truth_fraction"], lost)
+    loss = [r for r in result["subtraction"]["tension"]
+            if (r["line"], r["aperture"]) == ("Halpha", "wake")]  # fmt: skip
+    truth = np.asarray(rows(result, line="Halpha", aperture="wake", method="pointings")
+                       ["truth_fraction"])  # fmt: skip
+    np.testing.assert_allclose(sorted(r["loss"] for r in loss), sorted(truth), atol=0.04)
+    assert all(r["sigma"] > 5 for r in loss)
+
+
+def test_a_lone_pointing_is_not_evaluated_and_says_so(observe, target):
+    result = measure(observe(items=("t001",)), target, Config())
+    document = result["subtraction"]
+    assert document["status"] == "NOT EVALUATED"
+    assert document["sentence"].startswith("The other pointing of t001 is missing")
+    assert document["offsets"] == []
+    assert schemas.validate(document | {"provenance": None}, "subtraction") == ()
+    missing = rows(result, method="pointings")
+    assert set(np.asarray(missing["status"]).tolist()) == {"not evaluated"}
+    assert np.isfinite(np.asarray(rows(result, line="Halpha", method="annulus")["flux"])).all()
+    assert not any(n.startswith("differenced") for n in result["ghostmap"]["t001"].layers)
+
+
+def test_a_pointing_that_does_not_say_where_it_looks_is_not_evaluated(observe, target):
+    made = observe()
+    cube = made.combined["t002"]
+    meta = {key: value for key, value in cube.meta.items() if key != "TARG_RA"}
+    made.combined["t002"] = cube.replace(meta=meta)
+    document = measure(made, target, Config())["subtraction"]
+    assert document["status"] == "NOT EVALUATED"
+    assert "t001, t002" in document["sentence"]
+
+
+def test_a_field_without_lines_has_no_fraction(observe, target):
+    made = observe(bright=0.0)
+    # Of two dozen sums, 3 sigma and an error that is known to a tenth are too near.
+    result = measure(made, target, Config(detected_snr=6.0), truth=False)
+    assert "measured" not in set(np.asarray(result["ghosts"].data["status"]).tolist())
+    assert result["subtraction"]["status"] == "NOT EVALUATED"
+    assert "No line is bright enough" in result["subtraction"]["sentence"]
+    assert result["subtraction"]["recovery"] is None
+    assert np.isnan(np.asarray(result["ghosts"].data["truth_fraction"])).all()
+    limit = np.asarray(result["ghosts"].data["flux_limit"], float)
+    assert (limit > 0).all()
+
+
+def test_a_noise_model_is_used_where_there_is_one(observe, target):
+    """Closed form: independent voxels of known scatter, as sums over line-free channels show."""
+    made = observe()
+    noise = {item: Noise(np.full(c.shape, 0.15), c.mask, scale=2.0)
+             for item, c in made.combined.items()}  # fmt: skip
+    told, empirical = (
+        rows(measure(made, target, Config(), noise=n), line="Halpha", method="combined")
+        for n in (noise, None)
+    )
+    assert set(np.asarray(told["error_from"]).tolist()) == {"noise"}
+    ratio = np.asarray(told["flux_err"]) / np.asarray(empirical["flux_err"])
+    np.testing.assert_allclose(ratio, 1.0, atol=0.25)  # placements know it to a tenth
+
+
+def test_maps_show_the_wake_and_its_ghost(narrow, target, offset):
+    linemap = narrow["ghostmap"]["t001"]
+    plain, less = linemap["plain_halpha"], linemap["differenced_halpha"]
+    y, x = np.unravel_index(np.nanargmin(less), less.shape)
+    ra, dec = linemap.wcs.all_pix2world(float(x), float(y), 0)
+    tip = target.tip
+    east = (float(ra) - tip.ra_deg) * np.cos(np.deg2rad(tip.dec_deg)) * 3600 - offset[0]
+    north = (float(dec) - tip.dec_deg) * 3600 - offset[1]
+    angle = np.deg2rad(target.position_angle_deg)
+    assert abs(east * np.cos(angle) - north * np.sin(angle)) < 0.15  # on the ghost's ridge
+    assert np.nanmin(plain) > 0.3 * np.nanmin(less)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"tip_radius_arcsec": 0.0}, {"wake_from_arcsec": 1.0}, {"rank": 0}, {"min_coverage": 0.0},
+     {"line_low_kms": 700.0}, {"criterion": 0.0}],
+)  # fmt: skip
+def test_impossible_settings_are_refused(wrong):
+    with pytest.raises(ValueError, match=r"need|below|positive"):
+        Config(**wrong)
+
+
+def test_an_unknown_instrument_is_refused(observe, target):
+    made = observe()
+    made.combined["t001"] = made.combined["t001"].replace(lsf=None)
+    with pytest.raises(ard.ArdError, match="line-spread function of t001"):
+        measure(made, target, Config())
