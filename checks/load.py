@@ -70,22 +70,25 @@ class CubeArrays:
     header: fits.Header
 
 
-def _last_kept[T](load: Callable[[Path], T]) -> Callable[[Product], T]:
-    """Load from a product instead of a path, and keep the last one while its file is the same."""
+def _kept[T](number: int) -> Callable[[Callable[[Path], T]], Callable[[Product], T]]:
+    """Load from a product, not a path, and keep the last ones while their files are the same."""
 
-    @lru_cache(maxsize=1)
-    def load_version(path: Path, _mtime_ns: int, _size: int) -> T:
-        return load(path)
+    def keep(load: Callable[[Path], T]) -> Callable[[Product], T]:
+        @lru_cache(maxsize=number)
+        def load_version(path: Path, _mtime_ns: int, _size: int) -> T:
+            return load(path)
 
-    @wraps(load)
-    def load_product(product: Product) -> T:
-        stat = product.path.stat()
-        return load_version(product.path, stat.st_mtime_ns, stat.st_size)
+        @wraps(load)
+        def load_product(product: Product) -> T:
+            stat = product.path.stat()
+            return load_version(product.path, stat.st_mtime_ns, stat.st_size)
 
-    return load_product
+        return load_product
+
+    return keep
 
 
-@_last_kept
+@_kept(1)
 def cube_arrays(path: Path) -> CubeArrays:
     """Give the images of a cube."""
     with opened(path) as hdus:
@@ -104,7 +107,7 @@ def cube_arrays(path: Path) -> CubeArrays:
         return CubeArrays(flux, image("ERR"), image("WMAP"), masked, science.header.copy())
 
 
-@_last_kept
+@_kept(1)
 def line_map(path: Path) -> Map:
     """Give a map product."""
     with opened(path) as hdus:
@@ -116,7 +119,7 @@ def document(product: Product) -> dict[str, Any]:
     return read_json(product.path)
 
 
-@_last_kept
+@_kept(8)  # they are small, and checks go from one to the other
 def table_columns(path: Path) -> tuple[dict[str, list[Any]], dict[str, str]]:
     """Give the columns of an ECSV product as plain values, and the unit of each.
 

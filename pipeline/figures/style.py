@@ -9,7 +9,6 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from ard.cube import FloatArray
 
@@ -25,7 +24,6 @@ GREY: Final = "#8A8A8A"
 COMPASS: Final = "#E69F00"  # seen on both ends of the colour scales
 
 _DPI: Final = 110
-_PANELS_TOP: Final = 0.94
 _STYLE: Final[Any] = {
     "font.size": 9.0,
     "axes.titlesize": 9.0,
@@ -42,9 +40,7 @@ _STYLE: Final[Any] = {
 def new(width: float, height: float) -> Figure:
     """Make an empty figure of a size in inches, drawn without a display."""
     with rc_context(_STYLE):
-        # Panels leave room at the top for the title of the whole figure.
-        engine = ConstrainedLayoutEngine(rect=(0.0, 0.0, 1.0, _PANELS_TOP))
-        figure = Figure(figsize=(width, height), layout=engine)
+        figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(figure)
         return figure
 
