@@ -11,12 +11,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from ard.manifest import is_doi
-from ard.sums import quote
 from release.deposit import ops
-from release.deposit.errors import DepositError, RefusedByArchiveError, UnexpectedAnswerError
+from release.deposit.errors import RefusedByArchiveError, UnexpectedAnswerError
 from release.deposit.guards import require_not_discarded, require_same_target
 from release.deposit.journal import REFUSED, Journal, journal_path, open_journal
+from release.deposit.lineage import concept_doi_of, previous_version, record_id_of
 from release.deposit.records import Archive, Record, unexpected_errors
 from release.deposit.settle import patience_s, settle
 from release.model import RefusedError
@@ -24,8 +23,6 @@ from release.reservation import Reservation, read_reservation, write_reservation
 
 MARK: Final = "rbh1-ard reservation"
 _MARK: Final = re.compile(f"{MARK} [0-9a-f]{{16}}")
-_ZENODO_DOI: Final = re.compile(r"10\.\d{4,9}/zenodo\.(\d+)")
-_ID: Final = re.compile(r"[0-9A-Za-z-]+")
 
 
 def reserve(out: Path, archive: Archive, *, new_version_of: str | None = None) -> Reservation:
@@ -63,7 +60,7 @@ def reserve(out: Path, archive: Archive, *, new_version_of: str | None = None) -
         require_not_discarded(journal)
         if out.exists():
             return _confirmed(archive, read_reservation(out), new_version_of)
-        previous = None if new_version_of is None else _previous(archive, new_version_of)
+        previous = None if new_version_of is None else previous_version(archive, new_version_of)
         _begin(journal, begun, archive.target, previous)
         if previous is None:
             draft = _first_draft(archive, journal)
@@ -89,57 +86,6 @@ def reservation_requests(new_version_of: str | None) -> tuple[str, ...]:
 def is_mark(title: str) -> bool:
     """Tell whether a title is one that `reserve` gives; nobody hits upon one by chance."""
     return _MARK.fullmatch(title) is not None
-
-
-def record_id_of(text: str) -> str:
-    """Give the record's identifier in a DOI, or the identifier itself.
-
-    Raises
-    ------
-    DepositError
-        If it is neither.
-    """
-    found = _ZENODO_DOI.fullmatch(text)
-    if found:
-        return found[1]
-    if is_doi(text):
-        tail = text.rpartition("/")[2]
-        if _ID.fullmatch(tail):
-            return tail
-    elif _ID.fullmatch(text):
-        return text
-    raise DepositError(
-        "this names no record",
-        expected="a DOI such as 10.5281/zenodo.123, or the number alone",
-        found=quote(text),
-        action="give the DOI without https://doi.org/",
-    )
-
-
-def concept_doi_of(record: Record, doi: str) -> str:
-    """Give the DOI of all versions, which the archive makes of the family as it makes the other.
-
-    Raises
-    ------
-    UnexpectedAnswerError
-        If the DOI does not end with the record's identifier, so that nothing can be derived.
-    """
-    stem = doi.removesuffix(record.id)
-    if not is_doi(doi) or stem == doi or stem[-1] not in "./":
-        raise UnexpectedAnswerError(
-            "the reserved DOI is not made from the record's identifier",
-            expected=f"a DOI that ends with {record.id}",
-            found=quote(doi),
-            action="this archive names its DOIs in another way; it cannot be used",
-        )
-    concept = stem + record.parent_id
-    if record.concept_doi not in (None, concept):
-        raise UnexpectedAnswerError(
-            "the DOI of the whole dataset is not the one that was to be expected",
-            expected=concept,
-            found=record.concept_doi,
-        )
-    return concept
 
 
 def _begun(journal: Journal) -> Mapping[str, Any] | None:
@@ -287,29 +233,6 @@ def _placeholder(archive: Archive, mark: str) -> Mapping[str, Any]:
             "publisher": "Zenodo",
         },
     }
-
-
-def _previous(archive: Archive, name: str) -> Record:
-    """Read the version before, and make sure that it is the latest one."""
-    wanted = record_id_of(name)
-    latest = archive.latest(wanted)
-    if latest is None:
-        raise RefusedError(
-            "nothing is reserved", (f"{archive.target} has no published record {wanted}",)
-        )
-    if wanted not in (latest.id, latest.parent_id):
-        raise RefusedError(
-            "nothing is reserved",
-            (f"{name} is not the latest version: that is {latest.doi}",),
-            f"give --new-version-of {latest.doi}, and compare with that one",
-        )
-    if is_doi(name) and name not in (latest.doi, latest.concept_doi):
-        raise RefusedError(
-            "nothing is reserved",
-            (f"record {wanted} of {archive.target} has the DOI {latest.doi}, not {name}",),
-            "check --target: numbers of sandbox and zenodo are not the same",
-        )
-    return latest
 
 
 def _next_draft(archive: Archive, journal: Journal, previous: Record) -> Record:

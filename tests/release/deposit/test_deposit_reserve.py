@@ -17,13 +17,9 @@ from release.deposit.errors import (
     UnknownOutcomeError,
 )
 from release.deposit.journal import read_history
+from release.deposit.lineage import concept_doi_of, record_id_of
 from release.deposit.records import Archive, Record
-from release.deposit.reserve import (
-    MARK,
-    concept_doi_of,
-    record_id_of,
-    reserve,
-)
+from release.deposit.reserve import MARK, reserve
 from release.deposit.status import status
 from release.deposit.token import Token
 from release.deposit.transport import Transport
