@@ -91,6 +91,8 @@ class Record:
         What the archive does not accept.
     next_draft : bool
         There is a draft of the next version, as the archive tells the owner only.
+    created_s : float or None
+        When it was made, by the clock of the archive, in seconds since 1970.
     """
 
     id: str
@@ -105,6 +107,7 @@ class Record:
     document: Mapping[str, Any] = field(repr=False)
     errors: tuple[str, ...] = ()
     next_draft: bool = False
+    created_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -369,6 +372,7 @@ def _parse(value: object) -> Record:
         document=MappingProxyType(dict(document)),
         errors=messages(document),
         next_draft=versions.get("is_latest") is True and versions.get("is_latest_draft") is False,
+        created_s=shape.moment(document, "created"),
     )
 
 

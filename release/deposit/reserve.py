@@ -13,8 +13,9 @@ from typing import Any, Final
 
 from release.deposit import ops
 from release.deposit.errors import RefusedByArchiveError, UnexpectedAnswerError
+from release.deposit.fresh import signs_of_others
 from release.deposit.guards import require_not_discarded, require_same_target
-from release.deposit.journal import REFUSED, Journal, journal_path, open_journal
+from release.deposit.journal import REFUSED, Journal, Write, journal_path, open_journal
 from release.deposit.lineage import concept_doi_of, previous_version, record_id_of
 from release.deposit.records import Archive, Record, unexpected_errors
 from release.deposit.settle import patience_s, settle
@@ -22,6 +23,8 @@ from release.model import RefusedError
 from release.reservation import Reservation, read_reservation, write_reservation
 
 MARK: Final = "rbh1-ard reservation"
+# Noted of a draft that somebody else has opened.
+_OPENED: Final = "opened"
 _MARK: Final = re.compile(f"{MARK} [0-9a-f]{{16}}")
 
 
@@ -243,26 +246,39 @@ def _next_draft(archive: Archive, journal: Journal, previous: Record) -> Record:
     known = _known(journal, ops.NEW_VERSION)
     if known is not None:
         return _existing(archive, known)
-    ours = [write for write in journal.writes(ops.NEW_VERSION) if write.result != REFUSED]
-    if previous.next_draft and not ours:
+    earlier = _unrefused(journal)
+    if previous.next_draft and not earlier:
         raise _opened(f"{previous.doi} has a draft of its next version already")
+
+    def make() -> Record:
+        # The intent of this request is the last one.
+        *lost, this = _unrefused(journal)
+        draft = archive.new_version(previous.id)
+        if draft.files:
+            reason = "holds files, which no new draft does"
+        elif any(note["record_id"] == draft.id for note in journal.notes(_OPENED)):
+            reason = "was somebody's before"
+        elif previous.next_draft or len(lost) > len(earlier):
+            # Where there was none, this request may have made it as well as those that were lost.
+            writes = lost if previous.next_draft else [*lost, this]
+            reason = signs_of_others(draft, previous, writes, archive.transport)
+        else:
+            reason = ""
+        if reason:
+            journal.note(_OPENED, record_id=draft.id)
+            raise _opened(f"draft {draft.id} {reason}")
+        return draft
+
     return settle(
         archive.transport,
-        lambda: journal.attempt(
-            ops.NEW_VERSION,
-            lambda: _require_bare(archive.new_version(previous.id)),
-            _noted,
-            previous_id=previous.id,
-        ),
+        lambda: journal.attempt(ops.NEW_VERSION, make, _noted, previous_id=previous.id),
         lambda: None,
     )
 
 
-def _require_bare(draft: Record) -> Record:
-    """Refuse a draft on which somebody works: a new one holds no files until they are linked."""
-    if draft.files:
-        raise _opened(f"draft {draft.id} holds files, which no new draft does")
-    return draft
+def _unrefused(journal: Journal) -> list[Write]:
+    """List the requests for a next version that may have had their effect."""
+    return [write for write in journal.writes(ops.NEW_VERSION) if write.result != REFUSED]
 
 
 def _opened(reason: str) -> RefusedError:

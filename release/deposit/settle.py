@@ -7,6 +7,8 @@ is not settled in this way: it is sent once.
 from collections.abc import Callable
 
 from release.deposit.errors import UnknownOutcomeError
+from release.deposit.governor import LONGEST_S
+from release.deposit.journal import Write
 from release.deposit.transport import Transport
 
 
@@ -40,6 +42,19 @@ def settle[T](transport: Transport, send: Callable[[], T], look: Callable[[], T 
             if attempt == transport.policy.attempts:
                 raise
             attempt += 1
+
+
+def departed_by(transport: Transport, write: Write) -> float:
+    """Say until when a lost request can have left for the archive, in seconds since 1970.
+
+    Where no process lived to note its loss, that is now; but it was waiting for leave to be sent
+    no longer than any process waits.
+    """
+    if write.ended is not None:
+        return write.ended
+    policy = transport.policy
+    once_s = LONGEST_S + policy.connect_s + 2 * policy.backoff_limit_s
+    return min(transport.clock.time(), write.at + policy.attempts * once_s)
 
 
 def patience_s(transport: Transport, lost: float | None) -> float:
