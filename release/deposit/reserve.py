@@ -189,11 +189,11 @@ def _search(archive: Archive, journal: Journal) -> Record | None:
 
     The archive lists drafts from an index that lags behind, so one look is not enough, unless the
     request is old. It may have left long after its intent (the rate limit is waited for in
-    between), so the time counts from when it was lost, or from now if no process lived to note it.
+    between), so the time counts from the last moment at which it can have.
     """
     write, transport = journal.writes(ops.CREATE)[-1], archive.transport
     mark, attempt = str(write.detail["mark"]), 0
-    until = transport.clock.monotonic() + patience_s(transport, write.ended)
+    until = transport.clock.monotonic() + patience_s(transport, write, transport.policy.settle_s)
     while True:
         found = [draft for draft in archive.drafts() if draft.title == mark]
         if len(found) > 1:
@@ -252,7 +252,8 @@ def _next_draft(archive: Archive, journal: Journal, previous: Record) -> Record:
 
     def make() -> Record:
         # The intent of this request is the last one.
-        *lost, this = _unrefused(journal)
+        writes = _unrefused(journal)
+        lost = writes[:-1]
         draft = archive.new_version(previous.id)
         if draft.files:
             reason = "holds files, which no new draft does"
@@ -260,8 +261,8 @@ def _next_draft(archive: Archive, journal: Journal, previous: Record) -> Record:
             reason = "was somebody's before"
         elif previous.next_draft or len(lost) > len(earlier):
             # Where there was none, this request may have made it as well as those that were lost.
-            writes = lost if previous.next_draft else [*lost, this]
-            reason = signs_of_others(draft, previous, writes, archive.transport)
+            ours = lost if previous.next_draft else writes
+            reason = signs_of_others(draft, previous, ours, archive.transport)
         else:
             reason = ""
         if reason:

@@ -57,19 +57,21 @@ def departed_by(transport: Transport, write: Write) -> float:
     return min(transport.clock.time(), write.at + policy.attempts * once_s)
 
 
-def patience_s(transport: Transport, lost: float | None) -> float:
+def patience_s(transport: Transport, write: Write, longest_s: float) -> float:
     """Say how much longer the effect of a lost request is to be waited for, in seconds.
 
     Parameters
     ----------
     transport : Transport
-    lost : float or None
-        When it was lost, in seconds since 1970; None if nobody noted it.
+    write : Write
+        The request.
+    longest_s : float
+        How long after it left its effect has to show.
 
     Returns
     -------
     float
-        What is left of `Policy.settle_s`; all of it, and no more, if the clock was set back.
+        What is left of `longest_s`; all of it, and no more, if the clock was set back.
     """
-    settle_s, now = transport.policy.settle_s, transport.clock.time()
-    return settle_s if lost is None else min(max(lost + settle_s - now, 0.0), settle_s)
+    left = departed_by(transport, write) + longest_s - transport.clock.time()
+    return min(max(left, 0.0), longest_s)
