@@ -297,18 +297,27 @@ def _poll(
 
 def _already(case: _Case) -> Published:
     """Compare a record that was public before anything was sent."""
-    record = case.archive.anonymous().record(case.reservation.record_id)
-    if record is None:
+    record_id = case.reservation.record_id
+    record = case.archive.anonymous().record(record_id)
+    if record is None and case.archive.record(record_id) is None:
         raise RefusedError(
             "there is nothing to publish",
-            (f"{case.archive.target} has neither draft nor record {case.reservation.record_id}",),
+            (f"{case.archive.target} has neither draft nor record {record_id}",),
         )
+    if record is None:
+        # New, and not yet shown to everybody.
+        record = _public(case)
     _require_same(case, record, "the public record")
     return case.published(already=True)
 
 
 def _reread(case: _Case) -> None:
     """Read the new record as anybody, and compare everything."""
+    _require_same(case, _public(case), "the public record")
+
+
+def _public(case: _Case) -> Record:
+    """Read a record as anybody, as soon as anybody can."""
     anybody, record_id = case.archive.anonymous(), case.reservation.record_id
     record = _poll(anybody, lambda: anybody.record(record_id))
     if record is None:
@@ -317,7 +326,7 @@ def _reread(case: _Case) -> None:
             found=f"{case.archive.target}/records/{record_id}",
             action="type the same command again: it compares what is public",
         )
-    _require_same(case, record, "the public record")
+    return record
 
 
 def _require_same(case: _Case, record: Record, what: str) -> None:

@@ -388,6 +388,43 @@ def test_a_publishing_of_which_nothing_came_is_sent_again(ready, server, clock):
     assert [row.applied for row in sent(server)] == [True]
 
 
+@pytest.mark.parametrize("lost", ["killed", "reset", 504])
+def test_a_second_one_does_not_leave_while_the_archive_may_be_at_the_first(
+    ready, server, clock, lost
+):
+    """It may compute for as long as it is waited for, wherever the connection broke off."""
+    name, start = doi(ready), clock.time()
+    ready.policy = dataclasses.replace(ready.policy, slow_s=600.0)
+    if lost == "killed":
+        ready.kill_at = ready.sent + 2
+        with pytest.raises(Killed):
+            ready.publish(name)
+        ready.kill_at, ready.dead = 0, False
+    else:
+        server.inject(Fault(lost, "POST", "publish"))
+        with pytest.raises(DepositError, match="did not happen") as caught:
+            ready.publish(name)
+        assert "after 12 min" in caught.value.action
+    said = []
+    publish(ready.bundle, ready.release, ready.archive(), confirm=name, say=said.append)
+    assert 720 <= clock.time() - start < 720 + 1.5 * ready.policy.backoff_limit_s
+    (text,) = said
+    assert f"{10 if lost != 'killed' else 12} min" in text, text
+    assert [row.applied for row in sent(server)][-1:] == [True]
+
+
+def test_one_that_was_killed_yesterday_makes_nobody_wait(ready, server, clock):
+    name = doi(ready)
+    ready.kill_at = ready.sent + 2
+    with pytest.raises(Killed):
+        ready.publish(name)
+    ready.kill_at, ready.dead = 0, False
+    clock.now += 86400
+    start, said = clock.monotonic(), []
+    publish(ready.bundle, ready.release, ready.archive(), confirm=name, say=said.append)
+    assert (clock.monotonic(), said) == (start, [])
+
+
 def test_a_clock_that_was_set_back_makes_no_wait_longer(ready, server, clock):
     name = doi(ready)
     server.inject(Fault(504, method="POST", path="publish"))
@@ -457,6 +494,51 @@ def test_what_nobody_can_read_is_said(ready, server, clock, monkeypatch):
     monkeypatch.setattr(Archive, "record", lambda archive, record_id: None)
     with pytest.raises(DepositError, match="anybody else is told that there is none"):
         ready.publish(name)
+    assert clock.time() - start >= ready.policy.settle_s
+
+
+class Hidden:
+    """A new record that anybody else is told of only after so many looks."""
+
+    def __init__(self, monkeypatch, looks):
+        self.looks, original = looks, Archive.record
+
+        def read(archive, record_id):
+            if archive.transport._token is None and self.looks > 0:
+                self.looks -= 1
+                return None
+            return original(archive, record_id)
+
+        monkeypatch.setattr(Archive, "record", read)
+
+
+@pytest.mark.parametrize("verb", ["publish", "preview"])
+def test_what_anybody_sees_late_is_waited_for(ready, server, monkeypatch, verb):
+    """The process was killed after its request, and a cache still says 404 to all but the owner."""
+    name = doi(ready)
+    ready.kill_at, ready.kill_when = ready.sent + 2, "after"
+    with pytest.raises(Killed):
+        ready.publish(name)
+    ready.kill_at, ready.dead = 0, False
+    hidden = Hidden(monkeypatch, 2)
+    if verb == "publish":
+        assert ready.publish(name).already
+    else:
+        assert preview(ready.bundle, ready.release, ready.archive()).already
+    assert (hidden.looks, len(sent(server))) == (0, 1)
+
+
+@pytest.mark.parametrize("verb", ["publish", "preview"])
+def test_what_its_owner_alone_sees_is_no_missing_record(ready, clock, monkeypatch, verb):
+    name = doi(ready)
+    ready.publish(name)
+    Hidden(monkeypatch, 1000)
+    start = clock.time()
+    with pytest.raises(DepositError, match="anybody else is told that there is none"):
+        if verb == "publish":
+            ready.publish(name)
+        else:
+            preview(ready.bundle, ready.release, ready.archive())
     assert clock.time() - start >= ready.policy.settle_s
 
 
