@@ -35,6 +35,7 @@ from release.deposit.token import Token
 ACCEPT: Final = "application/vnd.inveniordm.v1+json, application/json;q=0.5"
 USER_AGENT: Final = f"rbh1-ard/{ard.__version__} (rbh1-release; python-requests)"
 _TOO_MANY: Final = 429
+_NOT_FOUND: Final = 404
 # How much of what the archive says is passed on: characters of a message, and messages.
 _LONGEST: Final = 500
 _MOST: Final = 30
@@ -184,7 +185,7 @@ class Transport:
             except requests.RequestException as error:
                 cause = self._describe(error)
                 continue
-            if reply.status == _TOO_MANY or reply.status >= 500:
+            if reply.status == _TOO_MANY or reply.status >= 500 or self._is_pages(reply):
                 cause = self._describe_status(reply)
                 continue
             return self._judge("GET", path, reply, missing)
@@ -192,7 +193,8 @@ class Transport:
             f"the archive does not answer GET {path}",
             expected=f"an answer within {self.policy.attempts} attempts",
             found=cause,
-            action="look whether the archive works, then type the same command again",
+            action="look whether the archive works, and is at this address; then type the same"
+            " command again",
         )
 
     def write(
@@ -242,7 +244,7 @@ class Transport:
             if reply.status == _TOO_MANY:
                 cause = self._describe_status(reply)
                 continue
-            if reply.status >= 500 or reply.status == 408:
+            if reply.status >= 500 or reply.status == 408 or self._is_pages(reply):
                 cause = self._describe_status(reply)
                 raise UnknownOutcomeError.of(request, cause, reply.status)
             return self._judge(method, path, reply, ())
@@ -292,13 +294,6 @@ class Transport:
             )
         if status >= 400 and status not in missing:
             raise RefusedByArchiveError.of(status, request, self._message(reply))
-        if status == 404 and not self._is_archives(reply):
-            raise UnexpectedAnswerError(
-                f"the answer to {request} is 404, and not from the archive",
-                expected="what the archive says of something that it does not have",
-                found=quote(self._text(reply)),
-                action="check the address of the archive, and whether it works",
-            )
         location = self.scrub(reply.headers.get("Location", ""))
         if status == 204 or status >= 300:
             return Answer(status, location=location)
@@ -315,16 +310,18 @@ class Transport:
                 action="check the address of the archive, and whether it works",
             ) from error
 
-    def _is_archives(self, reply: Reply) -> bool:
-        """Tell whether a 404 is the archive's, which says so in JSON; what is in between does not.
+    def _is_pages(self, reply: Reply) -> bool:
+        """Tell whether a 404 is not the archive's, which says so in JSON; what is in between not.
 
         What is believed to be gone is given up, so not everybody is believed.
         """
+        if reply.status != _NOT_FOUND:
+            return False
         try:
             document = self._document(reply)
         except ValueError:
-            return False
-        return isinstance(document, dict) and document.get("status") == 404
+            return True
+        return not isinstance(document, dict) or document.get("status") != _NOT_FOUND
 
     def _document(self, reply: Reply) -> Any:
         return parse_json(self._text(reply).encode())
@@ -345,7 +342,8 @@ class Transport:
         return "; ".join(row for row in rows if row)
 
     def _describe_status(self, reply: Reply) -> str:
-        return f"{reply.status} {self._message(reply)}".strip()
+        what = ", and not from the archive:" if self._is_pages(reply) else ""
+        return f"{reply.status}{what} {self._message(reply)}".strip()
 
     def _describe(self, error: requests.RequestException) -> str:
         return self.scrub(f"{type(error).__name__}: {error}")

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from consignments import RECORD
 from depositors import Depositor, Killed, bundled, held
+from proxies import PAGES, behind
 
 from ard.errors import IntegrityError
 from release.deposit.compare import metadata_differences
@@ -325,6 +326,22 @@ def test_a_draft_that_outlives_its_publishing_is_not_published_twice(ready, serv
     assert len(sent(server)) == 1
 
 
+@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("count", [3, 100])
+def test_a_page_that_says_404_while_it_is_looked_for_is_no_answer(ready, server, page, count):
+    """A proxy stumbles after the publishing; the archive has never said that there is none."""
+    name = doi(ready)
+    archive = behind(ready, "GET", f"/{name.rpartition('.')[2]}", page=page, count=count)
+    if count < ready.policy.attempts:
+        assert not publish(ready.bundle, ready.release, archive, confirm=name).already
+    else:
+        with pytest.raises(NotReachedError, match="404, and not from the archive") as caught:
+            publish(ready.bundle, ready.release, archive, confirm=name)
+        assert "type the same command again" in caught.value.action
+    assert ready.publish(name).already
+    assert len(sent(server)) == 1
+
+
 PROCESS = """
 import sys
 from pathlib import Path
@@ -512,7 +529,13 @@ class Hidden:
         monkeypatch.setattr(Archive, "record", read)
 
 
-@pytest.mark.parametrize("verb", ["publish", "preview"])
+TYPED = {
+    "publish": lambda somebody, name: somebody.publish(name),
+    "preview": lambda one, _: preview(one.bundle, one.release, one.archive()),
+}
+
+
+@pytest.mark.parametrize("verb", TYPED)
 def test_what_anybody_sees_late_is_waited_for(ready, server, monkeypatch, verb):
     """The process was killed after its request, and a cache still says 404 to all but the owner."""
     name = doi(ready)
@@ -521,24 +544,18 @@ def test_what_anybody_sees_late_is_waited_for(ready, server, monkeypatch, verb):
         ready.publish(name)
     ready.kill_at, ready.dead = 0, False
     hidden = Hidden(monkeypatch, 2)
-    if verb == "publish":
-        assert ready.publish(name).already
-    else:
-        assert preview(ready.bundle, ready.release, ready.archive()).already
+    assert TYPED[verb](ready, name).already
     assert (hidden.looks, len(sent(server))) == (0, 1)
 
 
-@pytest.mark.parametrize("verb", ["publish", "preview"])
+@pytest.mark.parametrize("verb", TYPED)
 def test_what_its_owner_alone_sees_is_no_missing_record(ready, clock, monkeypatch, verb):
     name = doi(ready)
     ready.publish(name)
     Hidden(monkeypatch, 1000)
     start = clock.time()
     with pytest.raises(DepositError, match="anybody else is told that there is none"):
-        if verb == "publish":
-            ready.publish(name)
-        else:
-            preview(ready.bundle, ready.release, ready.archive())
+        TYPED[verb](ready, name)
     assert clock.time() - start >= ready.policy.settle_s
 
 

@@ -9,9 +9,11 @@ import json
 import pytest
 from consignments import RECORD
 from depositors import Depositor, Killed, bundled, held
+from proxies import PAGES, behind
 
 from release.deposit import lineage
-from release.deposit.errors import DepositError, UnexpectedAnswerError
+from release.deposit.apply import apply
+from release.deposit.errors import DepositError, UnexpectedAnswerError, UnknownOutcomeError
 from release.deposit.journal import REFUSED, open_journal, read_history
 from release.deposit.transport import Answer
 from release.model import RefusedError
@@ -370,6 +372,23 @@ def test_what_somebody_else_took_away_at_the_same_moment_is_gone(first, server):
     server.fault_for = fault
     depositor.apply(plan)
     assert [row.status for row in server.log if row.path.endswith("f1.txt")] == [404, 204]
+    assert held(server, plan.record_id) == bundled(depositor.bundle)
+
+
+@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("count", [1, 100])
+def test_a_page_that_says_404_takes_no_file_away(first, server, page, count):
+    (old,) = server.world.published()
+    depositor = second(first)
+    depositor.build(depositor.reserve(new_version_of=old))
+    plan = depositor.plan()
+    archive = behind(depositor, "DELETE", "f1.txt", page=page, count=count)
+    if count > 1:
+        with pytest.raises(UnknownOutcomeError, match="404, and not from the archive"):
+            apply(plan, depositor.bundle, depositor.release, archive)
+        assert read_history(depositor.journal).notes("gone") == []
+        archive = depositor.archive()
+    apply(plan, depositor.bundle, depositor.release, archive)
     assert held(server, plan.record_id) == bundled(depositor.bundle)
 
 
