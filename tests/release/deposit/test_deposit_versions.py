@@ -271,6 +271,19 @@ def test_an_older_version_is_refused_and_the_latest_named(first, server):
     assert server.world.drafts() == []
 
 
+def test_after_a_version_that_was_deleted_the_one_before_is_the_latest(first, server):
+    (old,) = server.world.published()
+    depositor = second(first)
+    depositor.build(depositor.reserve(new_version_of=old))
+    plan = depositor.plan()
+    depositor.apply(plan)
+    depositor.publish(plan.doi)
+    path = f"/api/records/{plan.record_id}/request-deletion"
+    first.archive().transport.write("POST", path, document={"reason": "test-record"})
+    found = first.next_version("third").reserve(new_version_of=old)
+    assert (found.previous_id, server.world.drafts()) == (old, [found.record_id])
+
+
 def test_a_number_of_another_archive_is_refused(first, server):
     (latest,) = server.world.published()
     with pytest.raises(RefusedError, match=r"has the DOI 10\.5072/zenodo"):
