@@ -425,6 +425,21 @@ def test_an_interrupted_process_says_how_to_go_on(terminal, server):
     terminal(*verb)
 
 
+def test_a_process_that_is_interrupted_twice_ends_at_once(terminal, server):
+    terminal.reserve()
+    terminal.build(**{f"f{number}": os.urandom(1000) for number in range(4)})
+    terminal("plan", "bundle", "--release", "release.json", "--out", "plan.json")
+    server.inject(Fault("slow", method="PUT", path="content", count=100, seconds=60.0))
+    verb = ("apply", "plan.json", "bundle", "--release", "release.json")
+    with start(server, *verb) as process:
+        wait_for_uploads(server, 4)
+        for _ in range(2):
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.05)
+        process.communicate(timeout=20)
+    assert process.returncode != 0
+
+
 def test_two_processes_do_not_work_on_one_deposit(terminal, server):
     terminal.reserve()
     terminal.build()
