@@ -111,13 +111,49 @@ def test_the_reservation_of_another_release_is_kept(depositor, server):
     assert server.world.drafts() == [other.reserve().record_id], "the mark is as good as a journal"
 
 
-def test_what_a_reservation_that_was_broken_off_left_is_ours(depositor, server):
+INTERRUPTED = "bears the mark of a reservation; may belong to a reserve that was interrupted"
+
+
+def test_a_reservation_under_way_is_kept(depositor, server, clock):
+    """Between the draft and its DOI nothing shows that somebody goes on with it in a moment."""
     depositor.kill_at = 2
     with pytest.raises(Killed):
         depositor.reserve()
     depositor.kill_at, depositor.dead = 0, False
     (row,) = leftovers(depositor.archive())
-    assert (row.why, row.doi) == ("bears the mark of a reservation", None)
+    assert row.why == INTERRUPTED
+    clock.now += 600
+    other = depositor.next_version("other")
+    reserved = other.reserve()
+    for release in (None, other.release):
+        assert_kept(depositor, row.record_id, "was made 10 min ago", release)
+    found = depositor.reserve()
+    assert (found.record_id, reserved.doi is None) == (row.record_id, False)
+
+
+@pytest.mark.parametrize("hours", [-6, 6])
+def test_a_clock_that_is_wrong_keeps_no_draft_for_ever(depositor, server, clock, hours):
+    depositor.kill_at = 2
+    with pytest.raises(Killed):
+        depositor.reserve()
+    depositor.kill_at, depositor.dead = 0, False
+    clock.now += 3600 * hours
+    (record_id,) = server.world.drafts()
+    if hours < 0:
+        assert_kept(depositor, record_id, "was made 0 min ago")
+        clock.now += 3600 * (1 - hours)
+    discard(depositor.archive(), record_id)
+    assert server.world.drafts() == []
+
+
+def test_what_a_reservation_that_was_broken_off_left_is_ours(depositor, server, clock):
+    depositor.kill_at = 2
+    with pytest.raises(Killed):
+        depositor.reserve()
+    depositor.kill_at, depositor.dead = 0, False
+    (row,) = leftovers(depositor.archive())
+    assert (row.why, row.doi) == (INTERRUPTED, None)
+    clock.now += 3600
     depositor.archive().init(row.record_id, ["work.dat"])
     assert_kept(depositor, row.record_id, "holds files")
     depositor.archive().delete_file(row.record_id, "work.dat")

@@ -189,7 +189,7 @@ def test_the_status_says_what_to_type_next(terminal, server):
 
 
 def test_a_second_draft_is_spoken_of(terminal, server, monkeypatch):
-    impatient = Policy(settle_s=0.1, backoff_s=0.01)
+    impatient = Policy(slow_s=1.0, settle_s=0.1, backoff_s=0.01)
     monkeypatch.setattr(Transport.__init__, "__defaults__", (impatient,))
     server.hold_index(2)
     server.inject(Fault(504, method="POST", path="/records$", when="after"))
@@ -346,7 +346,7 @@ def test_what_is_published_is_not_discarded(terminal, server):
 
 
 def test_a_lost_publishing_is_in_the_status(terminal, server, monkeypatch):
-    impatient = Policy(settle_s=0.1, backoff_s=0.01)
+    impatient = Policy(slow_s=1.0, settle_s=0.1, backoff_s=0.01)
     monkeypatch.setattr(Transport.__init__, "__defaults__", (impatient,))
     doi = terminal.deposit()
     server.inject(Fault(504, method="POST", path="publish"))
@@ -355,6 +355,7 @@ def test_a_lost_publishing_is_in_the_status(terminal, server, monkeypatch):
     found = terminal.json("status", "--release", "release.json")
     assert any("and did not happen so far" in fact for fact in found["facts"])
     terminal("publish", "bundle", "--release", "release.json", "--yes", doi)
+    assert "waiting up to 1 min for the record before it is sent again" in terminal.stderr
 
 
 def test_what_the_judge_does_not_know_is_not_planned(terminal, monkeypatch):
