@@ -15,7 +15,7 @@ from ard import layout
 from ard.sums import quote
 from release.deposit import ops
 from release.deposit.cargo import Cargo, mark_reasons, read_cargo
-from release.deposit.compare import metadata_differences, require_held
+from release.deposit.compare import files_digest, metadata_differences, require_held
 from release.deposit.decide import LINK, unfounded
 from release.deposit.errors import (
     RefusedByArchiveError,
@@ -214,10 +214,11 @@ class _Work:
         return Applied(self.id, self.plan.doi, len(left), size)
 
     def confirm(self) -> None:
-        """Compare the draft with the bundle, and note the revision that was found to hold it."""
+        """Compare the draft with the bundle, and note in which state it was found to hold it."""
         draft = require_draft(self.archive, self.reservation)
         require_held(self.cargo, draft)
         note = {"plan": self.digest, "revision": draft.revision}
+        note["files"] = files_digest(draft.files)
         if note not in self.journal.notes(APPLIED)[-1:]:
             self.journal.note(APPLIED, **note)
 

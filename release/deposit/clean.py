@@ -45,6 +45,11 @@ class Leftover:
     doi: str | None
     why: str
 
+    @property
+    def bound(self) -> bool:
+        """Whether it goes with a `release.json` only, which was not given."""
+        return self.doi is not None and self.why != _OWN
+
     def to_dict(self) -> dict[str, Any]:
         """Give the plain JSON form."""
         return dict(self.__dict__)
@@ -91,7 +96,9 @@ def strays(archive: Archive, history: History, record_id: str) -> tuple[str, ...
         return ()
     marks = _marks(history)
     drafts = [draft for draft in archive.drafts() if not draft.published]
-    return tuple(one.id for one in drafts if one.title in marks and one.id != record_id)
+    found = [one.id for one in drafts if one.title in marks and one.id != record_id]
+    # The list still shows for some time what was discarded.
+    return tuple(one for one in found if archive.draft(one) is not None)
 
 
 def _creates(history: History) -> list[Write]:

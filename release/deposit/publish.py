@@ -190,10 +190,12 @@ def _require_confirmed(reservation: Reservation, confirm: str) -> None:
 
 def _require_ready(case: _Case, draft: Record, history: History) -> None:
     """Refuse a draft that is not the bundle, or not as `apply` left it."""
-    reasons = case.differences(draft)
+    reasons, action = case.differences(draft), "make a new plan, and apply it"
     notes = history.notes(APPLIED)
     left = notes[-1].get("revision") if notes else None
     if left not in (None, draft.revision):
+        if not reasons:
+            action = "type apply again, with the plan that was applied: it compares once more"
         # Not all that a browser can change is compared.
         reasons.append(
             f"its revision is {draft.revision}, and was {left} when a plan was applied:"
@@ -205,7 +207,7 @@ def _require_ready(case: _Case, draft: Record, history: History) -> None:
         raise RefusedError(
             "the draft is not the bundle, and nothing is published",
             tuple(reasons),
-            "make a new plan, and apply it",
+            action,
         )
 
 

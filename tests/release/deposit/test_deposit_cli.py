@@ -274,9 +274,12 @@ def test_drafts_are_listed_and_discarded(terminal, server):
     assert {row["why"] for row in listed} == {"bears the mark of a reservation"}
     shown = terminal("clean", "--target", server.url)
     assert "rbh1-ard reservation" in shown
-    assert f"to discard one: rbh1-release clean --target {server.url} --yes ID\n" in shown
+    own_release = "one that has a DOI goes with its own release.json: rbh1-release clean --release"
+    assert "to discard one" not in shown, "both belong to a release.json"
+    assert own_release in shown
     shown = terminal("clean", "--release", "release.json")
     assert "to discard one: rbh1-release clean --release release.json --yes ID\n" in shown
+    assert own_release in shown, "of the other one"
     terminal("clean", "--target", server.url, "--yes", second, "--dry-run")
     assert server.world.drafts() == [first, second]
     terminal("clean", "--target", server.url, "--yes", second, code=1)
@@ -295,6 +298,14 @@ def test_drafts_are_listed_and_discarded(terminal, server):
     terminal("reserve", "--out", "release.json", "--target", server.url, code=1)
     assert "was discarded" in terminal.stderr
     assert terminal.json("status", "--release", "other.json")["stage"] == "discarded"
+
+
+def test_how_a_draft_without_doi_is_discarded_is_said(terminal, server):
+    server.inject(Fault("html413", method="POST", path="pids/doi"))
+    terminal("reserve", "--out", "release.json", "--target", server.url, code=3)
+    shown = terminal("clean", "--target", server.url)
+    assert f"to discard one: rbh1-release clean --target {server.url} --yes ID\n" in shown
+    assert "its own release.json" not in shown
 
 
 def test_a_draft_without_mark_goes_with_its_release_only(terminal, server):

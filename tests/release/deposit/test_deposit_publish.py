@@ -136,8 +136,9 @@ def test_a_wait_that_is_too_long_publishes_nothing_and_says_so(ready, server, cl
 def test_a_draft_without_a_file_is_not_published(ready, server):
     name = doi(ready)
     ready.archive().delete_file(name.rpartition(".")[2], "f0.txt")
-    with pytest.raises(RefusedError, match=r"f0\.txt: is missing"):
+    with pytest.raises(RefusedError, match=r"f0\.txt: is missing") as caught:
         ready.publish(name)
+    assert caught.value.action == "make a new plan, and apply it"
     assert sent(server) == []
 
 
@@ -179,8 +180,10 @@ def test_what_no_comparison_shows_is_not_published(depositor, server):
     plan = depositor.prepare()
     depositor.apply(plan)
     change(depositor, server, description="<p>A <b>test</b> &amp; nothing else</p>")
-    with pytest.raises(RefusedError, match=r"its revision is \d+, and was \d+ when a plan was"):
+    reason = r"its revision is \d+, and was \d+ when a plan was"
+    with pytest.raises(RefusedError, match=reason) as caught:
         depositor.publish(plan.doi)
+    assert "type apply again" in caught.value.action
     assert sent(server) == []
     # Compared once more, the draft is good.
     assert depositor.apply(plan).already
