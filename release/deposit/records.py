@@ -19,12 +19,19 @@ from release.deposit.errors import (
     UnexpectedAnswerError,
     UnknownOutcomeError,
 )
-from release.deposit.transport import Answer, Body, Transport, messages
+from release.deposit.messages import messages
+from release.deposit.paths import (
+    DRAFTS,
+    RECORDS,
+    draft_path,
+    file_path,
+    files_path,
+    is_addressable,
+)
+from release.deposit.transport import Answer, Body, Transport
 
 COMPLETED: Final = "completed"
 PENDING: Final = "pending"
-RECORDS: Final = "/api/records"
-DRAFTS: Final = "/api/user/records"
 # The archive gives a known user no more at once, however much is asked for.
 PAGE: Final = 100
 # Nor does it search further than 10 000 documents.
@@ -127,30 +134,6 @@ class Listed:
     title: str
     doi: str | None
     published: bool
-
-
-def draft_path(record_id: str) -> str:
-    """Give the path of a draft."""
-    return f"{RECORDS}/{quote(record_id, safe='')}/draft"
-
-
-def files_path(record_id: str) -> str:
-    """Give the path of a draft's files."""
-    return f"{draft_path(record_id)}/files"
-
-
-def file_path(record_id: str, key: str, part: str = "") -> str:
-    """Give the path of one file of a draft, of its ``content`` or its ``commit``."""
-    tail = f"/{part}" if part else ""
-    return f"{files_path(record_id)}/{quote(key, safe='')}{tail}"
-
-
-def is_addressable(key: str) -> bool:
-    """Tell whether a request can name this file.
-
-    Dots alone would climb to the draft itself, and half a character is in no address.
-    """
-    return key not in ("", ".", "..") and not any("\ud800" <= half <= "\udfff" for half in key)
 
 
 class Archive:

@@ -29,6 +29,7 @@ from release.deposit.errors import (
 )
 from release.deposit.governor import Clock, Governor, SystemClock
 from release.deposit.line import LineAdapter, Reply, receive
+from release.deposit.messages import messages, shortened
 from release.deposit.target import is_loopback
 from release.deposit.token import Token
 
@@ -36,9 +37,6 @@ ACCEPT: Final = "application/vnd.inveniordm.v1+json, application/json;q=0.5"
 USER_AGENT: Final = f"rbh1-ard/{ard.__version__} (rbh1-release; python-requests)"
 _TOO_MANY: Final = 429
 _NOT_FOUND: Final = 404
-# How much of what the archive says is passed on: characters of a message, and messages.
-_LONGEST: Final = 500
-_MOST: Final = 30
 
 
 @dataclass(frozen=True)
@@ -48,8 +46,9 @@ class Policy:
     Attributes
     ----------
     connect_s, read_s : float
-        Longest silence while connecting and while waiting for an answer. An answer that has begun
-        is to end within `read_s`, too.
+        Longest silence while connecting and while waiting for an answer. The body of an
+        answer is to end within `read_s` after its headers, too; headers are bounded by their number
+        and by the silence between them only.
     slow_s : float
         Longest silence of a request at which the archive computes: uploads, commits, publishing.
     attempts : int
@@ -338,7 +337,7 @@ class Transport:
             return f"(a page, no message: {quote(self._text(reply))})"
         if not isinstance(document, dict):
             return quote(document)
-        rows = [_short(document.get("message", "")), *messages(document)]
+        rows = [shortened(document.get("message", "")), *messages(document)]
         return "; ".join(row for row in rows if row)
 
     def _describe_status(self, reply: Reply) -> str:
@@ -351,32 +350,6 @@ class Transport:
     def _backoff(self, attempt: int) -> float:
         longest = min(self.policy.backoff_limit_s, self.policy.backoff_s * 2.0 ** (attempt - 1))
         return longest * random.uniform(2 / 3, 4 / 3)
-
-
-def messages(document: Mapping[str, Any]) -> tuple[str, ...]:
-    """List the ``errors`` of an answer, as ``field: message``; a good status can carry some."""
-    errors = document.get("errors")
-    if not errors:
-        return ()
-    if not isinstance(errors, list):
-        return (_short(errors),)
-    rows: list[str] = []
-    for error in errors:
-        if not isinstance(error, dict):
-            rows.append(_short(error))
-            continue
-        texts = error.get("messages") or error.get("message", "")
-        field = _short(error.get("field", ""))
-        rows += [
-            f"{field}: {_short(text)}" for text in (texts if isinstance(texts, list) else [texts])
-        ]
-    return tuple(rows[:_MOST] + ([f"and {len(rows) - _MOST} more"] if len(rows) > _MOST else []))
-
-
-def _short(value: object) -> str:
-    """Show what the archive says, of whatever kind it is, at a bearable length."""
-    text = str(value)
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}... ({len(text)} characters)"
 
 
 def _never_left(error: requests.RequestException) -> bool:

@@ -27,11 +27,12 @@ from release.deposit.errors import (
     WaitTooLongError,
 )
 from release.deposit.journal import REFUSED, read_history
+from release.deposit.messages import messages
 from release.deposit.publish import preview, publish
 from release.deposit.records import Archive, Record, unexpected_errors
 from release.deposit.status import status as how_far
 from release.deposit.token import Token
-from release.deposit.transport import Transport, messages
+from release.deposit.transport import Transport
 from release.model import RefusedError
 from release.testing import Fault, audit
 

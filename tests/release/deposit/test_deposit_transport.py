@@ -31,8 +31,9 @@ from release.deposit.errors import (
     UnknownOutcomeError,
 )
 from release.deposit.line import LONGEST
+from release.deposit.messages import messages
 from release.deposit.token import Token
-from release.deposit.transport import ACCEPT, Transport, messages
+from release.deposit.transport import ACCEPT, Transport
 
 SECRET = "s3cret-token-of-somebody"
 TARGET = "http://127.0.0.1:1"
