@@ -308,7 +308,7 @@ def test_a_second_draft_that_turns_up_late_is_found(depositor, server, clock):
     depositor.apply(plan)
     depositor.publish(plan.doi)
     assert any(told in fact for fact in how_far(depositor).facts)
-    with pytest.raises(RefusedError, match="was made 7 min ago"):
+    with pytest.raises(RefusedError, match=r"was made \d+ min ago"):
         discard(depositor.archive(), first)
     discard(depositor.archive(), first, depositor.release)
     assert not any(told in fact for fact in how_far(depositor).facts)
