@@ -185,8 +185,13 @@ def publish_command(
         if not dry_run:
             sys.exit(_USAGE)
         return
-    with log_console().status("publishing"):
-        published = publish(bundle, release, archive, confirm=confirm)
+    log = log_console()
+
+    def say(text: str) -> None:
+        log.print(text, style="yellow", markup=False, soft_wrap=True)
+
+    with log.status("publishing"):
+        published = publish(bundle, release, archive, confirm=confirm, say=say)
     show.published(published, as_json)
 
 

@@ -150,9 +150,12 @@ def leftovers(found: Sequence[Leftover], where: str, as_json: bool) -> None:
         return
     for draft in found:
         click.echo(f"{draft.record_id}  {draft.title!r}  {draft.doi or 'no DOI'}  {draft.why}")
-    if found:
+    if any(not draft.bound for draft in found):
         click.echo(f"to discard one: rbh1-release clean {where} --yes ID")
-    else:
+    if any(draft.bound for draft in found):
+        command = "rbh1-release clean --release RELEASE --yes ID"
+        click.echo(f"one that has a DOI goes with its own release.json: {command}")
+    if not found:
         click.echo("no draft of ours is left")
 
 

@@ -4,6 +4,7 @@ Nothing is taken for granted that was not read, and nothing is done that the pla
 where the draft is neither as planned nor as this very plan left it, the work is refused.
 """
 
+import contextlib
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from ard import layout
 from ard.sums import quote
 from release.deposit import ops
 from release.deposit.cargo import Cargo, mark_reasons, read_cargo
-from release.deposit.compare import metadata_differences, require_held
+from release.deposit.compare import files_digest, metadata_differences, require_held
 from release.deposit.decide import LINK, unfounded
 from release.deposit.errors import (
     RefusedByArchiveError,
@@ -213,10 +214,11 @@ class _Work:
         return Applied(self.id, self.plan.doi, len(left), size)
 
     def confirm(self) -> None:
-        """Compare the draft with the bundle, and note the revision that was found to hold it."""
+        """Compare the draft with the bundle, and note in which state it was found to hold it."""
         draft = require_draft(self.archive, self.reservation)
         require_held(self.cargo, draft)
         note = {"plan": self.digest, "revision": draft.revision}
+        note["files"] = files_digest(draft.files)
         if note not in self.journal.notes(APPLIED)[-1:]:
             self.journal.note(APPLIED, **note)
 
@@ -372,20 +374,36 @@ class _Work:
                     pool.submit(uploader.bring, self.cargo.files[name], state)
                     for name, state in states.items()
                 )
-                for future in as_completed(futures):
-                    future.result()
+                self._finish(pool, futures)
             except BaseException as error:
-                stop.set()
-                pool.shutdown(wait=False, cancel_futures=True)
                 if not isinstance(error, Exception):
-                    self._cut(futures)
+                    self._cut(pool, futures)
                 raise
 
-    def _cut(self, futures: list[Future[None]]) -> None:
+    def _finish(self, pool: ThreadPoolExecutor, futures: list[Future[None]]) -> None:
+        """Wait for all uploads; after the first failure for those that are under way only."""
+        try:
+            for future in as_completed(futures):
+                future.result()
+        except Exception:
+            wait(self._halt(pool, futures))
+            raise
+
+    def _halt(self, pool: ThreadPoolExecutor, futures: list[Future[None]]) -> list[Future[None]]:
+        """Begin nothing any more; give what is under way."""
+        self.archive.transport.stop.set()
+        pool.shutdown(wait=False, cancel_futures=True)
+        return [future for future in futures if not future.cancelled()]
+
+    def _cut(self, pool: ThreadPoolExecutor, futures: list[Future[None]]) -> None:
         """End what is under way, for somebody who wants to stop now and not in ten minutes."""
-        running = [future for future in futures if not future.cancelled()]
-        while wait(running, timeout=_CUT_S).not_done:
-            self.archive.transport.cut()
+        while True:
+            # Who is impatient meanwhile is not served sooner by leaving the rest to itself.
+            with contextlib.suppress(KeyboardInterrupt):
+                running = self._halt(pool, futures)
+                while wait(running, timeout=_CUT_S).not_done:
+                    self.archive.transport.cut()
+                return
 
 
 def _require_none(reasons: list[str]) -> None:

@@ -2,7 +2,8 @@
 
 Ours is what bears the mark of a reservation, or is the draft of a given `release.json` whose
 journal says that it was made for it. What has a DOI goes with its release only, since the DOI
-stands in a file somewhere. A draft of anything published is never touched.
+stands in a file somewhere, and what was made within the last hour goes with its release, too, since
+somebody may be about to reserve its DOI. A draft of anything published is never touched.
 """
 
 from collections.abc import Callable
@@ -30,6 +31,9 @@ from release.reservation import Reservation, read_reservation
 
 _OWN: Final = "the draft of this release"
 _MARKED: Final = "bears the mark of a reservation"
+_BEGUN: Final = f"{_MARKED}; may belong to a reserve that was interrupted"
+# Whoever is about to reserve a DOI for a draft does so in less, whatever he is made to wait for.
+_YOUNG_S: Final = 3600.0
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,11 @@ class Leftover:
     title: str
     doi: str | None
     why: str
+
+    @property
+    def bound(self) -> bool:
+        """Whether it goes with a `release.json` only, which was not given."""
+        return self.doi is not None and self.why != _OWN
 
     def to_dict(self) -> dict[str, Any]:
         """Give the plain JSON form."""
@@ -85,13 +94,19 @@ def strays(archive: Archive, history: History, record_id: str) -> tuple[str, ...
     """
     if not is_doubtful(history):
         return ()
-    marks = {write.detail["mark"] for write in _creates(history)}
+    marks = _marks(history)
     drafts = [draft for draft in archive.drafts() if not draft.published]
-    return tuple(one.id for one in drafts if one.title in marks and one.id != record_id)
+    found = [one.id for one in drafts if one.title in marks and one.id != record_id]
+    # The list still shows for some time what was discarded.
+    return tuple(one for one in found if archive.draft(one) is not None)
 
 
 def _creates(history: History) -> list[Write]:
     return [write for write in history.writes(ops.CREATE) if write.result != REFUSED]
+
+
+def _marks(history: History) -> set[object]:
+    return {write.detail["mark"] for write in _creates(history)}
 
 
 def discard(archive: Archive, record_id: str, release: Path | None = None) -> Leftover:
@@ -103,7 +118,8 @@ def discard(archive: Archive, record_id: str, release: Path | None = None) -> Le
     record_id : str
         Which.
     release : Path, optional
-        The `release.json` whose draft it is, without which none that has a DOI is thrown away.
+        The `release.json` whose draft it is, without which none that has a DOI or was made within
+        the last hour is thrown away.
         Its journal notes it, and nothing goes on with the reservation afterwards.
 
     Raises
@@ -116,7 +132,7 @@ def discard(archive: Archive, record_id: str, release: Path | None = None) -> Le
     if draft is None:
         raise RefusedError("nothing is discarded", (f"there is no draft {record_id}",))
     why = _claim(draft, own)
-    reasons = _reasons(draft, own, why)
+    reasons = _reasons(draft, own, why, archive.transport.clock.time())
     if reasons:
         raise RefusedError(
             "nothing is discarded", tuple(reasons), "what is not ours goes in the browser only"
@@ -154,6 +170,11 @@ class _Own:
             rows.append(f"the journal does not say that draft {draft.id} was made for this release")
         return rows
 
+    @property
+    def marks(self) -> set[object]:
+        """The marks of the drafts that were made for the release, or may have been."""
+        return _marks(self.history)
+
     def _made(self) -> set[object]:
         done = [self.history.done(op) for op in (ops.CREATE, ops.NEW_VERSION)]
         found = self.history.notes("found")
@@ -175,10 +196,12 @@ def _claim(draft: Record | Listed, own: _Own | None) -> str:
         return ""
     if own is not None and not own.differences(draft):
         return _OWN
-    return _MARKED if is_mark(draft.title) else ""
+    if not is_mark(draft.title):
+        return ""
+    return _BEGUN if draft.doi is None else _MARKED
 
 
-def _reasons(draft: Record, own: _Own | None, why: str) -> list[str]:
+def _reasons(draft: Record, own: _Own | None, why: str, now: float) -> list[str]:
     """List what forbids to throw a draft away."""
     if draft.published:
         return [f"{draft.id} is published; only its draft of changes would go, in the browser"]
@@ -196,6 +219,12 @@ def _reasons(draft: Record, own: _Own | None, why: str) -> list[str]:
         ]
     if draft.files:
         return [f"draft {draft.id} holds files, which no reservation does"]
+    age_s = _YOUNG_S if draft.created_s is None else max(now - draft.created_s, 0.0)
+    if age_s < _YOUNG_S and (own is None or draft.title not in own.marks):
+        return [
+            f"draft {draft.id} was made {age_s / 60:.0f} min ago, perhaps by a reserve that is at"
+            " work or was interrupted; type that again, or wait until it is an hour old"
+        ]
     return []
 
 

@@ -5,6 +5,8 @@ value that was sent has to be found again, and nothing else but what it is known
 name, size and md5 have to be equal.
 """
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from html.parser import HTMLParser
 from typing import Any, Final
@@ -115,6 +117,12 @@ def file_differences(
             what = f"{remote.size} bytes, md5 {remote.md5}" if remote.completed else remote.status
             rows.append(f"{name}: expected {file.size} bytes, md5 {file.md5}, found {what}")
     return sorted(rows)
+
+
+def files_digest(found: Mapping[str, RemoteFile]) -> str:
+    """Give one sum over name, state, size and md5 of all files that an archive holds."""
+    rows = [found[name].to_dict() for name in sorted(found)]
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
 def is_same(file: LocalFile, remote: RemoteFile) -> bool:

@@ -10,12 +10,8 @@ from typing import Any, Final
 from release.deposit import ops
 from release.deposit.cargo import LocalFile
 from release.deposit.compare import is_same
-from release.deposit.records import (
-    RemoteFile,
-    draft_path,
-    file_path,
-    files_path,
-)
+from release.deposit.paths import draft_path, file_path, files_path
+from release.deposit.records import RemoteFile
 
 KEEP: Final = "keep"
 LINK: Final = "link"

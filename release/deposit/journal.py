@@ -28,6 +28,7 @@ from release.deposit.errors import (
     SpoiledUploadError,
 )
 from release.deposit.governor import Clock, SystemClock
+from release.model import RefusedError
 
 VERSION: Final = 1
 DONE: Final = "done"
@@ -35,8 +36,9 @@ REFUSED: Final = "refused"
 SPOILED: Final = "spoiled"
 UNKNOWN: Final = "unknown"
 
-# Raised before or instead of any effect.
-_WITHOUT_EFFECT: Final = (RefusedByArchiveError, NotReachedError)
+# Raised before or instead of any effect. What we refuse ourselves is an answer which shows that the
+# request has made nothing of ours.
+_WITHOUT_EFFECT: Final = (RefusedByArchiveError, NotReachedError, RefusedError)
 _EVENTS: Final = ("note", "intent", "outcome")
 
 

@@ -1,6 +1,6 @@
 """How does an answer stay within bounds, and how is who waits for one woken?
 
-An answer that does not end, or unfolds to more than any answer holds, is broken off. A connection
+A body that does not end, or unfolds to more than any answer holds, is broken off. A connection
 that is cut from another thread ends its request at once, whose outcome is unknown then.
 """
 

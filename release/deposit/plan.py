@@ -20,7 +20,8 @@ from release.deposit.compare import identity_differences
 from release.deposit.decide import Decision, Step, decide, steps_of
 from release.deposit.guards import require_not_discarded, require_same_target
 from release.deposit.journal import journal_path, read_history
-from release.deposit.records import Archive, Record, RemoteFile, is_addressable
+from release.deposit.paths import is_addressable
+from release.deposit.records import Archive, Record, RemoteFile
 from release.model import RefusedError
 from release.reservation import Reservation, read_reservation
 from schemas import validate

@@ -5,6 +5,7 @@ lost answer the state is read, as long as the archive may still be at it; whethe
 is for the releaser to say.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,7 +110,14 @@ def preview(bundle: Path, release: Path, archive: Archive) -> Published:
     return case.published(already=False)
 
 
-def publish(bundle: Path, release: Path, archive: Archive, *, confirm: str) -> Published:
+def publish(
+    bundle: Path,
+    release: Path,
+    archive: Archive,
+    *,
+    confirm: str,
+    say: Callable[[str], None] = lambda _: None,
+) -> Published:
     """Make the draft public, if it holds the bundle, and read it again as anybody.
 
     Parameters
@@ -121,6 +129,8 @@ def publish(bundle: Path, release: Path, archive: Archive, *, confirm: str) -> P
         The archive of the reservation.
     confirm : str
         The DOI of this version.
+    say : callable, optional
+        Is told for what is waited, and how long.
 
     Raises
     ------
@@ -139,7 +149,8 @@ def publish(bundle: Path, release: Path, archive: Archive, *, confirm: str) -> P
     path = journal_path(release)
     with open_journal(path, "publish", scrub=transport.scrub, clock=transport.clock) as journal:
         require_not_discarded(journal)
-        draft = None if _took_effect(archive, journal, record_id) else archive.draft(record_id)
+        public_already = _took_effect(archive, journal, record_id, say)
+        draft = None if public_already else archive.draft(record_id)
         if draft is None:
             public = _already(case)
             _note(journal, case)
@@ -179,10 +190,12 @@ def _require_confirmed(reservation: Reservation, confirm: str) -> None:
 
 def _require_ready(case: _Case, draft: Record, history: History) -> None:
     """Refuse a draft that is not the bundle, or not as `apply` left it."""
-    reasons = case.differences(draft)
+    reasons, action = case.differences(draft), "make a new plan, and apply it"
     notes = history.notes(APPLIED)
     left = notes[-1].get("revision") if notes else None
     if left not in (None, draft.revision):
+        if not reasons:
+            action = "type apply again, with the plan that was applied: it compares once more"
         # Not all that a browser can change is compared.
         reasons.append(
             f"its revision is {draft.revision}, and was {left} when a plan was applied:"
@@ -194,23 +207,44 @@ def _require_ready(case: _Case, draft: Record, history: History) -> None:
         raise RefusedError(
             "the draft is not the bundle, and nothing is published",
             tuple(reasons),
-            "make a new plan, and apply it",
+            action,
         )
 
 
-def _took_effect(archive: Archive, history: History, record_id: str) -> bool:
+def _took_effect(
+    archive: Archive, history: History, record_id: str, say: Callable[[str], None]
+) -> bool:
     """Tell whether a publishing whose answer was lost took effect, if need be when it is over.
 
     The archive may be at it when the command is typed again, and shows the draft meanwhile. So it
-    is waited for from when it was lost, or from now if no process lived to note that.
+    is waited for as long as the archive computes at a request, and as long as it may take to show
+    what came of it.
     """
     writes = history.writes(ops.PUBLISH)
     if all(write.result != UNKNOWN for write in writes):
         return False
+    if archive.record(record_id) is not None:
+        return True
     # What another request came after was waited for before that one.
     last = writes[-1]
-    wait_s = patience_s(archive.transport, last.ended) if last.result == UNKNOWN else 0.0
+    wait_s = patience_s(archive.transport, last, _longest_s(archive))
+    if last.result != UNKNOWN or wait_s == 0:
+        return False
+    say(
+        "publishing was sent before, and the archive may still be at it:"
+        f" waiting up to {_minutes(wait_s)} for the record before it is sent again"
+    )
     return _poll(archive, lambda: archive.record(record_id), wait_s) is not None
+
+
+def _longest_s(archive: Archive) -> float:
+    """Say how long after a publishing left it can take effect and show, in seconds."""
+    policy = archive.transport.policy
+    return policy.slow_s + policy.settle_s
+
+
+def _minutes(seconds: float) -> str:
+    return f"{math.ceil(seconds / 60)} min"
 
 
 def _send(archive: Archive, journal: Journal, record_id: str) -> Record:
@@ -243,7 +277,8 @@ def _find_out(archive: Archive, record_id: str, error: UnknownOutcomeError) -> R
         "publishing was sent, and did not happen",
         expected=f"record {record_id} to be public",
         found=f"the draft is still there, after {error.found}",
-        action="type the same command again, which looks first, and sends it again",
+        action="type the same command again: it looks, and sends it again only after"
+        f" {_minutes(_longest_s(archive))}, when the archive cannot be at it any more",
     ) from error
 
 
@@ -264,18 +299,27 @@ def _poll(
 
 def _already(case: _Case) -> Published:
     """Compare a record that was public before anything was sent."""
-    record = case.archive.anonymous().record(case.reservation.record_id)
-    if record is None:
+    record_id = case.reservation.record_id
+    record = case.archive.anonymous().record(record_id)
+    if record is None and case.archive.record(record_id) is None:
         raise RefusedError(
             "there is nothing to publish",
-            (f"{case.archive.target} has neither draft nor record {case.reservation.record_id}",),
+            (f"{case.archive.target} has neither draft nor record {record_id}",),
         )
+    if record is None:
+        # New, and not yet shown to everybody.
+        record = _public(case)
     _require_same(case, record, "the public record")
     return case.published(already=True)
 
 
 def _reread(case: _Case) -> None:
     """Read the new record as anybody, and compare everything."""
+    _require_same(case, _public(case), "the public record")
+
+
+def _public(case: _Case) -> Record:
+    """Read a record as anybody, as soon as anybody can."""
     anybody, record_id = case.archive.anonymous(), case.reservation.record_id
     record = _poll(anybody, lambda: anybody.record(record_id))
     if record is None:
@@ -284,7 +328,7 @@ def _reread(case: _Case) -> None:
             found=f"{case.archive.target}/records/{record_id}",
             action="type the same command again: it compares what is public",
         )
-    _require_same(case, record, "the public record")
+    return record
 
 
 def _require_same(case: _Case, record: Record, what: str) -> None:

@@ -19,12 +19,19 @@ from release.deposit.errors import (
     UnexpectedAnswerError,
     UnknownOutcomeError,
 )
-from release.deposit.transport import Answer, Body, Transport, messages
+from release.deposit.messages import messages
+from release.deposit.paths import (
+    DRAFTS,
+    RECORDS,
+    draft_path,
+    file_path,
+    files_path,
+    is_addressable,
+)
+from release.deposit.transport import Answer, Body, Transport
 
 COMPLETED: Final = "completed"
 PENDING: Final = "pending"
-RECORDS: Final = "/api/records"
-DRAFTS: Final = "/api/user/records"
 # The archive gives a known user no more at once, however much is asked for.
 PAGE: Final = 100
 # Nor does it search further than 10 000 documents.
@@ -91,6 +98,8 @@ class Record:
         What the archive does not accept.
     next_draft : bool
         There is a draft of the next version, as the archive tells the owner only.
+    created_s : float or None
+        When it was made, by the clock of the archive, in seconds since 1970.
     """
 
     id: str
@@ -105,6 +114,7 @@ class Record:
     document: Mapping[str, Any] = field(repr=False)
     errors: tuple[str, ...] = ()
     next_draft: bool = False
+    created_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -124,30 +134,6 @@ class Listed:
     title: str
     doi: str | None
     published: bool
-
-
-def draft_path(record_id: str) -> str:
-    """Give the path of a draft."""
-    return f"{RECORDS}/{quote(record_id, safe='')}/draft"
-
-
-def files_path(record_id: str) -> str:
-    """Give the path of a draft's files."""
-    return f"{draft_path(record_id)}/files"
-
-
-def file_path(record_id: str, key: str, part: str = "") -> str:
-    """Give the path of one file of a draft, of its ``content`` or its ``commit``."""
-    tail = f"/{part}" if part else ""
-    return f"{files_path(record_id)}/{quote(key, safe='')}{tail}"
-
-
-def is_addressable(key: str) -> bool:
-    """Tell whether a request can name this file.
-
-    Dots alone would climb to the draft itself, and half a character is in no address.
-    """
-    return key not in ("", ".", "..") and not any("\ud800" <= half <= "\udfff" for half in key)
 
 
 class Archive:
@@ -369,6 +355,7 @@ def _parse(value: object) -> Record:
         document=MappingProxyType(dict(document)),
         errors=messages(document),
         next_draft=versions.get("is_latest") is True and versions.get("is_latest_draft") is False,
+        created_s=shape.moment(document, "created"),
     )
 
 

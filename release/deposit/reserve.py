@@ -11,21 +11,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from ard.manifest import is_doi
-from ard.sums import quote
 from release.deposit import ops
-from release.deposit.errors import DepositError, RefusedByArchiveError, UnexpectedAnswerError
+from release.deposit.errors import RefusedByArchiveError, UnexpectedAnswerError
+from release.deposit.fresh import signs_of_others
 from release.deposit.guards import require_not_discarded, require_same_target
-from release.deposit.journal import REFUSED, Journal, journal_path, open_journal
+from release.deposit.journal import REFUSED, Journal, Write, journal_path, open_journal
+from release.deposit.lineage import concept_doi_of, previous_version, record_id_of
 from release.deposit.records import Archive, Record, unexpected_errors
 from release.deposit.settle import patience_s, settle
 from release.model import RefusedError
 from release.reservation import Reservation, read_reservation, write_reservation
 
 MARK: Final = "rbh1-ard reservation"
+# Noted of a draft that somebody else has opened.
+_OPENED: Final = "opened"
 _MARK: Final = re.compile(f"{MARK} [0-9a-f]{{16}}")
-_ZENODO_DOI: Final = re.compile(r"10\.\d{4,9}/zenodo\.(\d+)")
-_ID: Final = re.compile(r"[0-9A-Za-z-]+")
 
 
 def reserve(out: Path, archive: Archive, *, new_version_of: str | None = None) -> Reservation:
@@ -63,7 +63,7 @@ def reserve(out: Path, archive: Archive, *, new_version_of: str | None = None) -
         require_not_discarded(journal)
         if out.exists():
             return _confirmed(archive, read_reservation(out), new_version_of)
-        previous = None if new_version_of is None else _previous(archive, new_version_of)
+        previous = None if new_version_of is None else previous_version(archive, new_version_of)
         _begin(journal, begun, archive.target, previous)
         if previous is None:
             draft = _first_draft(archive, journal)
@@ -89,57 +89,6 @@ def reservation_requests(new_version_of: str | None) -> tuple[str, ...]:
 def is_mark(title: str) -> bool:
     """Tell whether a title is one that `reserve` gives; nobody hits upon one by chance."""
     return _MARK.fullmatch(title) is not None
-
-
-def record_id_of(text: str) -> str:
-    """Give the record's identifier in a DOI, or the identifier itself.
-
-    Raises
-    ------
-    DepositError
-        If it is neither.
-    """
-    found = _ZENODO_DOI.fullmatch(text)
-    if found:
-        return found[1]
-    if is_doi(text):
-        tail = text.rpartition("/")[2]
-        if _ID.fullmatch(tail):
-            return tail
-    elif _ID.fullmatch(text):
-        return text
-    raise DepositError(
-        "this names no record",
-        expected="a DOI such as 10.5281/zenodo.123, or the number alone",
-        found=quote(text),
-        action="give the DOI without https://doi.org/",
-    )
-
-
-def concept_doi_of(record: Record, doi: str) -> str:
-    """Give the DOI of all versions, which the archive makes of the family as it makes the other.
-
-    Raises
-    ------
-    UnexpectedAnswerError
-        If the DOI does not end with the record's identifier, so that nothing can be derived.
-    """
-    stem = doi.removesuffix(record.id)
-    if not is_doi(doi) or stem == doi or stem[-1] not in "./":
-        raise UnexpectedAnswerError(
-            "the reserved DOI is not made from the record's identifier",
-            expected=f"a DOI that ends with {record.id}",
-            found=quote(doi),
-            action="this archive names its DOIs in another way; it cannot be used",
-        )
-    concept = stem + record.parent_id
-    if record.concept_doi not in (None, concept):
-        raise UnexpectedAnswerError(
-            "the DOI of the whole dataset is not the one that was to be expected",
-            expected=concept,
-            found=record.concept_doi,
-        )
-    return concept
 
 
 def _begun(journal: Journal) -> Mapping[str, Any] | None:
@@ -240,11 +189,11 @@ def _search(archive: Archive, journal: Journal) -> Record | None:
 
     The archive lists drafts from an index that lags behind, so one look is not enough, unless the
     request is old. It may have left long after its intent (the rate limit is waited for in
-    between), so the time counts from when it was lost, or from now if no process lived to note it.
+    between), so the time counts from the last moment at which it can have.
     """
     write, transport = journal.writes(ops.CREATE)[-1], archive.transport
     mark, attempt = str(write.detail["mark"]), 0
-    until = transport.clock.monotonic() + patience_s(transport, write.ended)
+    until = transport.clock.monotonic() + patience_s(transport, write, transport.policy.settle_s)
     while True:
         found = [draft for draft in archive.drafts() if draft.title == mark]
         if len(found) > 1:
@@ -289,29 +238,6 @@ def _placeholder(archive: Archive, mark: str) -> Mapping[str, Any]:
     }
 
 
-def _previous(archive: Archive, name: str) -> Record:
-    """Read the version before, and make sure that it is the latest one."""
-    wanted = record_id_of(name)
-    latest = archive.latest(wanted)
-    if latest is None:
-        raise RefusedError(
-            "nothing is reserved", (f"{archive.target} has no published record {wanted}",)
-        )
-    if wanted not in (latest.id, latest.parent_id):
-        raise RefusedError(
-            "nothing is reserved",
-            (f"{name} is not the latest version: that is {latest.doi}",),
-            f"give --new-version-of {latest.doi}, and compare with that one",
-        )
-    if is_doi(name) and name not in (latest.doi, latest.concept_doi):
-        raise RefusedError(
-            "nothing is reserved",
-            (f"record {wanted} of {archive.target} has the DOI {latest.doi}, not {name}",),
-            "check --target: numbers of sandbox and zenodo are not the same",
-        )
-    return latest
-
-
 def _next_draft(archive: Archive, journal: Journal, previous: Record) -> Record:
     """Make the draft of the next version, which is not one that somebody else has opened.
 
@@ -320,26 +246,40 @@ def _next_draft(archive: Archive, journal: Journal, previous: Record) -> Record:
     known = _known(journal, ops.NEW_VERSION)
     if known is not None:
         return _existing(archive, known)
-    ours = [write for write in journal.writes(ops.NEW_VERSION) if write.result != REFUSED]
-    if previous.next_draft and not ours:
+    earlier = _unrefused(journal)
+    if previous.next_draft and not earlier:
         raise _opened(f"{previous.doi} has a draft of its next version already")
+
+    def make() -> Record:
+        # The intent of this request is the last one.
+        writes = _unrefused(journal)
+        lost = writes[:-1]
+        draft = archive.new_version(previous.id)
+        if draft.files:
+            reason = "holds files, which no new draft does"
+        elif any(note["record_id"] == draft.id for note in journal.notes(_OPENED)):
+            reason = "was somebody's before"
+        elif previous.next_draft or len(lost) > len(earlier):
+            # Where there was none, this request may have made it as well as those that were lost.
+            ours = lost if previous.next_draft else writes
+            reason = signs_of_others(draft, previous, ours, archive.transport)
+        else:
+            reason = ""
+        if reason:
+            journal.note(_OPENED, record_id=draft.id)
+            raise _opened(f"draft {draft.id} {reason}")
+        return draft
+
     return settle(
         archive.transport,
-        lambda: journal.attempt(
-            ops.NEW_VERSION,
-            lambda: _require_bare(archive.new_version(previous.id)),
-            _noted,
-            previous_id=previous.id,
-        ),
+        lambda: journal.attempt(ops.NEW_VERSION, make, _noted, previous_id=previous.id),
         lambda: None,
     )
 
 
-def _require_bare(draft: Record) -> Record:
-    """Refuse a draft on which somebody works: a new one holds no files until they are linked."""
-    if draft.files:
-        raise _opened(f"draft {draft.id} holds files, which no new draft does")
-    return draft
+def _unrefused(journal: Journal) -> list[Write]:
+    """List the requests for a next version that may have had their effect."""
+    return [write for write in journal.writes(ops.NEW_VERSION) if write.result != REFUSED]
 
 
 def _opened(reason: str) -> RefusedError:

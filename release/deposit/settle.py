@@ -7,6 +7,8 @@ is not settled in this way: it is sent once.
 from collections.abc import Callable
 
 from release.deposit.errors import UnknownOutcomeError
+from release.deposit.governor import LONGEST_S
+from release.deposit.journal import Write
 from release.deposit.transport import Transport
 
 
@@ -42,19 +44,34 @@ def settle[T](transport: Transport, send: Callable[[], T], look: Callable[[], T 
             attempt += 1
 
 
-def patience_s(transport: Transport, lost: float | None) -> float:
+def departed_by(transport: Transport, write: Write) -> float:
+    """Say until when a lost request can have left for the archive, in seconds since 1970.
+
+    Where no process lived to note its loss, that is now; but it was waiting for leave to be sent
+    no longer than any process waits.
+    """
+    if write.ended is not None:
+        return write.ended
+    policy = transport.policy
+    once_s = LONGEST_S + policy.connect_s + 2 * policy.backoff_limit_s
+    return min(transport.clock.time(), write.at + policy.attempts * once_s)
+
+
+def patience_s(transport: Transport, write: Write, longest_s: float) -> float:
     """Say how much longer the effect of a lost request is to be waited for, in seconds.
 
     Parameters
     ----------
     transport : Transport
-    lost : float or None
-        When it was lost, in seconds since 1970; None if nobody noted it.
+    write : Write
+        The request.
+    longest_s : float
+        How long after it left its effect has to show.
 
     Returns
     -------
     float
-        What is left of `Policy.settle_s`; all of it, and no more, if the clock was set back.
+        What is left of `longest_s`; all of it, and no more, if the clock was set back.
     """
-    settle_s, now = transport.policy.settle_s, transport.clock.time()
-    return settle_s if lost is None else min(max(lost + settle_s - now, 0.0), settle_s)
+    left = departed_by(transport, write) + longest_s - transport.clock.time()
+    return min(max(left, 0.0), longest_s)

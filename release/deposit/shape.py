@@ -3,6 +3,7 @@
 The archive is trusted no further than its documented shape; whatever lacks a field is named.
 """
 
+import datetime
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -53,6 +54,16 @@ def number(document: Mapping[str, Any], name: str) -> int:
 def flag(document: Mapping[str, Any], name: str) -> bool:
     """Give a truth value of the answer; one that is missing is false."""
     return document.get(name) is True
+
+
+def moment(document: Mapping[str, Any], name: str) -> float | None:
+    """Give a time of the answer in seconds since 1970; None where there is none with its zone."""
+    value = document.get(name)
+    try:
+        found = datetime.datetime.fromisoformat(value) if isinstance(value, str) else None
+        return None if found is None or found.tzinfo is None else found.timestamp()
+    except (ValueError, OverflowError):
+        return None
 
 
 def inner(value: object, path: str) -> object:

@@ -1,6 +1,7 @@
 """How far is a deposit, and what is to be typed next?"""
 
 import datetime
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,11 @@ from ard.bundle import human_size
 from release.deposit import ops
 from release.deposit.apply import APPLIED
 from release.deposit.clean import strays
+from release.deposit.compare import files_digest
 from release.deposit.guards import discarded
-from release.deposit.journal import UNKNOWN, History, journal_path, read_history
+from release.deposit.journal import REFUSED, UNKNOWN, History, journal_path, read_history
 from release.deposit.publish import PUBLISHED
-from release.deposit.records import Archive
+from release.deposit.records import Archive, Record, RemoteFile
 from release.reservation import Reservation, read_reservation
 
 
@@ -65,9 +67,12 @@ def unreserved(release: Path) -> Status | None:
     version = begun[-1]["new_version_of"]
     options = f" --target {begun[-1]['target']}"
     options += "" if version is None else f" --new-version-of {version}"
+    writes = history.writes(ops.CREATE) + history.writes(ops.NEW_VERSION)
+    refused = bool(writes) and all(write.result == REFUSED for write in writes)
+    fact = "nothing is reserved: it was refused" if refused else "reserving was interrupted"
     return Status(
         "reserving",
-        ("reserving was interrupted",),
+        (fact,),
         f"rbh1-release reserve --out {release}{options}",
     )
 
@@ -100,8 +105,7 @@ def status(release: Path, archive: Archive) -> Status:
     ]
     bundle = f"BUNDLE --release {release}"
     if _is_applied(history):
-        left = history.notes(APPLIED)[-1].get("revision") in (None, draft.revision)
-        if left and len(complete) == len(files):
+        if _is_as_left(history, draft, files):
             facts.append("a plan was applied, and the draft held its bundle then")
             command = f"publish {bundle} --yes {reservation.doi}"
             return Status("ready", tuple(facts), f"rbh1-release {command}", reservation)
@@ -112,6 +116,19 @@ def status(release: Path, archive: Archive) -> Status:
         return Status("applying", tuple(facts), f"rbh1-release apply PLAN {bundle}", reservation)
     command = f"rbh1-release plan {bundle} --out PLAN"
     return Status("reserved", tuple(facts), command, reservation)
+
+
+def _is_as_left(history: History, draft: Record, files: Mapping[str, RemoteFile]) -> bool:
+    """Tell whether a draft is as `apply` left it, as far as the archive and the journal know.
+
+    The archive does not count the finishing of a file as a change of the draft.
+    """
+    note = history.notes(APPLIED)[-1]
+    return (
+        note.get("revision") in (None, draft.revision)
+        and note.get("files") in (None, files_digest(files))
+        and all(file.completed for file in files.values())
+    )
 
 
 def _is_applied(history: History) -> bool:

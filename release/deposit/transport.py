@@ -29,15 +29,14 @@ from release.deposit.errors import (
 )
 from release.deposit.governor import Clock, Governor, SystemClock
 from release.deposit.line import LineAdapter, Reply, receive
+from release.deposit.messages import messages, shortened
 from release.deposit.target import is_loopback
 from release.deposit.token import Token
 
 ACCEPT: Final = "application/vnd.inveniordm.v1+json, application/json;q=0.5"
 USER_AGENT: Final = f"rbh1-ard/{ard.__version__} (rbh1-release; python-requests)"
 _TOO_MANY: Final = 429
-# How much of what the archive says is passed on: characters of a message, and messages.
-_LONGEST: Final = 500
-_MOST: Final = 30
+_NOT_FOUND: Final = 404
 
 
 @dataclass(frozen=True)
@@ -47,8 +46,9 @@ class Policy:
     Attributes
     ----------
     connect_s, read_s : float
-        Longest silence while connecting and while waiting for an answer. An answer that has begun
-        is to end within `read_s`, too.
+        Longest silence while connecting and while waiting for an answer. The body of an
+        answer is to end within `read_s` after its headers, too; headers are bounded by their number
+        and by the silence between them only.
     slow_s : float
         Longest silence of a request at which the archive computes: uploads, commits, publishing.
     attempts : int
@@ -184,7 +184,7 @@ class Transport:
             except requests.RequestException as error:
                 cause = self._describe(error)
                 continue
-            if reply.status == _TOO_MANY or reply.status >= 500:
+            if reply.status == _TOO_MANY or reply.status >= 500 or self._is_pages(reply):
                 cause = self._describe_status(reply)
                 continue
             return self._judge("GET", path, reply, missing)
@@ -192,7 +192,8 @@ class Transport:
             f"the archive does not answer GET {path}",
             expected=f"an answer within {self.policy.attempts} attempts",
             found=cause,
-            action="look whether the archive works, then type the same command again",
+            action="look whether the archive works, and is at this address; then type the same"
+            " command again",
         )
 
     def write(
@@ -242,7 +243,7 @@ class Transport:
             if reply.status == _TOO_MANY:
                 cause = self._describe_status(reply)
                 continue
-            if reply.status >= 500 or reply.status == 408:
+            if reply.status >= 500 or reply.status == 408 or self._is_pages(reply):
                 cause = self._describe_status(reply)
                 raise UnknownOutcomeError.of(request, cause, reply.status)
             return self._judge(method, path, reply, ())
@@ -292,13 +293,6 @@ class Transport:
             )
         if status >= 400 and status not in missing:
             raise RefusedByArchiveError.of(status, request, self._message(reply))
-        if status == 404 and not self._is_archives(reply):
-            raise UnexpectedAnswerError(
-                f"the answer to {request} is 404, and not from the archive",
-                expected="what the archive says of something that it does not have",
-                found=quote(self._text(reply)),
-                action="check the address of the archive, and whether it works",
-            )
         location = self.scrub(reply.headers.get("Location", ""))
         if status == 204 or status >= 300:
             return Answer(status, location=location)
@@ -315,16 +309,18 @@ class Transport:
                 action="check the address of the archive, and whether it works",
             ) from error
 
-    def _is_archives(self, reply: Reply) -> bool:
-        """Tell whether a 404 is the archive's, which says so in JSON; what is in between does not.
+    def _is_pages(self, reply: Reply) -> bool:
+        """Tell whether a 404 is not the archive's, which says so in JSON; what is in between not.
 
         What is believed to be gone is given up, so not everybody is believed.
         """
+        if reply.status != _NOT_FOUND:
+            return False
         try:
             document = self._document(reply)
         except ValueError:
-            return False
-        return isinstance(document, dict) and document.get("status") == 404
+            return True
+        return not isinstance(document, dict) or document.get("status") != _NOT_FOUND
 
     def _document(self, reply: Reply) -> Any:
         return parse_json(self._text(reply).encode())
@@ -341,11 +337,12 @@ class Transport:
             return f"(a page, no message: {quote(self._text(reply))})"
         if not isinstance(document, dict):
             return quote(document)
-        rows = [_short(document.get("message", "")), *messages(document)]
+        rows = [shortened(document.get("message", "")), *messages(document)]
         return "; ".join(row for row in rows if row)
 
     def _describe_status(self, reply: Reply) -> str:
-        return f"{reply.status} {self._message(reply)}".strip()
+        what = ", and not from the archive:" if self._is_pages(reply) else ""
+        return f"{reply.status}{what} {self._message(reply)}".strip()
 
     def _describe(self, error: requests.RequestException) -> str:
         return self.scrub(f"{type(error).__name__}: {error}")
@@ -353,32 +350,6 @@ class Transport:
     def _backoff(self, attempt: int) -> float:
         longest = min(self.policy.backoff_limit_s, self.policy.backoff_s * 2.0 ** (attempt - 1))
         return longest * random.uniform(2 / 3, 4 / 3)
-
-
-def messages(document: Mapping[str, Any]) -> tuple[str, ...]:
-    """List the ``errors`` of an answer, as ``field: message``; a good status can carry some."""
-    errors = document.get("errors")
-    if not errors:
-        return ()
-    if not isinstance(errors, list):
-        return (_short(errors),)
-    rows: list[str] = []
-    for error in errors:
-        if not isinstance(error, dict):
-            rows.append(_short(error))
-            continue
-        texts = error.get("messages") or error.get("message", "")
-        field = _short(error.get("field", ""))
-        rows += [
-            f"{field}: {_short(text)}" for text in (texts if isinstance(texts, list) else [texts])
-        ]
-    return tuple(rows[:_MOST] + ([f"and {len(rows) - _MOST} more"] if len(rows) > _MOST else []))
-
-
-def _short(value: object) -> str:
-    """Show what the archive says, of whatever kind it is, at a bearable length."""
-    text = str(value)
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}... ({len(text)} characters)"
 
 
 def _never_left(error: requests.RequestException) -> bool:

@@ -64,7 +64,7 @@ class View:
 def record(version: Version, view: View, errors: Iterable[tuple[str, str]] = ()) -> dict[str, Any]:
     """Give a draft or a record as JSON."""
     body = body_of(version, draft=view.draft)
-    family, newest = version.family, version.family.versions[-1]
+    family = version.family
     shown = terms(body.metadata) if view.titles else body.metadata
     status = "metadata-only" if view.fresh else "open"
     document: dict[str, Any] = {
@@ -91,7 +91,7 @@ def record(version: Version, view: View, errors: Iterable[tuple[str, str]] = ())
         "status": _status(version),
     }
     if view.owner:
-        document["versions"]["is_latest_draft"] = version is newest
+        document["versions"]["is_latest_draft"] = version is (family.next_draft or family.latest)
     if view.draft:
         document["expires_at"] = body.created.replace("T", " ")
     else:

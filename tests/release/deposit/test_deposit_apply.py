@@ -4,6 +4,7 @@ Oracle: the contract server's own account; the traps are those that were recorde
 """
 
 import collections
+import concurrent.futures
 import contextlib
 import dataclasses
 import json
@@ -615,6 +616,40 @@ def test_an_interrupt_does_not_wait_for_what_is_under_way(depositor, server, sid
     assert time.monotonic() - start < 5.0
     (write,) = read_history(depositor.journal).writes(ops.CONTENT, key="f0.bin")
     assert write.result == "unknown"
+
+
+@pytest.mark.parametrize("first", ["interrupt", "413"])
+def test_a_second_interrupt_does_not_wait_either(depositor, server, monkeypatch, first):
+    """Ctrl-C is pressed again while uploads are being cut, or while those of a failure may end."""
+    depositor.files = {f"f{n}.bin": random.Random(n).randbytes(2_000_000) for n in range(2)}
+    plan = depositor.prepare()
+    server.inject(Fault("slow", method="PUT", path=r"f0\.bin/content", seconds=20.0))
+    if first == "413":
+        server.inject(Fault("html413", method="PUT", path=r"f1\.bin/content"))
+    began, pressed = threading.Event(), []
+    waited = concurrent.futures.wait
+
+    def progress(name, position):
+        if name == "f0.bin":
+            began.set()
+        elif name == "f1.bin" and first == "interrupt":
+            assert began.wait(10)
+            raise KeyboardInterrupt
+
+    def wait(*arguments, **more):
+        if len(pressed) < 3:
+            pressed.append(True)
+            raise KeyboardInterrupt
+        return waited(*arguments, **more)
+
+    monkeypatch.setattr("release.deposit.apply.wait", wait)
+    depositor.policy = dataclasses.replace(depositor.policy, slow_s=60.0)
+    start = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        apply(plan, depositor.bundle, depositor.release, depositor.archive(), progress=progress)
+    assert (time.monotonic() - start < 5.0, len(pressed)) == (True, 3)
+    (write,) = read_history(depositor.journal).writes(ops.CONTENT, key="f0.bin")
+    assert (write.result, write.ended is not None) == ("unknown", True), "noted before the end"
 
 
 def test_what_fails_does_not_cut_what_goes_well(depositor, server):

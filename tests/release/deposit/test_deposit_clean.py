@@ -4,54 +4,19 @@ Oracle: the contract server's drafts, and what the journal says.
 """
 
 import dataclasses
-import io
 
 import pytest
-import requests
-from depositors import POLICY, Carrier, Depositor, Killed
-from urllib3.response import HTTPResponse
+from depositors import Depositor, Killed
+from proxies import PAGES, behind
 
 from release.deposit.clean import discard, leftovers
-from release.deposit.errors import NotReachedError, RefusedByArchiveError, UnexpectedAnswerError
+from release.deposit.errors import NotReachedError, UnknownOutcomeError
 from release.deposit.journal import DONE, REFUSED, UNKNOWN, read_history
-from release.deposit.records import Archive
 from release.deposit.reserve import MARK
 from release.deposit.status import status
-from release.deposit.token import Token
-from release.deposit.transport import Transport
 from release.model import RefusedError
 from release.reservation import write_reservation
 from release.testing import Fault
-
-
-class Proxy(Carrier):
-    """Answers some requests itself, with a page that says 404."""
-
-    def __init__(self, depositor, method, path, page=b"<html>Not here</html>"):
-        super().__init__(depositor)
-        self.method, self.path, self.page = method, path, page
-
-    def send(self, request, **kwargs):
-        if request.method != self.method or not request.url.endswith(self.path):
-            return super().send(request, **kwargs)
-        response = requests.Response()
-        response.status_code, response.url, response.request = 404, request.url, request
-        response.headers["Content-Type"] = "text/html"
-        response.raw = HTTPResponse(io.BytesIO(self.page), status=404, preload_content=False)
-        return response
-
-
-def behind(depositor: Depositor, *arguments, **more) -> Archive:
-    """The archive, with a proxy before it."""
-    transport = Transport(
-        depositor.server.url,
-        Token(depositor.server.token),
-        POLICY,
-        clock=depositor.clock,
-        adapter=lambda: Proxy(depositor, *arguments, **more),
-    )
-    depositor.archives.append(Archive(transport))
-    return depositor.archives[-1]
 
 
 def results(depositor: Depositor) -> list[str]:
@@ -146,13 +111,49 @@ def test_the_reservation_of_another_release_is_kept(depositor, server):
     assert server.world.drafts() == [other.reserve().record_id], "the mark is as good as a journal"
 
 
-def test_what_a_reservation_that_was_broken_off_left_is_ours(depositor, server):
+INTERRUPTED = "bears the mark of a reservation; may belong to a reserve that was interrupted"
+
+
+def test_a_reservation_under_way_is_kept(depositor, server, clock):
+    """Between the draft and its DOI nothing shows that somebody goes on with it in a moment."""
     depositor.kill_at = 2
     with pytest.raises(Killed):
         depositor.reserve()
     depositor.kill_at, depositor.dead = 0, False
     (row,) = leftovers(depositor.archive())
-    assert (row.why, row.doi) == ("bears the mark of a reservation", None)
+    assert row.why == INTERRUPTED
+    clock.now += 600
+    other = depositor.next_version("other")
+    reserved = other.reserve()
+    for release in (None, other.release):
+        assert_kept(depositor, row.record_id, "was made 10 min ago", release)
+    found = depositor.reserve()
+    assert (found.record_id, reserved.doi is None) == (row.record_id, False)
+
+
+@pytest.mark.parametrize("hours", [-6, 6])
+def test_a_clock_that_is_wrong_keeps_no_draft_for_ever(depositor, server, clock, hours):
+    depositor.kill_at = 2
+    with pytest.raises(Killed):
+        depositor.reserve()
+    depositor.kill_at, depositor.dead = 0, False
+    clock.now += 3600 * hours
+    (record_id,) = server.world.drafts()
+    if hours < 0:
+        assert_kept(depositor, record_id, "was made 0 min ago")
+        clock.now += 3600 * (1 - hours) + 1
+    discard(depositor.archive(), record_id)
+    assert server.world.drafts() == []
+
+
+def test_what_a_reservation_that_was_broken_off_left_is_ours(depositor, server, clock):
+    depositor.kill_at = 2
+    with pytest.raises(Killed):
+        depositor.reserve()
+    depositor.kill_at, depositor.dead = 0, False
+    (row,) = leftovers(depositor.archive())
+    assert (row.why, row.doi) == (INTERRUPTED, None)
+    clock.now += 3601
     depositor.archive().init(row.record_id, ["work.dat"])
     assert_kept(depositor, row.record_id, "holds files")
     depositor.archive().delete_file(row.record_id, "work.dat")
@@ -170,17 +171,18 @@ def test_what_is_discarded_is_in_the_journal(depositor, server):
     assert status(depositor.release, depositor.archive()).stage == "discarded"
 
 
-@pytest.mark.parametrize("page", [b"<html>Not here</html>", b"", b'{"error": "no route"}', b"[]"])
+@pytest.mark.parametrize("page", PAGES)
 def test_a_page_that_says_404_discards_nothing(depositor, server, page):
     plan = depositor.prepare()
     archive = behind(depositor, "DELETE", "/draft", page=page)
-    with pytest.raises(RefusedByArchiveError, match="404"):
+    with pytest.raises(UnknownOutcomeError, match="404, and not from the archive"):
         discard(archive, plan.record_id, depositor.release)
-    assert (server.world.drafts(), results(depositor)) == ([plan.record_id], [REFUSED])
+    lost = [UNKNOWN] * depositor.policy.attempts
+    assert (server.world.drafts(), results(depositor)) == ([plan.record_id], lost)
     depositor.apply(plan)
 
 
-@pytest.mark.parametrize("page", [b"<html>Not here</html>", b"", b'{"error": "no route"}', b"[]"])
+@pytest.mark.parametrize("page", PAGES)
 def test_a_page_that_says_404_takes_nothing_away(depositor, page):
     plan = depositor.prepare()
     for path, ask in (
@@ -190,7 +192,7 @@ def test_a_page_that_says_404_takes_nothing_away(depositor, page):
         ("/f0.txt", lambda archive: archive.file(plan.record_id, "f0.txt")),
     ):
         assert ask(depositor.archive()) is None or path == "/draft"
-        with pytest.raises(UnexpectedAnswerError, match="404, and not from the archive"):
+        with pytest.raises(NotReachedError, match="404, and not from the archive"):
             ask(behind(depositor, "GET", path, page=page))
 
 

@@ -189,7 +189,7 @@ def test_the_status_says_what_to_type_next(terminal, server):
 
 
 def test_a_second_draft_is_spoken_of(terminal, server, monkeypatch):
-    impatient = Policy(settle_s=0.1, backoff_s=0.01)
+    impatient = Policy(slow_s=1.0, settle_s=0.1, backoff_s=0.01)
     monkeypatch.setattr(Transport.__init__, "__defaults__", (impatient,))
     server.hold_index(2)
     server.inject(Fault(504, method="POST", path="/records$", when="after"))
@@ -274,9 +274,12 @@ def test_drafts_are_listed_and_discarded(terminal, server):
     assert {row["why"] for row in listed} == {"bears the mark of a reservation"}
     shown = terminal("clean", "--target", server.url)
     assert "rbh1-ard reservation" in shown
-    assert f"to discard one: rbh1-release clean --target {server.url} --yes ID\n" in shown
+    own_release = "one that has a DOI goes with its own release.json: rbh1-release clean --release"
+    assert "to discard one" not in shown, "both belong to a release.json"
+    assert own_release in shown
     shown = terminal("clean", "--release", "release.json")
     assert "to discard one: rbh1-release clean --release release.json --yes ID\n" in shown
+    assert own_release in shown, "of the other one"
     terminal("clean", "--target", server.url, "--yes", second, "--dry-run")
     assert server.world.drafts() == [first, second]
     terminal("clean", "--target", server.url, "--yes", second, code=1)
@@ -295,6 +298,14 @@ def test_drafts_are_listed_and_discarded(terminal, server):
     terminal("reserve", "--out", "release.json", "--target", server.url, code=1)
     assert "was discarded" in terminal.stderr
     assert terminal.json("status", "--release", "other.json")["stage"] == "discarded"
+
+
+def test_how_a_draft_without_doi_is_discarded_is_said(terminal, server):
+    server.inject(Fault("html413", method="POST", path="pids/doi"))
+    terminal("reserve", "--out", "release.json", "--target", server.url, code=3)
+    shown = terminal("clean", "--target", server.url)
+    assert f"to discard one: rbh1-release clean --target {server.url} --yes ID\n" in shown
+    assert "its own release.json" not in shown
 
 
 def test_a_draft_without_mark_goes_with_its_release_only(terminal, server):
@@ -346,7 +357,7 @@ def test_what_is_published_is_not_discarded(terminal, server):
 
 
 def test_a_lost_publishing_is_in_the_status(terminal, server, monkeypatch):
-    impatient = Policy(settle_s=0.1, backoff_s=0.01)
+    impatient = Policy(slow_s=1.0, settle_s=0.1, backoff_s=0.01)
     monkeypatch.setattr(Transport.__init__, "__defaults__", (impatient,))
     doi = terminal.deposit()
     server.inject(Fault(504, method="POST", path="publish"))
@@ -355,6 +366,7 @@ def test_a_lost_publishing_is_in_the_status(terminal, server, monkeypatch):
     found = terminal.json("status", "--release", "release.json")
     assert any("and did not happen so far" in fact for fact in found["facts"])
     terminal("publish", "bundle", "--release", "release.json", "--yes", doi)
+    assert "waiting up to 1 min for the record before it is sent again" in terminal.stderr
 
 
 def test_what_the_judge_does_not_know_is_not_planned(terminal, monkeypatch):
@@ -423,6 +435,21 @@ def test_an_interrupted_process_says_how_to_go_on(terminal, server):
     assert "Traceback" not in stderr
     assert server.token not in stderr
     terminal(*verb)
+
+
+def test_a_process_that_is_interrupted_twice_ends_at_once(terminal, server):
+    terminal.reserve()
+    terminal.build(**{f"f{number}": os.urandom(1000) for number in range(4)})
+    terminal("plan", "bundle", "--release", "release.json", "--out", "plan.json")
+    server.inject(Fault("slow", method="PUT", path="content", count=100, seconds=60.0))
+    verb = ("apply", "plan.json", "bundle", "--release", "release.json")
+    with start(server, *verb) as process:
+        wait_for_uploads(server, 4)
+        for _ in range(2):
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.05)
+        process.communicate(timeout=20)
+    assert process.returncode != 0
 
 
 def test_two_processes_do_not_work_on_one_deposit(terminal, server):

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from consignments import RECORD
 from depositors import Depositor, Killed, bundled, held
+from proxies import PAGES, behind
 
 from ard.errors import IntegrityError
 from release.deposit.compare import metadata_differences
@@ -26,11 +27,12 @@ from release.deposit.errors import (
     WaitTooLongError,
 )
 from release.deposit.journal import REFUSED, read_history
+from release.deposit.messages import messages
 from release.deposit.publish import preview, publish
 from release.deposit.records import Archive, Record, unexpected_errors
 from release.deposit.status import status as how_far
 from release.deposit.token import Token
-from release.deposit.transport import Transport, messages
+from release.deposit.transport import Transport
 from release.model import RefusedError
 from release.testing import Fault, audit
 
@@ -135,8 +137,9 @@ def test_a_wait_that_is_too_long_publishes_nothing_and_says_so(ready, server, cl
 def test_a_draft_without_a_file_is_not_published(ready, server):
     name = doi(ready)
     ready.archive().delete_file(name.rpartition(".")[2], "f0.txt")
-    with pytest.raises(RefusedError, match=r"f0\.txt: is missing"):
+    with pytest.raises(RefusedError, match=r"f0\.txt: is missing") as caught:
         ready.publish(name)
+    assert caught.value.action == "make a new plan, and apply it"
     assert sent(server) == []
 
 
@@ -178,8 +181,10 @@ def test_what_no_comparison_shows_is_not_published(depositor, server):
     plan = depositor.prepare()
     depositor.apply(plan)
     change(depositor, server, description="<p>A <b>test</b> &amp; nothing else</p>")
-    with pytest.raises(RefusedError, match=r"its revision is \d+, and was \d+ when a plan was"):
+    reason = r"its revision is \d+, and was \d+ when a plan was"
+    with pytest.raises(RefusedError, match=reason) as caught:
         depositor.publish(plan.doi)
+    assert "type apply again" in caught.value.action
     assert sent(server) == []
     # Compared once more, the draft is good.
     assert depositor.apply(plan).already
@@ -325,6 +330,22 @@ def test_a_draft_that_outlives_its_publishing_is_not_published_twice(ready, serv
     assert len(sent(server)) == 1
 
 
+@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("count", [3, 100])
+def test_a_page_that_says_404_while_it_is_looked_for_is_no_answer(ready, server, page, count):
+    """A proxy stumbles after the publishing; the archive has never said that there is none."""
+    name = doi(ready)
+    archive = behind(ready, "GET", f"/{name.rpartition('.')[2]}", page=page, count=count)
+    if count < ready.policy.attempts:
+        assert not publish(ready.bundle, ready.release, archive, confirm=name).already
+    else:
+        with pytest.raises(NotReachedError, match="404, and not from the archive") as caught:
+            publish(ready.bundle, ready.release, archive, confirm=name)
+        assert "type the same command again" in caught.value.action
+    assert ready.publish(name).already
+    assert len(sent(server)) == 1
+
+
 PROCESS = """
 import sys
 from pathlib import Path
@@ -386,6 +407,43 @@ def test_a_publishing_of_which_nothing_came_is_sent_again(ready, server, clock):
     assert not ready.publish(name).already
     assert clock.time() - start >= ready.policy.settle_s
     assert [row.applied for row in sent(server)] == [True]
+
+
+@pytest.mark.parametrize("lost", ["killed", "reset", 504])
+def test_a_second_one_does_not_leave_while_the_archive_may_be_at_the_first(
+    ready, server, clock, lost
+):
+    """It may compute for as long as it is waited for, wherever the connection broke off."""
+    name, start = doi(ready), clock.time()
+    ready.policy = dataclasses.replace(ready.policy, slow_s=600.0)
+    if lost == "killed":
+        ready.kill_at = ready.sent + 2
+        with pytest.raises(Killed):
+            ready.publish(name)
+        ready.kill_at, ready.dead = 0, False
+    else:
+        server.inject(Fault(lost, "POST", "publish"))
+        with pytest.raises(DepositError, match="did not happen") as caught:
+            ready.publish(name)
+        assert "after 12 min" in caught.value.action
+    said = []
+    publish(ready.bundle, ready.release, ready.archive(), confirm=name, say=said.append)
+    assert 720 <= clock.time() - start < 720 + 1.5 * ready.policy.backoff_limit_s
+    (text,) = said
+    assert f"{10 if lost != 'killed' else 12} min" in text, text
+    assert [row.applied for row in sent(server)][-1:] == [True]
+
+
+def test_one_that_was_killed_yesterday_makes_nobody_wait(ready, server, clock):
+    name = doi(ready)
+    ready.kill_at = ready.sent + 2
+    with pytest.raises(Killed):
+        ready.publish(name)
+    ready.kill_at, ready.dead = 0, False
+    clock.now += 86400
+    start, said = clock.monotonic(), []
+    publish(ready.bundle, ready.release, ready.archive(), confirm=name, say=said.append)
+    assert (clock.monotonic(), said) == (start, [])
 
 
 def test_a_clock_that_was_set_back_makes_no_wait_longer(ready, server, clock):
@@ -457,6 +515,51 @@ def test_what_nobody_can_read_is_said(ready, server, clock, monkeypatch):
     monkeypatch.setattr(Archive, "record", lambda archive, record_id: None)
     with pytest.raises(DepositError, match="anybody else is told that there is none"):
         ready.publish(name)
+    assert clock.time() - start >= ready.policy.settle_s
+
+
+class Hidden:
+    """A new record that anybody else is told of only after so many looks."""
+
+    def __init__(self, monkeypatch, looks):
+        self.looks, original = looks, Archive.record
+
+        def read(archive, record_id):
+            if archive.transport._token is None and self.looks > 0:
+                self.looks -= 1
+                return None
+            return original(archive, record_id)
+
+        monkeypatch.setattr(Archive, "record", read)
+
+
+TYPED = {
+    "publish": lambda somebody, name: somebody.publish(name),
+    "preview": lambda one, _: preview(one.bundle, one.release, one.archive()),
+}
+
+
+@pytest.mark.parametrize("verb", TYPED)
+def test_what_anybody_sees_late_is_waited_for(ready, server, monkeypatch, verb):
+    """The process was killed after its request, and a cache still says 404 to all but the owner."""
+    name = doi(ready)
+    ready.kill_at, ready.kill_when = ready.sent + 2, "after"
+    with pytest.raises(Killed):
+        ready.publish(name)
+    ready.kill_at, ready.dead = 0, False
+    hidden = Hidden(monkeypatch, 2)
+    assert TYPED[verb](ready, name).already
+    assert (hidden.looks, len(sent(server))) == (0, 1)
+
+
+@pytest.mark.parametrize("verb", TYPED)
+def test_what_its_owner_alone_sees_is_no_missing_record(ready, clock, monkeypatch, verb):
+    name = doi(ready)
+    ready.publish(name)
+    Hidden(monkeypatch, 1000)
+    start = clock.time()
+    with pytest.raises(DepositError, match="anybody else is told that there is none"):
+        TYPED[verb](ready, name)
     assert clock.time() - start >= ready.policy.settle_s
 
 

@@ -8,7 +8,8 @@ import copy
 import pytest
 
 from release.deposit.errors import DepositError, UnexpectedAnswerError, UnknownOutcomeError
-from release.deposit.records import Archive, draft_path, file_path, unexpected_errors
+from release.deposit.paths import draft_path, file_path
+from release.deposit.records import Archive, unexpected_errors
 from release.deposit.transport import Answer
 
 MD5 = "5eb63bbbe01eeed093cb22bb8f5acdc3"

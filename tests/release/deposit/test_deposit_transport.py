@@ -31,8 +31,9 @@ from release.deposit.errors import (
     UnknownOutcomeError,
 )
 from release.deposit.line import LONGEST
+from release.deposit.messages import messages
 from release.deposit.token import Token
-from release.deposit.transport import ACCEPT, Transport, messages
+from release.deposit.transport import ACCEPT, Transport
 
 SECRET = "s3cret-token-of-somebody"
 TARGET = "http://127.0.0.1:1"
@@ -294,6 +295,23 @@ def test_a_page_in_place_of_a_message_is_said_to_be():
         transport.write("PUT", "/api")
     assert caught.value.status == 413
     assert "not be that large" in caught.value.action
+
+
+@pytest.mark.parametrize("page", [b"<html>Not here</html>", b"", b"[]", b'{"status": 403}'])
+def test_a_404_that_is_not_the_archives_is_no_answer(page):
+    transport, carrier = talk((404, page), (404, {"status": 404}))
+    assert transport.read("/api").status == 404
+    assert len(carrier.requests) == 2
+    transport, carrier = talk(*[(404, page)] * POLICY.attempts)
+    with pytest.raises(NotReachedError, match="404, and not from the archive"):
+        transport.read("/api", missing=())
+    assert len(carrier.requests) == POLICY.attempts
+    transport, carrier = talk((404, page), (404, {"status": 404, "message": "gone"}))
+    with pytest.raises(UnknownOutcomeError, match="404, and not from the archive") as caught:
+        transport.write("DELETE", "/api")
+    assert caught.value.status == 404
+    with pytest.raises(RefusedByArchiveError, match="404 gone"):
+        transport.write("DELETE", "/api")
 
 
 def test_the_messages_of_the_archive_are_passed_on():

@@ -4,12 +4,17 @@ Oracle: the bytes that the contract server received, and the files that it shows
 """
 
 import contextlib
+import json
 
 import pytest
+from consignments import RECORD
 from depositors import Depositor, Killed, bundled, held
+from proxies import PAGES, behind
 
-from release.deposit.errors import DepositError, UnexpectedAnswerError
-from release.deposit.journal import open_journal
+from release.deposit import lineage
+from release.deposit.apply import apply
+from release.deposit.errors import DepositError, UnexpectedAnswerError, UnknownOutcomeError
+from release.deposit.journal import REFUSED, open_journal, read_history
 from release.deposit.transport import Answer
 from release.model import RefusedError
 from release.testing import Fault, audit
@@ -138,14 +143,20 @@ def test_a_draft_that_somebody_opened_is_left_to_him(first, server, clock):
     assert depositor.reserve(new_version_of=latest).record_id != draft
 
 
-def test_so_is_one_that_was_opened_after_a_request_was_lost(first, server, clock):
-    (latest,) = server.world.published()
-    depositor = first.next_version("second")
-    server.inject(Fault(504, method="POST", path="/versions$"))
-    depositor.kill_at = 3
+def lose(depositor, latest) -> None:
+    """A request for the next version is lost before it has any effect, and so is its process."""
+    depositor.server.inject(Fault(504, method="POST", path="/versions$"))
+    depositor.kill_at = depositor.sent + 3
     with pytest.raises(Killed):
         depositor.reserve(new_version_of=latest)
     depositor.kill_at, depositor.dead = 0, False
+
+
+def test_so_is_one_that_was_opened_after_a_request_was_lost(first, server, clock):
+    """What holds files once is somebody's, also when he has taken them away."""
+    (latest,) = server.world.published()
+    depositor = first.next_version("second")
+    lose(depositor, latest)
     archive = first.archive()
     draft = archive.new_version(latest).id
     archive.init(draft, ["work.dat"])
@@ -154,7 +165,98 @@ def test_so_is_one_that_was_opened_after_a_request_was_lost(first, server, clock
             depositor.reserve(new_version_of=latest)
     assert not depositor.release.exists()
     archive.delete_file(draft, "work.dat")
+    with pytest.raises(RefusedError, match=f"draft {draft} was somebody's before"):
+        depositor.reserve(new_version_of=latest)
+    archive.discard(draft)
+    assert depositor.reserve(new_version_of=latest).record_id != draft
+
+
+def test_our_own_refusal_binds_nobody(first, server, monkeypatch):
+    """Between the look and the request somebody opens the version; nothing of ours was made."""
+    (latest,) = server.world.published()
+    depositor, archive = first.next_version("second"), first.archive()
+    before = lineage.previous_version(archive, latest)
+    draft = archive.new_version(latest).id
+    archive.init(draft, ["work.dat"])
+    with monkeypatch.context() as patch:
+        patch.setattr("release.deposit.reserve.previous_version", lambda *_: before)
+        with pytest.raises(RefusedError, match=f"draft {draft} holds files"):
+            depositor.reserve(new_version_of=latest)
+    (write,) = read_history(depositor.journal).writes("new-version")
+    assert write.result == REFUSED
+    archive.delete_file(draft, "work.dat")
+    with pytest.raises(RefusedError, match="a draft of its next version already"):
+        depositor.reserve(new_version_of=latest)
+    assert depositor.reserve().previous_id is None, "the release is bound to nothing"
+
+
+EDITS = {
+    "title": "A careful text",
+    "version": "2.0.0",
+    "additional_titles": [{"title": "More", "type": {"id": "other"}}],
+}
+
+
+@pytest.mark.parametrize("edited", [None, "doi", *EDITS])
+@pytest.mark.parametrize("hours", [0, 24])
+def test_a_draft_without_files_is_somebodys_too(first, server, clock, edited, hours):
+    """A request was lost; later somebody opens the version, and may have worked on it.
+
+    One that was opened at the same time, and on which nobody worked, cannot be told from ours.
+    """
+    (latest,) = server.world.published()
+    depositor = first.next_version("second")
+    lose(depositor, latest)
+    clock.now += 3600 * hours
+    archive = first.archive()
+    draft = archive.new_version(latest)
+    if edited == "doi":
+        archive.reserve_doi(draft.id)
+    elif edited:
+        metadata = RECORD["metadata"] | {edited: EDITS[edited]}
+        archive.put_draft(draft.id, RECORD | {"metadata": metadata}, draft.revision)
+    if hours or edited:
+        for reason in ("(was made|has a DOI|is no copy)", "was somebody's before"):
+            with pytest.raises(RefusedError, match=f"draft {draft.id} {reason}"):
+                depositor.reserve(new_version_of=latest)
+        assert server.world.drafts() == [draft.id]
+        archive.discard(draft.id)
+        assert depositor.reserve(new_version_of=latest).record_id != draft.id
+    else:
+        assert depositor.reserve(new_version_of=latest).record_id == draft.id
+
+
+@pytest.mark.parametrize("hours", [0, 24])
+def test_our_own_draft_is_found_whenever_it_is_looked_for(first, server, clock, hours):
+    (latest,) = server.world.published()
+    depositor = first.next_version("second")
+    depositor.kill_at, depositor.kill_when = depositor.sent + 2, "after"
+    with pytest.raises(Killed):
+        depositor.reserve(new_version_of=latest)
+    depositor.kill_at, depositor.dead = 0, False
+    clock.now += 3600 * hours
+    (draft,) = server.world.drafts()
     assert depositor.reserve(new_version_of=latest).record_id == draft
+
+
+@pytest.mark.parametrize("hours", [-24, 24])
+def test_a_clock_that_is_wrong_refuses_nothing_for_ever(first, server, clock, hours):
+    """The archive's clock is another one: discarded, the draft is made anew."""
+    (latest,) = server.world.published()
+    depositor = first.next_version("second")
+    server.inject(Fault(504, method="POST", path="/versions$", when="after"))
+    depositor.kill_at = depositor.sent + 3
+    with pytest.raises(Killed):
+        depositor.reserve(new_version_of=latest)
+    depositor.kill_at, depositor.dead = 0, False
+    rows = [json.loads(line) for line in depositor.journal.read_text().splitlines()]
+    lines = [json.dumps(row | {"at": row["at"] + 3600 * hours}) for row in rows]
+    depositor.journal.write_text("\n".join(lines) + "\n")
+    (draft,) = server.world.drafts()
+    with pytest.raises(RefusedError, match=f"draft {draft} was made at"):
+        depositor.reserve(new_version_of=latest)
+    first.archive().discard(draft)
+    assert depositor.reserve(new_version_of=latest).record_id != draft
 
 
 def test_an_older_version_is_refused_and_the_latest_named(first, server):
@@ -167,6 +269,19 @@ def test_an_older_version_is_refused_and_the_latest_named(first, server):
     with pytest.raises(RefusedError, match=f"not the latest version: that is {plan.doi}"):
         first.next_version("third").reserve(new_version_of=old)
     assert server.world.drafts() == []
+
+
+def test_after_a_version_that_was_deleted_the_one_before_is_the_latest(first, server):
+    (old,) = server.world.published()
+    depositor = second(first)
+    depositor.build(depositor.reserve(new_version_of=old))
+    plan = depositor.plan()
+    depositor.apply(plan)
+    depositor.publish(plan.doi)
+    path = f"/api/records/{plan.record_id}/request-deletion"
+    first.archive().transport.write("POST", path, document={"reason": "test-record"})
+    found = first.next_version("third").reserve(new_version_of=old)
+    assert (found.previous_id, server.world.drafts()) == (old, [found.record_id])
 
 
 def test_a_number_of_another_archive_is_refused(first, server):
@@ -270,6 +385,23 @@ def test_what_somebody_else_took_away_at_the_same_moment_is_gone(first, server):
     server.fault_for = fault
     depositor.apply(plan)
     assert [row.status for row in server.log if row.path.endswith("f1.txt")] == [404, 204]
+    assert held(server, plan.record_id) == bundled(depositor.bundle)
+
+
+@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("count", [1, 100])
+def test_a_page_that_says_404_takes_no_file_away(first, server, page, count):
+    (old,) = server.world.published()
+    depositor = second(first)
+    depositor.build(depositor.reserve(new_version_of=old))
+    plan = depositor.plan()
+    archive = behind(depositor, "DELETE", "f1.txt", page=page, count=count)
+    if count > 1:
+        with pytest.raises(UnknownOutcomeError, match="404, and not from the archive"):
+            apply(plan, depositor.bundle, depositor.release, archive)
+        assert read_history(depositor.journal).notes("gone") == []
+        archive = depositor.archive()
+    apply(plan, depositor.bundle, depositor.release, archive)
     assert held(server, plan.record_id) == bundled(depositor.bundle)
 
 

@@ -146,6 +146,26 @@ def test_only_the_owner_may_write(server, owner, other, guest, method, path, bod
     assert (server.world.files(ident), server.world.metadata(ident)) == before
 
 
+def test_a_deleted_version_is_no_draft_of_the_next_one(server, owner):
+    """Oracle: InvenioRDM's rule, the draft of the next version if there is one, or the latest."""
+    first = owner.published({"a": HELLO})
+
+    def versions(ident=first, what=""):
+        return owner("GET", f"/records/{ident}{what}").json["versions"]
+
+    second = owner("POST", f"/records/{first}/versions").json["id"]
+    assert not versions()["is_latest_draft"]
+    assert versions(second, "/draft")["is_latest_draft"]
+    owner("POST", f"/records/{second}/draft/actions/files-import")
+    owner("POST", f"/records/{second}/draft/actions/publish")
+    assert (versions()["is_latest"], versions()["is_latest_draft"]) == (False, False)
+    owner("POST", f"/records/{second}/request-deletion", {"reason": "test-record"})
+    assert (versions()["is_latest"], versions()["is_latest_draft"]) == (True, True)
+    third = owner("POST", f"/records/{first}/versions").json["id"]
+    assert (versions()["is_latest"], versions()["is_latest_draft"]) == (True, False)
+    assert versions(third, "/draft")["is_latest_draft"]
+
+
 @pytest.mark.parametrize("path", ["/draft", "/versions", "/request-deletion", "/file-modification"])
 def test_only_the_owner_may_go_on_with_a_record(owner, other, path):
     ident = owner.published({"a": HELLO})
