@@ -26,6 +26,10 @@ class Contents:
         The quality document of each item.
     recoveries : mapping of str to mapping
         The recovery document of each item; empty where the truth is not known.
+    noises : mapping of str to mapping
+        The noise model of each item.
+    wake : mapping
+        The documents about the run as a whole, by product: geometry, subtraction; those there are.
     figures : mapping of str to bytes
         PNG bytes by file name.
     checks : mapping
@@ -43,6 +47,8 @@ class Contents:
     run: Mapping[str, Any]
     qualities: Mapping[str, Mapping[str, Any]]
     recoveries: Mapping[str, Mapping[str, Any]]
+    noises: Mapping[str, Mapping[str, Any]]
+    wake: Mapping[str, Mapping[str, Any]]
     figures: Mapping[str, bytes]
     checks: Mapping[str, Any]
     tasks: Sequence[Mapping[str, Any]]
@@ -73,6 +79,8 @@ def page(root: Path, problem: str = "") -> str:
         run=run,
         qualities=_documents(validation, run["items"], layout.QUALITY),
         recoveries=_documents(validation, run["items"], layout.RECOVERY),
+        noises=_documents(validation, run["items"], layout.NOISE_MODEL),
+        wake=_once(products, (layout.GEOMETRY, layout.SUBTRACTION)),
         figures={p.name: p.read_bytes() for p in validation.glob(f"{layout.FIGURES_DIR}/*.png")},
         checks=checks,
         tasks=_records(root),
@@ -86,6 +94,11 @@ def page(root: Path, problem: str = "") -> str:
 def _documents(folder: Path, items: Sequence[str], product: str) -> dict[str, dict[str, Any]]:
     places = {item: folder / f"{layout.product_stem(item, product)}.json" for item in items}
     return {item: io.read_json(place) for item, place in places.items() if place.is_file()}
+
+
+def _once(products: Path, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    places = {name: products / layout.LAYER_OF[name] / f"{name}.json" for name in names}
+    return {name: io.read_json(place) for name, place in places.items() if place.is_file()}
 
 
 def _records(root: Path) -> list[dict[str, Any]]:
@@ -129,6 +142,7 @@ def render(contents: Contents) -> str:
         c=contents,
         items=items,
         figures_of={item: _figures_of(item, contents.figures) for item in items},
+        figures_of_run=_others(items, contents.figures),
         failed=[r for r in contents.checks["results"] if r["status"] != "PASSED"],
         layers=len(layout.LAYERS),
         bundle_name=layout.BUNDLE_DIR,
@@ -140,6 +154,13 @@ def _figures_of(item: str, figures: Mapping[str, bytes]) -> list[tuple[str, byte
     """Give an item's pictures: maps first, then spectrum and noise."""
     mine = [(name, data) for name, data in sorted(figures.items()) if name.startswith(f"{item}_")]
     return sorted(mine, key=lambda pair: "_maps" not in pair[0])
+
+
+def _others(items: Sequence[str], figures: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Give the pictures that are about no single item, by name without the extension."""
+    own = tuple(f"{item}_" for item in items)
+    rest = {name: data for name, data in sorted(figures.items()) if not name.startswith(own)}
+    return {name.removesuffix(".png"): data for name, data in rest.items()}
 
 
 def _number(value: object, digits: int = 3) -> str:

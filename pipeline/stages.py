@@ -528,6 +528,25 @@ STAGES: Final[tuple[Stage, ...]] = (
         typical_seconds=4.0,
     ),
     Stage(
+        name="dashboard",
+        module="pipeline.figures.dashboard",
+        summary="draw how the run stands against what is accepted",
+        reads=(
+            Read("models", "noise.model"),
+            Read("combinations", "combine.combination", optional=True),
+            Read("subtraction", "difference.subtraction", optional=True),
+            Read("recoveries", "recovery.recovery", optional=True),
+            Read("geometry", "geometry.geometry", optional=True),
+            _TARGET,
+        ),
+        writes=(
+            Write("figure", "work/figures/dashboard.png", "figure", _FIGURES),
+            Write("data", "work/figures/dashboard.ecsv", "table", _FIGURES),
+        ),
+        code=("pipeline/figures", "manifests"),
+        typical_seconds=2.0,
+    ),
+    Stage(
         name="materialize",
         module="pipeline.materialize",
         summary="put the products into their layers",

@@ -3,6 +3,9 @@
 import re
 from html.parser import HTMLParser
 
+from imagery import geometry_document
+from runs import noise_document, record, subtraction_document
+
 from manifests import load_target
 from pipeline.materialize import Config, run
 from pipeline.report import Contents, render
@@ -48,6 +51,8 @@ def contents(**changes) -> Contents:
         "run": run_document(),
         "qualities": {"t001": {"cube": cube, "maps": [row]}},
         "recoveries": {},
+        "noises": {},
+        "wake": {},
         "figures": {"t001_spectrum.png": b"\x89PNG1", "t001_maps.png": b"\x89PNG2"},
         "checks": {"verdict": "PASSED", "counts": {"PASSED": 1}, "results": [result]},
         "tasks": [{"task": "ingest[t001]", "status": "done", "seconds": 1.5}],
@@ -90,6 +95,22 @@ def test_the_page_says_what_was_measured_and_what_is_missing():
         assert text in page
     assert page.index("t001_maps.png") < page.index("t001_spectrum.png")
     assert "no model has been fitted" in page
+
+
+def test_the_page_shows_what_is_about_the_run_as_a_whole():
+    """Oracle: the documents; pictures of no single item stand outside the items."""
+    figures = {"t001_maps.png": b"1", "dashboard.png": b"2", "wake.png": b"3"}
+    wake = {
+        "geometry": geometry_document(RBH1, record("geometry")),
+        "subtraction": subtraction_document(),
+    }
+    page = render(contents(figures=figures, wake=wake, noises={"t001": noise_document({})}))
+    assert "147.5 ± 0.05 deg" in page
+    assert "62.7 kpc" in page
+    assert "Nothing is taken off." in page
+    assert "1.01 (Kronecker)" in page
+    assert page.index('alt="dashboard"') < page.index('alt="wake"') < page.index("t001_maps.png")
+    assert page.count("<img") == 3
 
 
 def test_a_failed_check_is_shown_and_no_bundle_is_claimed():

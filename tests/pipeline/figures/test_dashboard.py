@@ -1,0 +1,89 @@
+"""The dashboard: numbers of products against the judge's own bounds, and what is beyond them."""
+
+import io
+
+import numpy as np
+import pytest
+from imagery import geometry_document
+from matplotlib.image import imread
+from runs import (
+    combination_document,
+    noise_document,
+    record,
+    recovery_document,
+    subtraction_document,
+)
+
+from manifests import load_acceptance, load_target
+from pipeline.figures import dashboard
+from pipeline.figures.dashboard import Config, place
+
+RBH1 = load_target("rbh1")
+
+
+def draw(**changes):
+    given = {
+        "models": {"t001": noise_document({})},
+        "combinations": {"t001": combination_document(0.1, {})},
+        "subtraction": subtraction_document(),
+        "recoveries": {"t001": recovery_document({})},
+        "geometry": geometry_document(RBH1, record("geometry")),
+    }
+    return dashboard.run(**(given | changes), target=RBH1, config=Config())
+
+
+def rows_of(result, criterion):
+    data = result["data"].data
+    return data[data["criterion"] == criterion]
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "where"),
+    [(0.9, 0.9, 1.1, 0.0), (1.1, 0.9, 1.1, 1.0), (1.05, 0.9, 1.1, 0.75), (-3.0, np.nan, 6.0, 0.5)],
+)
+def test_the_place_of_a_number(value, low, high, where):
+    """Oracle: the definition, by hand."""
+    assert place(value, low, high) == pytest.approx(where)
+
+
+def test_it_shows_what_the_products_say_within_the_bounds_of_the_judge():
+    """Oracle: the products, and the rows of acceptance.toml."""
+    result = draw()
+    acceptance = load_acceptance()
+    data = result["data"].data
+    assert set(data["criterion"]) <= acceptance.ids
+    white = rows_of(result, "noise.whitened")
+    assert white["value"].tolist() == [1.01, 1.01]
+    assert (white["low"][0], white["high"][0]) == acceptance.limit("noise.whitened").value
+    ghosts = rows_of(result, "recovery.ghost_pull")
+    assert (ghosts["item"][0], ghosts["value"][0]) == ("run", 2.0)
+    assert np.isnan(ghosts["low"][0])
+    assert ghosts["place"][0] == pytest.approx(2.0 / acceptance.limit("recovery.ghost_pull").value)
+    assert np.all((data["place"] >= 0) & (data["place"] <= 1))
+    assert result["data"].simulated
+
+
+def test_equal_products_give_equal_bytes_and_a_bad_number_another_picture():
+    good, again = draw()["figure"], draw()["figure"]
+    assert good == again
+    assert imread(io.BytesIO(good))[..., :3].std() > 0.05
+    model = noise_document({})
+    model["whitened"]["kronecker"]["variance"] = 5.0
+    bad = draw(models={"t001": model})
+    assert bad["figure"] != good
+    assert max(rows_of(bad, "noise.whitened")["place"]) > 1
+
+
+def test_a_lone_cube_has_a_dashboard_of_its_noise():
+    model = noise_document({})
+    model["dithers"] |= {"scale": None, "left_out": []}
+    nothing = dict.fromkeys(("combinations", "subtraction", "recoveries", "geometry"))
+    result = draw(models={"t001": model}, **nothing)
+    assert set(result["data"].data["criterion"]) == {"noise.whitened", "noise.aperture"}
+
+
+def test_groups_with_too_few_spaxels_are_left_out_as_the_judge_does():
+    document = recovery_document({})
+    for group in document["groups"]:
+        group["n_compared"] = 1
+    assert len(rows_of(draw(recoveries={"t001": document}), "recovery.flux_ratio")) == 0
