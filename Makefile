@@ -61,12 +61,16 @@ test: $(STAMP) $(VALIDATORS)/.rbh1-ready ## the tests (PYTEST_OPTIONS="--run-slo
 # JAX 0.4.36 compiles slowly: of the scene, what uses all of its parts.
 SCENE := $(addprefix pipeline/scene/test_,anchors.py observed.py psf.py scene_cube.py wake.py)
 
+# Of the reduction, the stages: they use all of its parts.
+REDUCE := $(patsubst tests/%,%,$(wildcard tests/pipeline/reduce/test_*.py \
+	tests/pipeline/reduce/*/test_*stage*.py))
+
 # Warnings of libraries as old as these say what has changed since, which is not ours to mend.
 lowest: $(LOWEST)/.rbh1-ready ## the tests of products and judge with the oldest versions allowed
 	$(THREADS) $(LOWEST)/bin/python -m pytest -n $(WORKERS) \
 		-o filterwarnings=default -W ignore -q \
 		$(addprefix tests/,ard checks manifests release schemas \
-			pipeline/acquire pipeline/reduce pipeline/linemaps pipeline/test_batches.py \
+			pipeline/acquire $(REDUCE) pipeline/linemaps pipeline/test_batches.py \
 			pipeline/test_runtime.py $(SCENE)) \
 		--ignore tests/release/testing --deselect tests/release/deposit/test_converges.py
 
