@@ -72,7 +72,8 @@ lowest: $(LOWEST)/.rbh1-ready ## the tests of products and judge with the oldest
 		$(addprefix tests/,ard checks manifests release schemas \
 			pipeline/acquire $(REDUCE) pipeline/linemaps pipeline/test_batches.py \
 			pipeline/test_runtime.py $(SCENE)) \
-		--ignore tests/release/testing --deselect tests/release/deposit/test_converges.py
+		--ignore tests/release/testing \
+		$(addprefix --ignore tests/release/deposit/test_,converges.py kill_matrix.py)
 
 lint: $(STAMP) ## ruff: rules and layout
 	$(BIN)/ruff check .
