@@ -50,7 +50,8 @@ class Image:
     weight : ndarray, shape (ny, nx)
         Exposure time (s) or inverse variance, by `weight_kind`; 0 where masked.
     weight_kind : str
-        ``exposure``, or ``inverse variance`` in (electrons/s)^-2.
+        ``exposure``; ``inverse variance`` of the background or ``total inverse variance``, which
+        knows the photons of the sources too, both in (electrons/s)^-2.
     mask : ndarray of bool, shape (ny, nx)
         True: do not use.
     wcs : astropy.wcs.WCS

@@ -18,7 +18,7 @@ from scipy.sparse import csr_matrix
 from ard.cube import BoolArray, FloatArray
 from ard.errors import FormatError
 from pipeline.reduce.imaging.images import Image
-from pipeline.reduce.imaging.weights import EXPOSURE
+from pipeline.reduce.imaging.weights import EXPOSURE, TOTAL
 from pipeline.reduce.outliers import robust_sigma
 
 # Pixels further from zero are no noise; a Gaussian keeps 1 - 6e-5 of its own.
@@ -148,7 +148,9 @@ def measure(image: Image, sources: BoolArray, reach: int, smoothing_pixels: floa
     scatter = float(robust_sigma((flat / np.where(unit > 0, unit, 1.0))[blank], axis=0))
     residual = np.where(blank, flat / np.where(unit > 0, scatter * unit, 1.0), np.nan)
     kernel = correlation(residual, reach)
-    sigma = np.hypot(scatter * unit, _photons(image, sky, kernel))
+    sigma = scatter * unit
+    if image.weight_kind != TOTAL:
+        sigma = np.hypot(sigma, _photons(image, sky, kernel))
     return Noise(
         sky=sky,
         sigma=np.where(image.mask, 0.0, sigma),
