@@ -4,7 +4,7 @@ Both stages, geometry and photometry, look at an image in this one way.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -12,12 +12,13 @@ import numpy as np
 from ard.cube import BoolArray, FloatArray
 from ard.errors import ArdError, FormatError
 from manifests import Position, Target
-from pipeline.reduce.imaging import noise, sources, strip
+from pipeline.reduce.imaging import noise, parts, sources, strip
 from pipeline.reduce.imaging.images import Image
-from pipeline.reduce.imaging.parts import solid_angles
+from pipeline.reduce.imaging.parts import Box, solid_angles
 from pipeline.reduce.imaging.sphere import Axis, position_angle_deg, separation_arcsec
 from pipeline.reduce.imaging.strip import Measured, Seen, Strip, Sums
 
+_SPARE_PIXELS: Final = 5  # beyond what is asked for, for gradients and the noise of neighbours
 # Flux density of AB magnitude 0, 10^(-0.4 48.60) erg/s/cm2/Hz, in uJy.
 AB_UJY: Final = 10 ** (-0.4 * 48.60) * 1e29
 
@@ -119,6 +120,17 @@ class View:
         """The image."""
         return self.seen.image
 
+    def part(self, x: float, y: float, reach_arcsec: float) -> "View":
+        """Give what lies around a pixel: sums over it need no plane of a whole mosaic."""
+        pixels = int(np.ceil(reach_arcsec / self.pixel_arcsec)) + _SPARE_PIXELS
+        box = parts.box_at(x, y, pixels, self.image.shape)
+        found = replace(
+            self.seen.noise, sigma=self.seen.noise.sigma[box], blank=self.seen.noise.blank[box]
+        )
+        host = replace(self.host, x=self.host.x - box[1].start, y=self.host.y - box[0].start)
+        seen = Seen(_cut(self.image, box), found, self.seen.excluded[box])
+        return replace(self, seen=seen, host=host)
+
 
 def declared_axis(target: Target) -> tuple[Axis, float]:
     """Give the declared axis of the feature, from the host, and its length in arcsec.
@@ -141,7 +153,7 @@ def declared_axis(target: Target) -> tuple[Axis, float]:
 
 
 def covering(images: Mapping[str, Iterable[Image]], axis: Axis, length: float) -> tuple[Image, ...]:
-    """Choose, of the chips of each file, the one that shows host and tip.
+    """Choose, of the chips of each file, the one that shows host and tip; of a large one a part.
 
     Raises
     ------
@@ -160,8 +172,24 @@ def covering(images: Mapping[str, Iterable[Image]], axis: Axis, length: float) -
                 found="pixels that end before, or are masked there",
                 action="leave the image out, or check host and tip in the target's manifest",
             )
-        chosen.append(showing[0])
+        chosen.append(_near(showing[0], axis, length))
     return tuple(chosen)
+
+
+def _near(image: Image, axis: Axis, length: float) -> Image:
+    """Cut what lies around host and tip out of a large image, whatever it was pointed at."""
+    box = parts.box_around(axis.place(0.5 * length), image.wcs, image.shape)
+    return _cut(image, box)
+
+
+def _cut(image: Image, box: Box) -> Image:
+    return replace(
+        image,
+        flux=image.flux[box],
+        weight=image.weight[box],
+        mask=image.mask[box],
+        wcs=parts.shifted(image.wcs, box),
+    )
 
 
 def _shows(image: Image, axis: Axis, length: float) -> bool:

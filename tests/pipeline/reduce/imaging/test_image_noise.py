@@ -1,6 +1,8 @@
 """The noise of an image. Oracles: the correlation of an autoregression (closed form), the dense
 matrix product, and draws."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
@@ -63,6 +65,30 @@ def test_covariance_is_the_dense_product(found):
     np.testing.assert_allclose(
         small.covariance(csr_matrix(weights)), weights @ dense @ weights.T, rtol=1e-9, atol=1e-12
     )
+
+
+def test_sums_over_few_pixels_of_a_mosaic_need_no_planes_of_it(found):
+    """Sixty sums over 20 pixels each: a plane each would be sixty, a few are allowed. Oracle of
+    the numbers: the same sums on an image that is no larger than they need."""
+    side, n, per_plane = 800, 60, 800 * 800 * 8
+    rng = np.random.default_rng(17)
+    y, x = 400 + rng.integers(0, 30, (n, 20)), 300 + rng.integers(0, 30, (n, 20))
+    sums = np.repeat(np.arange(n), 20)
+    value = rng.normal(size=sums.size)
+    places = [(sums, (y * side + x).ravel()), (sums, ((y - 390) * 50 + x - 290).ravel())]
+    large, small = (
+        csr_matrix((value, where), shape=(n, size**2))
+        for where, size in zip(places, (side, 50), strict=True)
+    )
+    images = [
+        noise.Noise(0.0, np.full((s, s), 0.5), found.kernel, NONE, 0.5, np.nan) for s in (side, 50)
+    ]
+    tracemalloc.start()
+    covariance = images[0].covariance(large)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 3 * per_plane
+    np.testing.assert_allclose(covariance, images[1].covariance(small), rtol=1e-12, atol=1e-14)
 
 
 def test_draws_have_the_covariance(found):
