@@ -19,6 +19,13 @@ from pipeline.reduce.imaging.sphere import Axis, position_angle_deg, separation_
 from pipeline.reduce.imaging.strip import Measured, Seen, Strip, Sums
 
 _SPARE_PIXELS: Final = 5  # beyond what is asked for, for gradients and the noise of neighbours
+# What is varied to see how much hangs on a choice, and by which factor.
+_CHOICES: Final = (
+    ("window_arcsec", 2.0 / 3.0),
+    ("window_arcsec", 1.5),
+    ("mirror_from_arcsec", 0.5),
+    ("mirror_from_arcsec", 1.5),
+)
 # Flux density of AB magnitude 0, 10^(-0.4 48.60) erg/s/cm2/Hz, in uJy.
 AB_UJY: Final = 10 ** (-0.4 * 48.60) * 1e29
 
@@ -130,6 +137,10 @@ class View:
         host = replace(self.host, x=self.host.x - box[1].start, y=self.host.y - box[0].start)
         seen = Seen(_cut(self.image, box), found, self.seen.excluded[box])
         return replace(self, seen=seen, host=host)
+
+
+# A view of the host, and how it was looked at.
+Varied = tuple[View, Looking]
 
 
 def declared_axis(target: Target) -> tuple[Axis, float]:
@@ -274,6 +285,36 @@ def _centre(
         np.abs(across) < looking.mirror_half_arcsec
     )
     return sources.centroid(image, found, (first.x, first.y), sigma_pixels, without=feature)
+
+
+def varied(view: View, axis: Axis, looking: Looking, reach_arcsec: float) -> list[Varied]:
+    """Look at the host with other choices: window and inner end of the mirror, one at a time.
+
+    Parameters
+    ----------
+    view : View
+    axis : Axis
+        From the host toward the tip.
+    looking : Looking
+        What was chosen.
+    reach_arcsec : float
+        How much around the host is needed.
+
+    Returns
+    -------
+    list of (View, Looking)
+        Of the part around the host, with its other centre; what was chosen is not among them.
+    """
+    near = view.part(view.host.x, view.host.y, reach_arcsec)
+    found: list[Varied] = []
+    for name, factor in _CHOICES:
+        other = replace(looking, **{name: factor * getattr(looking, name)})
+        sigma = other.window_arcsec / view.pixel_arcsec
+        start = (near.host.x, near.host.y)
+        centre = _centre(near.image, near.seen.noise, axis, start, sigma, other)
+        place = near.image.wcs.all_pix2world(centre.x, centre.y, 0)
+        found.append((replace(near, host=centre, host_place=Position(*map(float, place))), other))
+    return found
 
 
 def _own(
