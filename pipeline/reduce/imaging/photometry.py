@@ -21,7 +21,7 @@ from ard.errors import ArdError, FormatError
 from ard.table import Table
 from manifests import Target
 from manifests.filters import COLOUR, load_filters
-from pipeline.reduce.imaging import host, strip, view
+from pipeline.reduce.imaging import host, strip, systematics, view
 from pipeline.reduce.imaging.images import Image
 from pipeline.reduce.imaging.sphere import Axis
 from pipeline.reduce.imaging.strip import Measured
@@ -30,6 +30,9 @@ from pipeline.reduce.imaging.view import AB_UJY, View, ab_magnitude
 HOST: Final = "host"
 WAKE: Final = "wake"
 PROFILE: Final = "profile"
+_SYSTEMATIC: Final = (
+    *("zero_point_err", "overlap_err", "choice_err", "total_overlap_err", "total_choice_err"),
+)
 _MAG: Final = 2.5 / np.log(10.0)  # error of a magnitude for a relative error of the flux
 
 
@@ -82,7 +85,8 @@ class _Light:
     """What one filter says: fluxes in uJy.
 
     `wake` holds the mean brightness in the intervals, over the strip and then over the whole
-    width; `host` the curve of growth.
+    width; `host` the curve of growth. `overlap` holds, for each source, the light of the other in
+    aperture and total, `choice` what other choices change there, both in uJy.
     """
 
     band: str
@@ -92,6 +96,8 @@ class _Light:
     radii: FloatArray
     host: Measured
     rate_of_ujy: float
+    overlap: Mapping[str, FloatArray]
+    choice: Mapping[str, FloatArray]
 
 
 def run(
@@ -154,16 +160,23 @@ def _light(band: str, views: Sequence[View], axis: Axis, edge: float, config: Co
         config.mirror_half_arcsec,
     )
     wakes, hosts, covered = [], [], []
+    wrong: list[tuple[systematics.Host, FloatArray]] = []
+    halves = (config.half_width_arcsec, config.total_half_width_arcsec)
     for each in views:
         cells = view.strip_of(each, axis, edge, config)
-        widths = [
-            (-half, half) for half in (config.half_width_arcsec, config.total_half_width_arcsec)
-        ]
+        widths = [(-half, half) for half in halves]
         rows = vstack([cells.binning(ends, np.array(width)) for width in widths])
         sky = view.sky_of(cells, edge, config)
         wakes.append(strip.brightness(each.seen, cells.sums.combined(rows), sky))
         covered.append(np.concatenate([cells.coverage(ends, width) for width in widths]))
         hosts.append(_complete(host.grow(each, axis, circles), each.image.file))
+        both = (cells, sky)
+        wrong.append(
+            (
+                systematics.of_host(each, axis, circles, both, config),
+                systematics.of_wake(each, both, halves, config),
+            )
+        )
     coverage = np.min(covered, axis=0)
     return _Light(
         band=band,
@@ -173,7 +186,26 @@ def _light(band: str, views: Sequence[View], axis: Axis, edge: float, config: Co
         radii=np.array(circles.radii_arcsec),
         host=view.averaged(hosts, views),
         rate_of_ujy=float(np.mean([10 ** (0.4 * v.image.zero_point_ab) for v in views]) / AB_UJY),
+        **_systematic(wrong, views, np.array(circles.radii_arcsec), config),
     )
+
+
+def _systematic(
+    wrong: Sequence[tuple[systematics.Host, FloatArray]],
+    views: Sequence[View],
+    radii: FloatArray,
+    config: Config,
+) -> dict[str, dict[str, FloatArray]]:
+    """Average the systematic terms of the images of one filter: they are wrong in the same way."""
+    ends = [int(np.argmin(np.abs(radii - config.host_radius_arcsec))), radii.size - 1]
+    ujy = np.array([AB_UJY * 10 ** (-0.4 * v.image.zero_point_ab) for v in views])
+    of_host = float(np.mean([w.overlap * f for (w, _), f in zip(wrong, ujy, strict=True)]))
+    choice = np.mean([w.choice[ends] * f for (w, _), f in zip(wrong, ujy, strict=True)], axis=0)
+    of_wake = np.mean([w * f for (_, w), f in zip(wrong, ujy, strict=True)], axis=0)
+    return {
+        "overlap": {HOST: np.full(2, of_host), WAKE: of_wake},
+        "choice": {HOST: choice, WAKE: np.zeros(2)},
+    }
 
 
 def _seen(part: Measured, coverage: FloatArray, config: Config) -> Measured:
@@ -289,6 +321,15 @@ def _magnitude_table(lights: Sequence[_Light], config: Config) -> QTable:
             slope = np.array([-ratio / small, 1.0 / small])
             ratio_err = float(np.sqrt(slope @ flux.covariance @ slope))
             bright = small > 0 and whole > 0
+            calibration = load_filters().named(light.band).zero_point_err_mag
+            with np.errstate(divide="ignore", invalid="ignore"):
+                overlap, choice = (
+                    np.where(flux.value > 0, _MAG * term[source] / flux.value, np.nan)
+                    for term in (light.overlap, light.choice)
+                )
+                noise = np.where(flux.value > 0, _MAG * err / flux.value, np.nan)
+            terms = zip(noise, overlap, choice, strict=True)
+            every = [systematics.combined(calibration, *three) for three in terms]
             rows.append(
                 {
                     "source": source,
@@ -297,11 +338,18 @@ def _magnitude_table(lights: Sequence[_Light], config: Config) -> QTable:
                     "flux": small,
                     "flux_err": err[0],
                     "mag_ab": ab_magnitude(small),
-                    "mag_err": _MAG * err[0] / small if small > 0 else np.nan,
+                    "mag_err": float(noise[0]),
+                    "zero_point_err": calibration,
+                    "overlap_err": float(overlap[0]),
+                    "choice_err": float(choice[0]),
+                    "mag_combined_err": every[0],
                     "correction": -2.5 * np.log10(ratio) if bright else np.nan,
                     "correction_err": _MAG * ratio_err / ratio if bright else np.nan,
                     "total_ab": ab_magnitude(whole),
-                    "total_err": _MAG * err[1] / whole if whole > 0 else np.nan,
+                    "total_err": float(noise[1]),
+                    "total_overlap_err": float(overlap[1]),
+                    "total_choice_err": float(choice[1]),
+                    "total_combined_err": every[1],
                 }
             )
     columns = {name: [row[name] for row in rows] for name in rows[0]}
@@ -309,6 +357,7 @@ def _magnitude_table(lights: Sequence[_Light], config: Config) -> QTable:
     units |= dict.fromkeys(
         ("mag_ab", "mag_err", "correction", "correction_err", "total_ab", "total_err"), u.mag
     )
+    units |= dict.fromkeys((*_SYSTEMATIC, "mag_combined_err", "total_combined_err"), u.mag)
     return QTable({n: c * units[n] if n in units else c for n, c in columns.items()})
 
 
@@ -345,6 +394,7 @@ def _colour_table(lights: Sequence[_Light], config: Config) -> QTable:
         )
     columns = {name: [row[name] for row in rows] for name in rows[0]}
     units = {"from_arcsec": u.arcsec, "to_arcsec": u.arcsec, "colour": u.mag, "colour_err": u.mag}
+    units |= {"zero_point_err": u.mag, "colour_combined_err": u.mag}
     units |= {"difference": u.uJy, "difference_err": u.uJy}
     return QTable({n: c * units[n] if n in units else c for n, c in columns.items()})
 
@@ -358,6 +408,10 @@ def _row(
 ) -> dict[str, Any]:
     value, err = found
     is_colour = kind == COLOUR
+    calibration = systematics.combined(
+        *(load_filters().named(name).zero_point_err_mag for name in pair)
+    )
+    known = is_colour and np.isfinite(value)
     return {
         "source": source,
         "first": pair[0],
@@ -367,6 +421,8 @@ def _row(
         "to_arcsec": ends[1],
         "colour": value if is_colour else np.nan,
         "colour_err": err if is_colour else np.nan,
+        "zero_point_err": calibration if known else np.nan,
+        "colour_combined_err": systematics.combined(err, calibration) if known else np.nan,
         "difference": np.nan if is_colour else value,
         "difference_err": np.nan if is_colour else err,
     }
