@@ -86,7 +86,7 @@ def of_wake(
         * 2.0 * half * length
         for half in half_widths
     ]  # fmt: skip
-    return np.maximum(np.nan_to_num(light), 0.0)
+    return np.asarray(np.maximum(np.nan_to_num(light), 0.0))
 
 
 def combined(*terms: float) -> float:

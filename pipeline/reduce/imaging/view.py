@@ -12,6 +12,7 @@ import numpy as np
 from ard.cube import BoolArray, FloatArray
 from ard.errors import ArdError, FormatError
 from manifests import Position, Target
+from manifests.filters import load_filters
 from pipeline.reduce.imaging import noise, parts, sources, strip
 from pipeline.reduce.imaging.images import Image
 from pipeline.reduce.imaging.parts import Box, solid_angles
@@ -359,9 +360,18 @@ def sky_of(cells: Strip, length: float, looking: Looking) -> Sums:
 
 
 def by_band(views: Sequence[View]) -> dict[str, list[int]]:
-    """Give the numbers of the views of each filter, filters in order of their pivot."""
+    """Give the numbers of the views of each filter, filters in order of their declared pivot.
+
+    The header's own pivot is not asked: cut-outs without PHOTPLAM have none.
+
+    Raises
+    ------
+    ManifestError
+        If a filter is not declared.
+    """
     bands: dict[str, list[int]] = {}
-    order = sorted(range(len(views)), key=lambda k: (views[k].image.pivot_angstrom, k))
+    pivot = [load_filters().named(v.image.band).pivot_angstrom for v in views]
+    order = sorted(range(len(views)), key=lambda k: (pivot[k], k))
     for k in order:
         bands.setdefault(views[k].image.band, []).append(k)
     return bands

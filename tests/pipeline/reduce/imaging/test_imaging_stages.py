@@ -98,6 +98,15 @@ def test_the_chip_that_shows_the_target_is_chosen():
     assert chosen.file == "F606W_1_drc.fits"
 
 
+def test_filters_are_in_order_of_their_pivot_whatever_the_headers_lack():
+    """Oracle: the declared pivots. A cut-out without PHOTPLAM has a pivot of NaN."""
+    nowhere = [
+        view.look(replace(shot(1, band), pivot_angstrom=pivot), AXIS, LENGTH, view.Looking())
+        for band, pivot in (("F814W", np.nan), ("F606W", np.nan), ("F350LP", 5873.9))
+    ]
+    assert view.by_band(nowhere) == {"F350LP": [2], "F606W": [1], "F814W": [0]}
+
+
 def test_of_a_mosaic_the_part_around_the_feature_is_taken():
     """A mosaic that no header cut: 5 x 10^6 pixels, the target near a corner of it."""
     rows, columns = 2000, 2500
