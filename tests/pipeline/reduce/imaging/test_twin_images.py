@@ -142,6 +142,8 @@ def test_the_combined_errors_hold_what_noise_does_not(measured):
         parts = [host[f"{side}_{name}_arcsec"] for name in ("err", "choice")]
         assert host[f"{side}_combined_err_arcsec"] == pytest.approx(np.hypot(*parts))
         assert parts[1] > 0
+    combined = np.hypot(host["east_combined_err_arcsec"], host["north_combined_err_arcsec"])
+    assert host["from_declared_arcsec"] < 2 * combined
     wake = found["wake"]
     assert wake["pa_combined_err"] == pytest.approx(np.hypot(wake["pa_err"], wake["pa_choice_deg"]))
 
