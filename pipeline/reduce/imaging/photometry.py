@@ -308,6 +308,25 @@ def _aperture(light: _Light, source: str, config: Config) -> tuple[Measured, dic
     }
 
 
+def _errors(flux: Measured, light: _Light, source: str) -> dict[str, float]:
+    """Give the errors of both magnitudes, term by term and combined; NaN without a magnitude."""
+    calibration = load_filters().named(light.band).zero_point_err_mag
+    found = {"zero_point_err": calibration}
+    for k, (name, prefix) in enumerate((("mag", ""), ("total", "total_"))):
+        value = float(flux.value[k])
+        terms = (flux.err[k], light.overlap[source][k], light.choice[source][k])
+        noise, overlap, choice = (
+            _MAG * float(term) / value if value > 0 else float("nan") for term in terms
+        )
+        found |= {
+            f"{name}_err": noise,
+            f"{prefix}overlap_err": overlap,
+            f"{prefix}choice_err": choice,
+            f"{name}_combined_err": systematics.combined(calibration, noise, overlap, choice),
+        }
+    return found
+
+
 def _magnitude_table(lights: Sequence[_Light], config: Config) -> QTable:
     """One row for each source and filter."""
     rows = []
@@ -315,41 +334,23 @@ def _magnitude_table(lights: Sequence[_Light], config: Config) -> QTable:
         for light in lights:
             flux, what = _aperture(light, source, config)
             small, whole = flux.value
-            err = flux.err
             ratio = whole / small
             # Of the ratio, with the pixels that both share.
             slope = np.array([-ratio / small, 1.0 / small])
             ratio_err = float(np.sqrt(slope @ flux.covariance @ slope))
             bright = small > 0 and whole > 0
-            calibration = load_filters().named(light.band).zero_point_err_mag
-            with np.errstate(divide="ignore", invalid="ignore"):
-                overlap, choice = (
-                    np.where(flux.value > 0, _MAG * term[source] / flux.value, np.nan)
-                    for term in (light.overlap, light.choice)
-                )
-                noise = np.where(flux.value > 0, _MAG * err / flux.value, np.nan)
-            terms = zip(noise, overlap, choice, strict=True)
-            every = [systematics.combined(calibration, *three) for three in terms]
             rows.append(
                 {
                     "source": source,
                     "band": light.band,
                     **what,
                     "flux": small,
-                    "flux_err": err[0],
+                    "flux_err": flux.err[0],
                     "mag_ab": ab_magnitude(small),
-                    "mag_err": float(noise[0]),
-                    "zero_point_err": calibration,
-                    "overlap_err": float(overlap[0]),
-                    "choice_err": float(choice[0]),
-                    "mag_combined_err": every[0],
+                    **_errors(flux, light, source),
                     "correction": -2.5 * np.log10(ratio) if bright else np.nan,
                     "correction_err": _MAG * ratio_err / ratio if bright else np.nan,
                     "total_ab": ab_magnitude(whole),
-                    "total_err": float(noise[1]),
-                    "total_overlap_err": float(overlap[1]),
-                    "total_choice_err": float(choice[1]),
-                    "total_combined_err": every[1],
                 }
             )
     columns = {name: [row[name] for row in rows] for name in rows[0]}
