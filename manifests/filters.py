@@ -28,6 +28,8 @@ class Filter:
         Pivot wavelength and edges of the passband, A.
     psf_fwhm_arcsec : float
         FWHM of a point source in a drizzled image, pixels integrated out.
+    zero_point_err_mag : float
+        Error of the absolute calibration, mag; `zero_point_source` says where it comes from.
     source, evidence : str
         Where the numbers come from, and how well they are known.
     """
@@ -38,6 +40,8 @@ class Filter:
     blue_angstrom: float
     red_angstrom: float
     psf_fwhm_arcsec: float
+    zero_point_err_mag: float
+    zero_point_source: str
     source: str
     evidence: str
 
@@ -139,7 +143,8 @@ def find_filter(meta: Mapping[str, Any]) -> Filter | None:
 
 def _filter(row: Section) -> Filter:
     numbers = ("pivot_angstrom", "blue_angstrom", "red_angstrom", "psf_fwhm_arcsec")
-    row.only("name", "keywords", *numbers, "source", "evidence")
+    calibration = ("zero_point_err_mag", "zero_point_source")
+    row.only("name", "keywords", *numbers, *calibration, "source", "evidence")
     keywords = row.table("keywords")
     if not keywords.data:
         raise row.error("a filter is known by its keywords", "keywords", "none")
@@ -150,6 +155,9 @@ def _filter(row: Section) -> Filter:
             "0 < blue < pivot < red, and a positive PSF",
             f"{blue:g}, {pivot:g}, {red:g} A, {psf:g} arcsec",
         )
+    zero_point_err = row.number("zero_point_err_mag")
+    if not 0 < zero_point_err < 1:
+        raise row.error("no calibration is without error", "0 to 1 mag", zero_point_err)
     return Filter(
         name=row.text("name"),
         keywords={key: keywords.text(key) for key in sorted(keywords.data)},
@@ -157,6 +165,8 @@ def _filter(row: Section) -> Filter:
         blue_angstrom=blue,
         red_angstrom=red,
         psf_fwhm_arcsec=psf,
+        zero_point_err_mag=zero_point_err,
+        zero_point_source=row.text("zero_point_source"),
         source=row.text("source"),
         evidence=row.choice("evidence", EVIDENCE),
     )

@@ -30,10 +30,15 @@ def geometry_document(target: Target, record: Any) -> dict[str, Any]:
         "target": target.name,
         "host": {
             "ra_deg": target.host.ra_deg, "dec_deg": target.host.dec_deg,
-            "east_err_arcsec": 0.001, "north_err_arcsec": 0.001, "from_declared_arcsec": 0.0,
+            "east_err_arcsec": 0.001, "north_err_arcsec": 0.001,
+            "east_choice_arcsec": 0.0, "north_choice_arcsec": 0.002,
+            "east_combined_err_arcsec": 0.001, "north_combined_err_arcsec": 0.0022,
+            "from_declared_arcsec": 0.0,
         },
         "wake": {
             "pa_deg": 147.5, "pa_err": 0.05, "pa_chi2_dof": 0.8,
+            "pa_choice_deg": 0.01, "pa_combined_err": 0.051,
+            "length_choice_arcsec": 0.001, "length_combined_err": 0.02,
             "ridge_pa_deg": 147.4, "ridge_pa_err": 0.1, "ridge_pa_chi2_dof": 1.0,
             "length_arcsec": 7.9, "length_err": 0.02, "length_chi2_dof": 0.5,
             "length_kpc": 62.7, "length_kpc_err": 0.2, "kpc_per_arcsec": 7.937,
@@ -120,6 +125,10 @@ def magnitudes_table(record: Any) -> ard.Table:
         label = name if name == "correction" else f"{name}_ab"
         columns[label] = [value] * 4 * u.mag
         columns[f"{name}_err"] = [0.02] * 4 * u.mag
+    for name in ("zero_point", "overlap", "choice", "total_overlap", "total_choice"):
+        columns[f"{name}_err"] = [0.01] * 4 * u.mag
+    for name in ("mag", "total"):
+        columns[f"{name}_combined_err"] = [np.sqrt(0.02**2 + 3 * 0.01**2)] * 4 * u.mag
     return ard.Table(QTable(columns), {"SIMULATD": True}, record)
 
 
@@ -134,6 +143,8 @@ def colours_table(record: Any) -> ard.Table:
             "to_arcsec": [0.7, 8.0, 1.5] * u.arcsec,
             "colour": [np.nan] * 3 * u.mag,
             "colour_err": [np.nan] * 3 * u.mag,
+            "zero_point_err": [np.nan] * 3 * u.mag,
+            "colour_combined_err": [np.nan] * 3 * u.mag,
             "difference": [0.1, 1.2, 0.05] * u.uJy,
             "difference_err": [0.1, 0.15, 0.02] * u.uJy,
         }

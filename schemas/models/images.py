@@ -59,6 +59,32 @@ class Magnitudes(pa.DataFrameModel):
         nullable=True,
     )
     mag_err: float = column("error of the magnitude", "One sigma.", "mag", nullable=True, gt=0)
+    zero_point_err: float = column(
+        "calibration", "Error of the zero point of the filter, as declared.", "mag", gt=0
+    )
+    overlap_err: float = column(
+        "overlap",
+        "Systematic: light of the wake in the magnitude of the host, if it goes on to its "
+        "centre; of the host in that of the wake, as seen on the other side.",
+        "mag",
+        nullable=True,
+        ge=0,
+    )
+    choice_err: float = column(
+        "choice",
+        "Systematic: largest change of the magnitude when the host is looked at in other "
+        "ways; 0 for the wake.",
+        "mag",
+        nullable=True,
+        ge=0,
+    )
+    mag_combined_err: float = column(
+        "combined error of the magnitude",
+        "Statistical error, calibration, overlap and choice in quadrature.",
+        "mag",
+        nullable=True,
+        gt=0,
+    )
     correction: float = column(
         "aperture correction", "Magnitude of all the light less that in the aperture.", "mag",
         nullable=True,
@@ -72,6 +98,29 @@ class Magnitudes(pa.DataFrameModel):
     )
     total_ab: float = column("total magnitude", "AB, corrected.", "mag", nullable=True)
     total_err: float = column("error of that", "One sigma.", "mag", nullable=True, gt=0)
+    total_overlap_err: float = column(
+        "overlap",
+        "Systematic: light of the wake in the total magnitude of the host, if it goes on to its "
+        "centre; of the host in that of the wake, as seen on the other side.",
+        "mag",
+        nullable=True,
+        ge=0,
+    )
+    total_choice_err: float = column(
+        "choice",
+        "Systematic: largest change of the total magnitude when the host is looked at in other "
+        "ways; 0 for the wake.",
+        "mag",
+        nullable=True,
+        ge=0,
+    )
+    total_combined_err: float = column(
+        "combined error of the total",
+        "Statistical error, calibration, overlap and choice in quadrature.",
+        "mag",
+        nullable=True,
+        gt=0,
+    )
 
 
 class Colours(pa.DataFrameModel):
@@ -95,6 +144,16 @@ class Colours(pa.DataFrameModel):
         "colour", "First less second, AB; NaN for a difference, or too faint.", "mag", nullable=True
     )
     colour_err: float = column("error of the colour", "One sigma.", "mag", nullable=True, gt=0)
+    zero_point_err: float = column(
+        "calibration",
+        "Systematic: the zero points of both filters in quadrature; NaN without a colour.",
+        "mag",
+        nullable=True,
+        gt=0,
+    )
+    colour_combined_err: float = column(
+        "combined error of the colour", "Both in quadrature.", "mag", nullable=True, gt=0
+    )
     difference: float = column(
         "difference",
         "Mean flux density over what only the first filter passes, as for a spectrum that is flat "

@@ -605,6 +605,23 @@ def test_a_limit_without_gate_reports_and_passes(tmp_path):
     assert "only reported" in row.detail
 
 
+def test_every_light_of_a_cube_keeps_its_shift(tmp_path):
+    """The line's small shift, which comes last, must not hide the larger one of white light."""
+
+    def two_lights(document: dict) -> None:
+        (white,) = document["registration"]
+        white["east_arcsec"], white["north_arcsec"] = 0.3, 0.4
+        document["registration"].append(
+            white | {"light": "Halpha", "east_arcsec": 0.0, "north_arcsec": 0.01}
+        )
+
+    report = judge(make_run(tmp_path, {"geometry": edit_json(two_lights)}))
+    row = next(r for r in report.results if r.check == "imaging.registration")
+    assert row.measured == pytest.approx(0.5)
+    assert "t001 white 0.500, t001 Halpha 0.010" in row.detail
+    assert "only reported" in row.detail
+
+
 def test_a_profile_that_is_not_gaussian_is_no_noise_problem(tmp_path):
     """Bright spaxels with a large chi-square, as in NGC 7469, beside faint ones with a good one."""
     run = make_run(tmp_path, {"linemap": edit_fits(misfit_in_bright_spaxels)})

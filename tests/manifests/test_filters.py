@@ -48,6 +48,7 @@ def edited(tmp_path: Path, old: str, new: str) -> Path:
     [
         ("blue_angstrom = 2000.0", "blue_angstrom = 6000.0", "passband is impossible"),
         ("psf_fwhm_arcsec = 0.075", "psf_fwhm_arcsec = 0.0", "passband is impossible"),
+        ("zero_point_err_mag = 0.02", "zero_point_err_mag = 0.0", "no calibration is without"),
         ('name = "F350LP"', 'name = "F200LP"', "declared once"),
         ("difference_above = 0.5", "difference_above = 1.5", "part of a passband"),
         ("pivot_angstrom = 4971.9", "pivot = 4971.9", "unknown field"),

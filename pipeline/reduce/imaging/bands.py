@@ -146,6 +146,26 @@ def host_of(views: Sequence[View]) -> tuple[Position, FloatArray]:
     return Position(ra, dec), np.asarray(covariance)
 
 
+def host_choice(views: Sequence[View], axis: Axis, config: Config) -> tuple[float, float]:
+    """Give how far the host's mean centre moves at most when it is looked at in other ways.
+
+    Returns
+    -------
+    east, north : float
+        Largest change of each, arcsec; a choice is the same in all images, so that they are
+        averaged first.
+    """
+    weight = np.array([1.0 / np.trace(v.host_covariance) for v in views])
+    moved = []
+    for v in views:
+        north = Axis(v.host_place.ra_deg, v.host_place.dec_deg, 0.0)
+        others = view.varied(v, axis, config, 2.0 * config.host_arcsec + config.sky_arcsec[0])
+        moved.append([north.offsets(*vars(o.host_place).values())[::-1] for o, _ in others])
+    mean = np.average(np.array(moved, dtype=float), axis=0, weights=weight)
+    east, other = np.abs(mean).max(axis=0)
+    return float(east), float(other)
+
+
 def measure_bands(
     views: Sequence[View], axis: Axis, length: float, host_cov: FloatArray, config: Config
 ) -> list[Band]:

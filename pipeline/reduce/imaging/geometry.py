@@ -15,7 +15,14 @@ from ard.cube import Cube, FloatArray
 from manifests import Position, Target
 from manifests.filters import load_filters
 from pipeline.reduce.imaging import footprint, noise, register, view
-from pipeline.reduce.imaging.bands import Band, Config, averaged, host_of, measure_bands
+from pipeline.reduce.imaging.bands import (
+    Band,
+    Config,
+    averaged,
+    host_choice,
+    host_of,
+    measure_bands,
+)
 from pipeline.reduce.imaging.images import Image
 from pipeline.reduce.imaging.sphere import Axis, separation_arcsec
 from pipeline.reduce.imaging.view import View
@@ -68,13 +75,14 @@ def run(
         pa, pa_err, pa_chi2 = averaged([(b.pa_deg - axis.pa_deg, b.pa_err) for b in bands])
         axis = axis.turned(pa)
         length = float(np.mean([b.end.edge_arcsec for b in bands]))
+    choice = host_choice(views, axis, config)
     document = {
         "schema": "geometry",
         "simulated": any(v.image.simulated for v in views)
         or any(cube.simulated for cube in cubes.values()),
         "target": target.name,
-        "host": _host_document(host, host_cov, target),
-        "wake": _wake(bands, axis, (pa_err, pa_chi2), target),
+        "host": _host_document(host, host_cov, choice, target),
+        "wake": _wake(bands, axis, (pa_err, pa_chi2), choice, target),
         "bands": [_band_document(band) for band in bands],
         "images": [_image_document(v, config) for v in views],
         "fields": [_field(item, cubes[item], axis, length) for item in sorted(cubes)],
@@ -91,22 +99,34 @@ def kpc_per_arcsec(target: Target) -> float:
 
 
 def _wake(
-    bands: Sequence[Band], axis: Axis, pa: tuple[float, float | None], target: Target
+    bands: Sequence[Band],
+    axis: Axis,
+    pa: tuple[float, float | None],
+    choice: tuple[float, float],
+    target: Target,
 ) -> dict[str, Any]:
     scale = kpc_per_arcsec(target)
     length, length_err, length_chi2 = averaged([(b.length_arcsec, b.length_err) for b in bands])
     peak, peak_err, _ = averaged([(b.end.peak_arcsec, b.end.peak_err) for b in bands])
     line, line_err, line_chi2 = averaged([_ridge_pa(b, axis) for b in bands])
     ra, dec = axis.place(peak)
+    # The host's centre moves within a box of these half sides: seen across and along the axis.
+    sine, cosine = abs(np.sin(np.deg2rad(axis.pa_deg))), abs(np.cos(np.deg2rad(axis.pa_deg)))
+    pa_choice = float(np.rad2deg((choice[0] * cosine + choice[1] * sine) / peak))
+    length_choice = float(choice[0] * sine + choice[1] * cosine)
     return {
         "pa_deg": axis.pa_deg,
         "pa_err": pa[0],
+        "pa_choice_deg": pa_choice,
+        "pa_combined_err": float(np.hypot(pa[0], pa_choice)),
         "pa_chi2_dof": pa[1],
         "ridge_pa_deg": axis.pa_deg + line,
         "ridge_pa_err": line_err,
         "ridge_pa_chi2_dof": line_chi2,
         "length_arcsec": length,
         "length_err": length_err,
+        "length_choice_arcsec": length_choice,
+        "length_combined_err": float(np.hypot(length_err, length_choice)),
         "length_chi2_dof": length_chi2,
         "length_kpc": length * scale,
         "length_kpc_err": length_err * scale,
@@ -127,13 +147,21 @@ def _ridge_pa(band: Band, axis: Axis) -> tuple[float, float]:
     return float(np.rad2deg(np.arctan(band.line.slope))), float(np.rad2deg(err))
 
 
-def _host_document(host: Position, covariance: FloatArray, target: Target) -> dict[str, Any]:
+def _host_document(
+    host: Position, covariance: FloatArray, choice: tuple[float, float], target: Target
+) -> dict[str, Any]:
     place = (host.ra_deg, host.dec_deg)
+    err = np.sqrt(np.diag(covariance))
+    combined = np.hypot(err, choice)
     return {
         "ra_deg": host.ra_deg,
         "dec_deg": host.dec_deg,
-        "east_err_arcsec": float(np.sqrt(covariance[0, 0])),
-        "north_err_arcsec": float(np.sqrt(covariance[1, 1])),
+        "east_err_arcsec": float(err[0]),
+        "north_err_arcsec": float(err[1]),
+        "east_choice_arcsec": choice[0],
+        "north_choice_arcsec": choice[1],
+        "east_combined_err_arcsec": float(combined[0]),
+        "north_combined_err_arcsec": float(combined[1]),
         "from_declared_arcsec": separation_arcsec((target.host.ra_deg, target.host.dec_deg), place),
     }
 

@@ -75,6 +75,7 @@ def grow(view: View, axis: Axis, circles: Circles) -> Growth:
         Direction of the feature; its origin is the host.
     circles : Circles
     """
+    view = view.part(view.host.x, view.host.y, circles.sky_arcsec[1])
     image, excluded = view.image, view.seen.excluded
     around = Axis(view.host_place.ra_deg, view.host_place.dec_deg, axis.pa_deg)
     rows, columns = np.indices(image.shape)

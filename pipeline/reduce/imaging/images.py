@@ -50,7 +50,8 @@ class Image:
     weight : ndarray, shape (ny, nx)
         Exposure time (s) or inverse variance, by `weight_kind`; 0 where masked.
     weight_kind : str
-        ``exposure``, or ``inverse variance`` in (electrons/s)^-2.
+        ``exposure``; ``inverse variance`` of the background or ``total inverse variance``, which
+        knows the photons of the sources too, both in (electrons/s)^-2.
     mask : ndarray of bool, shape (ny, nx)
         True: do not use.
     wcs : astropy.wcs.WCS
@@ -191,7 +192,7 @@ def _image(hdus: fits.HDUList, hdu: Any, file: Path, known: Known) -> Image:
     exptime = known.exptime_s or float(header.get("EXPTIME", 0.0))
     factor = _to_rate(header, known.unit, exptime, file)
     wcs = _wcs(hdus, hdu, file)
-    box = parts.box_around(header, wcs, hdu.shape)
+    box = parts.box_around(parts.pointing(header), wcs, hdu.shape)
     part = Part(hdus, hdu, "" if known.band is None else f"{known.band}_", box)
     scale = factor * parts.pixel_areas(part, header, wcs)
     flux = part.of_science() * scale

@@ -13,12 +13,12 @@ from typing import Final
 
 import numpy as np
 from scipy.ndimage import convolve, gaussian_filter
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_matrix, vstack
 
 from ard.cube import BoolArray, FloatArray
 from ard.errors import FormatError
 from pipeline.reduce.imaging.images import Image
-from pipeline.reduce.imaging.weights import EXPOSURE
+from pipeline.reduce.imaging.weights import EXPOSURE, TOTAL
 from pipeline.reduce.outliers import robust_sigma
 
 # Pixels further from zero are no noise; a Gaussian keeps 1 - 6e-5 of its own.
@@ -76,14 +76,15 @@ class Noise:
         ndarray, shape (n, n)
             W S R S W', S the errors and R the correlation.
         """
-        weighted = csr_matrix(sums.multiply(self.sigma.reshape(1, -1)))
-        shape = self.sigma.shape
-        spread = np.stack(
-            [self._spread(row.toarray().reshape(shape)) for row in weighted]
-            or [np.zeros(self.sigma.size)]
-        )
-        product = np.asarray(weighted @ spread.T)
-        return 0.5 * (product + product.T)
+        weighted = csr_matrix(sums, copy=True)
+        weighted.data = weighted.data * self.sigma.ravel()[weighted.indices]
+        weighted.eliminate_zeros()
+        if not weighted.shape[0]:
+            return np.zeros((0, 0))
+        # A sum over a few pixels of a large mosaic must not cost a plane of it.
+        spread = vstack([self._spread(row) for row in weighted], format="csr")
+        product = (weighted @ spread.T).toarray()
+        return np.asarray(0.5 * (product + product.T))
 
     def draw(self, rng: np.random.Generator) -> FloatArray:
         """Draw noise with these errors and this correlation, shape (ny, nx)."""
@@ -92,18 +93,22 @@ class Noise:
         white = np.fft.rfft2(rng.standard_normal((ny, nx)))
         return np.asarray(np.fft.irfft2(white * amplitude, s=(ny, nx)) * self.sigma)
 
-    def _spread(self, plane: FloatArray) -> FloatArray:
-        """Apply the correlation to one plane, only where it is not zero."""
-        out = np.zeros_like(plane)
-        rows, columns = np.nonzero(plane)
-        if rows.size:
-            reach = self.kernel.shape[0] // 2
-            box = tuple(
-                slice(max(int(k.min()) - reach, 0), int(k.max()) + reach + 1)
-                for k in (rows, columns)
-            )
-            out[box] = convolve(plane[box], self.kernel, mode="constant")
-        return out.ravel()
+    def _spread(self, row: csr_matrix) -> csr_matrix:
+        """Apply the correlation to the weights of one sum, in the box that holds them."""
+        if not row.nnz:
+            return row
+        reach = self.kernel.shape[0] // 2
+        places = np.divmod(row.indices, self.sigma.shape[1])
+        low = [max(int(k.min()) - reach, 0) for k in places]
+        high = [
+            min(int(k.max()) + reach + 1, n) for k, n in zip(places, self.sigma.shape, strict=True)
+        ]
+        plane = np.zeros([b - a for a, b in zip(low, high, strict=True)])
+        plane[places[0] - low[0], places[1] - low[1]] = row.data
+        spread = convolve(plane, self.kernel, mode="constant")
+        y, x = np.nonzero(spread)
+        column = (y + low[0]) * self.sigma.shape[1] + x + low[1]
+        return csr_matrix((spread[y, x], (np.zeros_like(column), column)), shape=row.shape)
 
 
 def measure(image: Image, sources: BoolArray, reach: int, smoothing_pixels: float) -> Noise:
@@ -148,7 +153,9 @@ def measure(image: Image, sources: BoolArray, reach: int, smoothing_pixels: floa
     scatter = float(robust_sigma((flat / np.where(unit > 0, unit, 1.0))[blank], axis=0))
     residual = np.where(blank, flat / np.where(unit > 0, scatter * unit, 1.0), np.nan)
     kernel = correlation(residual, reach)
-    sigma = np.hypot(scatter * unit, _photons(image, sky, kernel))
+    sigma = scatter * unit
+    if image.weight_kind != TOTAL:
+        sigma = np.hypot(sigma, _photons(image, sky, kernel))
     return Noise(
         sky=sky,
         sigma=np.where(image.mask, 0.0, sigma),

@@ -20,14 +20,14 @@ _COARSE: Final = 32
 
 
 class Part:
-    """The extensions that belong to one SCI, inside of a box."""
+    """The extensions that belong to one SCI, inside of a box; only the box is read."""
 
     def __init__(self, hdus: fits.HDUList, science: Any, prefix: str, box: Box) -> None:
         self._hdus, self._science, self._prefix, self.box = hdus, science, prefix, box
 
     def of_science(self) -> FloatArray:
         """Give SCI as float64."""
-        return np.asarray(self._science.data[self.box], dtype=np.float64)
+        return np.asarray(self._science.section[self.box], dtype=np.float64)
 
     def named(self, name: str) -> FloatArray | None:
         """Give another extension of the same chip; None where there is none of the same size."""
@@ -36,7 +36,7 @@ class Part:
 
     def flagged(self, header: fits.Header) -> BoolArray:
         """Say where DQ has a serious flag (SDQFLAGS; any where unsaid), or CTX no exposure."""
-        bad = np.zeros(self._science.data[self.box].shape, dtype=bool)
+        bad = np.zeros([k.stop - k.start for k in self.box], dtype=bool)
         dq = self._array("DQ", np.int64)
         if dq is not None:
             serious = int(header.get("SDQFLAGS", -1))
@@ -55,17 +55,16 @@ class Part:
     def _context(self) -> Any:
         """Give CTX with its planes of 32 exposures, shape (n, ny, nx); None where there is none."""
         found = self._find("CTX")
-        if found is None or found.data is None:
+        if found is None or not found.shape or found.shape[-2:] != self._science.shape:
             return None
-        planes = np.asarray(found.data)
-        planes = planes[None] if planes.ndim == 2 else planes
-        return planes[(slice(None), *self.box)] if planes.shape[1:] == self._science.shape else None
+        planes = np.asarray(found.section[(..., *self.box)])
+        return planes[None] if planes.ndim == 2 else planes
 
     def _array(self, name: str, dtype: Any) -> Any:
         found = self._find(name)
-        if found is None or found.data is None or found.shape != self._science.shape:
+        if found is None or found.shape != self._science.shape:
             return None
-        return np.asarray(found.data[self.box]).astype(dtype)
+        return np.asarray(found.section[self.box]).astype(dtype)
 
     def _find(self, name: str) -> Any:
         wanted = f"{self._prefix}{name}"
@@ -74,17 +73,29 @@ class Part:
         return next((h for h in same if h.header.get("EXTVER", 1) == version), None)
 
 
-def box_around(header: fits.Header, wcs: WCS, shape: tuple[int, int]) -> Box:
-    """Give the pixels to keep: all, or in a large image those around RA_TARG, DEC_TARG."""
+def pointing(header: fits.Header) -> tuple[float, float] | None:
+    """Give RA_TARG and DEC_TARG; None where the header lacks them."""
+    ra, dec = header.get("RA_TARG"), header.get("DEC_TARG")
+    if isinstance(ra, int | float) and isinstance(dec, int | float):
+        return float(ra), float(dec)
+    return None
+
+
+def box_around(place: tuple[float, float] | None, wcs: WCS, shape: tuple[int, int]) -> Box:
+    """Give the pixels to keep: all, or in a large image those around a place (deg), if known."""
     whole = (slice(0, shape[0]), slice(0, shape[1]))
-    place = (header.get("RA_TARG"), header.get("DEC_TARG"))
-    if shape[0] * shape[1] <= _LARGE or not all(isinstance(v, int | float) for v in place):
+    if shape[0] * shape[1] <= _LARGE or place is None:
         return whole
     x, y = (float(v) for v in wcs.all_world2pix(*place, 0, quiet=True))
     scale = np.sqrt(abs(np.linalg.det(wcs.pixel_scale_matrix))) * ARCSEC
     half = round(_HALF_BOX_ARCSEC / scale)
     if not (0 <= x < shape[1] and 0 <= y < shape[0]):
         return whole
+    return box_at(x, y, half, shape)
+
+
+def box_at(x: float, y: float, half: int, shape: tuple[int, int]) -> Box:
+    """Give the pixels within so many rows and columns of a pixel."""
     return (
         slice(max(round(y) - half, 0), min(round(y) + half + 1, shape[0])),
         slice(max(round(x) - half, 0), min(round(x) + half + 1, shape[1])),

@@ -21,7 +21,7 @@ from ard.errors import ArdError, FormatError
 from ard.table import Table
 from manifests import Target
 from manifests.filters import COLOUR, load_filters
-from pipeline.reduce.imaging import host, strip, view
+from pipeline.reduce.imaging import host, strip, systematics, view
 from pipeline.reduce.imaging.images import Image
 from pipeline.reduce.imaging.sphere import Axis
 from pipeline.reduce.imaging.strip import Measured
@@ -30,6 +30,9 @@ from pipeline.reduce.imaging.view import AB_UJY, View, ab_magnitude
 HOST: Final = "host"
 WAKE: Final = "wake"
 PROFILE: Final = "profile"
+_SYSTEMATIC: Final = (
+    *("zero_point_err", "overlap_err", "choice_err", "total_overlap_err", "total_choice_err"),
+)
 _MAG: Final = 2.5 / np.log(10.0)  # error of a magnitude for a relative error of the flux
 
 
@@ -82,7 +85,8 @@ class _Light:
     """What one filter says: fluxes in uJy.
 
     `wake` holds the mean brightness in the intervals, over the strip and then over the whole
-    width; `host` the curve of growth.
+    width; `host` the curve of growth. `overlap` holds, for each source, the light of the other in
+    aperture and total, `choice` what other choices change there, both in uJy.
     """
 
     band: str
@@ -92,6 +96,8 @@ class _Light:
     radii: FloatArray
     host: Measured
     rate_of_ujy: float
+    overlap: Mapping[str, FloatArray]
+    choice: Mapping[str, FloatArray]
 
 
 def run(
@@ -154,16 +160,23 @@ def _light(band: str, views: Sequence[View], axis: Axis, edge: float, config: Co
         config.mirror_half_arcsec,
     )
     wakes, hosts, covered = [], [], []
+    wrong: list[tuple[systematics.Host, FloatArray]] = []
+    halves = (config.half_width_arcsec, config.total_half_width_arcsec)
     for each in views:
         cells = view.strip_of(each, axis, edge, config)
-        widths = [
-            (-half, half) for half in (config.half_width_arcsec, config.total_half_width_arcsec)
-        ]
+        widths = [(-half, half) for half in halves]
         rows = vstack([cells.binning(ends, np.array(width)) for width in widths])
         sky = view.sky_of(cells, edge, config)
         wakes.append(strip.brightness(each.seen, cells.sums.combined(rows), sky))
         covered.append(np.concatenate([cells.coverage(ends, width) for width in widths]))
         hosts.append(_complete(host.grow(each, axis, circles), each.image.file))
+        both = (cells, sky)
+        wrong.append(
+            (
+                systematics.of_host(each, axis, circles, both, config),
+                systematics.of_wake(each, both, halves, config),
+            )
+        )
     coverage = np.min(covered, axis=0)
     return _Light(
         band=band,
@@ -173,7 +186,26 @@ def _light(band: str, views: Sequence[View], axis: Axis, edge: float, config: Co
         radii=np.array(circles.radii_arcsec),
         host=view.averaged(hosts, views),
         rate_of_ujy=float(np.mean([10 ** (0.4 * v.image.zero_point_ab) for v in views]) / AB_UJY),
+        **_systematic(wrong, views, np.array(circles.radii_arcsec), config),
     )
+
+
+def _systematic(
+    wrong: Sequence[tuple[systematics.Host, FloatArray]],
+    views: Sequence[View],
+    radii: FloatArray,
+    config: Config,
+) -> dict[str, dict[str, FloatArray]]:
+    """Average the systematic terms of the images of one filter: they are wrong in the same way."""
+    ends = [int(np.argmin(np.abs(radii - config.host_radius_arcsec))), radii.size - 1]
+    ujy = np.array([AB_UJY * 10 ** (-0.4 * v.image.zero_point_ab) for v in views])
+    of_host = float(np.mean([w.overlap * f for (w, _), f in zip(wrong, ujy, strict=True)]))
+    choice = np.mean([w.choice[ends] * f for (w, _), f in zip(wrong, ujy, strict=True)], axis=0)
+    of_wake = np.mean([w * f for (_, w), f in zip(wrong, ujy, strict=True)], axis=0)
+    return {
+        "overlap": {HOST: np.full(2, of_host), WAKE: of_wake},
+        "choice": {HOST: choice, WAKE: np.zeros(2)},
+    }
 
 
 def _seen(part: Measured, coverage: FloatArray, config: Config) -> Measured:
@@ -276,6 +308,25 @@ def _aperture(light: _Light, source: str, config: Config) -> tuple[Measured, dic
     }
 
 
+def _errors(flux: Measured, light: _Light, source: str) -> dict[str, float]:
+    """Give the errors of both magnitudes, term by term and combined; NaN without a magnitude."""
+    calibration = load_filters().named(light.band).zero_point_err_mag
+    found = {"zero_point_err": calibration}
+    for k, (name, prefix) in enumerate((("mag", ""), ("total", "total_"))):
+        value = float(flux.value[k])
+        terms = (flux.err[k], light.overlap[source][k], light.choice[source][k])
+        noise, overlap, choice = (
+            _MAG * float(term) / value if value > 0 else float("nan") for term in terms
+        )
+        found |= {
+            f"{name}_err": noise,
+            f"{prefix}overlap_err": overlap,
+            f"{prefix}choice_err": choice,
+            f"{name}_combined_err": systematics.combined(calibration, noise, overlap, choice),
+        }
+    return found
+
+
 def _magnitude_table(lights: Sequence[_Light], config: Config) -> QTable:
     """One row for each source and filter."""
     rows = []
@@ -283,7 +334,6 @@ def _magnitude_table(lights: Sequence[_Light], config: Config) -> QTable:
         for light in lights:
             flux, what = _aperture(light, source, config)
             small, whole = flux.value
-            err = flux.err
             ratio = whole / small
             # Of the ratio, with the pixels that both share.
             slope = np.array([-ratio / small, 1.0 / small])
@@ -295,13 +345,12 @@ def _magnitude_table(lights: Sequence[_Light], config: Config) -> QTable:
                     "band": light.band,
                     **what,
                     "flux": small,
-                    "flux_err": err[0],
+                    "flux_err": flux.err[0],
                     "mag_ab": ab_magnitude(small),
-                    "mag_err": _MAG * err[0] / small if small > 0 else np.nan,
+                    **_errors(flux, light, source),
                     "correction": -2.5 * np.log10(ratio) if bright else np.nan,
                     "correction_err": _MAG * ratio_err / ratio if bright else np.nan,
                     "total_ab": ab_magnitude(whole),
-                    "total_err": _MAG * err[1] / whole if whole > 0 else np.nan,
                 }
             )
     columns = {name: [row[name] for row in rows] for name in rows[0]}
@@ -309,6 +358,7 @@ def _magnitude_table(lights: Sequence[_Light], config: Config) -> QTable:
     units |= dict.fromkeys(
         ("mag_ab", "mag_err", "correction", "correction_err", "total_ab", "total_err"), u.mag
     )
+    units |= dict.fromkeys((*_SYSTEMATIC, "mag_combined_err", "total_combined_err"), u.mag)
     return QTable({n: c * units[n] if n in units else c for n, c in columns.items()})
 
 
@@ -345,6 +395,7 @@ def _colour_table(lights: Sequence[_Light], config: Config) -> QTable:
         )
     columns = {name: [row[name] for row in rows] for name in rows[0]}
     units = {"from_arcsec": u.arcsec, "to_arcsec": u.arcsec, "colour": u.mag, "colour_err": u.mag}
+    units |= {"zero_point_err": u.mag, "colour_combined_err": u.mag}
     units |= {"difference": u.uJy, "difference_err": u.uJy}
     return QTable({n: c * units[n] if n in units else c for n, c in columns.items()})
 
@@ -358,6 +409,10 @@ def _row(
 ) -> dict[str, Any]:
     value, err = found
     is_colour = kind == COLOUR
+    calibration = systematics.combined(
+        *(load_filters().named(name).zero_point_err_mag for name in pair)
+    )
+    known = is_colour and np.isfinite(value)
     return {
         "source": source,
         "first": pair[0],
@@ -367,6 +422,8 @@ def _row(
         "to_arcsec": ends[1],
         "colour": value if is_colour else np.nan,
         "colour_err": err if is_colour else np.nan,
+        "zero_point_err": calibration if known else np.nan,
+        "colour_combined_err": systematics.combined(err, calibration) if known else np.nan,
         "difference": np.nan if is_colour else value,
         "difference_err": np.nan if is_colour else err,
     }

@@ -17,11 +17,14 @@ from ard.cube import BoolArray, FloatArray
 from ard.errors import FormatError
 from pipeline.reduce.imaging.images import Image
 from pipeline.reduce.imaging.noise import Noise, unit_errors
+from pipeline.reduce.imaging.parts import box_at
 from pipeline.reduce.outliers import robust_sigma
 
 _GRID_LEVELS: Final = 60000  # of the 16 bits that the watershed takes
 _ITERATIONS: Final = 50
 _CONVERGED_PIXELS: Final = 1e-4
+_FAR_SIGMA: Final = 3.0  # a centre further from where it began has run away, in window widths
+_WINDOW_SIGMA: Final = 8.0  # further out the window is 1e-14
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,9 +143,11 @@ def centroid(
     FormatError
         If there is no light, or the window runs away.
     """
-    y, x = np.indices(image.shape, dtype=float)
-    used = ~image.mask if without is None else ~image.mask & ~without
-    flux = np.where(used, np.nan_to_num(image.flux) - noise.sky, 0.0)
+    reach = int(np.ceil((_FAR_SIGMA + _WINDOW_SIGMA) * sigma_pixels))
+    box = box_at(*start, reach, image.shape)
+    y, x = np.mgrid[box].astype(float)
+    used = ~image.mask[box] if without is None else ~(image.mask | without)[box]
+    flux = np.where(used, np.nan_to_num(image.flux[box]) - noise.sky, 0.0)
     cx, cy = start
     for _ in range(_ITERATIONS):
         window = np.exp(-0.5 * ((x - cx) ** 2 + (y - cy) ** 2) / sigma_pixels**2)
@@ -152,16 +157,19 @@ def centroid(
         step_x = 2.0 * float((window * flux * (x - cx)).sum()) / total
         step_y = 2.0 * float((window * flux * (y - cy)).sum()) / total
         cx, cy = cx + step_x, cy + step_y
-        if np.hypot(cx - start[0], cy - start[1]) > 3.0 * sigma_pixels:
+        if np.hypot(cx - start[0], cy - start[1]) > _FAR_SIGMA * sigma_pixels:
             break
         if np.hypot(step_x, step_y) < _CONVERGED_PIXELS:
             weight = np.where(used, 2.0 * window / total, 0.0)
-            rows = np.stack([(weight * (x - cx)).ravel(), (weight * (y - cy)).ravel()])
-            return Centroid(cx, cy, noise.covariance(csr_matrix(rows)))
+            rows = np.concatenate([(weight * (x - cx)).ravel(), (weight * (y - cy)).ravel()])
+            pixel = (y * image.shape[1] + x).ravel().astype(int)
+            places = (np.repeat([0, 1], pixel.size), np.tile(pixel, 2))
+            sums = csr_matrix((rows, places), shape=(2, image.mask.size))
+            return Centroid(cx, cy, noise.covariance(sums))
     raise FormatError(
         "no source has its centre near the declared place of the host",
         file=image.file,
-        expected=f"a source within {3 * sigma_pixels:.1f} pixels of x = {start[0]:.1f}, "
+        expected=f"a source within {_FAR_SIGMA * sigma_pixels:.1f} pixels of x = {start[0]:.1f}, "
         f"y = {start[1]:.1f}",
         found="no light, or a centre that runs away",
         action="check the host in the target's manifest, and the WCS of the image",

@@ -4,7 +4,7 @@ Both stages, geometry and photometry, look at an image in this one way.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -12,12 +12,21 @@ import numpy as np
 from ard.cube import BoolArray, FloatArray
 from ard.errors import ArdError, FormatError
 from manifests import Position, Target
-from pipeline.reduce.imaging import noise, sources, strip
+from manifests.filters import load_filters
+from pipeline.reduce.imaging import noise, parts, sources, strip
 from pipeline.reduce.imaging.images import Image
-from pipeline.reduce.imaging.parts import solid_angles
+from pipeline.reduce.imaging.parts import Box, solid_angles
 from pipeline.reduce.imaging.sphere import Axis, position_angle_deg, separation_arcsec
 from pipeline.reduce.imaging.strip import Measured, Seen, Strip, Sums
 
+_SPARE_PIXELS: Final = 5  # beyond what is asked for, for gradients and the noise of neighbours
+# What is varied to see how much hangs on a choice, and by which factor.
+_CHOICES: Final = (
+    ("window_arcsec", 2.0 / 3.0),
+    ("window_arcsec", 1.5),
+    ("mirror_from_arcsec", 0.5),
+    ("mirror_from_arcsec", 1.5),
+)
 # Flux density of AB magnitude 0, 10^(-0.4 48.60) erg/s/cm2/Hz, in uJy.
 AB_UJY: Final = 10 ** (-0.4 * 48.60) * 1e29
 
@@ -119,6 +128,21 @@ class View:
         """The image."""
         return self.seen.image
 
+    def part(self, x: float, y: float, reach_arcsec: float) -> "View":
+        """Give what lies around a pixel: sums over it need no plane of a whole mosaic."""
+        pixels = int(np.ceil(reach_arcsec / self.pixel_arcsec)) + _SPARE_PIXELS
+        box = parts.box_at(x, y, pixels, self.image.shape)
+        found = replace(
+            self.seen.noise, sigma=self.seen.noise.sigma[box], blank=self.seen.noise.blank[box]
+        )
+        host = replace(self.host, x=self.host.x - box[1].start, y=self.host.y - box[0].start)
+        seen = Seen(_cut(self.image, box), found, self.seen.excluded[box])
+        return replace(self, seen=seen, host=host)
+
+
+# A view of the host, and how it was looked at.
+Varied = tuple[View, Looking]
+
 
 def declared_axis(target: Target) -> tuple[Axis, float]:
     """Give the declared axis of the feature, from the host, and its length in arcsec.
@@ -141,7 +165,7 @@ def declared_axis(target: Target) -> tuple[Axis, float]:
 
 
 def covering(images: Mapping[str, Iterable[Image]], axis: Axis, length: float) -> tuple[Image, ...]:
-    """Choose, of the chips of each file, the one that shows host and tip.
+    """Choose, of the chips of each file, the one that shows host and tip; of a large one a part.
 
     Raises
     ------
@@ -160,8 +184,24 @@ def covering(images: Mapping[str, Iterable[Image]], axis: Axis, length: float) -
                 found="pixels that end before, or are masked there",
                 action="leave the image out, or check host and tip in the target's manifest",
             )
-        chosen.append(showing[0])
+        chosen.append(_near(showing[0], axis, length))
     return tuple(chosen)
+
+
+def _near(image: Image, axis: Axis, length: float) -> Image:
+    """Cut what lies around host and tip out of a large image, whatever it was pointed at."""
+    box = parts.box_around(axis.place(0.5 * length), image.wcs, image.shape)
+    return _cut(image, box)
+
+
+def _cut(image: Image, box: Box) -> Image:
+    return replace(
+        image,
+        flux=image.flux[box],
+        weight=image.weight[box],
+        mask=image.mask[box],
+        wcs=parts.shifted(image.wcs, box),
+    )
 
 
 def _shows(image: Image, axis: Axis, length: float) -> bool:
@@ -248,6 +288,36 @@ def _centre(
     return sources.centroid(image, found, (first.x, first.y), sigma_pixels, without=feature)
 
 
+def varied(view: View, axis: Axis, looking: Looking, reach_arcsec: float) -> list[Varied]:
+    """Look at the host with other choices: window and inner end of the mirror, one at a time.
+
+    Parameters
+    ----------
+    view : View
+    axis : Axis
+        From the host toward the tip.
+    looking : Looking
+        What was chosen.
+    reach_arcsec : float
+        How much around the host is needed.
+
+    Returns
+    -------
+    list of (View, Looking)
+        Of the part around the host, with its other centre; what was chosen is not among them.
+    """
+    near = view.part(view.host.x, view.host.y, reach_arcsec)
+    found: list[Varied] = []
+    for name, factor in _CHOICES:
+        other = replace(looking, **{name: factor * getattr(looking, name)})
+        sigma = other.window_arcsec / view.pixel_arcsec
+        start = (near.host.x, near.host.y)
+        centre = _centre(near.image, near.seen.noise, axis, start, sigma, other)
+        place = near.image.wcs.all_pix2world(centre.x, centre.y, 0)
+        found.append((replace(near, host=centre, host_place=Position(*map(float, place))), other))
+    return found
+
+
 def _own(
     found: sources.Sources, along: FloatArray, across: FloatArray, length: float, looking: Looking
 ) -> BoolArray:
@@ -290,9 +360,18 @@ def sky_of(cells: Strip, length: float, looking: Looking) -> Sums:
 
 
 def by_band(views: Sequence[View]) -> dict[str, list[int]]:
-    """Give the numbers of the views of each filter, filters in order of their pivot."""
+    """Give the numbers of the views of each filter, filters in order of their declared pivot.
+
+    The header's own pivot is not asked: cut-outs without PHOTPLAM have none.
+
+    Raises
+    ------
+    ManifestError
+        If a filter is not declared.
+    """
     bands: dict[str, list[int]] = {}
-    order = sorted(range(len(views)), key=lambda k: (views[k].image.pivot_angstrom, k))
+    pivot = [load_filters().named(v.image.band).pivot_angstrom for v in views]
+    order = sorted(range(len(views)), key=lambda k: (pivot[k], k))
     for k in order:
         bands.setdefault(views[k].image.band, []).append(k)
     return bands

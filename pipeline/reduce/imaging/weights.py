@@ -17,6 +17,9 @@ from pipeline.reduce.outliers import robust_sigma
 
 EXPOSURE: Final = "exposure"
 INVERSE_VARIANCE: Final = "inverse variance"
+# ERR of a calibrated exposure knows the photons of the sources as well (WFC3 Data Handbook:
+# read noise and Poisson noise of the counts); an inverse variance in WHT is that of the background.
+TOTAL: Final = "total inverse variance"
 KINDS: Final = (EXPOSURE, INVERSE_VARIANCE)
 # The best covered pixels saw the whole exposure: saturated and hot pixels take little away, and
 # the drops of neighbours add a few per cent.
@@ -61,7 +64,7 @@ def read(
     if err is not None:
         with np.errstate(divide="ignore", invalid="ignore"):
             ivar = np.where(err > 0, 1.0 / (err * factor) ** 2, 0.0)
-        return np.where(np.isfinite(ivar), ivar, 0.0), INVERSE_VARIANCE
+        return np.where(np.isfinite(ivar), ivar, 0.0), TOTAL
     used = ~mask if weight is None else ~mask & (weight > 0)
     if weight is None or not used.any():
         raise FormatError(

@@ -1,6 +1,8 @@
 """The noise of an image. Oracles: the correlation of an autoregression (closed form), the dense
 matrix product, and draws."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
@@ -65,6 +67,30 @@ def test_covariance_is_the_dense_product(found):
     )
 
 
+def test_sums_over_few_pixels_of_a_mosaic_need_no_planes_of_it(found):
+    """Sixty sums over 20 pixels each: a plane each would be sixty, a few are allowed. Oracle of
+    the numbers: the same sums on an image that is no larger than they need."""
+    side, n, per_plane = 800, 60, 800 * 800 * 8
+    rng = np.random.default_rng(17)
+    y, x = 400 + rng.integers(0, 30, (n, 20)), 300 + rng.integers(0, 30, (n, 20))
+    sums = np.repeat(np.arange(n), 20)
+    value = rng.normal(size=sums.size)
+    places = [(sums, (y * side + x).ravel()), (sums, ((y - 390) * 50 + x - 290).ravel())]
+    large, small = (
+        csr_matrix((value, where), shape=(n, size**2))
+        for where, size in zip(places, (side, 50), strict=True)
+    )
+    images = [
+        noise.Noise(0.0, np.full((s, s), 0.5), found.kernel, NONE, 0.5, np.nan) for s in (side, 50)
+    ]
+    tracemalloc.start()
+    covariance = images[0].covariance(large)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 3 * per_plane
+    np.testing.assert_allclose(covariance, images[1].covariance(small), rtol=1e-12, atol=1e-14)
+
+
 def test_draws_have_the_covariance(found):
     """2,000 draws of three sums: standard deviations to 1/sqrt(4000) = 1.6 %."""
     rng = np.random.default_rng(11)
@@ -110,6 +136,25 @@ def test_photons_of_a_source_add_the_poisson_variance_of_its_light():
     variance = measured.covariance(csr_matrix(around.ravel()[None].astype(float)))[0, 0]
     sky = around.sum() * SIGMA**2 * ((1 + LAG) / (1 - LAG)) ** 2
     assert variance - sky == pytest.approx(flux / seconds, rel=0.15)
+
+
+def test_errors_that_hold_the_photons_get_them_once():
+    """Oracle: the variance of the draw, sky and Poisson, which ERR of an exposure gives; of a
+    weight that is the variance of the sky alone, the photons are added. There the sum of 81 lags,
+    each known to 1/sqrt(79000 pixels), takes part: 6 % of a variance, one sigma of 3 %."""
+    seconds = 500.0
+    light = gaussian(WCS, SIZE, tuple(WCS.wcs.crval), 2000.0, 1.0)
+    truth = np.sqrt(SIGMA**2 + light / seconds)
+    data = light + truth * np.random.default_rng(13).normal(size=light.shape)
+    y, x = np.indices(light.shape)
+    radius = np.hypot(y - 150, x - 150)
+    for kind, err in (("total inverse variance", truth), ("inverse variance", SIGMA)):
+        shot = image(data, WCS, seconds=seconds)
+        weight = np.broadcast_to(err, light.shape) ** -2.0
+        shot = type(shot)(**{**vars(shot), "weight": weight, "weight_kind": kind})
+        found = noise.measure(shot, radius < 60, REACH, 20.0)
+        ratio = found.sigma[radius < 10] / truth[radius < 10]
+        assert ratio.mean() == pytest.approx(1.0, abs=0.09), kind
 
 
 def test_weights_of_less_exposed_parts_make_larger_errors(blank):

@@ -175,7 +175,7 @@ def test_both_chips_of_an_exposure_are_read_with_their_flags(tmp_path):
         good = ~image.mask
         np.testing.assert_allclose(image.flux[good], 100.0 * chip / 500.0 * area, rtol=1e-6)
         np.testing.assert_allclose(image.weight[good] ** -0.5, 5.0 / 500.0 * area, rtol=1e-6)
-        assert image.weight_kind == "inverse variance"
+        assert image.weight_kind == "total inverse variance"
 
 
 def test_without_sdqflags_every_flag_counts(tmp_path):

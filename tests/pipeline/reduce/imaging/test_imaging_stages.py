@@ -98,6 +98,31 @@ def test_the_chip_that_shows_the_target_is_chosen():
     assert chosen.file == "F606W_1_drc.fits"
 
 
+def test_filters_are_in_order_of_their_pivot_whatever_the_headers_lack():
+    """Oracle: the declared pivots. A cut-out without PHOTPLAM has a pivot of NaN."""
+    nowhere = [
+        view.look(replace(shot(1, band), pivot_angstrom=pivot), AXIS, LENGTH, view.Looking())
+        for band, pivot in (("F814W", np.nan), ("F606W", np.nan), ("F350LP", 5873.9))
+    ]
+    assert list(view.by_band(nowhere).items()) == [("F350LP", [2]), ("F606W", [1]), ("F814W", [0])]
+
+
+def test_of_a_mosaic_the_part_around_the_feature_is_taken():
+    """A mosaic that no header cut: 5 x 10^6 pixels, the target near a corner of it."""
+    rows, columns = 2000, 2500
+    wcs = grid(30.0, size=rows, centre=HOST)
+    wcs.wcs.crpix = [1800.0, 800.0]
+    wcs.wcs.set()
+    blank = np.zeros((rows, columns))
+    blank[799, 1799] = 1.0
+    (chosen,) = view.covering({"mosaic_drc.fits": (image(blank, wcs),)}, AXIS, LENGTH)
+    assert chosen.shape == (1201, 1201)
+    row, column = np.unravel_index(np.argmax(chosen.flux), chosen.shape)
+    place = [float(v) for v in chosen.wcs.all_pix2world(column, row, 0)]
+    assert place == pytest.approx(HOST, abs=1e-9)
+    assert chosen.weight.shape == chosen.mask.shape == chosen.shape
+
+
 def test_a_target_without_tip_is_refused(two_grids):
     with pytest.raises(ArdError, match="no feature to measure"):
         geometry.run(images=two_grids, cubes={}, target=replace(target(), tip=None), config=CONFIG)

@@ -120,6 +120,34 @@ def test_host_and_wake_have_their_magnitudes(measured):
         assert correction < 0
 
 
+def test_the_combined_errors_hold_what_noise_does_not(measured):
+    """Oracle: the scene. The host is too bright by four statistical errors, for the wake reaches
+    into it, and lies as far from its place; the stated terms account for both."""
+    found, light = measured(1)
+    terms = ("mag_err", "zero_point_err", "overlap_err", "choice_err")
+    for band in hst.BANDS:
+        host = {name: magnitudes(light, "host", name)[band.name] for name in (*terms, "mag_ab")}
+        off = abs(host["mag_ab"] - 21.85 - 0.4 * band.colour)
+        every = magnitudes(light, "host", "mag_combined_err")[band.name]
+        assert every == pytest.approx(np.sqrt(sum(host[name] ** 2 for name in terms)))
+        assert off < 2 * every
+        # Without the calibration, which the simulator has exactly.
+        assert off < 2 * np.hypot(
+            host["overlap_err"], np.hypot(host["choice_err"], host["mag_err"])
+        )
+        assert 0.005 < host["overlap_err"] < 0.03
+        assert magnitudes(light, "wake", "choice_err")[band.name] == 0.0
+    host = found["host"]
+    for side in ("east", "north"):
+        parts = [host[f"{side}_{name}_arcsec"] for name in ("err", "choice")]
+        assert host[f"{side}_combined_err_arcsec"] == pytest.approx(np.hypot(*parts))
+        assert parts[1] > 0
+    combined = np.hypot(host["east_combined_err_arcsec"], host["north_combined_err_arcsec"])
+    assert host["from_declared_arcsec"] < 2 * combined
+    wake = found["wake"]
+    assert wake["pa_combined_err"] == pytest.approx(np.hypot(wake["pa_err"], wake["pa_choice_deg"]))
+
+
 def test_overlapping_filters_give_a_difference_and_never_a_colour(measured):
     """Oracle: rates that the zero points of the scene make, (R1 - R2) / (S1 - S2)."""
     table = measured(1)[1]["colours"].data
