@@ -53,7 +53,7 @@ class LineFlux:
     kinematics : str
         ``free``; ``reference:<group>``, whose velocity and width were taken; ``expected``.
     continuum : float
-        At the line, of the whole aperture, erg s-1 cm-2 um-1.
+        At the line, of the whole aperture with the sky in it, erg s-1 cm-2 um-1.
     chi2 : float
         Of the group's fit.
     dof : int
@@ -120,6 +120,7 @@ def fit_lines(
     *,
     velocity_kms: float,
     rules: Rules,
+    part: float = 1.0,
 ) -> Fitted:
     """Measure every line of the target in a spectrum.
 
@@ -135,6 +136,9 @@ def fit_lines(
     velocity_kms : float
         Expected where no line is seen.
     rules : Rules
+    part : float
+        Of the area of the aperture that saw the sky: what is left of the continuum, which is
+        taken to be flat beyond.
 
     Returns
     -------
@@ -148,7 +152,7 @@ def fit_lines(
         if line.group in ready and line.name in ready[line.group].lines.names:
             row = _measured(line, ready[line.group], found[line.group], list(models))
             place = int(np.argmin(np.abs(cube.wave - line.wave_obs_um(target.redshift))))
-            below = level[place] / spectrum.response[place] if spectrum.response[place] else NAN
+            below = level[place] / part if part else NAN
             coverage = float(np.median(spectrum.coverage[ready[line.group].channels]))
             rows[number] = LineFlux(line, **row, continuum=float(below), coverage=coverage)
     return Fitted(tuple(rows), model_spectrum(ready, found, level, spectrum))

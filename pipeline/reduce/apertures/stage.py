@@ -125,6 +125,7 @@ class _Scene:
     target: Target
     profiles: Mapping[str, Gaussian]
     lsf: Lsf
+    free: BoolArray
 
 
 def run(
@@ -172,7 +173,7 @@ def run(
     voxels, n_wild = _without_wild(cube, voxels, placed, free, config)
     waves = {flux_layer(line.name): line.wave_obs_um(target.redshift) for line in target.lines}
     profiles = light.measure(cube, placed, linemaps, waves, config.profile_snr)
-    scene = _Scene(cube, voxels, target, profiles, required_lsf(cube, *_resolution(linemaps)))
+    scene = _Scene(cube, voxels, target, profiles, required_lsf(cube, *_resolution(linemaps)), free)
     extractions = [
         _extract(scene, one, method, config) for one in placed for method in spectrum.METHODS
     ]
@@ -289,8 +290,9 @@ def _extract(scene: _Scene, placed: Placed, method: str, config: Config) -> Extr
         method=method,
         min_coverage=config.min_coverage,
         profile_error=config.profile_error,
+        level=_levels(scene, placed, config),
     )
-    level, clipped = _continuum(found, cube, target, config)
+    level, clipped = _continuum(found, scene.free, config)
     # Clipped channels take no part in any fit.
     clean = spectrum.masked(found, clipped)
     fitted = fit_lines(
@@ -301,22 +303,29 @@ def _extract(scene: _Scene, placed: Placed, method: str, config: Config) -> Extr
         scene.lsf,
         velocity_kms=placed.aperture.velocity_kms,
         rules=_rules(scene.noise, config),
+        part=inside,
     )
     return Extraction(
         placed, inside, method, found, level, fitted.model, clipped, fitted.rows, words
     )
 
 
+def _levels(scene: _Scene, placed: Placed, config: Config) -> FloatArray:
+    """Give the continuum of each spaxel of an aperture, shape (n_wave, m)."""
+    n_wave = scene.cube.shape[0]
+    flux = scene.cube.flux.reshape(n_wave, -1)[:, placed.spaxels]
+    bad = scene.noise.mask.reshape(n_wave, -1)[:, placed.spaxels]
+    return continuum.levels(flux, scene.free[:, None] & ~bad, config.smooth_channels)
+
+
 def _continuum(
-    found: spectrum.Spectrum, cube: Cube, target: Target, config: Config
-) -> tuple[FloatArray, np.ndarray]:
+    found: spectrum.Spectrum, free: BoolArray, config: Config
+) -> tuple[FloatArray, BoolArray]:
     """Give the continuum and the wild channels that were left out of it."""
-    free = ~continuum.line_zones(cube.wave_edges, target, config.zone_kms)
-    whole = found.flux / np.where(found.mask, 1.0, found.response)
-    clipped = continuum.clip(whole, free, config.clip_mad, config.smooth_channels)
+    clipped = continuum.clip(found.flux, free, config.clip_mad, config.smooth_channels)
     good = free & ~found.mask & ~clipped
-    level = continuum.continuum(np.where(good, whole, 0.0), good, config.smooth_channels)
-    return level * found.response, clipped
+    flux = np.where(good, found.flux, 0.0)
+    return continuum.continuum(flux, good, config.smooth_channels), clipped
 
 
 def _meta(

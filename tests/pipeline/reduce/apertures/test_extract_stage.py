@@ -103,6 +103,27 @@ def test_both_methods_find_what_was_put_in(cube):
         assert halpha["continuum"].value == pytest.approx(level, rel=0.01)
 
 
+def test_holes_in_a_flat_sky_make_no_lines(cube):
+    """Oracle: a sky without lines, seen through holes in the middle of a wake's profile.
+
+    The continuum of the aperture is known: sky times area, by both methods.
+    """
+    wake = cases.aperture(profile="wake")
+    placed = place(wake, RBH1, cube.wcs, SHAPE[1:])
+    near = placed.spaxels[np.argsort(np.hypot(placed.across, placed.along))[:2]]
+    mask = np.zeros((SHAPE[0], 81), bool)
+    for channel in (491, 501, 505):
+        mask[channel, near] = True
+    dark = cases.cube(SHAPE, sigma=0.02, flux=np.full(SHAPE, 3.0), mask=mask.reshape(SHAPE))
+    result = run(dark, target=target(wake))
+    expected = 3.0 * cases.unit(dark)[501] * 0.5 * 0.6 / dark.pixel_area_arcsec2
+    for method in ("box", "optimal"):
+        for name in ("Halpha", "NII6583"):
+            (row,) = rows(result, method=method, line=name)
+            assert abs(row["snr"]) < 4.0, (method, name)
+            assert row["continuum"].value == pytest.approx(expected, rel=0.01)
+
+
 def test_lines_outside_the_band_are_listed(cube):
     """Oracle: the table of science.md 5 - [S III] lies beyond channel 600."""
     result = run(cube)

@@ -61,7 +61,8 @@ def draw(snr, n, seed, *, coverage=False):
         probe = GroupModel.of(response, np.zeros((1, size)), covariance, part, 1)
         height = snr[group.name] / np.sqrt(((probe.matrix @ shape) ** 2).sum())
         noise = rng.normal(size=(n, size)) @ np.linalg.cholesky(full).T
-        flux = part * (height * shape + LEVEL) + noise
+        # A continuum that is flat on the sky does not have the coverage of the lines.
+        flux = part * height * shape + LEVEL + noise
         models[group.name] = GroupModel.of(response, flux, covariance, part, 1)
         truth[group.name] = np.full(lines.n_free, height)
     return models, truth
