@@ -35,7 +35,10 @@ class Spectra(pa.DataFrameModel):
     model: float = column("model", "Continuum and fitted lines, as flux should show them.",
                           _DENSITY, nullable=True)  # fmt: skip
     coverage: float = column(
-        "coverage", "Part of the light of lines of the aperture in usable spaxels.", ge=0, le=1.0 + 1e-6
+        "coverage",
+        "Part of the light of lines of the aperture in usable spaxels.",
+        ge=0,
+        le=1.0 + 1e-6,
     )
     corr1: float = column(
         "correlation", "With the error of the next channel.", nullable=True, ge=-1, le=1
@@ -96,8 +99,9 @@ class Fluxes(pa.DataFrameModel):
         "flux.",
         str_matches=r"^(|free|expected|reference:.+)$",
     )
-    continuum: float = column("continuum", "At the line, of the whole aperture, sky included.", _DENSITY,
-                              nullable=True)  # fmt: skip
+    continuum: float = column(
+        "continuum", "At the line, of the whole aperture, sky included.", _DENSITY, nullable=True
+    )
     chi2: float = column("chi square", "Of the fit of the group.", nullable=True, ge=0)
     dof: int = column("degrees of freedom", "Of the fit; 0 without one.", ge=0)
     coverage: float = column(

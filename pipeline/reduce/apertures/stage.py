@@ -27,7 +27,7 @@ from pipeline.reduce.apertures.kinematics import Search
 from pipeline.reduce.apertures.light import Gaussian
 from pipeline.reduce.apertures.place import Placed, place
 from pipeline.reduce.apertures.tables import Extraction, fluxes_table, spectra_table
-from pipeline.reduce.apertures.wild import WildRule, wild_voxels
+from pipeline.reduce.apertures.wild import WildRule, strange_voxels, wild_voxels
 from pipeline.reduce.instruments import required_lsf
 
 _UNIT: Final = "MJy/sr"
@@ -61,6 +61,12 @@ class Config:
         See `kinematics.Search`.
     min_seen : float
         A line with a smaller part of its light on usable channels is called masked.
+    err_excess : float
+        A voxel whose ERR is larger by this factor than that of its neighbours on the sky is left
+        out, on lines too. No image as wide as 1.5 spaxels does so by photon noise alone.
+    strange_sigma, strange_part : float
+        A voxel on a line is left out that is brighter than the profile by more than so many
+        standard deviations and this part of the brightest spaxel of the line.
     profile_snr : float
         Significance from which a line map gives the profile across the wake.
     profile_error : float
@@ -89,6 +95,9 @@ class Config:
     snr_reference: float = 6.0
     snr_free: float = 10.0
     min_seen: float = 0.5
+    err_excess: float = 2.5
+    strange_sigma: float = 8.0
+    strange_part: float = 1.0
     profile_snr: float = 20.0
     profile_error: float = 0.1
     error_scale: str = "residual"
@@ -110,8 +119,10 @@ class Config:
             raise ValueError("0 < sigma_kms < sigma_max_kms, default_radius_arcsec above 0 needed")
         if self.snr_reference <= 0 or self.snr_free <= 0 or self.profile_snr <= 0:
             raise ValueError("snr_reference, snr_free and profile_snr must be positive")
-        if self.profile_error < 0:
-            raise ValueError("profile_error must be 0 or more")
+        if self.profile_error < 0 or self.strange_part < 0:
+            raise ValueError("profile_error and strange_part must be 0 or more")
+        if self.err_excess <= 1 or self.strange_sigma <= 0:
+            raise ValueError("err_excess must be above 1, strange_sigma above 0")
         if self.error_scale not in ("residual", "none"):
             raise ValueError("error_scale must be 'residual' or 'none'")
 
@@ -174,10 +185,11 @@ def run(
     waves = {flux_layer(line.name): line.wave_obs_um(target.redshift) for line in target.lines}
     profiles = light.measure(cube, placed, linemaps, waves, config.profile_snr)
     scene = _Scene(cube, voxels, target, profiles, required_lsf(cube, *_resolution(linemaps)), free)
+    scene, n_strange = _without_strange(scene, placed, config)
     extractions = [
         _extract(scene, one, method, config) for one in placed for method in spectrum.METHODS
     ]
-    meta = _meta(cube, target, voxels, extractions, config) | {"WILD": n_wild}
+    meta = _meta(cube, target, voxels, extractions, config) | {"WILD": n_wild + n_strange}
     if archive is not None:
         facts = x1d.compare(archive, cube, voxels, target, config.min_coverage)
         meta |= {f"X1D_{key.upper()}": value for key, value in facts.items()}
@@ -267,9 +279,33 @@ def _without_wild(
 ) -> tuple[VoxelNoise, int]:
     """Mask the wild voxels of the apertures, and count them."""
     spaxels = np.unique(np.concatenate([one.spaxels for one in placed]))
-    rule = WildRule(free, config.clip_mad, config.smooth_channels)
+    rule = WildRule(free, config.clip_mad, config.smooth_channels, config.err_excess)
     wild = wild_voxels(cube, voxels.sigma, voxels.mask, spaxels, rule)
     return replace(voxels, mask=voxels.mask | wild), int(wild.sum())
+
+
+def _without_strange(scene: _Scene, placed: Sequence[Placed], config: Config) -> tuple[_Scene, int]:
+    """Mask voxels of lines that the profiles of the apertures do not allow, and count them."""
+    n_wave, voxels = scene.cube.shape[0], scene.noise
+    flux, sigma, bad = (
+        array.reshape(n_wave, -1) for array in (scene.cube.flux, voxels.sigma, voxels.mask)
+    )
+    found = np.zeros(bad.shape, dtype=bool)
+    for one in placed:
+        if not one.spaxels.size:
+            continue
+        used = ~bad[:, one.spaxels]
+        found[:, one.spaxels] |= strange_voxels(
+            np.where(used, flux[:, one.spaxels] - _levels(scene, one, config), 0.0),
+            sigma[:, one.spaxels],
+            used,
+            light.light_of(one, scene.cube, scene.profiles.get(one.aperture.name)),
+            scene.free,
+            n_sigma=config.strange_sigma,
+            part=config.strange_part,
+        )
+    more = replace(voxels, mask=voxels.mask | found.reshape(voxels.mask.shape))
+    return replace(scene, noise=more), int(found.sum())
 
 
 def _extract(scene: _Scene, placed: Placed, method: str, config: Config) -> Extraction:
