@@ -73,11 +73,19 @@ class Fluxes(pa.DataFrameModel):
     )
     flux: float = column("flux", "Of the whole aperture; may be negative.", _FLUX, nullable=True)
     flux_err: float = column(
-        "error", "Standard deviation, with that of velocity and width.", _FLUX, nullable=True, gt=0
+        "error",
+        "Standard deviation, with that of velocity and width, and the misfit.",
+        _FLUX,
+        nullable=True,
+        gt=0,
     )
     snr: float = column("signal to noise", "flux over flux_err.", nullable=True)
     upper_limit: float = column(
-        "upper limit", "3 flux_err where the flux is below it.", _FLUX, nullable=True, gt=0
+        "upper limit",
+        "max(flux, 0) + 3 flux_err where the flux is below 3.",
+        _FLUX,
+        nullable=True,
+        gt=0,
     )
     velocity: float = column(
         "velocity", "Relative to the redshift; where the group has its own.", "km/s", nullable=True
@@ -110,6 +118,15 @@ class Fluxes(pa.DataFrameModel):
     )  # fmt: skip
     err_scale: float = column(
         "error scale", "What errors of the spectrum were multiplied with.", nullable=True, ge=1
+    )
+    misfit: float = column(
+        "misfit",
+        "sqrt(chi2 / dof), 1 at least; errors of flux, velocity and width hold it.",
+        nullable=True,
+        ge=1,
+    )
+    suspect: bool = column(
+        "suspect", "True = chi2 is far beyond chance: neither noise nor one Gaussian explain it."
     )
     area: float = column("area", "Of the aperture.", "arcsec2", gt=0)
     inside: float = column("inside", "Part of its area that saw the sky.", ge=0, le=1)

@@ -111,7 +111,7 @@ def fluxes_table(
     """Write one row for each aperture, method and line."""
     rows = [_flux_row(target, one, row) for one in extractions for row in one.rows]
     data = {name: np.array([row[name] for row in rows]) for name in _FLUX_UNITS}
-    facts = dict(meta) | {"LIMIT": f"{LIMIT_SIGMA:g} flux_err where flux is below it"}
+    facts = dict(meta) | {"LIMIT": f"max(flux, 0) + {LIMIT_SIGMA:g} flux_err, where not detected"}
     return Table(_with_units(data, _FLUX_UNITS), facts)
 
 
@@ -138,6 +138,8 @@ def _flux_row(target: Target, one: Extraction, row: LineFlux) -> dict[str, Any]:
         "dof": row.dof,
         "coverage": row.coverage,
         "err_scale": row.err_scale,
+        "misfit": row.misfit,
+        "suspect": row.suspect,
         "area": declared_area(one.placed.aperture),
         "inside": one.inside,
     }
@@ -165,6 +167,8 @@ _FLUX_UNITS: Final[dict[str, Any]] = {
     "dof": None,
     "coverage": None,
     "err_scale": None,
+    "misfit": None,
+    "suspect": None,
     "area": u.arcsec**2,
     "inside": None,
 }

@@ -93,7 +93,8 @@ def test_both_methods_find_what_was_put_in(cube):
         assert halpha["velocity"].value == pytest.approx(VELOCITY, abs=5 * 5)
         (oi,) = rows(result, method=method, line="OI6300")
         assert oi["state"] == "limit"
-        assert oi["upper_limit"].value == pytest.approx(3 * oi["flux_err"].value, rel=1e-5)
+        limit = max(oi["flux"].value, 0.0) + 3 * oi["flux_err"].value
+        assert oi["upper_limit"].value == pytest.approx(limit, rel=1e-5)
         assert oi["kinematics"].startswith("reference:")
         assert np.isnan(oi["velocity"].value)
         (third,) = rows(result, method=method, line="OIII5007")
@@ -122,6 +123,54 @@ def test_holes_in_a_flat_sky_make_no_lines(cube):
             (row,) = rows(result, method=method, line=name)
             assert abs(row["snr"]) < 4.0, (method, name)
             assert row["continuum"].value == pytest.approx(expected, rel=0.01)
+
+
+def test_limits_hold_what_is_there(cube):
+    """Oracle: what was put in, 3.5 errors: a third is not detected, and is below its limit.
+
+    Nine apertures of one cube; a limit of three errors would be below the truth in each.
+    """
+    noise = cases.cube(SHAPE, sigma=0.03, seed=31)
+    boxes = [
+        cases.aperture(name=f"b{i}{j}", along_arcsec=0.2 * i, across_arcsec=0.2 * j,
+                       length_arcsec=0.1, width_arcsec=0.1)
+        for i in (-1, 0, 1) for j in (-1, 0, 1)
+    ]  # fmt: skip
+    plain = rows(run(noise, target=target(*boxes)), method="box", line="OI6300")
+    err = float(np.median(plain["flux_err"].value))
+    extra = light_of_oi(3.5 * err)[:, None, None] / cases.unit(noise)[:, None, None]
+    faint = noise.replace(flux=noise.flux + extra * noise.pixel_area_arcsec2 / 0.01)
+    found = rows(run(faint, target=target(*boxes)), method="box", line="OI6300")
+    limits = found[np.asarray(found["state"]) == "limit"]
+    assert len(limits) >= 1
+    assert (limits["upper_limit"].value > 3.5 * err).all()
+
+
+def light_of_oi(flux):
+    edges = cases.edges_of(cases.WAVE[: SHAPE[0]])
+    lines = cases.lines_of("oi", edges)
+    plan = plan_windows(edges, lines, RBH1, WindowRule(1200.0, 20, 40))
+    response = Response.of(edges, lines, plan.windows, RBH1.redshift)
+    total = np.zeros(SHAPE[0])
+    template = response.templates(np.array([-300.0]), np.array([50.0**2]))[0][0]
+    total[plan.windows.channels] = template[:, 0] * flux
+    return total
+
+
+def test_what_one_gaussian_does_not_explain_is_in_the_errors(cube):
+    """Oracle: a line of two parts, 900 km/s apart, against the same flux in one."""
+    shift = int(round(900.0 / 299792.458 * 1.289 / 0.000636))
+    both = cube.flux - 2.0
+    double = cube.replace(flux=2.0 + 0.5 * (both + np.roll(both, shift, axis=0)))
+    (one,) = rows(run(cube), method="box", line="SII6716")
+    (two,) = rows(run(double), method="box", line="SII6716")
+    (oi,) = rows(run(cube), method="box", line="OI6300")
+    assert not one["suspect"]
+    assert not oi["suspect"]
+    assert two["suspect"]
+    expected = np.sqrt(two["chi2"] / two["dof"])
+    assert two["misfit"] == pytest.approx(expected, rel=1e-5)
+    assert two["flux_err"].value > 0.5 * expected * one["flux_err"].value
 
 
 def test_lines_outside_the_band_are_listed(cube):
