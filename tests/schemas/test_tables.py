@@ -107,6 +107,8 @@ def fluxes():
         "dof": [30, 31, 0],
         "coverage": [1.0, 0.9, NAN],
         "err_scale": [1.0, 1.2, NAN],
+        "misfit": [1.05, 1.0, NAN],
+        "suspect": [False, False, False],
         "area": [0.3] * 3,
         "inside": [1.0] * 3,
     }

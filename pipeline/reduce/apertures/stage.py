@@ -59,6 +59,10 @@ class Config:
         Intrinsic width at which lines are looked for.
     snr_reference, snr_free : float
         See `kinematics.Search`.
+    spread_kms : float
+        How far groups of one aperture differ in velocity and width by nature; one that differs by
+        more than three times this and its errors is measured at those of the brightest. A third of
+        a channel at [O III]: lines weigh the gas in the line of sight differently.
     min_seen : float
         A line with a smaller part of its light on usable channels is called masked.
     err_excess : float
@@ -95,6 +99,7 @@ class Config:
     sigma_kms: float = 50.0
     snr_reference: float = 6.0
     snr_free: float = 10.0
+    spread_kms: float = 65.0
     min_seen: float = 0.5
     err_excess: float = 2.5
     strange_sigma: float = 8.0
@@ -120,8 +125,8 @@ class Config:
             raise ValueError("0 < sigma_kms < sigma_max_kms, default_radius_arcsec above 0 needed")
         if self.snr_reference <= 0 or self.snr_free <= 0 or self.profile_snr <= 0:
             raise ValueError("snr_reference, snr_free and profile_snr must be positive")
-        if self.profile_error < 0 or self.strange_part < 0:
-            raise ValueError("profile_error and strange_part must be 0 or more")
+        if min(self.profile_error, self.strange_part, self.spread_kms) < 0:
+            raise ValueError("profile_error, strange_part and spread_kms must be 0 or more")
         if self.err_excess <= 1 or self.strange_sigma <= 0:
             raise ValueError("err_excess must be above 1, strange_sigma above 0")
         if self.error_scale not in ("residual", "none"):
@@ -265,6 +270,7 @@ def _rules(voxels: VoxelNoise, config: Config) -> Rules:
         config.sigma_kms,
         config.snr_reference,
         config.snr_free,
+        config.spread_kms,
     )
     windows = WindowRule(config.zone_kms, config.continuum_channels, config.continuum_reach)
     rescale = config.error_scale == "residual" and not voxels.measured

@@ -159,7 +159,7 @@ def light_of_oi(flux):
 
 def test_what_one_gaussian_does_not_explain_is_in_the_errors(cube):
     """Oracle: a line of two parts, 900 km/s apart, against the same flux in one."""
-    shift = int(round(900.0 / 299792.458 * 1.289 / 0.000636))
+    shift = round(900.0 / 299792.458 * 1.289 / 0.000636)
     both = cube.flux - 2.0
     double = cube.replace(flux=2.0 + 0.5 * (both + np.roll(both, shift, axis=0)))
     (one,) = rows(run(cube), method="box", line="SII6716")
@@ -306,7 +306,7 @@ def test_a_target_without_apertures_has_a_circle_about_it(cube):
     [
         {"min_coverage": 0.0}, {"zone_kms": 500.0}, {"continuum_channels": 2},
         {"smooth_channels": 24}, {"clip_mad": 0.0}, {"sigma_kms": 900.0}, {"snr_free": 0.0},
-        {"profile_error": -1.0}, {"strange_part": -1.0}, {"err_excess": 1.0},
+        {"profile_error": -1.0}, {"strange_part": -1.0}, {"spread_kms": -1.0}, {"err_excess": 1.0},
         {"strange_sigma": 0.0}, {"error_scale": "some"}, {"min_seen": 2.0},
         {"continuum_order": -1}, {"default_radius_arcsec": 0.0},
     ],
