@@ -4,9 +4,10 @@ A flux at the velocity that happens to fit best is too large where the line is f
 picked. So a group has its own velocity and width only where it is bright enough at the velocity
 of the brightest group, and where its own agree with those within their joint errors and the spread
 that gas of one aperture may have: what lies elsewhere is more likely a hit. Else it is measured at
-the latter, whose errors it inherits; and where no group is seen, at the velocity that the target's manifest expects of the aperture. The choice
-does not bias the fluxes: at fixed velocity and width the estimate is the efficient one, and what
-a free fit adds to it is uncorrelated with it (Gauss and Markov).
+the latter, whose errors it inherits; and where no group is seen, at the velocity that the target's
+manifest expects of the aperture. The choice does not bias the fluxes: at fixed velocity and width
+the estimate is the efficient one, and what a free fit adds to it is uncorrelated with it (Gauss and
+Markov).
 
 Velocity and intrinsic variance are free within wide bounds, and the variance may be negative: a
 bound at zero would bias widths and fluxes of unresolved lines upward.
