@@ -196,9 +196,14 @@ def fluxes_table(target: Target, inputs: dict[str, str]) -> ard.Table:
             "suspect": np.zeros(len(lines), bool),
             "area": np.full(len(lines), 0.3) * u.arcsec**2,
             "inside": np.full(len(lines), 1.0),
+            "flux_true": 1.05 * column(flux) * flux_unit,
         }
     )
-    return ard.Table(data, {"SIMULATD": True}, record("extract", inputs))
+    return ard.Table(
+        data,
+        {"SIMULATD": True, "NOISE": "noise product t001_noise.fits"},
+        record("extract", inputs),
+    )
 
 
 def seen_cube(masked_fraction: float) -> dict[str, Any]:

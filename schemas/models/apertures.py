@@ -130,6 +130,13 @@ class Fluxes(pa.DataFrameModel):
     )
     area: float = column("area", "Of the aperture.", "arcsec2", gt=0)
     inside: float = column("inside", "Part of its area that saw the sky.", ge=0, le=1)
+    flux_true: float = column(
+        "true flux",
+        "What a simulation put into the part of the aperture on the grid, over that part; takes no "
+        "part in any measurement. NaN for the sky.",
+        _FLUX,
+        nullable=True,
+    )
 
     @pa.dataframe_check(error="a measured line needs flux and error, another has none")
     def measured_is_complete(cls, table: Any) -> Any:

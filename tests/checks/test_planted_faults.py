@@ -397,7 +397,14 @@ FAULTS = [
     Fault("physics.fluxes_snr", "fluxes", bright_limit),
     Fault("physics.fluxes_ratio", "fluxes", brighter_by_a_tenth),
     Fault("physics.fluxes_velocity", "fluxes", cell("velocity", "OIII4959", -2000.0)),
-    Fault("physics.fluxes_chi2", "fluxes", cell("chi2", "OI6300", 300.0)),
+    Fault(
+        "physics.fluxes_chi2", "fluxes", cell("chi2", "OI6300", 300.0), ("physics.fluxes_worst",)
+    ),
+    Fault("physics.fluxes_chi2", "fluxes", cell("chi2", "OI6300", 60.0)),
+    Fault(
+        "physics.fluxes_worst", "fluxes", cell("chi2", "OI6300", 200.0), ("physics.fluxes_chi2",)
+    ),
+    Fault("recovery.fluxes", "fluxes", cell("flux_true", "OIII4959", 1.6e-17)),
     Fault("physics.fluxes_chi2", "fluxes", cell("chi2", "OI6300", 3.0)),
     Fault("structure.schema", "fluxes", cell("state", "OI6300", "seen")),
     Fault("structure.schema", "fluxes", cell("upper_limit", "OI6300", np.nan)),

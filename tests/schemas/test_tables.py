@@ -111,9 +111,12 @@ def fluxes():
         "suspect": [False, False, False],
         "area": [0.3] * 3,
         "inside": [1.0] * 3,
+        "flux_true": [1.1e-17, NAN, NAN],
     }
     speeds = ("velocity", "velocity_err", "sigma", "sigma_err", "sigma_limit")
-    units = dict.fromkeys(speeds, "km/s") | dict.fromkeys(("flux", "flux_err", "upper_limit"), flux)
+    units = dict.fromkeys(speeds, "km/s") | dict.fromkeys(
+        ("flux", "flux_err", "upper_limit", "flux_true"), flux
+    )
     return columns, units | {"wave_obs": "um", "continuum": density, "area": "arcsec2"}
 
 

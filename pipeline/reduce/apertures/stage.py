@@ -27,7 +27,7 @@ from pipeline.reduce.apertures.kinematics import Search
 from pipeline.reduce.apertures.light import Gaussian
 from pipeline.reduce.apertures.place import Placed, place
 from pipeline.reduce.apertures.tables import Extraction, fluxes_table, spectra_table
-from pipeline.reduce.apertures.wild import WildRule, strange_voxels, wild_voxels
+from pipeline.reduce.apertures.wild import WildRule, has_ghosts, strange_voxels, wild_voxels
 from pipeline.reduce.instruments import required_lsf
 
 _UNIT: Final = "MJy/sr"
@@ -147,17 +147,21 @@ class _Scene:
 
 def run(
     *,
+    item: str,
     cube: Cube,
     linemaps: Mapping[str, Map],
     target: Target,
     noise: GivenNoise | None,
     archive: x1d.X1d | None,
+    truth: Mapping[str, Mapping[str, FloatArray]] | None,
     config: Config,
 ) -> dict[str, Any]:
     """Extract the apertures of a cube and measure their lines.
 
     Parameters
     ----------
+    item : str
+        The item's name.
     cube : Cube
         In MJy/sr, its bad voxels masked.
     linemaps : mapping of str to Map
@@ -168,6 +172,9 @@ def run(
         The noise product of this cube.
     archive : X1d or None
         The archive's own spectrum of this cube.
+    truth : mapping, or None
+        Of a simulation: item to layer to true map. It takes no part in any measurement; it is
+        written beside the fluxes.
     config : Config
         Settings.
 
@@ -201,7 +208,23 @@ def run(
         meta |= {f"X1D_{key.upper()}": value for key, value in facts.items()}
     return {
         "spectra": spectra_table(cube, extractions, meta),
-        "fluxes": fluxes_table(target, extractions, meta),
+        "fluxes": fluxes_table(target, extractions, meta, _true_maps(cube, truth, item)),
+    }
+
+
+def _true_maps(
+    cube: Cube, truth: Mapping[str, Mapping[str, FloatArray]] | None, item: str
+) -> Mapping[str, FloatArray]:
+    """Give the true fluxes of each line, erg s-1 cm-2 in a spaxel; none where not known.
+
+    They are those of the sky: where another pointing was subtracted, its lines are missing.
+    """
+    if truth is None or has_ghosts(cube):
+        return {}
+    return {
+        name: layer.ravel() * cube.pixel_area_arcsec2
+        for name, layer in truth.get(item, {}).items()
+        if layer.shape == cube.shape[1:]
     }
 
 

@@ -53,6 +53,11 @@ class WildRule:
     err_excess: float
 
 
+def has_ghosts(cube: Cube) -> bool:
+    """Say whether a background was subtracted that may have held lines."""
+    return str(cube.meta.get("S_BKDSUB", "")).upper() == _COMPLETE
+
+
 def wild_voxels(
     cube: Cube, sigma: FloatArray, mask: BoolArray, spaxels: IntArray, rule: WildRule
 ) -> BoolArray:
@@ -89,9 +94,8 @@ def wild_voxels(
         wild = np.abs(away) > limit
         # Light below zero is none, whether or not a line is there.
         dark = (away < -limit) & (flux < -limit * error)
-    keeps_ghosts = str(cube.meta.get("S_BKDSUB", "")).upper() == _COMPLETE
     found = np.zeros((n_wave, mask[0].size), dtype=bool)
-    if keeps_ghosts:
+    if has_ghosts(cube):
         dark &= flux - level < -_GHOST_DEPTH * _brightest(
             np.where(bad | free, np.nan, flux - level)
         )

@@ -62,8 +62,8 @@ def cube():
 
 
 def run(cube, **changes):
-    wanted = {"linemaps": {}, "target": target(), "noise": None, "archive": None,
-              "config": Config()}  # fmt: skip
+    wanted = {"item": "t001", "linemaps": {}, "target": target(), "noise": None,
+              "archive": None, "truth": None, "config": Config()}  # fmt: skip
     return stage.run(cube=cube, **(wanted | changes))
 
 
