@@ -193,6 +193,7 @@ def fluxes_table(target: Target, inputs: dict[str, str]) -> ard.Table:
             "coverage": column(measured),
             "err_scale": column(measured),
             "misfit": np.sqrt(1.1) * column(measured),
+            "profile_err": 0.05 * column(measured),
             "suspect": np.zeros(len(lines), bool),
             "area": np.full(len(lines), 0.3) * u.arcsec**2,
             "inside": np.full(len(lines), 1.0),

@@ -125,6 +125,12 @@ class Fluxes(pa.DataFrameModel):
         nullable=True,
         ge=1,
     )
+    profile_err: float = column(
+        "profile error",
+        "Part of the flux by which the sum is off as its light has another profile; in flux_err.",
+        nullable=True,
+        ge=0,
+    )
     suspect: bool = column(
         "suspect", "True = chi2 is far beyond chance: neither noise nor one Gaussian explain it."
     )

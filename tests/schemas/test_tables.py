@@ -108,6 +108,7 @@ def fluxes():
         "coverage": [1.0, 0.9, NAN],
         "err_scale": [1.0, 1.2, NAN],
         "misfit": [1.05, 1.0, NAN],
+        "profile_err": [0.05, 0.0, NAN],
         "suspect": [False, False, False],
         "area": [0.3] * 3,
         "inside": [1.0] * 3,

@@ -44,7 +44,7 @@ class LineFlux:
     state : State
     flux, err : float
         erg s-1 cm-2, of the whole aperture. The error includes that of velocity and width, and is
-        that of the noise times `misfit`.
+        that of the noise times `misfit`, and `profile_err` of the flux, in quadrature.
     upper_limit : float
         Where the flux is below three times `err`: three times `err` above the flux, or above zero
         where the flux is negative. The light is less with a probability of 99.87 % or more.
@@ -67,6 +67,8 @@ class LineFlux:
     misfit : float
         sqrt(chi2 / dof) of the group where that is above 1, else 1: errors of flux, velocity and
         width are multiplied with it, for what noise and one Gaussian do not explain.
+    profile_err : float
+        Part of the flux by which the sum may be off because the light has another profile.
     suspect : bool
         Chi-square is more than five of its standard deviations above the degrees of freedom.
     """
@@ -88,6 +90,7 @@ class LineFlux:
     coverage: float = NAN
     err_scale: float = NAN
     misfit: float = NAN
+    profile_err: float = NAN
     suspect: bool = False
 
     @property
@@ -131,6 +134,7 @@ def fit_lines(
     velocity_kms: float,
     rules: Rules,
     part: float = 1.0,
+    profile_err: float = 0.0,
 ) -> Fitted:
     """Measure every line of the target in a spectrum.
 
@@ -149,6 +153,8 @@ def fit_lines(
     part : float
         Of the area of the aperture that saw the sky: what is left of the continuum, which is
         taken to be flat beyond.
+    profile_err : float
+        By which part the light may be off because it has another profile.
 
     Returns
     -------
@@ -160,7 +166,7 @@ def fit_lines(
     rows = list(unmeasured(target, cube, State.MASKED))
     for number, line in enumerate(target.lines):
         if line.group in ready and line.name in ready[line.group].lines.names:
-            row = _measured(line, ready[line.group], found[line.group], list(models))
+            row = _measured(line, ready[line.group], found[line.group], list(models), profile_err)
             place = int(np.argmin(np.abs(cube.wave - line.wave_obs_um(target.redshift))))
             below = level[place] / part if part else NAN
             coverage = float(np.median(spectrum.coverage[ready[line.group].channels]))
@@ -168,13 +174,16 @@ def fit_lines(
     return Fitted(tuple(rows), model_spectrum(ready, found, level, spectrum))
 
 
-def _measured(line: Line, ready: Ready, found: Measured, names: Sequence[str]) -> dict[str, Any]:
+def _measured(
+    line: Line, ready: Ready, found: Measured, names: Sequence[str], profile_err: float
+) -> dict[str, Any]:
     ratio = ready.lines.ratio[ready.lines.names.index(line.name)]
     own = bool(found.free[0])
     chi2, dof = float(found.chi2[0]), ready.model.dof - ready.model.n_free - 2 * int(own)
     misfit = float(np.sqrt(max(chi2 / dof, 1.0)))
     flux = float(found.amplitudes[0] @ ratio)
-    err = misfit * float(np.sqrt(ratio @ found.covariance[0, 2:, 2:] @ ratio))
+    noise = misfit * float(np.sqrt(ratio @ found.covariance[0, 2:, 2:] @ ratio))
+    err = float(np.hypot(noise, profile_err * flux))
     detected = flux >= LIMIT_SIGMA * err
     row: dict[str, Any] = {
         "state": State.DETECTED if detected else State.LIMIT,
@@ -186,6 +195,7 @@ def _measured(line: Line, ready: Ready, found: Measured, names: Sequence[str]) -
         "dof": dof,
         "err_scale": ready.scale,
         "misfit": misfit,
+        "profile_err": profile_err,
         "suspect": chi2 - dof > SUSPECT_SIGMA * np.sqrt(2.0 * dof),
     }
     return row | (_kinematics(found, misfit) if own else {})

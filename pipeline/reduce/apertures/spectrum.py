@@ -49,6 +49,8 @@ class Spectrum:
         Part of the light of the aperture that is in spaxels that may be used.
     mask : ndarray of bool, shape (n_wave,)
         True = do not use.
+    weights : ndarray, shape (n_wave, m)
+        With which the spaxels are summed.
     """
 
     method: str
@@ -57,6 +59,7 @@ class Spectrum:
     response: FloatArray
     coverage: FloatArray
     mask: BoolArray
+    weights: FloatArray
 
     @property
     def err(self) -> FloatArray:
@@ -103,8 +106,8 @@ def extract(
         Channels with less of the light are masked.
     profile_error : float
         By which part of the brightest spaxel the light of any may differ from the profile: taken
-        into account in the optimal weights at the brightness of the brightest line, not in the
-        errors. Where it dominates the weights become the profile itself.
+        into account in the optimal weights at the brightness of the brightest line. Where it
+        dominates the weights become the profile itself. (For errors see `light.mismatch`.)
     level : ndarray, shape (n_wave, m), optional
         The continuum of each spaxel, MJy/sr, as `continuum.levels` gives it; none is taken apart
         where it is not given. Its own errors, a fifth of those of a voxel and smooth over the
@@ -135,6 +138,7 @@ def extract(
         response=coverage if method == BOX else np.ones(n_wave),
         coverage=coverage,
         mask=mask,
+        weights=weights,
     )
 
 

@@ -143,6 +143,8 @@ class _Scene:
     profiles: Mapping[str, Gaussian]
     lsf: Lsf
     free: BoolArray
+    linemaps: Mapping[str, Map]
+    waves_um: Mapping[str, float]
 
 
 def run(
@@ -197,7 +199,8 @@ def run(
     voxels, n_wild = _without_wild(cube, voxels, placed, free, config)
     waves = {flux_layer(line.name): line.wave_obs_um(target.redshift) for line in target.lines}
     profiles = light.measure(cube, placed, linemaps, waves, config.profile_snr)
-    scene = _Scene(cube, voxels, target, profiles, required_lsf(cube, *_resolution(linemaps)), free)
+    lsf = required_lsf(cube, *_resolution(linemaps))
+    scene = _Scene(cube, voxels, target, profiles, lsf, free, linemaps, waves)
     scene, n_strange = _without_strange(scene, placed, config)
     extractions = [
         _extract(scene, one, method, config) for one in placed for method in spectrum.METHODS
@@ -370,10 +373,39 @@ def _extract(scene: _Scene, placed: Placed, method: str, config: Config) -> Extr
         velocity_kms=placed.aperture.velocity_kms,
         rules=_rules(scene.noise, config),
         part=inside,
+        profile_err=_profile_error(scene, placed, found, beam, config),
     )
     return Extraction(
         placed, inside, method, found, level, fitted.model, clipped, fitted.rows, words
     )
+
+
+def _profile_error(
+    scene: _Scene,
+    placed: Placed,
+    found: spectrum.Spectrum,
+    beam: FloatArray,
+    config: Config,
+) -> float:
+    """Give the part of a flux that the profile may be wrong by.
+
+    Where no line map shows it, that for which the weights allow; of a box, of the light that masked
+    spaxels hold.
+    """
+    known = light.mismatch(
+        placed,
+        found.weights,
+        beam,
+        scene.linemaps,
+        scene.waves_um,
+        scene.cube.wave,
+        min_snr=config.profile_snr,
+    )
+    if known is not None:
+        return known
+    if found.method == spectrum.OPTIMAL:
+        return config.profile_error
+    return config.profile_error * max(1.0 - float(np.median(found.coverage[~found.mask])), 0.0)
 
 
 def _levels(scene: _Scene, placed: Placed, config: Config) -> FloatArray:
