@@ -320,9 +320,8 @@ def _without_wild(
 def _without_strange(scene: _Scene, placed: Sequence[Placed], config: Config) -> tuple[_Scene, int]:
     """Mask voxels of lines that the profiles of the apertures do not allow, and count them."""
     n_wave, voxels = scene.cube.shape[0], scene.noise
-    flux, sigma, bad = (
-        array.reshape(n_wave, -1) for array in (scene.cube.flux, voxels.sigma, voxels.mask)
-    )
+    flux, sigma = (array.reshape(n_wave, -1) for array in (scene.cube.flux, voxels.sigma))
+    bad = np.asarray(voxels.mask, dtype=bool).reshape(n_wave, -1)
     found = np.zeros(bad.shape, dtype=bool)
     for one in placed:
         if not one.spaxels.size:
