@@ -124,7 +124,11 @@ def _faint(product: Product, limits: Limits) -> tuple[dict[tuple[str, str, str],
     A bright line that is not quite Gaussian makes chi-square large, however good the errors are.
     """
     table = Columns(product)
-    chi2, dof, snr = (table.numbers(name) for name in ("chi2", "dof", "snr"))
+    chi2, dof, flux, err = (table.numbers(name) for name in ("chi2", "dof", "flux", "flux_err"))
+    misfit, profile = table.numbers("misfit"), table.numbers("profile_err")
+    # By the noise alone: a bad fit does not make a line faint.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        snr = flux / (np.sqrt(err**2 - (profile * flux) ** 2) / misfit)
     groups = _groups(table)
     bright = limits["map.detection_snr"]
     faint = {
