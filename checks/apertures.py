@@ -149,18 +149,19 @@ def _nothing(product: Product, groups: int) -> Outcome:
 @check(
     "physics.fluxes_chi2",
     FLUXES,
-    ("fluxes.chi2_dof", "fluxes.chi2_dof_err", "map.detection_snr"),
+    ("fluxes.chi2_dof", "fluxes.chi2_dof_err", "fluxes.chi2_compared", "map.detection_snr"),
 )
 def fluxes_chi2(product: Product, limits: Limits) -> Outcome:
     """Do the errors explain what the fits leave over, where noise and not the source decides?
 
-    More is asked of a noise that was measured than of ERR alone.
+    More is asked of a noise that was measured than of ERR alone, and of many groups than of few.
     """
     faint, groups = _faint(product, limits)
     if not faint:
         return _nothing(product, groups)
     source = str(read_ecsv(product.path).meta.get("NOISE", ""))
-    name = "fluxes.chi2_dof" if source.startswith(PRODUCT) else "fluxes.chi2_dof_err"
+    strict = source.startswith(PRODUCT) and limits["fluxes.chi2_compared"].accepts(len(faint))
+    name = "fluxes.chi2_dof" if strict else "fluxes.chi2_dof_err"
     middle = float(np.median(list(faint.values())))
     detail = f"median chi2/dof {middle:.2f} over {len(faint)} faint groups; {source}"
     return compare(limits[name], middle, detail, "look at the noise of the cube")
