@@ -300,6 +300,7 @@ STAGES: Final[tuple[Stage, ...]] = (
         module="pipeline.reduce.apertures.stage",
         summary="extract the spectra of the apertures, and measure their lines",
         reads=(
+            Read("item", "plan.item"),
             Read("cube", "ingest.cube"),
             Read("linemaps", "linemaps.linemaps"),
             _TARGET,
@@ -312,6 +313,7 @@ STAGES: Final[tuple[Stage, ...]] = (
             Read(
                 "archive", "plan.x1d", load="pipeline.reduce.apertures.x1d:read_x1d", optional=True
             ),
+            Read("truth", "plan.truth", load=_TRUTH, optional=True),
         ),
         writes=(
             Write("spectra", "work/{item}_spectra.ecsv", "table", "inference", "spectra"),

@@ -178,7 +178,7 @@ def fluxes_table(target: Target, inputs: dict[str, str]) -> ard.Table:
             "flux": column(flux) * flux_unit,
             "flux_err": column(err) * flux_unit,
             "snr": column(flux) / column(err),
-            "upper_limit": column({"OI6300": 3e-18}) * flux_unit,
+            "upper_limit": column({"OI6300": 4e-18}) * flux_unit,
             "velocity": -300.0 * column(bright) * kms,
             "velocity_err": 10.0 * column(bright) * kms,
             "sigma": 80.0 * column(bright) * kms,
@@ -193,11 +193,19 @@ def fluxes_table(target: Target, inputs: dict[str, str]) -> ard.Table:
             "dof": [30 if line.name in state else 0 for _, line in lines],
             "coverage": column(measured),
             "err_scale": column(measured),
+            "misfit": np.sqrt(1.1) * column(measured),
+            "profile_err": 0.05 * column(measured),
+            "suspect": np.zeros(len(lines), bool),
             "area": np.full(len(lines), 0.3) * u.arcsec**2,
             "inside": np.full(len(lines), 1.0),
+            "flux_true": 1.05 * column(flux) * flux_unit,
         }
     )
-    return ard.Table(data, {"SIMULATD": True}, record("extract", inputs))
+    return ard.Table(
+        data,
+        {"SIMULATD": True, "NOISE": "noise product t001_noise.fits"},
+        record("extract", inputs),
+    )
 
 
 def seen_cube(masked_fraction: float) -> dict[str, Any]:

@@ -102,7 +102,7 @@ def _draw(
             axes.set_xlabel("vacuum wavelength, observed [um]", fontsize=8)
         note = "  (SIMULATED)" if spectra.simulated else ""
         figure.suptitle(
-            f"{target.name}, {config.method} extraction over coverage [1e-16 erg/s/cm2/um]{note}\n"
+            f"{target.name}, {config.method} extraction [1e-16 erg/s/cm2/um]{note}\n"
             "grey: one sigma, red: model; label in brackets: not detected",
             fontsize=9,
             y=0.985,
@@ -114,11 +114,8 @@ def _panel(axes: Axes, own: QTable, window: tuple[float, float]) -> None:
     wave = np.asarray(own["wave"].value)
     inside = (wave >= window[0]) & (wave <= window[1])
     good = ~np.asarray(own["mask"], dtype=bool)[inside]
-    # The sum of a box lacks what masked spaxels hold; the other estimates the whole.
-    held = np.asarray(own["coverage"], dtype=float)[inside]
-    whole = np.where(np.asarray(own["method"])[inside] == "box", np.maximum(held, 1e-3), 1.0)
     flux, err, model = (
-        np.where(good, 1e16 * np.asarray(own[name].value)[inside] / whole, np.nan)
+        np.where(good, 1e16 * np.asarray(own[name].value)[inside], np.nan)
         for name in ("flux", "err", "model")
     )
     x = wave[inside]

@@ -21,8 +21,8 @@ class Spectra(pa.DataFrameModel):
     wave: float = column("wavelength", "Vacuum, observed frame, channel centre.", "um", gt=0)
     flux: float = column(
         "flux density",
-        "Box: sum of share times flux over usable spaxels, as it is. Optimal: of the whole "
-        "aperture. NaN where no data.",
+        "Continuum, sky included: of the whole aperture. Above it, box: sum of share times flux "
+        "over usable spaxels; optimal: of the whole aperture. NaN where no data.",
         _DENSITY,
         nullable=True,
     )
@@ -35,7 +35,10 @@ class Spectra(pa.DataFrameModel):
     model: float = column("model", "Continuum and fitted lines, as flux should show them.",
                           _DENSITY, nullable=True)  # fmt: skip
     coverage: float = column(
-        "coverage", "Part of the light of the aperture in usable spaxels.", ge=0, le=1.0 + 1e-6
+        "coverage",
+        "Part of the light of lines of the aperture in usable spaxels.",
+        ge=0,
+        le=1.0 + 1e-6,
     )
     corr1: float = column(
         "correlation", "With the error of the next channel.", nullable=True, ge=-1, le=1
@@ -70,11 +73,19 @@ class Fluxes(pa.DataFrameModel):
     )
     flux: float = column("flux", "Of the whole aperture; may be negative.", _FLUX, nullable=True)
     flux_err: float = column(
-        "error", "Standard deviation, with that of velocity and width.", _FLUX, nullable=True, gt=0
+        "error",
+        "Standard deviation, with that of velocity and width, and the misfit.",
+        _FLUX,
+        nullable=True,
+        gt=0,
     )
     snr: float = column("signal to noise", "flux over flux_err.", nullable=True)
     upper_limit: float = column(
-        "upper limit", "3 flux_err where the flux is below it.", _FLUX, nullable=True, gt=0
+        "upper limit",
+        "max(flux, 0) + 3 flux_err where the flux is below 3.",
+        _FLUX,
+        nullable=True,
+        gt=0,
     )
     velocity: float = column(
         "velocity", "Relative to the redshift; where the group has its own.", "km/s", nullable=True
@@ -96,8 +107,9 @@ class Fluxes(pa.DataFrameModel):
         "flux.",
         str_matches=r"^(|free|expected|reference:.+)$",
     )
-    continuum: float = column("continuum", "At the line, of the whole aperture.", _DENSITY,
-                              nullable=True)  # fmt: skip
+    continuum: float = column(
+        "continuum", "At the line, of the whole aperture, sky included.", _DENSITY, nullable=True
+    )
     chi2: float = column("chi square", "Of the fit of the group.", nullable=True, ge=0)
     dof: int = column("degrees of freedom", "Of the fit; 0 without one.", ge=0)
     coverage: float = column(
@@ -107,8 +119,30 @@ class Fluxes(pa.DataFrameModel):
     err_scale: float = column(
         "error scale", "What errors of the spectrum were multiplied with.", nullable=True, ge=1
     )
+    misfit: float = column(
+        "misfit",
+        "sqrt(chi2 / dof), 1 at least; errors of flux, velocity and width hold it.",
+        nullable=True,
+        ge=1,
+    )
+    profile_err: float = column(
+        "profile error",
+        "Part of the flux by which the sum is off as its light has another profile; in flux_err.",
+        nullable=True,
+        ge=0,
+    )
+    suspect: bool = column(
+        "suspect", "True = chi2 is far beyond chance: neither noise nor one Gaussian explain it."
+    )
     area: float = column("area", "Of the aperture.", "arcsec2", gt=0)
     inside: float = column("inside", "Part of its area that saw the sky.", ge=0, le=1)
+    flux_true: float = column(
+        "true flux",
+        "What a simulation put into the part of the aperture on the grid, over that part; takes no "
+        "part in any measurement. NaN for the sky.",
+        _FLUX,
+        nullable=True,
+    )
 
     @pa.dataframe_check(error="a measured line needs flux and error, another has none")
     def measured_is_complete(cls, table: Any) -> Any:

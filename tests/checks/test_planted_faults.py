@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.table import vstack
 from builders import make_wcs
 from handmade import write_zip
 from runs import (
@@ -218,6 +219,26 @@ def cell(column: str, line: str, value: object) -> Edit:
     return edit
 
 
+def twice_the_noise(path: Path) -> None:
+    """Four faint groups, in two apertures, with a chi-square of twice what noise leaves."""
+    cell("chi2", "OI6300", 60.0)(path)
+    table = ard.read(path)
+    other = table.data.copy()
+    other["aperture"] = np.repeat("wake1", len(other))
+    both = vstack([table.data, other])
+    ard.write(path, ard.Table(both, table.meta, table.provenance), overwrite=True)
+
+
+def bad_fit_of_a_bright_line(path: Path) -> None:
+    """[O III] of another shape: its errors are widened, and its S/N is 3.2."""
+    for line, flux in (("OIII4959", 1e-17), ("OIII5007", 2.984e-17)):
+        cell("chi2", line, 300.0)(path)
+        cell("misfit", line, 10.0**0.5)(path)
+        cell("profile_err", line, 0.0)(path)
+        cell("flux_err", line, 0.1 * flux * 10.0**0.5)(path)
+        cell("snr", line, 10.0**0.5)(path)
+
+
 def bright_limit(path: Path) -> None:
     """A line of five errors that is called a limit."""
     cell("flux", "OI6300", 5e-18)(path)
@@ -397,7 +418,14 @@ FAULTS = [
     Fault("physics.fluxes_snr", "fluxes", bright_limit),
     Fault("physics.fluxes_ratio", "fluxes", brighter_by_a_tenth),
     Fault("physics.fluxes_velocity", "fluxes", cell("velocity", "OIII4959", -2000.0)),
-    Fault("physics.fluxes_chi2", "fluxes", cell("chi2", "OI6300", 300.0)),
+    Fault(
+        "physics.fluxes_chi2", "fluxes", cell("chi2", "OI6300", 300.0), ("physics.fluxes_worst",)
+    ),
+    Fault("physics.fluxes_chi2", "fluxes", twice_the_noise),
+    Fault(
+        "physics.fluxes_worst", "fluxes", cell("chi2", "OI6300", 200.0), ("physics.fluxes_chi2",)
+    ),
+    Fault("recovery.fluxes", "fluxes", cell("flux_true", "OIII4959", 1.6e-17)),
     Fault("physics.fluxes_chi2", "fluxes", cell("chi2", "OI6300", 3.0)),
     Fault("structure.schema", "fluxes", cell("state", "OI6300", "seen")),
     Fault("structure.schema", "fluxes", cell("upper_limit", "OI6300", np.nan)),
@@ -625,6 +653,12 @@ def test_every_light_of_a_cube_keeps_its_shift(tmp_path):
 def test_a_profile_that_is_not_gaussian_is_no_noise_problem(tmp_path):
     """Bright spaxels with a large chi-square, as in NGC 7469, beside faint ones with a good one."""
     run = make_run(tmp_path, {"linemap": edit_fits(misfit_in_bright_spaxels)})
+    assert judge(run).bad == ()
+
+
+def test_a_bad_fit_does_not_make_a_line_faint(tmp_path):
+    """Errors hold the misfit, so that the S/N of the table is no measure of brightness."""
+    run = make_run(tmp_path, {"fluxes": bad_fit_of_a_bright_line})
     assert judge(run).bad == ()
 
 

@@ -107,11 +107,17 @@ def fluxes():
         "dof": [30, 31, 0],
         "coverage": [1.0, 0.9, NAN],
         "err_scale": [1.0, 1.2, NAN],
+        "misfit": [1.05, 1.0, NAN],
+        "profile_err": [0.05, 0.0, NAN],
+        "suspect": [False, False, False],
         "area": [0.3] * 3,
         "inside": [1.0] * 3,
+        "flux_true": [1.1e-17, NAN, NAN],
     }
     speeds = ("velocity", "velocity_err", "sigma", "sigma_err", "sigma_limit")
-    units = dict.fromkeys(speeds, "km/s") | dict.fromkeys(("flux", "flux_err", "upper_limit"), flux)
+    units = dict.fromkeys(speeds, "km/s") | dict.fromkeys(
+        ("flux", "flux_err", "upper_limit", "flux_true"), flux
+    )
     return columns, units | {"wave_obs": "um", "continuum": density, "area": "arcsec2"}
 
 

@@ -212,10 +212,40 @@ def continuum(flux: FloatArray, good: BoolArray, width: int) -> FloatArray:
     return level
 
 
+def levels(flux: FloatArray, good: BoolArray, width: int) -> FloatArray:
+    """Give the continuum of each spaxel: the running mean of its good channels.
+
+    Parameters
+    ----------
+    flux : ndarray, shape (n_wave, m)
+    good : ndarray of bool, shape (n_wave, m)
+        Without lines, masked or wild voxels.
+    width : int
+        Good channels of a mean. Between the means it is straight, beside the outermost constant.
+
+    Returns
+    -------
+    ndarray, shape (n_wave, m)
+        0 in spaxels without a good channel.
+    """
+    out = np.zeros(flux.shape)
+    every = np.arange(flux.shape[0])
+    for s in range(flux.shape[1]):
+        places = np.flatnonzero(good[:, s])
+        if not places.size:
+            continue
+        count = min(width, places.size)
+        middle, mean = (
+            np.lib.stride_tricks.sliding_window_view(values, count).mean(axis=1)
+            for values in (places.astype(float), flux[places, s])
+        )
+        out[:, s] = np.interp(every, middle, mean)
+    return out
+
+
 def residual_scale(
     flux: FloatArray,
     covariance: FloatArray,
-    sensitivity: FloatArray,
     free: BoolArray,
     order: int,
 ) -> float:
@@ -226,8 +256,6 @@ def residual_scale(
     flux : ndarray, shape (n,)
         Channels of one block.
     covariance : ndarray, shape (n, n)
-    sensitivity : ndarray, shape (n,)
-        Expected `flux` for a continuum of 1.
     free : ndarray of bool, shape (n,)
         Usable channels without a line.
     order : int
@@ -243,7 +271,7 @@ def residual_scale(
         return 1.0
     x = np.linspace(-1.0, 1.0, flux.size)[free]
     white = np.linalg.inv(np.linalg.cholesky(covariance[np.ix_(free, free)]))
-    design = white @ (np.vander(x, order + 1) * sensitivity[free, None])
+    design = white @ np.vander(x, order + 1)
     basis, _ = np.linalg.qr(design)
     data = white @ flux[free]
     left = data - basis @ (basis.T @ data)

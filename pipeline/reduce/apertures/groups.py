@@ -147,7 +147,6 @@ def _ready(
             residual_scale(
                 flux[part],
                 covariance[part, part],
-                sensitivity[part],
                 free[part],
                 rules.continuum_order,
             )

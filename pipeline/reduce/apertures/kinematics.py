@@ -2,10 +2,12 @@
 
 A flux at the velocity that happens to fit best is too large where the line is faint: noise is
 picked. So a group has its own velocity and width only where it is bright enough at the velocity
-of the brightest group; else it is measured at the latter, whose errors it inherits; and where no
-group is seen, at the velocity that the target's manifest expects of the aperture. The choice
-does not bias the fluxes: at fixed velocity and width the estimate is the efficient one, and what
-a free fit adds to it is uncorrelated with it (Gauss and Markov).
+of the brightest group, and where its own agree with those within their joint errors and the spread
+that gas of one aperture may have: what lies elsewhere is more likely a hit. Else it is measured at
+the latter, whose errors it inherits; and where no group is seen, at the velocity that the target's
+manifest expects of the aperture. The choice does not bias the fluxes: at fixed velocity and width
+the estimate is the efficient one, and what a free fit adds to it is uncorrelated with it (Gauss and
+Markov).
 
 Velocity and intrinsic variance are free within wide bounds, and the variance may be negative: a
 bound at zero would bias widths and fluxes of unresolved lines upward.
@@ -24,6 +26,7 @@ from pipeline.reduce.apertures.model import GroupModel, inverted
 
 _EDGE: Final = 1e-6
 _NARROWEST: Final = 0.8  # of the variance of the line-spread function: what noise may take off
+_AGREE: Final = 3.0  # standard deviations
 _TOLERANCE: Final = 1e-3
 _MAX_ITERATIONS: Final = 60
 
@@ -50,6 +53,9 @@ class Search:
         A group has to be this significant, at its best velocity, to lend it to others.
     snr_free : float
         And this significant at the velocity of the reference, to have its own.
+    spread_kms : float
+        By how much velocities of groups in one aperture, and their widths in quadrature, differ by
+        nature (one standard deviation).
     """
 
     velocity_min_kms: float
@@ -58,6 +64,7 @@ class Search:
     sigma_kms: float
     snr_reference: float
     snr_free: float
+    spread_kms: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,6 +165,7 @@ def _group(
     gain = (model.data**2).sum(axis=1) - chi2
     local = _free(model, lent, search)
     bright = (gain >= search.snr_free**2) & local.good & ~is_lender & (spread[:, 0, 0] > 0)
+    bright &= _agree(local, lent, spread, search)
     k = model.n_free
     covariance = np.zeros((gain.size, 2 + k, 2 + k))
     covariance[:, :2, :2] = spread
@@ -169,6 +177,14 @@ def _group(
     free = is_lender | bright
     nobody = np.full(gain.size, -1)
     return Measured(point, amplitudes, covariance, free, ~free, nobody, chi2)
+
+
+def _agree(local: _Free, lent: FloatArray, spread: FloatArray, search: Search) -> BoolArray:
+    """Say where velocity and variance are those that are lent, within errors and nature."""
+    nature = np.array([search.spread_kms**2, search.spread_kms**4])
+    errors = np.stack([local.covariance[:, k, k] + spread[:, k, k] for k in (0, 1)], axis=1)
+    limit = _AGREE * np.sqrt(errors + nature)
+    return np.asarray((np.abs(local.point - lent) <= limit).all(axis=1))
 
 
 def _loss(model: GroupModel, lent: FloatArray, spread: FloatArray, search: Search) -> FloatArray:

@@ -22,6 +22,8 @@ from pipeline.reduce.apertures.place import Placed
 _FWHM: Final = float(2.0 * np.sqrt(2.0 * np.log(2.0)))
 _MIN_SPAXELS: Final = 8
 _MAX_SIGMA_ARCSEC: Final = 0.5
+_DIGITS: Final = 6
+_NEAR: Final = 2e-3  # of the wavelength: 600 km/s, where the light of a line is
 _MAX_SLOPE: Final = 5.0  # per arcsec: a factor of 12 over an aperture of 0.5 arcsec
 
 
@@ -134,6 +136,61 @@ def _brightest(
             if enough and variance > 0 and flux / np.sqrt(variance) > best_snr:
                 best, best_snr = (layer, samples), flux / np.sqrt(variance)
     return best
+
+
+def mismatch(
+    placed: Placed,
+    weights: FloatArray,
+    light: FloatArray,
+    linemaps: Mapping[str, Map],
+    waves_um: Mapping[str, float],
+    wave: FloatArray,
+    *,
+    min_snr: float,
+) -> float | None:
+    """Say by which part a weighted sum is off because the light has another profile.
+
+    The line map that is brightest in the aperture stands for the light: the weights are laid on it
+    and on the profile, and so are the shares. What noise of the map does to this is taken off.
+
+    Parameters
+    ----------
+    placed : Placed
+    weights : ndarray, shape (n_wave, m)
+    light : ndarray, shape (n_wave, m)
+        The profile.
+    linemaps : mapping of str to Map
+    waves_um : mapping of str to float
+        Observed wavelength of each flux layer.
+    wave : ndarray, shape (n_wave,)
+    min_snr : float
+        A map with less signal-to-noise in the aperture says nothing.
+
+    Returns
+    -------
+    float or None
+        Median over the channels of the line; None where nothing can be said.
+    """
+    best = _brightest([placed], linemaps, waves_um, min_snr)
+    if best is None:
+        return None
+    layer, _ = best
+    linemap = next(m for m in linemaps.values() if layer in m.layers)
+    flux, error = (linemap[name].ravel()[placed.spaxels] for name in (layer, f"{layer}_err"))
+    good = ~linemap.mask.ravel()[placed.spaxels] & np.isfinite(flux) & np.isfinite(error)
+    flux, error, share = flux[good], error[good], placed.share[good]
+    near = np.abs(wave / waves_um[layer] - 1.0) < _NEAR
+    used, profile = weights[near][:, good], light[near][:, good]
+    held, there = (used * profile).sum(axis=1), profile @ share
+    seen = (held > 0) & (there > 0)
+    whole = float(share @ flux)
+    if not seen.any() or whole <= 0:
+        return None
+    # Weighted minus plain estimate of the whole, in units of the latter, and its noise.
+    change = used[seen] / held[seen, None] * there[seen, None] - share
+    square = (change @ flux) ** 2 - change**2 @ error**2
+    # Digits that differ between machines are none.
+    return round(float(np.sqrt(max(float(np.median(square)), 0.0))) / whole, _DIGITS)
 
 
 def _samples(placed: Placed, linemap: Map, layer: str) -> Samples:

@@ -34,7 +34,7 @@ class GroupModel:
     response : Response
         The lines and the channels of their spans.
     matrix : ndarray, shape (n_used, n_span)
-        Turns a model of the whole aperture into whitened numbers without continuum.
+        Turns lines of the whole aperture into whitened numbers without continuum.
     data : ndarray, shape (n, n_used)
         n spectra, whitened, without continuum.
     dof : int
@@ -65,13 +65,13 @@ class GroupModel:
         covariance : ndarray, shape (n_span, n_span)
             Rows of channels that are not used are 0.
         sensitivity : ndarray, shape (n_span,)
-            What to multiply a model of the whole aperture with.
+            What to multiply the lines of the whole aperture with; the continuum is seen whole.
         order : int
             Of the polynomials.
         """
         use = np.flatnonzero(np.diagonal(covariance) > 0)
         white = np.linalg.inv(np.linalg.cholesky(covariance[np.ix_(use, use)]))
-        terms = white @ (_polynomials(response, order) * sensitivity[:, None])[use]
+        terms = white @ _polynomials(response, order)[use]
         left, size, _ = np.linalg.svd(terms, full_matrices=False)
         basis = left[:, size > _INDEPENDENT * size.max(initial=0.0)]
         clean = white - basis @ (basis.T @ white)

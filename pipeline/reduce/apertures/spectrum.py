@@ -1,12 +1,17 @@
 """What is the spectrum of an aperture, and how do its errors hang together?
 
-Box: the sum of share times flux over the spaxels that may be used, as it is. Masked spaxels are
-missing from it, and nothing is scaled: `coverage` says which part of the light of the aperture
-the sum holds (by the profile of `light`), channels below a least coverage are masked, and a model
-of the whole aperture is to be multiplied by `response` before it is compared with the sum.
+Continuum and lines are not spread alike: most of the continuum of a cube from which no background
+was subtracted is flat sky, while lines have the profile of `light`. So each voxel is taken apart
+from the continuum of its spaxel first. The continuum is summed over all spaxels, masked or not, so
+that a masked voxel makes no step in it; what is above it is summed as follows.
+
+Box: the sum of share times flux over the spaxels that may be used. Masked spaxels are missing from
+it, and nothing is scaled: `coverage` says which part of the light of the aperture the sum holds
+(by the profile of `light`), channels below a least coverage are masked, and a model of the lines of
+the whole aperture is to be multiplied by `response` before it is compared with the sum.
 
 Optimal: weights C^-1 p / (p' C^-1 p) over the used spaxels, with C the covariance of the voxels
-of one channel and p the profile. It estimates the flux of the whole aperture, `response` is 1,
+of one channel and p the profile. It estimates the light of the whole aperture, `response` is 1,
 and is right where the light has the profile.
 """
 
@@ -38,11 +43,14 @@ class Spectrum:
     covariance : ndarray, shape (n_wave, n_wave)
         Of `flux`; rows and columns of masked channels are 0.
     response : ndarray, shape (n_wave,)
-        Expected `flux` over the flux of the whole aperture.
+        Expected light of a line in `flux` over that of the whole aperture; of the continuum it
+        is 1.
     coverage : ndarray, shape (n_wave,)
         Part of the light of the aperture that is in spaxels that may be used.
     mask : ndarray of bool, shape (n_wave,)
         True = do not use.
+    weights : ndarray, shape (n_wave, m)
+        With which the spaxels are summed.
     """
 
     method: str
@@ -51,6 +59,7 @@ class Spectrum:
     response: FloatArray
     coverage: FloatArray
     mask: BoolArray
+    weights: FloatArray
 
     @property
     def err(self) -> FloatArray:
@@ -78,6 +87,7 @@ def extract(
     method: str,
     min_coverage: float,
     profile_error: float = 0.0,
+    level: FloatArray | None = None,
 ) -> Spectrum:
     """Add up the spectrum of an aperture.
 
@@ -96,13 +106,18 @@ def extract(
         Channels with less of the light are masked.
     profile_error : float
         By which part of the brightest spaxel the light of any may differ from the profile: taken
-        into account in the optimal weights at the brightness of the brightest line, not in the
-        errors. Where it dominates the weights become the profile itself.
+        into account in the optimal weights at the brightness of the brightest line. Where it
+        dominates the weights become the profile itself. (For errors see `light.mismatch`.)
+    level : ndarray, shape (n_wave, m), optional
+        The continuum of each spaxel, MJy/sr, as `continuum.levels` gives it; none is taken apart
+        where it is not given. Its own errors, a fifth of those of a voxel and smooth over the
+        channels of a fit, are not passed on.
     """
     n_wave = cube.shape[0]
     unit = flux_density_per_mjy_sr(cube.wave)[:, None] * cube.pixel_area_arcsec2
     used = ~noise.mask.reshape(n_wave, -1)[:, placed.spaxels]
-    flux = np.where(used, cube.flux.reshape(n_wave, -1)[:, placed.spaxels], 0.0) * unit
+    base = np.zeros(used.shape) if level is None else level
+    flux = np.where(used, cube.flux.reshape(n_wave, -1)[:, placed.spaxels] - base, 0.0) * unit
     sigma = np.where(used, noise.sigma.reshape(n_wave, -1)[:, placed.spaxels], 0.0) * unit
     coverage = (light * used) @ placed.share
     mask = ~(coverage >= min_coverage) | ~used.any(axis=1)
@@ -118,16 +133,17 @@ def extract(
     weights = np.where(mask[:, None], 0.0, weights)
     return Spectrum(
         method=method,
-        flux=np.where(mask, np.nan, (weights * flux).sum(axis=1)),
+        flux=np.where(mask, np.nan, (weights * flux).sum(axis=1) + (base * unit) @ placed.share),
         covariance=noise.correlation.spectrum(weights * sigma, placed.spaxels),
         response=coverage if method == BOX else np.ones(n_wave),
         coverage=coverage,
         mask=mask,
+        weights=weights,
     )
 
 
 def _peak(flux: FloatArray) -> float:
-    """Give the brightness of the brightest line above the continuum; wild channels are no line."""
+    """Give the brightness of the brightest line above the rest; wild channels are no line."""
     if flux.size < 3:
         return 0.0
     smooth = np.median(np.lib.stride_tricks.sliding_window_view(flux, 3), axis=1)

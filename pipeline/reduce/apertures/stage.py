@@ -27,7 +27,7 @@ from pipeline.reduce.apertures.kinematics import Search
 from pipeline.reduce.apertures.light import Gaussian
 from pipeline.reduce.apertures.place import Placed, place
 from pipeline.reduce.apertures.tables import Extraction, fluxes_table, spectra_table
-from pipeline.reduce.apertures.wild import WildRule, wild_voxels
+from pipeline.reduce.apertures.wild import WildRule, has_ghosts, strange_voxels, wild_voxels
 from pipeline.reduce.instruments import required_lsf
 
 _UNIT: Final = "MJy/sr"
@@ -59,8 +59,19 @@ class Config:
         Intrinsic width at which lines are looked for.
     snr_reference, snr_free : float
         See `kinematics.Search`.
+    spread_kms : float
+        How far groups of one aperture differ in velocity and width by nature; one that differs by
+        more than three times this and its errors is measured at those of the brightest. A third of
+        a channel at [O III]: lines weigh the gas in the line of sight differently.
     min_seen : float
         A line with a smaller part of its light on usable channels is called masked.
+    err_excess : float
+        A voxel whose ERR is larger by this factor than that of its neighbours on the sky is left
+        out, on lines too. Photon noise alone does so for no image wider than
+        1.5 spaxels (FWHM); bright lines of NGC 7469 reach 2.2 over the whole field.
+    strange_sigma, strange_part : float
+        A voxel on a line is left out that is brighter than the profile by more than so many
+        standard deviations and this part of the brightest spaxel of the line.
     profile_snr : float
         Significance from which a line map gives the profile across the wake.
     profile_error : float
@@ -88,7 +99,11 @@ class Config:
     sigma_kms: float = 50.0
     snr_reference: float = 6.0
     snr_free: float = 10.0
+    spread_kms: float = 65.0
     min_seen: float = 0.5
+    err_excess: float = 2.5
+    strange_sigma: float = 8.0
+    strange_part: float = 1.0
     profile_snr: float = 20.0
     profile_error: float = 0.1
     error_scale: str = "residual"
@@ -110,8 +125,10 @@ class Config:
             raise ValueError("0 < sigma_kms < sigma_max_kms, default_radius_arcsec above 0 needed")
         if self.snr_reference <= 0 or self.snr_free <= 0 or self.profile_snr <= 0:
             raise ValueError("snr_reference, snr_free and profile_snr must be positive")
-        if self.profile_error < 0:
-            raise ValueError("profile_error must be 0 or more")
+        if min(self.profile_error, self.strange_part, self.spread_kms) < 0:
+            raise ValueError("profile_error, strange_part and spread_kms must be 0 or more")
+        if self.err_excess <= 1 or self.strange_sigma <= 0:
+            raise ValueError("err_excess must be above 1, strange_sigma above 0")
         if self.error_scale not in ("residual", "none"):
             raise ValueError("error_scale must be 'residual' or 'none'")
 
@@ -125,21 +142,28 @@ class _Scene:
     target: Target
     profiles: Mapping[str, Gaussian]
     lsf: Lsf
+    free: BoolArray
+    linemaps: Mapping[str, Map]
+    waves_um: Mapping[str, float]
 
 
 def run(
     *,
+    item: str,
     cube: Cube,
     linemaps: Mapping[str, Map],
     target: Target,
     noise: GivenNoise | None,
     archive: x1d.X1d | None,
+    truth: Mapping[str, Mapping[str, FloatArray]] | None,
     config: Config,
 ) -> dict[str, Any]:
     """Extract the apertures of a cube and measure their lines.
 
     Parameters
     ----------
+    item : str
+        The item's name.
     cube : Cube
         In MJy/sr, its bad voxels masked.
     linemaps : mapping of str to Map
@@ -150,6 +174,9 @@ def run(
         The noise product of this cube.
     archive : X1d or None
         The archive's own spectrum of this cube.
+    truth : mapping, or None
+        Of a simulation: item to layer to true map. It takes no part in any measurement; it is
+        written beside the fluxes.
     config : Config
         Settings.
 
@@ -172,17 +199,35 @@ def run(
     voxels, n_wild = _without_wild(cube, voxels, placed, free, config)
     waves = {flux_layer(line.name): line.wave_obs_um(target.redshift) for line in target.lines}
     profiles = light.measure(cube, placed, linemaps, waves, config.profile_snr)
-    scene = _Scene(cube, voxels, target, profiles, required_lsf(cube, *_resolution(linemaps)))
+    lsf = required_lsf(cube, *_resolution(linemaps))
+    scene = _Scene(cube, voxels, target, profiles, lsf, free, linemaps, waves)
+    scene, n_strange = _without_strange(scene, placed, config)
     extractions = [
         _extract(scene, one, method, config) for one in placed for method in spectrum.METHODS
     ]
-    meta = _meta(cube, target, voxels, extractions, config) | {"WILD": n_wild}
+    meta = _meta(cube, target, voxels, extractions, config) | {"WILD": n_wild + n_strange}
     if archive is not None:
         facts = x1d.compare(archive, cube, voxels, target, config.min_coverage)
         meta |= {f"X1D_{key.upper()}": value for key, value in facts.items()}
     return {
         "spectra": spectra_table(cube, extractions, meta),
-        "fluxes": fluxes_table(target, extractions, meta),
+        "fluxes": fluxes_table(target, extractions, meta, _true_maps(cube, truth, item)),
+    }
+
+
+def _true_maps(
+    cube: Cube, truth: Mapping[str, Mapping[str, FloatArray]] | None, item: str
+) -> Mapping[str, FloatArray]:
+    """Give the true fluxes of each line, erg s-1 cm-2 in a spaxel; none where not known.
+
+    They are those of the sky: where another pointing was subtracted, its lines are missing.
+    """
+    if truth is None or has_ghosts(cube):
+        return {}
+    return {
+        name: layer.ravel() * cube.pixel_area_arcsec2
+        for name, layer in truth.get(item, {}).items()
+        if layer.shape == cube.shape[1:]
     }
 
 
@@ -251,6 +296,7 @@ def _rules(voxels: VoxelNoise, config: Config) -> Rules:
         config.sigma_kms,
         config.snr_reference,
         config.snr_free,
+        config.spread_kms,
     )
     windows = WindowRule(config.zone_kms, config.continuum_channels, config.continuum_reach)
     rescale = config.error_scale == "residual" and not voxels.measured
@@ -266,9 +312,32 @@ def _without_wild(
 ) -> tuple[VoxelNoise, int]:
     """Mask the wild voxels of the apertures, and count them."""
     spaxels = np.unique(np.concatenate([one.spaxels for one in placed]))
-    rule = WildRule(free, config.clip_mad, config.smooth_channels)
+    rule = WildRule(free, config.clip_mad, config.smooth_channels, config.err_excess)
     wild = wild_voxels(cube, voxels.sigma, voxels.mask, spaxels, rule)
     return replace(voxels, mask=voxels.mask | wild), int(wild.sum())
+
+
+def _without_strange(scene: _Scene, placed: Sequence[Placed], config: Config) -> tuple[_Scene, int]:
+    """Mask voxels of lines that the profiles of the apertures do not allow, and count them."""
+    n_wave, voxels = scene.cube.shape[0], scene.noise
+    flux, sigma = (array.reshape(n_wave, -1) for array in (scene.cube.flux, voxels.sigma))
+    bad = np.asarray(voxels.mask, dtype=bool).reshape(n_wave, -1)
+    found = np.zeros(bad.shape, dtype=bool)
+    for one in placed:
+        if not one.spaxels.size:
+            continue
+        used = ~bad[:, one.spaxels]
+        found[:, one.spaxels] |= strange_voxels(
+            np.where(used, flux[:, one.spaxels] - _levels(scene, one, config), 0.0),
+            sigma[:, one.spaxels],
+            used,
+            light.light_of(one, scene.cube, scene.profiles.get(one.aperture.name)),
+            scene.free,
+            n_sigma=config.strange_sigma,
+            part=config.strange_part,
+        )
+    more = replace(voxels, mask=voxels.mask | found.reshape(voxels.mask.shape))
+    return replace(scene, noise=more), int(found.sum())
 
 
 def _extract(scene: _Scene, placed: Placed, method: str, config: Config) -> Extraction:
@@ -289,8 +358,9 @@ def _extract(scene: _Scene, placed: Placed, method: str, config: Config) -> Extr
         method=method,
         min_coverage=config.min_coverage,
         profile_error=config.profile_error,
+        level=_levels(scene, placed, config),
     )
-    level, clipped = _continuum(found, cube, target, config)
+    level, clipped = _continuum(found, scene.free, config)
     # Clipped channels take no part in any fit.
     clean = spectrum.masked(found, clipped)
     fitted = fit_lines(
@@ -301,22 +371,58 @@ def _extract(scene: _Scene, placed: Placed, method: str, config: Config) -> Extr
         scene.lsf,
         velocity_kms=placed.aperture.velocity_kms,
         rules=_rules(scene.noise, config),
+        part=inside,
+        profile_err=_profile_error(scene, placed, found, beam, config),
     )
     return Extraction(
         placed, inside, method, found, level, fitted.model, clipped, fitted.rows, words
     )
 
 
+def _profile_error(
+    scene: _Scene,
+    placed: Placed,
+    found: spectrum.Spectrum,
+    beam: FloatArray,
+    config: Config,
+) -> float:
+    """Give the part of a flux that the profile may be wrong by.
+
+    Where no line map shows it, that for which the weights allow; of a box, of the light that masked
+    spaxels hold.
+    """
+    known = light.mismatch(
+        placed,
+        found.weights,
+        beam,
+        scene.linemaps,
+        scene.waves_um,
+        scene.cube.wave,
+        min_snr=config.profile_snr,
+    )
+    if known is not None:
+        return known
+    if found.method == spectrum.OPTIMAL:
+        return config.profile_error
+    return config.profile_error * max(1.0 - float(np.median(found.coverage[~found.mask])), 0.0)
+
+
+def _levels(scene: _Scene, placed: Placed, config: Config) -> FloatArray:
+    """Give the continuum of each spaxel of an aperture, shape (n_wave, m)."""
+    n_wave = scene.cube.shape[0]
+    flux = scene.cube.flux.reshape(n_wave, -1)[:, placed.spaxels]
+    bad = scene.noise.mask.reshape(n_wave, -1)[:, placed.spaxels]
+    return continuum.levels(flux, scene.free[:, None] & ~bad, config.smooth_channels)
+
+
 def _continuum(
-    found: spectrum.Spectrum, cube: Cube, target: Target, config: Config
-) -> tuple[FloatArray, np.ndarray]:
+    found: spectrum.Spectrum, free: BoolArray, config: Config
+) -> tuple[FloatArray, BoolArray]:
     """Give the continuum and the wild channels that were left out of it."""
-    free = ~continuum.line_zones(cube.wave_edges, target, config.zone_kms)
-    whole = found.flux / np.where(found.mask, 1.0, found.response)
-    clipped = continuum.clip(whole, free, config.clip_mad, config.smooth_channels)
+    clipped = continuum.clip(found.flux, free, config.clip_mad, config.smooth_channels)
     good = free & ~found.mask & ~clipped
-    level = continuum.continuum(np.where(good, whole, 0.0), good, config.smooth_channels)
-    return level * found.response, clipped
+    flux = np.where(good, found.flux, 0.0)
+    return continuum.continuum(flux, good, config.smooth_channels), clipped
 
 
 def _meta(

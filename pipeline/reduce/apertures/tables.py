@@ -9,6 +9,7 @@ from astropy import units as u
 from astropy.table import QTable
 
 from ard.cube import Cube, FloatArray
+from ard.layout import flux_layer
 from ard.table import Table
 from manifests import Target
 from manifests.aperture import BOX
@@ -106,13 +107,37 @@ _SPECTRUM_UNITS: Final[dict[str, Any]] = {
 
 
 def fluxes_table(
-    target: Target, extractions: Sequence[Extraction], meta: Mapping[str, Any]
+    target: Target,
+    extractions: Sequence[Extraction],
+    meta: Mapping[str, Any],
+    truth: Mapping[str, FloatArray],
 ) -> Table:
-    """Write one row for each aperture, method and line."""
-    rows = [_flux_row(target, one, row) for one in extractions for row in one.rows]
+    """Write one row for each aperture, method and line.
+
+    Parameters
+    ----------
+    target : Target
+    extractions : sequence of Extraction
+    meta : mapping
+    truth : mapping of str to ndarray, shape (ny * nx,)
+        By flux layer: what a simulation put into each spaxel, erg s-1 cm-2.
+    """
+    rows = [
+        _flux_row(target, one, row) | {"flux_true": _true_flux(one.placed, row, truth)}
+        for one in extractions
+        for row in one.rows
+    ]
     data = {name: np.array([row[name] for row in rows]) for name in _FLUX_UNITS}
-    facts = dict(meta) | {"LIMIT": f"{LIMIT_SIGMA:g} flux_err where flux is below it"}
+    facts = dict(meta) | {"LIMIT": f"max(flux, 0) + {LIMIT_SIGMA:g} flux_err, where not detected"}
     return Table(_with_units(data, _FLUX_UNITS), facts)
+
+
+def _true_flux(placed: Placed, row: LineFlux, truth: Mapping[str, FloatArray]) -> float:
+    """Give the true flux; that of the part on the grid stands for the whole aperture."""
+    layer = truth.get(flux_layer(row.line.name))
+    if layer is None or placed.inside <= 0:
+        return float("nan")
+    return float(layer[placed.spaxels] @ placed.share) / placed.inside
 
 
 def _flux_row(target: Target, one: Extraction, row: LineFlux) -> dict[str, Any]:
@@ -138,6 +163,9 @@ def _flux_row(target: Target, one: Extraction, row: LineFlux) -> dict[str, Any]:
         "dof": row.dof,
         "coverage": row.coverage,
         "err_scale": row.err_scale,
+        "misfit": row.misfit,
+        "profile_err": row.profile_err,
+        "suspect": row.suspect,
         "area": declared_area(one.placed.aperture),
         "inside": one.inside,
     }
@@ -165,8 +193,12 @@ _FLUX_UNITS: Final[dict[str, Any]] = {
     "dof": None,
     "coverage": None,
     "err_scale": None,
+    "misfit": None,
+    "profile_err": None,
+    "suspect": None,
     "area": u.arcsec**2,
     "inside": None,
+    "flux_true": _FLUX,
 }
 
 

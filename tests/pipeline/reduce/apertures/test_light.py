@@ -7,7 +7,14 @@ import pytest
 from loading import load
 
 import ard
-from pipeline.reduce.apertures.light import describe, light_of, measure, psf_sigma
+from pipeline.reduce.apertures.light import (
+    Gaussian,
+    describe,
+    light_of,
+    measure,
+    mismatch,
+    psf_sigma,
+)
 from pipeline.reduce.apertures.place import place
 
 cases = load(Path(__file__).with_name("aperture_cases.py"))
@@ -102,3 +109,35 @@ def test_light_of_the_whole_aperture_is_one_and_widens_with_the_psf(cube):
 def test_without_a_psf_light_is_flat(cube):
     blurred = cube.replace(psf=None)
     assert measure(blurred, placed(blurred, *wakes()), {}, WAVES, 20.0) == {}
+
+
+def test_what_the_profile_misses_is_known_from_the_map(cube):
+    """Oracle: sums of known light with the weights of a profile that is narrower, in closed form.
+
+    A box whose spaxels are all used has none of it, and of noise alone nothing is left.
+    """
+    narrow = Gaussian(0.0, 0.0, np.inf, 0.10, 0.0, 1.289, "a test")
+    own = placed(cube, cases.aperture(profile="wake"))[0]
+    light = light_of(own, cube, narrow)
+    weights = light / (light**2).sum(axis=1, keepdims=True)
+
+    def shape(x, y):
+        return 50 * np.exp(-0.5 * (y / 0.2) ** 2)
+
+    def off(maps, by):
+        return mismatch(own, by, light, maps, {"flux_halpha": 1.2812}, cube.wave, min_snr=20.0)
+
+    true = shape(own.along, own.across)
+    expected = abs(float(weights[2] @ true) / float(own.share @ true) - 1.0)
+    assert expected > 0.05
+    known = {"halpha": linemap(cube, shape, 0.05)}
+    assert off(known, weights) == pytest.approx(expected, rel=0.02)
+    box = np.broadcast_to(own.share, light.shape)
+    assert off(known, box) == 0.0
+    right = light_of(own, cube, Gaussian(0.0, 0.0, np.inf, 0.2, 0.0, 1.289, "a test"))
+    best = right / (right**2).sum(axis=1, keepdims=True)
+    noisy = {"halpha": linemap(cube, shape, 3.0, seed=4)}
+    found = mismatch(own, best, right, noisy, {"flux_halpha": 1.2812}, cube.wave, min_snr=20.0)
+    assert found < 0.03
+    assert off({"halpha": linemap(cube, lambda x, y: 0.0 * x, 1.0)}, weights) is None
+    assert off({}, weights) is None
