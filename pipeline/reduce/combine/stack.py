@@ -37,7 +37,8 @@ class Config:
     weighting : {"equal", "exptime"}
         Whether exposures count alike, or by their exposure time.
     min_coverage : float
-        A voxel on which less area of good light fell, in spaxels, is masked.
+        A voxel on which less area of good light fell, in spaxels and relative to that of a drop,
+        is masked.
     min_exposures : int
         A voxel of which fewer exposures have a good sample is masked, because nothing tells what
         one alone shows from a hit. With fewer exposures than that, all of them are asked for.

@@ -213,6 +213,22 @@ def test_small_drops_leave_holes_and_correlate_less(expose, moved):
     assert small == pytest.approx((0.75 * 0.25) / (0.75**2 + 0.25**2), abs=1e-6)
 
 
+@pytest.mark.parametrize("pixfrac", [1.0, 0.8, 0.54, 0.4])
+def test_exposures_count_alike_whatever_the_size_of_drops(pixfrac, expose, moved):
+    """Closed form: the mean of 0, 1, 1 and 1, the first of them offset by whole spaxels."""
+    offsets = [(0, 0), (0.5, 0.3), (0.3, 0.5), (0.5, 0.5)]
+    made = [
+        expose(f"e{k}", np.full((1, 12, 12), float(k > 0)), moved(*offset))
+        for k, offset in enumerate(offsets)
+    ]
+    grid = grid_of(made[0])
+    found = combine(made, grid, config=Config(pixfrac=pixfrac, reject_sigma=0))
+    inner = np.s_[0, 2:-2, 2:-2]
+    assert not found.mask[inner].any()
+    np.testing.assert_allclose(found.flux[inner], 0.75, atol=1e-6)
+    np.testing.assert_allclose(found.weight[inner], 4.0, atol=1e-6)
+
+
 def test_cubes_of_other_wavelengths_are_refused_by_both_names(expose, moved):
     first = expose("first.fits", np.zeros((4, 6, 6)), moved())
     for wave in (first.wave + 1e-5, 1.1 * first.wave):
