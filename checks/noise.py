@@ -41,6 +41,14 @@ def _series(values: dict[str, Any], name: str) -> FloatArray:
     return np.array([number({"v": value}, "v") for value in known], dtype=np.float64)
 
 
+def _busy(model: dict[str, Any]) -> list[int]:
+    """Give the numbers of busy channels that there are."""
+    size = _series(_part(model, "scale"), "value").size
+    listed = model.get("busy")
+    known = listed if isinstance(listed, list) else []
+    return sorted({k for k in known if isinstance(k, int) and 0 <= k < size})
+
+
 def _number(limit: Limit) -> float:
     return limit.value[-1] if isinstance(limit.value, tuple) else limit.value
 
@@ -76,14 +84,35 @@ def measured(product: Product, limits: Limits) -> Outcome:
 
 @check("noise.scale", MODEL, ("noise.scale",))
 def scale(product: Product, limits: Limits) -> Outcome:
-    """Is the noise between a fraction and a few times of ERR in every channel?"""
-    value, limit = _series(_part(document(product), "scale"), "value"), limits["noise.scale"]
+    """Is the noise between a fraction and a few times of ERR in every channel but busy ones?"""
+    model, limit = document(product), limits["noise.scale"]
+    value = np.delete(_series(_part(model, "scale"), "value"), _busy(model))
     if not value.size:
         return failed("there is no scale", "correct the stage that writes it")
     outside = [float(v) for v in value if not limit.accepts(float(v))]
     worst = outside[0] if outside else float(np.median(value))
     detail = f"noise over ERR {value.min():.2f} to {value.max():.2f}, {len(outside)} outside"
     return compare(limit, worst, detail, "rescale the errors of the cube, or mask its channels")
+
+
+@check("noise.busy", MODEL, ("noise.busy",))
+def busy(product: Product, limits: Limits) -> Outcome:
+    """Are there few channels that scatter far more than those around them?"""
+    model = document(product)
+    number_of, every = len(_busy(model)), _series(_part(model, "scale"), "value").size
+    share = number_of / every if every else float("nan")
+    return compare(limits["noise.busy"], share, f"{number_of} of {every} channels are busy", LOOK)
+
+
+@check("noise.odd", MODEL, ("noise.odd",))
+def odd(product: Product, limits: Limits) -> Outcome:
+    """Are there few spaxels that scatter unlike the others?"""
+    counts = _part(document(product), "counts")
+    unlike, alike = (number(counts, name) for name in ("spaxels_odd", "spaxels_measured"))
+    share = unlike / (unlike + alike) if unlike + alike > 0 else float("nan")
+    detail = f"{unlike:g} of {unlike + alike:g} spaxels scatter unlike the others"
+    remedy = "mask that part of the field, or measure it as a cube of its own"
+    return compare(limits["noise.odd"], share, detail, remedy)
 
 
 @check("noise.whitened", MODEL, ("noise.whitened",))

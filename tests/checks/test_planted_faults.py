@@ -451,6 +451,8 @@ FAULTS = [
     Fault("structure.schema", "noisemodel", set_field("invented", value=1)),
     Fault("noise.measured", "noisemodel", set_field("counts", "residuals", value=400)),
     Fault("noise.scale", "noisemodel", scale(5.0), ("noise.dithers", "noise.same")),
+    Fault("noise.busy", "noisemodel", set_field("busy", value=[3, 4])),
+    Fault("noise.odd", "noisemodel", set_field("counts", "spaxels_odd", value=10)),
     Fault("noise.dithers", "noisemodel", set_field("dithers", "scale", "value", value=[2.4] * 12)),
     Fault("noise.whitened", "noisemodel", white("kronecker", "variance", 1.3)),
     Fault("noise.whitened", "noisemodel", white("fir", "variance", 0.8)),

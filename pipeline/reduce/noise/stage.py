@@ -6,7 +6,7 @@ for the whole cube and a document from which the noise of any part of it can be 
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from pipeline.reduce.noise import dithers, document, goodness, kernel
 from pipeline.reduce.noise.channels import FreeChannels, free_channels, without_busy
 from pipeline.reduce.noise.model import Measured, measure_noise
 from pipeline.reduce.noise.residuals import Limits, Residuals, find_residuals
+from pipeline.reduce.noise.scale import raised
 from pipeline.reduce.outliers import nanmedian
 
 
@@ -147,6 +148,7 @@ def run(
     )
     found = find_residuals(cube, channels, limits)
     channels = without_busy(channels, found.mean_square, config.busy_sigma, config.min_channels)
+    before = found
     if channels.busy:
         found = find_residuals(cube, channels, limits)
     measured = measure_noise(
@@ -158,6 +160,7 @@ def run(
         spacing=config.scale_channels,
         sides=range(1, config.largest_aperture + 1),
     )
+    measured = _with_busy(measured, channels, before)
     model = {
         "schema": "noise-model",
         "item": item,
@@ -172,10 +175,24 @@ def run(
     model["whitened"] = _whitened(model, found, measured, config)
     model["apertures"] = document.describe_apertures(measured.apertures, measured.apertures_fir)
     model["dithers"] = _dithers(cube, exposures, roles, config)
-    noise = _form(model, np.sqrt(cube.var), cube.mask | found.outliers, KRONECKER)
+    # Of spaxels that scatter unlike the others, the model does not know the noise.
+    mask = cube.mask | found.outliers | found.odd
+    noise = _form(model, np.sqrt(cube.var), mask, KRONECKER)
     # So that it cannot be taken for the noise of another cube of this shape.
     ends = {"WAVEMIN": float(cube.wave[0]), "WAVEMAX": float(cube.wave[-1])}
     return {"noise": NoiseProduct(noise, cube.unit, {**cube.meta, **ends}), "model": model}
+
+
+def _with_busy(measured: Measured, channels: FreeChannels, before: Residuals) -> Measured:
+    """Raise the scale in busy channels, of which only the first residuals know."""
+    if not channels.busy:
+        return measured
+    busy = np.array(channels.busy)
+    place = np.searchsorted(before.index, busy)
+    scatter = before.channel_scatter[place] / np.sqrt(measured.retained.mean())
+    sky = measured.correlation.value[measured.correlation.lags[0]]
+    number = before.spaxels.sum() / np.sum(sky**2)
+    return replace(measured, curve=raised(measured.curve, busy, scatter, float(number)))
 
 
 def _form(model: Mapping[str, Any], sigma: FloatArray, mask: BoolArray, form: Form) -> Noise:
