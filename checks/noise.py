@@ -146,6 +146,27 @@ def apertures(product: Product, limits: Limits) -> Outcome:
     return compare(limits["noise.aperture"], _worst(off), detail, LOOK)
 
 
+def _was_given_exposures(product: Product) -> bool:
+    if not MODEL(product) or product.facts is None:
+        return False
+    return number(_part(document(product), "dithers"), "given") > 0
+
+
+@check("noise.exposures", _was_given_exposures, ("noise.exposures",))
+def exposures(product: Product, limits: Limits) -> Outcome:
+    """Could the noise be held against the differences of the exposures that were given?"""
+    found = _part(document(product), "dithers")
+    files = found.get("files")
+    known = isinstance(files, list) and _has_dithers(product)
+    used = len(files) if known and isinstance(files, list) else 0
+    detail = f"{used} of {number(found, 'given'):g} exposures could be used"
+    if not used:
+        reason = found.get("reason") or "no reason is given"
+        detail = f"scale and left-out exposures were not evaluated: {reason}"
+    remedy = "give exposures on whole spaxels and channels of the cube"
+    return compare(limits["noise.exposures"], used, detail, remedy)
+
+
 def _has_dithers(product: Product) -> bool:
     if not MODEL(product) or product.facts is None:
         return False

@@ -344,6 +344,7 @@ def noise_document(inputs: dict[str, str]) -> dict[str, Any]:
         "apertures": [{"side": side, **aperture} for side in (1, 2, 3)],
         "dithers": {
             "reason": "",
+            "given": 2,
             "files": ["jw1_s3d.fits", "jw2_s3d.fits"],
             "scale": {"value": [1.91] * N_WAVE, "error": [0.03] * N_WAVE},
             "lag1": dict.fromkeys(axes, 0.4),

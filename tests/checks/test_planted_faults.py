@@ -599,6 +599,19 @@ def test_an_archive_cube_with_its_background_subtracted_is_not_compared(tmp_path
     assert judge(make_run(tmp_path, {"combination": edit_json(subtracted)})).bad == ()
 
 
+def test_exposures_that_could_not_be_used_are_reported_and_fail_nothing(tmp_path):
+    def unusable(document: dict) -> None:
+        nothing = {"scale": None, "lag1": None, "left_out": [], "files": []}
+        document["dithers"] = {"reason": "jw1 is on no whole spaxels", "given": 4, **nothing}
+
+    report = judge(make_run(tmp_path, {"noisemodel": edit_json(unusable)}))
+    assert report.bad == ()
+    row = next(r for r in report.results if r.check == "noise.exposures")
+    assert row.measured == 0
+    assert "not evaluated: jw1 is on no whole spaxels" in row.detail
+    assert "only reported" in row.detail
+
+
 def test_a_limit_without_gate_reports_and_passes(tmp_path):
     run = make_run(tmp_path, {"recovery": group("sigma_bias_kms", 500.0)})
     report = judge(run)

@@ -107,14 +107,15 @@ def describe_apertures(
     ]
 
 
-def describe_dithers(found: DitherNoise | str, names: Sequence[str]) -> dict[str, Any]:
-    """Say what the differences of exposures show, or why there are none."""
+def describe_dithers(found: DitherNoise | str, names: Sequence[str], given: int) -> dict[str, Any]:
+    """Say what the differences of exposures show, or why there are none of those given."""
     if isinstance(found, str):
         empty: dict[str, Any] = {"scale": None, "lag1": None, "left_out": []}
-        return {"reason": found, "files": [], **empty}
+        return {"reason": found, "given": given, "files": [], **empty}
     rows: list[dict[str, Any]] = [_rounded(row) for row in found.left_out]
     return {
         "reason": "",
+        "given": given,
         "files": list(names),
         "scale": {"value": numbers(found.curve.value), "error": numbers(found.curve.error)},
         "lag1": _lag1(found.correlation),

@@ -253,10 +253,11 @@ def _dithers(
     config: Config,
 ) -> dict[str, Any]:
     if exposures is None or roles is None:
-        return document.describe_dithers("no exposures were given", ())
+        return document.describe_dithers("no exposures were given", (), 0)
+    given = len(exposures)
     stacked = dithers.stack(cube, exposures, roles)
     if isinstance(stacked, str):
-        return document.describe_dithers(stacked, ())
+        return document.describe_dithers(stacked, (), given)
     try:
         found = dithers.from_dithers(
             stacked,
@@ -265,5 +266,5 @@ def _dithers(
             spacing=config.scale_channels,
         )
     except ArdError as error:
-        return document.describe_dithers(error.problem, stacked.names)
-    return document.describe_dithers(found, stacked.names)
+        return document.describe_dithers(error.problem, stacked.names, given)
+    return document.describe_dithers(found, stacked.names, given)

@@ -139,6 +139,7 @@ def test_two_runs_give_the_same_bytes(tiny, tmp_path):
 def test_a_lone_cube_says_that_there_were_no_exposures(tiny):
     model = run(tiny.cube)["model"]
     assert model["dithers"]["reason"] == "no exposures were given"
+    assert model["dithers"]["given"] == 0
     assert model["dithers"]["scale"] is None
     assert {k: v for k, v in model.items() if k != "dithers"} == {
         k: v for k, v in tiny.result["model"].items() if k != "dithers"
@@ -168,6 +169,21 @@ def test_the_full_cube_gives_the_noise_that_was_put_in(observed):
     for row in found["dithers"]["left_out"]:
         assert row["ratio"] == pytest.approx(1.0, abs=0.02)
         assert row["aperture_ratio"] == pytest.approx(1.0, abs=0.03)
+
+
+def test_exposures_that_could_not_be_used_are_counted_with_the_reason(tiny):
+    shifted = {}
+    for name, one in tiny.exposures.items():
+        wcs = one.wcs.deepcopy()
+        wcs.wcs.crpix = np.add(wcs.wcs.crpix, [0.4, 0.0])
+        shifted[name] = dataclasses.replace(one, wcs=wcs)
+    given = {"exposures": shifted, "roles": tiny.roles, "config": stage.Config()}
+    model = stage.run(item="t001", cube=tiny.cube, target=noises.RBH1, **given)["model"]
+    assert schemas.validate({**model, "provenance": None}, "noise-model") == ()
+    assert model["dithers"]["given"] == len(tiny.exposures)
+    assert "is not on whole spaxels" in model["dithers"]["reason"]
+    assert model["dithers"]["files"] == []
+    assert tiny.result["model"]["dithers"]["given"] == len(tiny.exposures)
 
 
 # ---- noise that is not the same everywhere
