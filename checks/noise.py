@@ -126,6 +126,22 @@ def whitened(product: Product, limits: Limits) -> Outcome:
     return compare(limits["noise.whitened"], shown, f"variance: {each}", LOOK)
 
 
+@check("noise.chi2", MODEL, ("noise.chi2",))
+def chi2(product: Product, limits: Limits) -> Outcome:
+    """Is chi2 about the number of voxels, for the residuals and for noise of the model itself?"""
+    parts, limit = _part(document(product), "whitened"), limits["noise.chi2"]
+    values = {
+        f"{form} {name}": number(_part(parts, form), name)
+        for form in FORMS
+        for name in ("chi2", "chi2_drawn")
+    }
+    misses = [value for value in values.values() if not limit.accepts(value)]
+    each = ", ".join(f"{name} {value:.3f}" for name, value in values.items())
+    shown = next(iter([*misses, *values.values()]))
+    remedy = "use parts of the cube, whose masked voxels are treated exactly"
+    return compare(limit, shown, f"per voxel: {each}", remedy)
+
+
 @check("noise.left", MODEL, ("noise.left", "noise.lag_errors"))
 def left(product: Product, limits: Limits) -> Outcome:
     """Is no significant correlation left in the whitened residuals, in both forms?"""

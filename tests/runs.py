@@ -299,7 +299,8 @@ def noise_document(inputs: dict[str, str]) -> dict[str, Any]:
     """A noise model that is good in every respect."""
     axes = ("wave", "y", "x")
     white = {
-        **{"variance": 1.01, "variance_error": 0.02, "left_max": 0.02, "left_sigma": 2.0},
+        **{"variance": 1.01, "variance_error": 0.02, "chi2": 0.98, "chi2_drawn": 1.05},
+        **{"left_max": 0.02, "left_sigma": 2.0},
         **{"left_lag": [0, 1, -1], "edges": [-5.0, 0.0, 5.0]},
         **{"density": [0.5, 0.5], "expected": [0.5, 0.5], "beyond_3": 0.003, "beyond_5": 0.0},
         "expected_beyond_3": 0.003,

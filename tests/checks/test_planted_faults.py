@@ -456,6 +456,8 @@ FAULTS = [
     Fault("noise.dithers", "noisemodel", set_field("dithers", "scale", "value", value=[2.4] * 12)),
     Fault("noise.whitened", "noisemodel", white("kronecker", "variance", 1.3)),
     Fault("noise.whitened", "noisemodel", white("fir", "variance", 0.8)),
+    Fault("noise.chi2", "noisemodel", white("fir", "chi2_drawn", 1.3)),
+    Fault("noise.chi2", "noisemodel", white("kronecker", "chi2", 0.6)),
     Fault("noise.left", "noisemodel", white("fir", "left", [[[0.02, 0.2, 0.02]]])),
     Fault("noise.apertures", "noisemodel", set_field("apertures", "2", "ratio", value=1.4)),
     Fault("noise.apertures", "noisemodel", set_field("apertures", "0", "ratio", value=0.7)),

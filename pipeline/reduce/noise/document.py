@@ -70,12 +70,14 @@ def _lag1(found: Covariance) -> dict[str, Any]:
     return {name: number(found.along(axis)[0][1]) for axis, name in enumerate(AXES)}
 
 
-def describe_whiteness(found: Whiteness) -> dict[str, Any]:
-    """Say how white the whitened residuals are."""
+def describe_whiteness(found: Whiteness, chi2_drawn: float) -> dict[str, Any]:
+    """Say how white the whitened residuals are, and chi2 per voxel of noise of the model itself."""
     worst, sigmas, lag = found.worst
     return {
         "variance": number(found.variance),
         "variance_error": number(found.variance_error),
+        "chi2": number(found.chi2),
+        "chi2_drawn": number(chi2_drawn),
         "left_max": number(worst),
         "left_sigma": number(sigmas),
         "left_lag": list(lag),

@@ -172,11 +172,11 @@ def run(
         "scatter_over_err": _scatter(found, measured),
         **document.describe_model(measured, cube.wave, found.index),
     }
-    model["whitened"] = _whitened(model, found, measured, config)
-    model["apertures"] = document.describe_apertures(measured.apertures, measured.apertures_fir)
-    model["dithers"] = _dithers(cube, exposures, roles, config)
     # Of spaxels that scatter unlike the others, the model does not know the noise.
     mask = cube.mask | found.outliers | found.odd
+    model["whitened"] = _whitened(model, found, measured, mask, config.seed)
+    model["apertures"] = document.describe_apertures(measured.apertures, measured.apertures_fir)
+    model["dithers"] = _dithers(cube, exposures, roles, config)
     noise = _form(model, np.sqrt(cube.var), mask, KRONECKER)
     # So that it cannot be taken for the noise of another cube of this shape.
     ends = {"WAVEMIN": float(cube.wave[0]), "WAVEMAX": float(cube.wave[-1])}
@@ -225,24 +225,29 @@ def _scatter(found: Residuals, measured: Measured) -> float | None:
 
 
 def _whitened(
-    model: Mapping[str, Any], found: Residuals, measured: Measured, config: Config
+    model: Mapping[str, Any], found: Residuals, measured: Measured, shipped: BoolArray, seed: int
 ) -> dict[str, Any]:
-    """Whiten the residuals in both forms, and the noise that each form describes."""
+    """Whiten the residuals in both forms, and the noise that each form describes.
+
+    The latter is whitened once more with the masks of the noise file, and held against nothing.
+    """
     shape = found.outliers.shape
-    mask = np.ones(shape, dtype=bool)
-    mask[found.index] = ~found.used
+    unused = np.ones(shape, dtype=bool)
+    unused[found.index] = ~found.used
     unit = dict(model) | {"scale": {"value": np.ones(shape[0])}}
     densities: dict[Form, Any] = {
         KRONECKER: measured.kronecker.density,
         FIR: lambda grid: kernel.density_of_taps(measured.taps, grid),
     }
-    rng = np.random.default_rng(config.seed)
+    rng = np.random.default_rng(seed)
     out: dict[str, Any] = {}
     for form, density in densities.items():
-        noise = noise_from_model(unit, np.ones(shape), mask, form=form, masks=APPROXIMATE)
+        noise, whole = (_form(unit, np.ones(shape), mask, form) for mask in (unused, shipped))
         drawn = goodness.sample(density, shape, rng)
         scale = measured.curve.value[found.index]
-        out[form] = document.describe_whiteness(goodness.whiteness(found, scale, noise, drawn))
+        out[form] = document.describe_whiteness(
+            goodness.whiteness(found, scale, noise, drawn), goodness.chi2_per_voxel(whole, drawn)
+        )
     return out
 
 

@@ -66,6 +66,8 @@ def test_both_forms_whiten_and_apertures_are_as_predicted(tiny):
     for form in ("kronecker", "fir"):
         white = model["whitened"][form]
         assert white["variance"] == pytest.approx(1.0, abs=4 * white["variance_error"])
+        assert white["chi2_drawn"] > 1.02  # masked voxels are treated approximately
+        assert 0.8 < white["chi2"] < 1.2
         left, error = (np.array(white[key]) for key in ("left", "left_error"))
         assert left.shape == (5, 7, 7)
         assert (np.abs(left) <= 4 * error).all()
