@@ -67,7 +67,7 @@ def archive_bias(product: Product, limits: Limits) -> Outcome:
 @check("combine.archive_scatter", COMBINATION, ("combine.archive_scatter",))
 def archive_scatter(product: Product, limits: Limits) -> Outcome:
     """Does the combined cube differ from the archive's own by less than its noise?"""
-    return _against_archive(product, limits, "combine.archive_scatter", "scatter_err")
+    return _against_archive(product, limits, "combine.archive_scatter", "scatter_noise")
 
 
 @check("combine.scatter", COMBINATION, ("combine.scatter",))

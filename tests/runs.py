@@ -392,6 +392,7 @@ def combination_document(masked_fraction: float, inputs: dict[str, str]) -> dict
             "compared": N_WAVE * NY * NX - 1,
             "median_err": 0.0,
             "scatter_err": 1e-7,
+            "scatter_noise": 5e-8,
             "agreeing_fraction": 0.95,
         },
         "provenance": record("combine", inputs).to_dict(),

@@ -485,9 +485,11 @@ FAULTS = [
     ),
     Fault("combine.exposures", "combination", set_field("exposures", "0", "good", value=0)),
     Fault("combine.archive_bias", "combination", set_field("archive", "median_err", value=-0.4)),
-    Fault("combine.archive_scatter", "combination", set_field("archive", "scatter_err", value=1.4)),
     Fault(
-        "combine.archive_scatter", "combination", set_field("archive", "scatter_err", value=None)
+        "combine.archive_scatter", "combination", set_field("archive", "scatter_noise", value=1.4)
+    ),
+    Fault(
+        "combine.archive_scatter", "combination", set_field("archive", "scatter_noise", value=None)
     ),
     Fault("combine.scatter", "combination", set_field("scatter_over_err", value=0.1)),
     Fault("combine.agrees", "combination", set_field("masked_fraction", value=0.2)),
@@ -595,7 +597,7 @@ def test_what_backgrounds_take_off_is_reported_and_passes(edit, says, tmp_path):
 
 def test_an_archive_cube_with_its_background_subtracted_is_not_compared(tmp_path):
     def subtracted(document: dict) -> None:
-        nothing = dict.fromkeys(("median_err", "scatter_err", "agreeing_fraction"))
+        nothing = dict.fromkeys(("median_err", "scatter_err", "scatter_noise", "agreeing_fraction"))
         document["archive"] = {"subtracted": True, "compared": 0, **nothing}
 
     assert judge(make_run(tmp_path, {"combination": edit_json(subtracted)})).bad == ()

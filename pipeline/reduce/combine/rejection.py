@@ -168,11 +168,11 @@ def _least(err: FloatArray) -> FloatArray:
     # fmin ignores what is not there.
     least = np.fmin.reduce(err, axis=0)
     if len(err) < 2:
-        return least
+        return np.asarray(least)
     second = np.sort(err, axis=0)[1]  # NaN, where there is one alone, comes last
     usual = np.fmin(second, nanmedian(least, axis=0))
     with np.errstate(invalid="ignore"):
-        return np.where(least < _SMALLEST * usual, usual, least)
+        return np.asarray(np.where(least < _SMALLEST * usual, usual, least))
 
 
 def _reference(
