@@ -18,7 +18,9 @@ from manifests import Limit
 
 MODEL: Final = of_kind("document", layout.NOISE_MODEL)
 NOISE: Final = of_kind("noise", layout.NOISE)
-FORMS: Final = ("kronecker", "fir")
+KRONECKER: Final = "kronecker"
+FIR: Final = "fir"
+FORMS: Final = (KRONECKER, FIR)
 ERRORS: Final = "noise.errors"
 LOOK: Final = "look at the figure of the noise model, and at lines that the target does not declare"
 AGAIN: Final = "make the noise again from the cube that is there"
@@ -115,15 +117,22 @@ def odd(product: Product, limits: Limits) -> Outcome:
     return compare(limits["noise.odd"], share, detail, remedy)
 
 
+def _whitened(product: Product, form: str, limit: Limit) -> Outcome:
+    white = _part(document(product), "whitened", form)
+    variance = number(white, "variance")
+    return compare(limit, variance, f"variance {variance:.3f} of the {form} form", LOOK)
+
+
 @check("noise.whitened", MODEL, ("noise.whitened",))
 def whitened(product: Product, limits: Limits) -> Outcome:
-    """Have the whitened residuals unit variance, in both forms?"""
-    parts = _part(document(product), "whitened")
-    values = {form: number(_part(parts, form), "variance") for form in FORMS}
-    misses = [value for value in values.values() if not limits["noise.whitened"].accepts(value)]
-    each = ", ".join(f"{form} {value:.3f}" for form, value in values.items())
-    shown = next(iter([*misses, *values.values()]))
-    return compare(limits["noise.whitened"], shown, f"variance: {each}", LOOK)
+    """Have the residuals that the Kronecker form whitens the variance of such noise?"""
+    return _whitened(product, KRONECKER, limits["noise.whitened"])
+
+
+@check("noise.whitened_filter", MODEL, ("noise.whitened_filter",))
+def whitened_filter(product: Product, limits: Limits) -> Outcome:
+    """Have the residuals that the filter whitens the variance of such noise?"""
+    return _whitened(product, FIR, limits["noise.whitened_filter"])
 
 
 @check("noise.chi2", MODEL, ("noise.chi2",))
@@ -142,14 +151,22 @@ def chi2(product: Product, limits: Limits) -> Outcome:
     return compare(limit, shown, f"per voxel: {each}", remedy)
 
 
+def _left(product: Product, form: str, limit: Limit, errors: Limit) -> Outcome:
+    left = _left_over(_part(document(product), "whitened", form), _number(errors))
+    detail = f"{left:.3f} beyond {_number(errors):g} errors in the {form} form"
+    return compare(limit, left, detail, LOOK)
+
+
 @check("noise.left", MODEL, ("noise.left", "noise.lag_errors"))
 def left(product: Product, limits: Limits) -> Outcome:
-    """Is no significant correlation left in the whitened residuals, in both forms?"""
-    parts, errors = _part(document(product), "whitened"), _number(limits["noise.lag_errors"])
-    values = {form: _left_over(_part(parts, form), errors) for form in FORMS}
-    each = ", ".join(f"{form} {value:.3f}" for form, value in values.items())
-    detail = f"beyond its error: {each}"
-    return compare(limits["noise.left"], _worst([*values.values()]), detail, LOOK)
+    """Is little correlation left in the residuals that the Kronecker form whitens?"""
+    return _left(product, KRONECKER, limits["noise.left"], limits["noise.lag_errors"])
+
+
+@check("noise.left_filter", MODEL, ("noise.left_filter", "noise.lag_errors"))
+def left_filter(product: Product, limits: Limits) -> Outcome:
+    """Is little correlation left in the residuals that the filter whitens?"""
+    return _left(product, FIR, limits["noise.left_filter"], limits["noise.lag_errors"])
 
 
 @check("noise.apertures", MODEL, ("noise.aperture", ERRORS))

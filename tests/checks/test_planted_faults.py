@@ -36,7 +36,7 @@ from ard.fitsio import walk, write_hdus
 from checks import all_checks, judge
 from checks.folder import look
 from checks.result import Status
-from manifests import load_target
+from manifests import load_acceptance, load_target
 
 
 @dataclass(frozen=True)
@@ -455,10 +455,11 @@ FAULTS = [
     Fault("noise.odd", "noisemodel", set_field("counts", "spaxels_odd", value=10)),
     Fault("noise.dithers", "noisemodel", set_field("dithers", "scale", "value", value=[2.4] * 12)),
     Fault("noise.whitened", "noisemodel", white("kronecker", "variance", 1.3)),
-    Fault("noise.whitened", "noisemodel", white("fir", "variance", 0.8)),
+    Fault("noise.whitened_filter", "noisemodel", white("fir", "variance", 0.8)),
     Fault("noise.chi2", "noisemodel", white("fir", "chi2_drawn", 1.3)),
     Fault("noise.chi2", "noisemodel", white("kronecker", "chi2", 0.6)),
-    Fault("noise.left", "noisemodel", white("fir", "left", [[[0.02, 0.2, 0.02]]])),
+    Fault("noise.left", "noisemodel", white("kronecker", "left", [[[0.02, 0.2, 0.02]]])),
+    Fault("noise.left_filter", "noisemodel", white("fir", "left", [[[0.02, 0.2, 0.02]]])),
     Fault("noise.apertures", "noisemodel", set_field("apertures", "2", "ratio", value=1.4)),
     Fault("noise.apertures", "noisemodel", set_field("apertures", "0", "ratio", value=0.7)),
     Fault("noise.left_out", "noisemodel", left_out("ratio", 1.5)),
@@ -601,6 +602,14 @@ def test_an_archive_cube_with_its_background_subtracted_is_not_compared(tmp_path
         document["archive"] = {"subtracted": True, "compared": 0, **nothing}
 
     assert judge(make_run(tmp_path, {"combination": edit_json(subtracted)})).bad == ()
+
+
+@pytest.mark.parametrize("row", ["noise.whitened_filter", "noise.left_filter"])
+def test_a_target_with_another_kronecker_limit_has_the_same_one_for_the_filter(row):
+    wide = {"noise.whitened_filter": "noise.whitened", "noise.left_filter": "noise.left"}[row]
+    limit = load_acceptance().limit
+    assert limit(row, "ngc7469").value == limit(row).value == limit(wide).value
+    assert limit(wide, "ngc7469").value != limit(wide).value
 
 
 def test_exposures_that_could_not_be_used_are_reported_and_fail_nothing(tmp_path):
