@@ -195,6 +195,19 @@ def test_exposure_time_counts_where_asked_for(expose, moved):
     np.testing.assert_allclose(found.var, 0.01 * (0.25**2 + 0.75**2))
 
 
+@pytest.mark.parametrize("wrong", [{}, {"EFFEXPTM": 0.0}, {"EFFEXPTM": "long"}])
+def test_an_exposure_without_a_time_is_not_weighted_by_one(wrong, expose, moved):
+    pair = [
+        expose(f"{name}.fits", np.ones((1, 8, 8)), moved(), meta=meta)
+        for name, meta in (("timed", {"EFFEXPTM": 3501.0}), ("timeless", wrong))
+    ]
+    grid = grid_of(pair[0])
+    with pytest.raises(ard.FormatError, match="without a time") as caught:
+        combine(pair, grid, config=Config(weighting="exptime"))
+    assert caught.value.file == "timeless.fits"
+    assert [part.weight for part in combine(pair, grid).parts] == [1.0, 1.0]
+
+
 def test_small_drops_leave_holes_and_correlate_less(expose, moved):
     flux = np.ones((1, 10, 10))
     exposures = [expose("a", flux, moved(0.5, 0.5))]
