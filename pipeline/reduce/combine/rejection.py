@@ -8,7 +8,8 @@ in; the imprints leave hot pixels, which dithers move over the sky.
 With three or four samples a mean or its scatter are no use, as one outlier makes both. The
 reference is the median where the samples next to the middle agree, else the middle of two that do,
 and none at all where no two samples agree: then nobody knows which is right, and all are rejected.
-The error of a hit grows with it, so two hits that happen to agree are told by their errors.
+The error of a hit grows with it, so two hits that happen to agree are told by their errors: held
+against those of the other samples, and where all are hits against those of the places around.
 """
 
 from collections.abc import Sequence
@@ -27,6 +28,8 @@ COVERED: Final = 0.3
 _ENOUGH_PAIRS: Final = 30
 # Of the smallest error of a place: samples with a larger one do not vouch for one another.
 _INFLATED: Final = 4.0
+# So many samples of hits may agree by chance.
+_FEW: Final = 2
 # Of the typical error of a channel. Spaxels gather like numbers of detector pixels, within a factor
 # of four, so that good errors are not smaller than half of it, but for places where all are.
 _SMALLEST: Final = 0.5
@@ -103,7 +106,10 @@ def reject(
     least_err = _least(err)
     partial = slope > 0 and not all(sample.operator.whole for sample in samples)
     edges = slope * _steps(nanmedian(flux, axis=0), shape) if partial else np.zeros(least_err.shape)
-    centre, known, disputed = _reference(flux, err, least_err, factor * least_err + edges, least)
+    agree = factor * least_err + edges
+    centre, known, disputed = _reference(flux, err, least_err, agree, least)
+    hit = known & _all_hits(flux, centre, agree, least_err, shape)
+    known, disputed = known & ~hit, disputed | hit
     outliers = []
     for sample in samples:
         back = sample.operator.matrix.T
@@ -221,6 +227,32 @@ def _reference(
     enough = count >= max(least, 2)
     known = enough & support.any(axis=0)
     return centre, known, enough & ~known
+
+
+def _all_hits(
+    flux: FloatArray,
+    centre: FloatArray,
+    agree: FloatArray,
+    least_err: FloatArray,
+    shape: tuple[int, int],
+) -> BoolArray:
+    """Say where no more than two samples agree, and even the best error is that of a hit.
+
+    It is held against the places around in the same channel. Three samples or more that agree show
+    a bright source, whose errors are large as well.
+    """
+    with np.errstate(invalid="ignore"):
+        few = (np.abs(flux - centre) <= agree).sum(axis=0) <= _FEW
+        return np.asarray(few & (least_err > _INFLATED * _around(least_err, shape)))
+
+
+def _around(image: FloatArray, shape: tuple[int, int]) -> FloatArray:
+    """Give the median of each place and its eight neighbours, of those that there are."""
+    ny, nx = shape
+    edges = [(1, 1), (1, 1), (0, 0)]
+    wide = np.pad(image.reshape(ny, nx, -1), edges, constant_values=np.nan)
+    near = [wide[y : y + ny, x : x + nx] for y in range(3) for x in range(3)]
+    return np.asarray(nanmedian(np.stack(near), axis=0).reshape(image.shape))
 
 
 def _steps(image: FloatArray, shape: tuple[int, int]) -> FloatArray:
