@@ -548,7 +548,7 @@ def test_every_gating_check_has_a_planted_fault():
     planted = {fault.check for fault in FAULTS}
     planted |= {"integrity.bundle", "structure.papers", "recovery.sigma_bias"}
     planted |= {"imaging.direction", "imaging.registration"}
-    planted |= {"difference.fraction"}
+    planted |= {"difference.fraction", "noise.exposures"}
     assert planted == {check.name for check in all_checks()}
 
 
