@@ -18,7 +18,9 @@ from manifests import Limit
 
 MODEL: Final = of_kind("document", layout.NOISE_MODEL)
 NOISE: Final = of_kind("noise", layout.NOISE)
-FORMS: Final = ("kronecker", "fir")
+KRONECKER: Final = "kronecker"
+FIR: Final = "fir"
+FORMS: Final = (KRONECKER, FIR)
 ERRORS: Final = "noise.errors"
 LOOK: Final = "look at the figure of the noise model, and at lines that the target does not declare"
 AGAIN: Final = "make the noise again from the cube that is there"
@@ -39,6 +41,14 @@ def _series(values: dict[str, Any], name: str) -> FloatArray:
     found = values.get(name)
     known = found if isinstance(found, list) else []
     return np.array([number({"v": value}, "v") for value in known], dtype=np.float64)
+
+
+def _busy(model: dict[str, Any]) -> list[int]:
+    """Give the numbers of busy channels that there are."""
+    size = _series(_part(model, "scale"), "value").size
+    listed = model.get("busy")
+    known = listed if isinstance(listed, list) else []
+    return sorted({k for k in known if isinstance(k, int) and 0 <= k < size})
 
 
 def _number(limit: Limit) -> float:
@@ -76,8 +86,9 @@ def measured(product: Product, limits: Limits) -> Outcome:
 
 @check("noise.scale", MODEL, ("noise.scale",))
 def scale(product: Product, limits: Limits) -> Outcome:
-    """Is the noise between a fraction and a few times of ERR in every channel?"""
-    value, limit = _series(_part(document(product), "scale"), "value"), limits["noise.scale"]
+    """Is the noise between a fraction and a few times of ERR in every channel but busy ones?"""
+    model, limit = document(product), limits["noise.scale"]
+    value = np.delete(_series(_part(model, "scale"), "value"), _busy(model))
     if not value.size:
         return failed("there is no scale", "correct the stage that writes it")
     outside = [float(v) for v in value if not limit.accepts(float(v))]
@@ -86,25 +97,76 @@ def scale(product: Product, limits: Limits) -> Outcome:
     return compare(limit, worst, detail, "rescale the errors of the cube, or mask its channels")
 
 
+@check("noise.busy", MODEL, ("noise.busy",))
+def busy(product: Product, limits: Limits) -> Outcome:
+    """Are there few channels that scatter far more than those around them?"""
+    model = document(product)
+    number_of, every = len(_busy(model)), _series(_part(model, "scale"), "value").size
+    share = number_of / every if every else float("nan")
+    return compare(limits["noise.busy"], share, f"{number_of} of {every} channels are busy", LOOK)
+
+
+@check("noise.odd", MODEL, ("noise.odd",))
+def odd(product: Product, limits: Limits) -> Outcome:
+    """Are there few spaxels that scatter unlike the others?"""
+    counts = _part(document(product), "counts")
+    unlike, alike = (number(counts, name) for name in ("spaxels_odd", "spaxels_measured"))
+    share = unlike / (unlike + alike) if unlike + alike > 0 else float("nan")
+    detail = f"{unlike:g} of {unlike + alike:g} spaxels scatter unlike the others"
+    remedy = "mask that part of the field, or measure it as a cube of its own"
+    return compare(limits["noise.odd"], share, detail, remedy)
+
+
+def _whitened(product: Product, form: str, limit: Limit) -> Outcome:
+    white = _part(document(product), "whitened", form)
+    variance = number(white, "variance")
+    return compare(limit, variance, f"variance {variance:.3f} of the {form} form", LOOK)
+
+
 @check("noise.whitened", MODEL, ("noise.whitened",))
 def whitened(product: Product, limits: Limits) -> Outcome:
-    """Have the whitened residuals unit variance, in both forms?"""
-    parts = _part(document(product), "whitened")
-    values = {form: number(_part(parts, form), "variance") for form in FORMS}
-    misses = [value for value in values.values() if not limits["noise.whitened"].accepts(value)]
-    each = ", ".join(f"{form} {value:.3f}" for form, value in values.items())
+    """Have the residuals that the Kronecker form whitens the variance of such noise?"""
+    return _whitened(product, KRONECKER, limits["noise.whitened"])
+
+
+@check("noise.whitened_filter", MODEL, ("noise.whitened_filter",))
+def whitened_filter(product: Product, limits: Limits) -> Outcome:
+    """Have the residuals that the filter whitens the variance of such noise?"""
+    return _whitened(product, FIR, limits["noise.whitened_filter"])
+
+
+@check("noise.chi2", MODEL, ("noise.chi2",))
+def chi2(product: Product, limits: Limits) -> Outcome:
+    """Is chi2 about the number of voxels, for the residuals and for noise of the model itself?"""
+    parts, limit = _part(document(product), "whitened"), limits["noise.chi2"]
+    values = {
+        f"{form} {name}": number(_part(parts, form), name)
+        for form in FORMS
+        for name in ("chi2", "chi2_drawn")
+    }
+    misses = [value for value in values.values() if not limit.accepts(value)]
+    each = ", ".join(f"{name} {value:.3f}" for name, value in values.items())
     shown = next(iter([*misses, *values.values()]))
-    return compare(limits["noise.whitened"], shown, f"variance: {each}", LOOK)
+    remedy = "use parts of the cube, whose masked voxels are treated exactly"
+    return compare(limit, shown, f"per voxel: {each}", remedy)
+
+
+def _left(product: Product, form: str, limit: Limit, errors: Limit) -> Outcome:
+    left = _left_over(_part(document(product), "whitened", form), _number(errors))
+    detail = f"{left:.3f} beyond {_number(errors):g} errors in the {form} form"
+    return compare(limit, left, detail, LOOK)
 
 
 @check("noise.left", MODEL, ("noise.left", "noise.lag_errors"))
 def left(product: Product, limits: Limits) -> Outcome:
-    """Is no significant correlation left in the whitened residuals, in both forms?"""
-    parts, errors = _part(document(product), "whitened"), _number(limits["noise.lag_errors"])
-    values = {form: _left_over(_part(parts, form), errors) for form in FORMS}
-    each = ", ".join(f"{form} {value:.3f}" for form, value in values.items())
-    detail = f"beyond its error: {each}"
-    return compare(limits["noise.left"], _worst([*values.values()]), detail, LOOK)
+    """Is little correlation left in the residuals that the Kronecker form whitens?"""
+    return _left(product, KRONECKER, limits["noise.left"], limits["noise.lag_errors"])
+
+
+@check("noise.left_filter", MODEL, ("noise.left_filter", "noise.lag_errors"))
+def left_filter(product: Product, limits: Limits) -> Outcome:
+    """Is little correlation left in the residuals that the filter whitens?"""
+    return _left(product, FIR, limits["noise.left_filter"], limits["noise.lag_errors"])
 
 
 @check("noise.apertures", MODEL, ("noise.aperture", ERRORS))
@@ -115,6 +177,27 @@ def apertures(product: Product, limits: Limits) -> Outcome:
     each = ", ".join(f"{number(r, 'side'):g}: {number(r, 'ratio'):.3f}" for r in rows)
     detail = f"variance over prediction by side: {each or 'no aperture'}"
     return compare(limits["noise.aperture"], _worst(off), detail, LOOK)
+
+
+def _was_given_exposures(product: Product) -> bool:
+    if not MODEL(product) or product.facts is None:
+        return False
+    return number(_part(document(product), "dithers"), "given") > 0
+
+
+@check("noise.exposures", _was_given_exposures, ("noise.exposures",))
+def exposures(product: Product, limits: Limits) -> Outcome:
+    """Could the noise be held against the differences of the exposures that were given?"""
+    found = _part(document(product), "dithers")
+    files = found.get("files")
+    known = isinstance(files, list) and _has_dithers(product)
+    used = len(files) if known and isinstance(files, list) else 0
+    detail = f"{used} of {number(found, 'given'):g} exposures could be used"
+    if not used:
+        reason = found.get("reason") or "no reason is given"
+        detail = f"scale and left-out exposures were not evaluated: {reason}"
+    remedy = "give exposures on whole spaxels and channels of the cube"
+    return compare(limits["noise.exposures"], used, detail, remedy)
 
 
 def _has_dithers(product: Product) -> bool:

@@ -86,6 +86,7 @@ def residuals_of(pull: np.ndarray, spacing: float = 25.0) -> Residuals:
         odd=np.zeros((ny, nx), bool),
         outliers=np.zeros(pull.shape, bool),
         scatter=np.ones((ny, nx)),
+        channel_scatter=np.ones(n_free),
     )
 
 

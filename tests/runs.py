@@ -308,7 +308,8 @@ def noise_document(inputs: dict[str, str]) -> dict[str, Any]:
     """A noise model that is good in every respect."""
     axes = ("wave", "y", "x")
     white = {
-        **{"variance": 1.01, "variance_error": 0.02, "left_max": 0.02, "left_sigma": 2.0},
+        **{"variance": 1.01, "variance_error": 0.02, "chi2": 0.98, "chi2_drawn": 1.05},
+        **{"left_max": 0.02, "left_sigma": 2.0},
         **{"left_lag": [0, 1, -1], "edges": [-5.0, 0.0, 5.0]},
         **{"density": [0.5, 0.5], "expected": [0.5, 0.5], "beyond_3": 0.003, "beyond_5": 0.0},
         "expected_beyond_3": 0.003,
@@ -353,6 +354,7 @@ def noise_document(inputs: dict[str, str]) -> dict[str, Any]:
         "apertures": [{"side": side, **aperture} for side in (1, 2, 3)],
         "dithers": {
             "reason": "",
+            "given": 2,
             "files": ["jw1_s3d.fits", "jw2_s3d.fits"],
             "scale": {"value": [1.91] * N_WAVE, "error": [0.03] * N_WAVE},
             "lag1": dict.fromkeys(axes, 0.4),
@@ -399,6 +401,7 @@ def combination_document(masked_fraction: float, inputs: dict[str, str]) -> dict
             "compared": N_WAVE * NY * NX - 1,
             "median_err": 0.0,
             "scatter_err": 1e-7,
+            "scatter_noise": 5e-8,
             "agreeing_fraction": 0.95,
         },
         "provenance": record("combine", inputs).to_dict(),

@@ -19,6 +19,8 @@ Form = Literal["kronecker", "fir"]
 KRONECKER: Final = "kronecker"
 FIR: Final = "fir"
 _AXES: Final = ("wave", "y", "x")
+# Of a channel: the document holds wavelengths to 1e-8 um.
+_SAME_CHANNEL: Final = 0.01
 
 
 def noise_from_model(
@@ -28,6 +30,7 @@ def noise_from_model(
     *,
     form: Form = "kronecker",
     channels: slice | None = None,
+    wave: Any = None,
     masks: Masks = "exact",
     limit: int = LIMIT,
 ) -> Noise:
@@ -44,7 +47,10 @@ def noise_from_model(
     form : {"kronecker", "fir"}
         Factors along wave, y and x, or a filter.
     channels : slice, optional
-        Which channels of the cube the part has; by default all.
+        Which channels of the cube the part has, in order and without gaps; by default all.
+    wave : array, shape (n_wave,), optional
+        Wavelengths of the part, um. They are held against those of the document, which a part of
+        the right length and of other channels would otherwise pass.
     masks : {"exact", "approximate"}
         See `Noise`. Exact noise is for parts with few single masked voxels.
     limit : int
@@ -57,14 +63,19 @@ def noise_from_model(
     Raises
     ------
     ArdError
-        If there is no such form, the part has another number of channels, or too many voxels are
-        masked to be exact.
+        If there is no such form, the part has other channels, or another number of them, or too
+        many voxels are masked to be exact.
     """
     shape = np.shape(sigma)
+    if channels is not None and channels.step not in (None, 1):
+        problem = "the correlation of a noise model is that of adjacent channels"
+        raise misfit(problem, "channels without a step", channels)
     scale = np.asarray(document["scale"]["value"], dtype=np.float64)[channels or slice(None)]
     if len(shape) != 3 or scale.shape != shape[:1]:
         problem = "the part does not have the channels of the noise model"
         raise misfit(problem, f"{scale.size} channels on the first of three axes", shape)
+    if wave is not None:
+        _require_wave(document, channels or slice(None), wave)
     if form == FIR:
         taps = np.asarray(document["taps"], dtype=np.float64)
         if masks == EXACT:
@@ -78,6 +89,17 @@ def noise_from_model(
         return exact_noise(sigma, mask, correlations=matrices, limit=limit).scaled(scale)
     factors = tuple(None if m is None else inverse_cholesky(m) for m in matrices)
     return Noise(sigma, mask, factors, scale=scale, masks=masks)
+
+
+def _require_wave(document: Mapping[str, Any], channels: slice, wave: Any) -> None:
+    given = np.asarray(wave, dtype=np.float64)
+    every = np.asarray(document["scale"]["wave_um"], dtype=np.float64)
+    known = every[channels]
+    off = np.abs(given - known).max() if given.shape == known.shape else np.inf
+    if not off <= _SAME_CHANNEL * np.diff(every).min():
+        problem = "the part has other wavelengths than the channels of the noise model"
+        ends = f"{known[0]:.6f} to {known[-1]:.6f} um in {known.size} channels"
+        raise misfit(problem, ends, given)
 
 
 def _toeplitz(sequence: Any, size: int) -> np.ndarray | None:

@@ -107,7 +107,8 @@ def _bounds(limit: Limit) -> tuple[float, float]:
 def _noise(models: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str, str, float]]:
     for item, model in models.items():
         for form, found in model["whitened"].items():
-            yield "noise.whitened", f"variance when whitened, {form}", item, found["variance"]
+            row = "noise.whitened_filter" if form == "fir" else "noise.whitened"
+            yield row, f"variance when whitened, {form}", item, found["variance"]
         off = max((abs(row["ratio"] - 1.0) for row in model["apertures"]), default=float("nan"))
         yield "noise.aperture", "variance of apertures, worst", item, off
         dithers = model["dithers"]

@@ -37,7 +37,7 @@ from ard.fitsio import walk, write_hdus
 from checks import all_checks, judge
 from checks.folder import look
 from checks.result import Status
-from manifests import load_target
+from manifests import load_acceptance, load_target
 
 
 @dataclass(frozen=True)
@@ -479,10 +479,15 @@ FAULTS = [
     Fault("structure.schema", "noisemodel", set_field("invented", value=1)),
     Fault("noise.measured", "noisemodel", set_field("counts", "residuals", value=400)),
     Fault("noise.scale", "noisemodel", scale(5.0), ("noise.dithers", "noise.same")),
+    Fault("noise.busy", "noisemodel", set_field("busy", value=[3, 4])),
+    Fault("noise.odd", "noisemodel", set_field("counts", "spaxels_odd", value=10)),
     Fault("noise.dithers", "noisemodel", set_field("dithers", "scale", "value", value=[2.4] * 12)),
     Fault("noise.whitened", "noisemodel", white("kronecker", "variance", 1.3)),
-    Fault("noise.whitened", "noisemodel", white("fir", "variance", 0.8)),
-    Fault("noise.left", "noisemodel", white("fir", "left", [[[0.02, 0.2, 0.02]]])),
+    Fault("noise.whitened_filter", "noisemodel", white("fir", "variance", 0.8)),
+    Fault("noise.chi2", "noisemodel", white("fir", "chi2_drawn", 1.3)),
+    Fault("noise.chi2", "noisemodel", white("kronecker", "chi2", 0.6)),
+    Fault("noise.left", "noisemodel", white("kronecker", "left", [[[0.02, 0.2, 0.02]]])),
+    Fault("noise.left_filter", "noisemodel", white("fir", "left", [[[0.02, 0.2, 0.02]]])),
     Fault("noise.apertures", "noisemodel", set_field("apertures", "2", "ratio", value=1.4)),
     Fault("noise.apertures", "noisemodel", set_field("apertures", "0", "ratio", value=0.7)),
     Fault("noise.left_out", "noisemodel", left_out("ratio", 1.5)),
@@ -509,9 +514,11 @@ FAULTS = [
     ),
     Fault("combine.exposures", "combination", set_field("exposures", "0", "good", value=0)),
     Fault("combine.archive_bias", "combination", set_field("archive", "median_err", value=-0.4)),
-    Fault("combine.archive_scatter", "combination", set_field("archive", "scatter_err", value=1.4)),
     Fault(
-        "combine.archive_scatter", "combination", set_field("archive", "scatter_err", value=None)
+        "combine.archive_scatter", "combination", set_field("archive", "scatter_noise", value=1.4)
+    ),
+    Fault(
+        "combine.archive_scatter", "combination", set_field("archive", "scatter_noise", value=None)
     ),
     Fault("combine.scatter", "combination", set_field("scatter_over_err", value=0.1)),
     Fault("combine.agrees", "combination", set_field("masked_fraction", value=0.2)),
@@ -569,7 +576,7 @@ def test_every_gating_check_has_a_planted_fault():
     planted = {fault.check for fault in FAULTS}
     planted |= {"integrity.bundle", "structure.papers", "recovery.sigma_bias"}
     planted |= {"imaging.direction", "imaging.registration"}
-    planted |= {"difference.fraction"}
+    planted |= {"difference.fraction", "noise.exposures"}
     assert planted == {check.name for check in all_checks()}
 
 
@@ -619,10 +626,33 @@ def test_what_backgrounds_take_off_is_reported_and_passes(edit, says, tmp_path):
 
 def test_an_archive_cube_with_its_background_subtracted_is_not_compared(tmp_path):
     def subtracted(document: dict) -> None:
-        nothing = dict.fromkeys(("median_err", "scatter_err", "agreeing_fraction"))
+        nothing = dict.fromkeys(("median_err", "scatter_err", "scatter_noise", "agreeing_fraction"))
         document["archive"] = {"subtracted": True, "compared": 0, **nothing}
 
-    assert judge(make_run(tmp_path, {"combination": edit_json(subtracted)})).bad == ()
+    bad = judge(make_run(tmp_path, {"combination": edit_json(subtracted)})).bad
+    assert {row.check for row in bad} == {"combine.archive_bias", "combine.archive_scatter"}
+    assert {row.status for row in bad} == {Status.SKIPPED}  # what was not looked at has not passed
+
+
+@pytest.mark.parametrize("row", ["noise.whitened_filter", "noise.left_filter"])
+def test_a_target_with_another_kronecker_limit_has_the_same_one_for_the_filter(row):
+    wide = {"noise.whitened_filter": "noise.whitened", "noise.left_filter": "noise.left"}[row]
+    limit = load_acceptance().limit
+    assert limit(row, "ngc7469").value == limit(row).value == limit(wide).value
+    assert limit(wide, "ngc7469").value != limit(wide).value
+
+
+def test_exposures_that_could_not_be_used_are_reported_and_fail_nothing(tmp_path):
+    def unusable(document: dict) -> None:
+        nothing = {"scale": None, "lag1": None, "left_out": [], "files": []}
+        document["dithers"] = {"reason": "jw1 is on no whole spaxels", "given": 4, **nothing}
+
+    report = judge(make_run(tmp_path, {"noisemodel": edit_json(unusable)}))
+    assert report.bad == ()
+    row = next(r for r in report.results if r.check == "noise.exposures")
+    assert row.measured == 0
+    assert "not evaluated: jw1 is on no whole spaxels" in row.detail
+    assert "only reported" in row.detail
 
 
 def test_a_limit_without_gate_reports_and_passes(tmp_path):

@@ -78,9 +78,10 @@ class ExposureCube:
     meta: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
-    def exptime_s(self) -> float:
-        """Effective exposure time, s; 1 where the header has none."""
-        return float(self.meta.get("EFFEXPTM", 1.0))
+    def exptime_s(self) -> float | None:
+        """Effective exposure time, s; None where the header has none above 0."""
+        found = self.meta.get("EFFEXPTM")
+        return float(found) if isinstance(found, int | float) and found > 0 else None
 
     @property
     def simulated(self) -> bool:

@@ -29,7 +29,8 @@ class Operator:
     Attributes
     ----------
     matrix : scipy.sparse.csr_array, shape (n_out, n_in)
-        Overlap areas in spaxels of the grid; both flattened with x fastest.
+        Overlap areas over that of a drop of a spaxel of the grid, pixfrac^2; both flattened with x
+        fastest. A field of drops of any size, and one that is only moved, thus weigh alike.
     shift : (float, float)
         Where the middle of the exposure lies, relative to its own numbering: x, y in spaxels.
     whole : bool
@@ -44,7 +45,7 @@ class Operator:
 def operator(
     wcs: WCS, shape: tuple[int, int], onto: WCS, onto_shape: tuple[int, int], pixfrac: float = 1.0
 ) -> Operator:
-    """Give the areas in which the spaxels of one grid overlap those of another.
+    """Give the areas in which the spaxels of one grid overlap those of another, drops of area 1.
 
     Parameters
     ----------
@@ -72,7 +73,7 @@ def operator(
         found = Operator(_moved(shape, onto_shape, dx, dy), (float(dx), float(dy)), True)
     else:
         drops = areas(_quads(x, pixfrac), _quads(y, pixfrac), onto_shape)
-        found = Operator(drops, shift, False)
+        found = Operator(drops / pixfrac**2, shift, False)
     if found.matrix.nnz == 0:
         raise FormatError(
             "the exposure does not fall on the grid",

@@ -8,7 +8,8 @@ in; the imprints leave hot pixels, which dithers move over the sky.
 With three or four samples a mean or its scatter are no use, as one outlier makes both. The
 reference is the median where the samples next to the middle agree, else the middle of two that do,
 and none at all where no two samples agree: then nobody knows which is right, and all are rejected.
-The error of a hit grows with it, so two hits that happen to agree are told by their errors.
+The error of a hit grows with it, so two hits that happen to agree are told by their errors: held
+against those of the other samples, and where all are hits against those of the places around.
 """
 
 from collections.abc import Sequence
@@ -27,6 +28,11 @@ COVERED: Final = 0.3
 _ENOUGH_PAIRS: Final = 30
 # Of the smallest error of a place: samples with a larger one do not vouch for one another.
 _INFLATED: Final = 4.0
+# So many samples of hits may agree by chance.
+_FEW: Final = 2
+# Of the typical error of a channel. Spaxels gather like numbers of detector pixels, within a factor
+# of four, so that good errors are not smaller than half of it, but for places where all are.
+_SMALLEST: Final = 0.5
 # Of their robust scatter: beyond, differences are those of outliers.
 _FAR: Final = 5.0
 
@@ -97,11 +103,13 @@ def reject(
     if n_sigma == 0 or len(samples) < max(least, 2):
         return Rejection([np.zeros(s.good.shape, bool) for s in samples], scale)
     factor = n_sigma * np.fmax(scale, 1.0)
-    # fmin ignores what is not there.
-    least_err = np.fmin.reduce(err, axis=0)
+    least_err = _least(err)
     partial = slope > 0 and not all(sample.operator.whole for sample in samples)
     edges = slope * _steps(nanmedian(flux, axis=0), shape) if partial else np.zeros(least_err.shape)
-    centre, known, disputed = _reference(flux, err, factor * least_err + edges, least)
+    agree = factor * least_err + edges
+    centre, known, disputed = _reference(flux, err, least_err, agree, least)
+    hit = known & _all_hits(flux, centre, agree, least_err, shape)
+    known, disputed = known & ~hit, disputed | hit
     outliers = []
     for sample in samples:
         back = sample.operator.matrix.T
@@ -158,8 +166,23 @@ def _scale(flux: FloatArray, err: FloatArray, samples: Sequence[Samples]) -> Flo
     return np.where(enough, robust_sigma(pairs, 0), np.nan)
 
 
+def _least(err: FloatArray) -> FloatArray:
+    """Give the smallest error of each place, or the usual one where it is alone in being small.
+
+    A single error that is too small would let no two samples agree.
+    """
+    # fmin ignores what is not there.
+    least = np.fmin.reduce(err, axis=0)
+    if len(err) < 2:
+        return np.asarray(least)
+    second = np.sort(err, axis=0)[1]  # NaN, where there is one alone, comes last
+    usual = np.fmin(second, nanmedian(least, axis=0))
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.where(least < _SMALLEST * usual, usual, least))
+
+
 def _reference(
-    flux: FloatArray, err: FloatArray, agree: FloatArray, least: int
+    flux: FloatArray, err: FloatArray, least_err: FloatArray, agree: FloatArray, least: int
 ) -> tuple[FloatArray, BoolArray, BoolArray]:
     """Give the value that samples support, where there is one, and where there is none.
 
@@ -167,6 +190,8 @@ def _reference(
     ----------
     flux, err : ndarray, shape (n_exposures, n_out, n)
         NaN where an exposure saw nothing.
+    least_err : ndarray, shape (n_out, n)
+        What the errors of samples that vouch for one another are held against.
     agree : ndarray, shape (n_out, n)
         Samples nearer to one another than this agree.
     least : int
@@ -186,7 +211,7 @@ def _reference(
     pair_err = np.maximum(errors[1:], errors[:-1])
     with np.errstate(invalid="ignore"):
         support = np.diff(ordered, axis=0) <= agree
-        support &= pair_err <= _INFLATED * np.fmin.reduce(err, axis=0)
+        support &= pair_err <= _INFLATED * least_err
 
     def at(values: Any, place: Any) -> Any:
         return np.take_along_axis(values, np.clip(place, 0, values.shape[0] - 1)[None], 0)[0]
@@ -202,6 +227,32 @@ def _reference(
     enough = count >= max(least, 2)
     known = enough & support.any(axis=0)
     return centre, known, enough & ~known
+
+
+def _all_hits(
+    flux: FloatArray,
+    centre: FloatArray,
+    agree: FloatArray,
+    least_err: FloatArray,
+    shape: tuple[int, int],
+) -> BoolArray:
+    """Say where no more than two samples agree, and even the best error is that of a hit.
+
+    It is held against the places around in the same channel. Three samples or more that agree show
+    a bright source, whose errors are large as well.
+    """
+    with np.errstate(invalid="ignore"):
+        few = (np.abs(flux - centre) <= agree).sum(axis=0) <= _FEW
+        return np.asarray(few & (least_err > _INFLATED * _around(least_err, shape)))
+
+
+def _around(image: FloatArray, shape: tuple[int, int]) -> FloatArray:
+    """Give the median of each place and its eight neighbours, of those that there are."""
+    ny, nx = shape
+    edges = [(1, 1), (1, 1), (0, 0)]
+    wide = np.pad(image.reshape(ny, nx, -1), edges, constant_values=np.nan)
+    near = [wide[y : y + ny, x : x + nx] for y in range(3) for x in range(3)]
+    return np.asarray(nanmedian(np.stack(near), axis=0).reshape(image.shape))
 
 
 def _steps(image: FloatArray, shape: tuple[int, int]) -> FloatArray:

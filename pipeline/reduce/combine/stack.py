@@ -37,7 +37,8 @@ class Config:
     weighting : {"equal", "exptime"}
         Whether exposures count alike, or by their exposure time.
     min_coverage : float
-        A voxel on which less area of good light fell, in spaxels, is masked.
+        A voxel on which less area of good light fell, in spaxels and relative to that of a drop,
+        is masked.
     min_exposures : int
         A voxel of which fewer exposures have a good sample is masked, because nothing tells what
         one alone shows from a hit. With fewer exposures than that, all of them are asked for.
@@ -174,8 +175,8 @@ def combine(
     NotFoundError
         If one to be left out is not there.
     FormatError
-        If no exposure is left, none has a voxel that can be used, or one misses the grid;
-        GridMismatchError if the wavelengths differ.
+        If no exposure is left, none has a voxel that can be used, or one misses the grid or the
+        exposure time that it is to be weighted by; GridMismatchError if the wavelengths differ.
     """
     config = config or Config()
     used = _kept(exposures, leave_out)
@@ -234,8 +235,18 @@ def _operator(exposure: ExposureCube, grid: Grid, config: Config) -> Operator:
 def _weights(exposures: Sequence[ExposureCube], config: Config) -> list[float]:
     if config.weighting == "equal":
         return [1.0] * len(exposures)
-    times = np.array([exposure.exptime_s for exposure in exposures])
-    return [float(weight) for weight in times / times.mean()]
+    times = [exposure.exptime_s for exposure in exposures]
+    known = np.array([time for time in times if time is not None])
+    if known.size < len(times):
+        missing = [e.filename for e, time in zip(exposures, times, strict=True) if time is None]
+        raise FormatError(
+            "exposures without a time cannot be weighted by it",
+            file=missing[0],
+            expected="EFFEXPTM above 0 in every exposure",
+            found=f"none in {', '.join(missing)}",
+            action="fetch these files again, or use weighting equal",
+        )
+    return [float(weight) for weight in known / known.mean()]
 
 
 class _Sums:

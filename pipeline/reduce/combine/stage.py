@@ -27,6 +27,7 @@ from pipeline.roles import POINTING_ARCSEC, SCIENCE, separation_arcsec
 _OF_ONE: Final = ("FILENAME", "PATT_NUM", "EXPOSURE", "EXPCOUNT", "OBS_ID", "XOFFSET", "YOFFSET")
 _TIMES: Final = ("EFFEXPTM", "XPOSURE")
 _SUBTRACTED: Final = "COMPLETE"
+_DIFFERENCES: Final = ("median_err", "scatter_err", "scatter_noise", "agreeing_fraction")
 _DIGITS: Final = 9  # of a correlation: what is behind is rounding
 
 
@@ -144,6 +145,7 @@ def run(
     combined = made.cube(
         lsf=lsf_for(meta, made.grid.wave), psf=psf_for(meta, made.grid.wave), meta=meta
     )
+    scatter = _finite(nanmedian(made.scale, axis=0))
     document = {
         "schema": "combination",
         "item": item,
@@ -156,8 +158,8 @@ def run(
         "set_aside": [{"filename": name, "role": role} for name, role in chosen.aside],
         "voxels": _voxels(made),
         "masked_fraction": float(made.mask.mean()),
-        "scatter_over_err": _finite(nanmedian(made.scale, axis=0)),
-        "archive": _compare(combined, cube),
+        "scatter_over_err": scatter,
+        "archive": against_archive(combined, cube, scatter),
     }
     return {
         "cube": combined,
@@ -200,20 +202,39 @@ def _voxels(made: Combination) -> dict[str, int]:
     }
 
 
-def _compare(combined: Cube, cube: ExposureCube) -> dict[str, Any]:
-    """Hold a combined cube against the archive's, in errors of the former."""
+def against_archive(
+    combined: Cube, cube: ExposureCube, scatter_over_err: float | None
+) -> dict[str, Any]:
+    """Hold a combined cube against the archive's.
+
+    Parameters
+    ----------
+    combined : Cube
+    cube : ExposureCube
+        The archive's, on the same grid.
+    scatter_over_err : float or None
+        What the dithers scatter over what their errors say; 1 is taken where it is not known.
+
+    Returns
+    -------
+    dict
+        The part ``archive`` of the document: differences in errors of the combined cube, and their
+        scatter over the noise as well.
+    """
     subtracted = str(cube.meta.get("S_BKDSUB", "")).strip().upper() == _SUBTRACTED
     archive = cube.channels(0, cube.shape[0])
     both = archive.good & ~combined.mask
     if subtracted or not both.any():
-        nothing = dict.fromkeys(("median_err", "scatter_err", "agreeing_fraction"))
+        nothing = dict.fromkeys(_DIFFERENCES)
         return {"subtracted": subtracted, "compared": 0, **nothing}
     off = ((combined.flux[both] - archive.flux[both]) / combined.err[both])[:, None]
+    scatter = float(robust_sigma(off, 0)[0])
     return {
         "subtracted": subtracted,
         "compared": int(both.sum()),
         "median_err": float(nanmedian(off, 0)[0]),
-        "scatter_err": float(robust_sigma(off, 0)[0]),
+        "scatter_err": scatter,
+        "scatter_noise": scatter / (scatter_over_err or 1.0),
         "agreeing_fraction": float((np.abs(off) < 1.0).mean()),
     }
 

@@ -127,8 +127,18 @@ def undo_continuum(found: Covariance, matrix: FloatArray) -> Covariance:
     Returns
     -------
     Covariance
-        With the variance that the noise had before.
+        With the variance that the noise had before. Errors of lags are taken to be independent.
     """
-    value = np.tensordot(np.linalg.inv(matrix), found.value, axes=([1], [0]))
-    top = float(value[found.lags])
-    return Covariance(value / top, found.error / top, found.variance * top, found.pairs)
+    inverse = np.linalg.inv(matrix)
+    value = np.tensordot(inverse, found.value, axes=([1], [0]))
+    spread = np.tensordot(inverse**2, found.error**2, axes=([1], [0]))
+    middle = found.lags
+    top = float(value[middle])
+    ratio = value / top
+    # The middle is 1 by division, and hands its own error on to all others; with those along
+    # wavelength it shares what it is made of.
+    error = np.sqrt(spread + ratio**2 * spread[middle]) / top
+    along = (slice(None), *middle[1:])
+    shared = inverse - ratio[along][:, None] * inverse[middle[0]]
+    error[along] = np.sqrt(shared**2 @ found.error[along] ** 2) / top
+    return Covariance(ratio, error, found.variance * top, found.pairs)

@@ -70,12 +70,14 @@ def _lag1(found: Covariance) -> dict[str, Any]:
     return {name: number(found.along(axis)[0][1]) for axis, name in enumerate(AXES)}
 
 
-def describe_whiteness(found: Whiteness) -> dict[str, Any]:
-    """Say how white the whitened residuals are."""
+def describe_whiteness(found: Whiteness, chi2_drawn: float) -> dict[str, Any]:
+    """Say how white the whitened residuals are, and chi2 per voxel of noise of the model itself."""
     worst, sigmas, lag = found.worst
     return {
         "variance": number(found.variance),
         "variance_error": number(found.variance_error),
+        "chi2": number(found.chi2),
+        "chi2_drawn": number(chi2_drawn),
         "left_max": number(worst),
         "left_sigma": number(sigmas),
         "left_lag": list(lag),
@@ -107,14 +109,15 @@ def describe_apertures(
     ]
 
 
-def describe_dithers(found: DitherNoise | str, names: Sequence[str]) -> dict[str, Any]:
-    """Say what the differences of exposures show, or why there are none."""
+def describe_dithers(found: DitherNoise | str, names: Sequence[str], given: int) -> dict[str, Any]:
+    """Say what the differences of exposures show, or why there are none of those given."""
     if isinstance(found, str):
         empty: dict[str, Any] = {"scale": None, "lag1": None, "left_out": []}
-        return {"reason": found, "files": [], **empty}
+        return {"reason": found, "given": given, "files": [], **empty}
     rows: list[dict[str, Any]] = [_rounded(row) for row in found.left_out]
     return {
         "reason": "",
+        "given": given,
         "files": list(names),
         "scale": {"value": numbers(found.curve.value), "error": numbers(found.curve.error)},
         "lag1": _lag1(found.correlation),

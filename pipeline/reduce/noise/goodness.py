@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 from scipy import fft
 
-from ard.cube import FloatArray
+from ard.cube import BoolArray, FloatArray
 from ard.likelihood import Noise
 from pipeline.reduce.noise.correlation import Covariance, measure
 from pipeline.reduce.noise.residuals import Residuals, refit
@@ -34,6 +34,8 @@ class Whiteness:
     ----------
     variance, variance_error : float
         Mean square over that of simulated noise of the model, and its standard error.
+    chi2 : float
+        Sum of squares of the whitened residuals over their number, held against nothing.
     left, left_error : ndarray, shape (2 lw + 1, 2 ly + 1, 2 lx + 1)
         Correlation less that of the simulated noise, with standard error.
     counts, expected : ndarray, shape (n_bins,)
@@ -47,6 +49,7 @@ class Whiteness:
 
     variance: float
     variance_error: float
+    chi2: float
     left: FloatArray
     left_error: FloatArray
     counts: FloatArray
@@ -97,14 +100,15 @@ def whiteness(found: Residuals, scale: FloatArray, noise: Noise, drawn: FloatArr
         A sample of unit variance of the noise that the model describes.
     """
     factor = scale[:, None, None]
-    data = _whiten(found, found.pull / factor, noise)
-    model = _whiten(found, refit(found, drawn[found.index] * factor) / factor, noise)
+    data, chi2 = _whiten(found, found.pull / factor, noise)
+    model, _ = _whiten(found, refit(found, drawn[found.index] * factor) / factor, noise)
     one, other = (measure(values, found.index, LAGS) for values in (data, model))
     counts, beyond = _histogram(data)
     expected, beyond_expected = _histogram(model)
     return Whiteness(
         variance=one.variance / other.variance,
         variance_error=_variance_error(one) * one.variance / other.variance,
+        chi2=chi2,
         left=one.value - other.value,
         left_error=np.hypot(one.error, other.error),
         counts=counts,
@@ -115,10 +119,27 @@ def whiteness(found: Residuals, scale: FloatArray, noise: Noise, drawn: FloatArr
     )
 
 
-def _whiten(found: Residuals, values: FloatArray, noise: Noise) -> FloatArray:
+def chi2_per_voxel(noise: Noise, residual: FloatArray) -> float:
+    """Give what a likelihood gets: chi2 over the number of voxels that are not masked.
+
+    Parameters
+    ----------
+    noise : Noise
+    residual : ndarray, shape (n_wave, ny, nx)
+        In units of the noise; what stands in masked voxels has no part.
+    """
+    return _per_voxel(noise.whiten(residual), ~np.asarray(noise.mask))
+
+
+def _per_voxel(white: FloatArray, used: BoolArray) -> float:
+    return float(np.sum(np.square(white)) / max(1, int(used.sum())))
+
+
+def _whiten(found: Residuals, values: FloatArray, noise: Noise) -> tuple[FloatArray, float]:
     whole = np.zeros(noise.sigma.shape)
     whole[found.index] = np.where(found.used, values, 0.0)
-    return np.where(found.used, noise.whiten(whole)[found.index], np.nan)
+    white = noise.whiten(whole)
+    return np.where(found.used, white[found.index], np.nan), _per_voxel(white, found.used)
 
 
 def _variance_error(found: Covariance) -> float:

@@ -21,7 +21,7 @@ from pipeline.reduce.noise.continuum import Splines
 from pipeline.reduce.outliers import MAD_TO_SIGMA, nanmedian
 
 # Of a normal distribution, the scatter of ln(MAD) times the root of the number of values.
-_MAD_SCATTER: Final = 1.17
+MAD_SCATTER: Final = 1.17
 _SURE: Final = 3.0
 # The scale of a channel for the rejection alone: a median over this many.
 _SMOOTH: Final = 9
@@ -49,6 +49,9 @@ class Residuals:
         Voxels beyond the limit, in all spaxels that a continuum was fitted to.
     scatter : ndarray, shape (ny, nx)
         Robust scatter over ERR of each spaxel; NaN where none was fitted.
+    channel_scatter : ndarray, shape (n_free,)
+        Robust scatter over ERR of each line-free channel, of all residuals of measured spaxels:
+        where a channel is loud, many of them are beyond the limit.
     """
 
     pull: FloatArray
@@ -59,6 +62,7 @@ class Residuals:
     odd: BoolArray
     outliers: BoolArray
     scatter: FloatArray
+    channel_scatter: FloatArray
 
     @property
     def used(self) -> BoolArray:
@@ -141,6 +145,7 @@ def find_residuals(cube: Cube, channels: FreeChannels, limits: Limits) -> Residu
         odd=whole(odd, False),
         outliers=outliers,
         scatter=whole(scatter, np.nan),
+        channel_scatter=MAD_TO_SIGMA * nanmedian(np.abs(left[:, ~odd]), axis=1),
     )
 
 
@@ -227,5 +232,5 @@ def _inside(left: FloatArray, good: BoolArray, n_sigma: float) -> tuple[BoolArra
 
 def _odd(scatter: FloatArray, n_free: int, limits: Limits) -> BoolArray:
     """Find spaxels whose scatter is not the typical one, by more than chance allows."""
-    allowed = np.log(limits.odd_factor) + _SURE * _MAD_SCATTER / np.sqrt(n_free)
+    allowed = np.log(limits.odd_factor) + _SURE * MAD_SCATTER / np.sqrt(n_free)
     return np.asarray(np.abs(np.log(scatter / np.median(scatter))) > allowed)

@@ -4,13 +4,14 @@ Each line-free channel gives a mean square of residuals over ERR; a smooth curve
 of the logarithm) is drawn through them. Its error comes from the scatter of the channels about it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 
 from ard.cube import FloatArray
 from pipeline.reduce.noise.continuum import splines
+from pipeline.reduce.noise.residuals import MAD_SCATTER
 
 _ROUNDS: Final = 12
 
@@ -78,6 +79,30 @@ def draw_scale(
         measured=np.sqrt(np.where(good, mean_square, np.nan)),
         chi2_dof=chi2_dof,
     )
+
+
+def raised(curve: ScaleCurve, busy: Any, scatter: FloatArray, independent: float) -> ScaleCurve:
+    """Raise the curve in busy channels to what they scatter by themselves.
+
+    Where the noise is a spike, a smooth curve knows nothing of it. Where it is a line of a few
+    spaxels, a robust scatter is that of the others, and the curve stays as it is.
+
+    Parameters
+    ----------
+    curve : ScaleCurve
+    busy : ndarray of int, shape (n_busy,)
+        Their numbers.
+    scatter : ndarray, shape (n_busy,)
+        Robust scatter over ERR of each of them, corrected for the continuum.
+    independent : float
+        How many independent values each stands for.
+    """
+    value, error = curve.value.copy(), curve.error.copy()
+    known = np.where(np.isfinite(scatter), scatter, 0.0)
+    louder = known > value[busy]
+    value[busy] = np.where(louder, known, value[busy])
+    error[busy] = np.where(louder, known * MAD_SCATTER / np.sqrt(independent), error[busy])
+    return replace(curve, value=value, error=error)
 
 
 def _spread(

@@ -6,7 +6,7 @@ for the whole cube and a document from which the noise of any part of it can be 
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from pipeline.reduce.noise import dithers, document, goodness, kernel
 from pipeline.reduce.noise.channels import FreeChannels, free_channels, without_busy
 from pipeline.reduce.noise.model import Measured, measure_noise
 from pipeline.reduce.noise.residuals import Limits, Residuals, find_residuals
+from pipeline.reduce.noise.scale import raised
 from pipeline.reduce.outliers import nanmedian
 
 
@@ -147,6 +148,7 @@ def run(
     )
     found = find_residuals(cube, channels, limits)
     channels = without_busy(channels, found.mean_square, config.busy_sigma, config.min_channels)
+    before = found
     if channels.busy:
         found = find_residuals(cube, channels, limits)
     measured = measure_noise(
@@ -158,6 +160,7 @@ def run(
         spacing=config.scale_channels,
         sides=range(1, config.largest_aperture + 1),
     )
+    measured = _with_busy(measured, channels, before)
     model = {
         "schema": "noise-model",
         "item": item,
@@ -169,13 +172,27 @@ def run(
         "scatter_over_err": _scatter(found, measured),
         **document.describe_model(measured, cube.wave, found.index),
     }
-    model["whitened"] = _whitened(model, found, measured, config)
+    # Of spaxels that scatter unlike the others, the model does not know the noise.
+    mask = cube.mask | found.outliers | found.odd
+    model["whitened"] = _whitened(model, found, measured, mask, config.seed)
     model["apertures"] = document.describe_apertures(measured.apertures, measured.apertures_fir)
     model["dithers"] = _dithers(cube, exposures, roles, config)
-    noise = _form(model, np.sqrt(cube.var), cube.mask | found.outliers, KRONECKER)
+    noise = _form(model, np.sqrt(cube.var), mask, KRONECKER)
     # So that it cannot be taken for the noise of another cube of this shape.
     ends = {"WAVEMIN": float(cube.wave[0]), "WAVEMAX": float(cube.wave[-1])}
     return {"noise": NoiseProduct(noise, cube.unit, {**cube.meta, **ends}), "model": model}
+
+
+def _with_busy(measured: Measured, channels: FreeChannels, before: Residuals) -> Measured:
+    """Raise the scale in busy channels, of which only the first residuals know."""
+    if not channels.busy:
+        return measured
+    busy = np.array(channels.busy)
+    place = np.searchsorted(before.index, busy)
+    scatter = before.channel_scatter[place] / np.sqrt(measured.retained.mean())
+    sky = measured.correlation.value[measured.correlation.lags[0]]
+    number = before.spaxels.sum() / np.sum(sky**2)
+    return replace(measured, curve=raised(measured.curve, busy, scatter, float(number)))
 
 
 def _form(model: Mapping[str, Any], sigma: FloatArray, mask: BoolArray, form: Form) -> Noise:
@@ -208,24 +225,29 @@ def _scatter(found: Residuals, measured: Measured) -> float | None:
 
 
 def _whitened(
-    model: Mapping[str, Any], found: Residuals, measured: Measured, config: Config
+    model: Mapping[str, Any], found: Residuals, measured: Measured, shipped: BoolArray, seed: int
 ) -> dict[str, Any]:
-    """Whiten the residuals in both forms, and the noise that each form describes."""
+    """Whiten the residuals in both forms, and the noise that each form describes.
+
+    The latter is whitened once more with the masks of the noise file, and held against nothing.
+    """
     shape = found.outliers.shape
-    mask = np.ones(shape, dtype=bool)
-    mask[found.index] = ~found.used
+    unused = np.ones(shape, dtype=bool)
+    unused[found.index] = ~found.used
     unit = dict(model) | {"scale": {"value": np.ones(shape[0])}}
     densities: dict[Form, Any] = {
         KRONECKER: measured.kronecker.density,
         FIR: lambda grid: kernel.density_of_taps(measured.taps, grid),
     }
-    rng = np.random.default_rng(config.seed)
+    rng = np.random.default_rng(seed)
     out: dict[str, Any] = {}
     for form, density in densities.items():
-        noise = noise_from_model(unit, np.ones(shape), mask, form=form, masks=APPROXIMATE)
+        noise, whole = (_form(unit, np.ones(shape), mask, form) for mask in (unused, shipped))
         drawn = goodness.sample(density, shape, rng)
         scale = measured.curve.value[found.index]
-        out[form] = document.describe_whiteness(goodness.whiteness(found, scale, noise, drawn))
+        out[form] = document.describe_whiteness(
+            goodness.whiteness(found, scale, noise, drawn), goodness.chi2_per_voxel(whole, drawn)
+        )
     return out
 
 
@@ -236,10 +258,11 @@ def _dithers(
     config: Config,
 ) -> dict[str, Any]:
     if exposures is None or roles is None:
-        return document.describe_dithers("no exposures were given", ())
+        return document.describe_dithers("no exposures were given", (), 0)
+    given = len(exposures)
     stacked = dithers.stack(cube, exposures, roles)
     if isinstance(stacked, str):
-        return document.describe_dithers(stacked, ())
+        return document.describe_dithers(stacked, (), given)
     try:
         found = dithers.from_dithers(
             stacked,
@@ -248,5 +271,5 @@ def _dithers(
             spacing=config.scale_channels,
         )
     except ArdError as error:
-        return document.describe_dithers(error.problem, stacked.names)
-    return document.describe_dithers(found, stacked.names)
+        return document.describe_dithers(error.problem, stacked.names, given)
+    return document.describe_dithers(found, stacked.names, given)

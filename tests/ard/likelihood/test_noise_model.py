@@ -51,6 +51,21 @@ def test_a_part_has_the_scale_of_its_channels():
     assert noise.logdet == pytest.approx(logdet, rel=1e-10)
 
 
+def test_a_part_of_other_channels_is_refused():
+    sigma, mask, _ = arrays()
+    wave = 1.0 + 0.001 * np.arange(5)
+    document = MODEL | {"scale": MODEL["scale"] | {"wave_um": wave.tolist()}}
+    part = np.s_[1:4]
+    noise = noise_from_model(document, sigma[part], mask[part], channels=part, wave=wave[part])
+    same = noise_from_model(document, sigma[part], mask[part], channels=part)
+    assert noise.logdet == same.logdet
+    for wrong in (wave[2:5], wave[1:3], wave[part] + 2e-5):
+        with pytest.raises(FormatError, match="other wavelengths than the channels"):
+            noise_from_model(document, sigma[part], mask[part], channels=part, wave=wrong)
+    with pytest.raises(FormatError, match="that of adjacent channels"):
+        noise_from_model(document, sigma[::2], mask[::2], channels=slice(None, None, 2))
+
+
 def test_the_filter_is_the_one_of_the_document():
     sigma, _, residual = arrays()
     none = np.zeros(SHAPE, bool)

@@ -53,7 +53,8 @@ def test_it_shows_what_the_products_say_within_the_bounds_of_the_judge():
     data = result["data"].data
     assert set(data["criterion"]) <= acceptance.ids
     white = rows_of(result, "noise.whitened")
-    assert white["value"].tolist() == [1.01, 1.01]
+    assert white["value"].tolist() == [1.01]
+    assert rows_of(result, "noise.whitened_filter")["value"].tolist() == [1.01]
     assert (white["low"][0], white["high"][0]) == acceptance.limit("noise.whitened").value
     ghosts = rows_of(result, "recovery.ghost_pull")
     assert (ghosts["item"][0], ghosts["value"][0]) == ("run", 2.0)
@@ -79,7 +80,8 @@ def test_a_lone_cube_has_a_dashboard_of_its_noise():
     model["dithers"] |= {"scale": None, "left_out": []}
     nothing = dict.fromkeys(("combinations", "subtraction", "recoveries", "geometry"))
     result = draw(models={"t001": model}, **nothing)
-    assert set(result["data"].data["criterion"]) == {"noise.whitened", "noise.aperture"}
+    expected = {"noise.whitened", "noise.whitened_filter", "noise.aperture"}
+    assert set(result["data"].data["criterion"]) == expected
 
 
 def test_groups_with_too_few_spaxels_are_left_out_as_the_judge_does():

@@ -156,6 +156,63 @@ def test_two_hits_that_happen_to_agree_are_told_by_their_errors(expose, moved):
         assert bool(found.mask[place]) is (n == 3)  # one alone is not enough
 
 
+@pytest.mark.parametrize("number", [2, 3, 4])
+@pytest.mark.parametrize("offsets", [WHOLE, PARTS])
+@pytest.mark.parametrize("small", [1e-6, 1e-3, 0.03])
+def test_one_error_that_is_too_small_rejects_nobody(small, offsets, number, expose, moved):
+    """Oracle: the same exposures without it, of which none is rejected."""
+    made = exposures(expose, moved, offsets[:number], noise_level=0.1)
+    err = np.full((WAVE.size, 18, 17), 0.1)
+    err[5, 4:7, 4] = small
+    flux = made[1].channels(0, WAVE.size).flux
+    wrong = expose("e1", flux, moved(*offsets[1]), err=err, wave=WAVE)
+    found = combine([made[0], wrong, *made[2:]], common_grid(made))
+    assert sum(part.rejected for part in combine(made, common_grid(made)).parts) == 0
+    assert [part.rejected for part in found.parts] == [0] * number
+
+
+def test_where_all_errors_are_small_hits_are_found(expose, moved):
+    """A corner of the field that is ten times better: its errors are not taken for mistakes."""
+    y, x = np.mgrid[:18, :17]
+    err = np.full((WAVE.size, 18, 17), 0.1)
+    err[:, :5, :5] = 0.01
+    rng = np.random.default_rng(4)
+    flux = scene(x, y) + err * rng.normal(size=(4, *err.shape))
+    flux[2, 7, 3, 3] += 0.3
+    made = [expose(f"e{k}", flux[k], moved(), err=err, wave=WAVE) for k in range(4)]
+    found = combine(made, grid_of(made[0]))
+    assert [part.rejected for part in found.parts] == [0, 0, 1, 0]
+
+
+@pytest.mark.parametrize("values", [(-54.4, -31.5, -57.4, -109.1), (-87.6, -86.0)])
+def test_where_all_samples_are_hits_none_is_kept_though_two_agree(values, expose, moved):
+    """Values of the simulated detector; errors are 3 % of a hit. Beside it nothing is lost."""
+    y, x = np.mgrid[:18, :17]
+    rng, n, place = np.random.default_rng(1), len(values), (7, 5, 5)
+    flux = np.stack([scene(x, y)] * n) + 0.1 * rng.normal(size=(n, WAVE.size, 18, 17))
+    err = np.full(flux.shape, 0.1)
+    for k, value in enumerate(values):
+        flux[k][place], err[k][place] = value, 0.03 * abs(value)
+    made = [expose(f"e{k}", flux[k], moved(), err=err[k], wave=WAVE) for k in range(n)]
+    found = combine(made, grid_of(made[0]))
+    assert found.mask[place]
+    assert found.dq[place] == 1 | 16
+    assert [part.rejected for part in found.parts] == [1] * n
+    assert found.mask.sum() == 1
+
+
+def test_a_bright_knot_has_large_errors_and_is_kept(expose, moved):
+    """Three exposures or more that agree are believed, whatever their errors."""
+    y, x = np.mgrid[:18, :17]
+    rng = np.random.default_rng(1)
+    err = np.full((WAVE.size, 18, 17), 0.1)
+    err[20, 9, 9] = 2.0
+    flux = scene(x, y) + err * rng.normal(size=(3, *err.shape))
+    made = [expose(f"e{k}", flux[k], moved(), err=err, wave=WAVE) for k in range(3)]
+    found = combine(made, grid_of(made[0]))
+    assert [part.rejected for part in found.parts] == [0, 0, 0]
+
+
 def test_rejection_says_nothing_of_a_lone_exposure(expose, moved):
     made = exposures(expose, moved, ((0, 0),), planted=[(0, (3, 3, 3), -500.0)])
     found = combine(made, grid_of(made[0]))

@@ -195,6 +195,19 @@ def test_exposure_time_counts_where_asked_for(expose, moved):
     np.testing.assert_allclose(found.var, 0.01 * (0.25**2 + 0.75**2))
 
 
+@pytest.mark.parametrize("wrong", [{}, {"EFFEXPTM": 0.0}, {"EFFEXPTM": "long"}])
+def test_an_exposure_without_a_time_is_not_weighted_by_one(wrong, expose, moved):
+    pair = [
+        expose(f"{name}.fits", np.ones((1, 8, 8)), moved(), meta=meta)
+        for name, meta in (("timed", {"EFFEXPTM": 3501.0}), ("timeless", wrong))
+    ]
+    grid = grid_of(pair[0])
+    with pytest.raises(ard.FormatError, match="without a time") as caught:
+        combine(pair, grid, config=Config(weighting="exptime"))
+    assert caught.value.file == "timeless.fits"
+    assert [part.weight for part in combine(pair, grid).parts] == [1.0, 1.0]
+
+
 def test_small_drops_leave_holes_and_correlate_less(expose, moved):
     flux = np.ones((1, 10, 10))
     exposures = [expose("a", flux, moved(0.5, 0.5))]
@@ -211,6 +224,22 @@ def test_small_drops_leave_holes_and_correlate_less(expose, moved):
     # Closed form: shares 0.6 and 0.4 of a spaxel; of a drop of 0.4, 3/4 and 1/4.
     assert wide == pytest.approx(0.24 / 0.52, abs=1e-7)
     assert small == pytest.approx((0.75 * 0.25) / (0.75**2 + 0.25**2), abs=1e-6)
+
+
+@pytest.mark.parametrize("pixfrac", [1.0, 0.8, 0.54, 0.4])
+def test_exposures_count_alike_whatever_the_size_of_drops(pixfrac, expose, moved):
+    """Closed form: the mean of 0, 1, 1 and 1, the first of them offset by whole spaxels."""
+    offsets = [(0, 0), (0.5, 0.3), (0.3, 0.5), (0.5, 0.5)]
+    made = [
+        expose(f"e{k}", np.full((1, 12, 12), float(k > 0)), moved(*offset))
+        for k, offset in enumerate(offsets)
+    ]
+    grid = grid_of(made[0])
+    found = combine(made, grid, config=Config(pixfrac=pixfrac, reject_sigma=0))
+    inner = np.s_[0, 2:-2, 2:-2]
+    assert not found.mask[inner].any()
+    np.testing.assert_allclose(found.flux[inner], 0.75, atol=1e-6)
+    np.testing.assert_allclose(found.weight[inner], 4.0, atol=1e-6)
 
 
 def test_cubes_of_other_wavelengths_are_refused_by_both_names(expose, moved):

@@ -13,7 +13,11 @@ from ard.describe import unit_text
 from ard.fitsio import write_hdus
 from pipeline.reduce import exposures as roles_stage
 from pipeline.reduce.combine.exposure import open_exposure
-from pipeline.reduce.combine.stage import Config, choose, run
+from pipeline.reduce.combine.grid import Grid
+from pipeline.reduce.combine.overlap import operator
+from pipeline.reduce.combine.rejection import smoothing
+from pipeline.reduce.combine.stack import combine
+from pipeline.reduce.combine.stage import Config, against_archive, choose, run
 from schemas import tables
 
 
@@ -56,6 +60,7 @@ def test_the_cube_is_the_archives_but_for_outliers(made):
     assert archive["compared"] > 30_000
     assert abs(archive["median_err"]) < 1e-5
     assert archive["scatter_err"] < 1e-5
+    assert archive["scatter_noise"] == pytest.approx(archive["scatter_err"] / 1.9, rel=0.05)
     assert made["combination"]["scatter_over_err"] == pytest.approx(1.9, rel=0.05)
     cube = made["cube"]
     assert cube.simulated
@@ -63,6 +68,45 @@ def test_the_cube_is_the_archives_but_for_outliers(made):
     assert "FILENAME" not in cube.meta
     assert cube.lsf is not None
     assert cube.psf is not None
+
+
+def resampled(values: np.ndarray, area) -> np.ndarray:
+    """Put (n, n_in) values on another grid, as a mean over area; NaN where little fell."""
+    total = np.asarray(area.sum(axis=1)).ravel()
+    seen = total > 0.5
+    return np.where(seen, (area @ values.T).T / np.where(seen, total, 1.0), np.nan)
+
+
+@pytest.mark.parametrize(("same", "low", "high"), [(True, 0.2, 0.9), (False, 1.05, 2.0)])
+def test_resampling_twice_is_no_other_cube_but_other_exposures_are(same, low, high, expose, moved):
+    """Detector, grids of exposures, grid of the archive, all offset by parts of spaxels.
+
+    Oracle: the archive's cube is made from the detector at once, of the same noise or of another.
+    Errors, which lack the correlation of the exposures, would take both for other cubes.
+    """
+    rng, n, shape, grid_shape = np.random.default_rng(0), 30, (26, 26), (30, 30)
+    detector = [(0.3, 0.45), (2.05, 2.8), (0.6, 2.15), (1.85, 0.7)]
+    own = [(0.0, 0.0), (2.0, 2.3), (0.25, 2.5), (1.55, 0.4)]
+    grid = Grid(moved(), grid_shape, 1.0 + 1e-3 * np.arange(n))
+    made, archive = [], []
+    for k in range(4):
+        noise = 1.9 * rng.normal(size=(n, 26 * 26))
+        first = operator(moved(*detector[k]), shape, moved(*own[k]), (27, 27)).matrix
+        err = np.broadcast_to(smoothing(first).reshape(27, 27), (n, 27, 27))  # of ERR 1
+        flux = resampled(noise, first).reshape(n, 27, 27)
+        made.append(expose(f"e{k}", flux, moved(*own[k]), err, wave=grid.wave))
+        shown = noise if same else 1.9 * rng.normal(size=noise.shape)
+        direct = operator(moved(*detector[k]), shape, grid.wcs, grid_shape).matrix
+        archive.append(np.nan_to_num(resampled(shown, direct)))
+    inner = np.zeros((n, *grid_shape), bool)
+    inner[:, 5:22, 5:22] = True
+    cube = np.where(inner, np.mean(archive, axis=0).reshape(n, *grid_shape), np.nan)
+    found = combine(made, grid)
+    scatter = float(np.nanmedian(found.scale))
+    facts = against_archive(found.cube(), expose("archive", cube, moved(), wave=grid.wave), scatter)
+    assert facts["compared"] > 5000
+    assert facts["scatter_err"] > 1.0
+    assert low < facts["scatter_noise"] < high
 
 
 def test_a_jackknife_leaves_out_what_the_settings_name(twin):

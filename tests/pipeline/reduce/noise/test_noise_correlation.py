@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from pipeline.reduce.noise import kernel
+from pipeline.reduce.noise.channels import free_channels
 from pipeline.reduce.noise.correlation import Covariance, measure
+from pipeline.reduce.noise.residuals import Limits, find_residuals
 from pipeline.reduce.noise.scale import draw_scale
 
 
@@ -73,15 +75,21 @@ def test_errors_are_those_of_repeated_draws():
         assert 0.8 < stated / spread < 1.9  # the larger of two estimates, so rather too large
 
 
-def test_outliers_that_are_masked_have_no_part():
+def test_outliers_have_no_part_as_if_they_had_been_masked():
+    """Oracle: the same cube with those voxels masked in the file."""
     values = cases.draw((80, 12, 10), (0.0, 0.5, 0.5), 6)
-    clean = values.copy()
-    clean[3, 4, 5] = np.nan
-    values[3, 4, 5] = np.nan
-    np.testing.assert_array_equal(
-        measure(values, np.arange(80), (1, 1, 1)).value,
-        measure(clean, np.arange(80), (1, 1, 1)).value,
-    )
+    hits = np.zeros(values.shape, bool)
+    hits[3, 4, 5] = hits[40, 2, 7] = hits[41, 2, 7] = True
+    limits = Limits(spacing=25.0, n_sigma=5.0, min_used=0.5, odd_factor=1.5, min_spaxels=30)
+    spoiled = cases.make_cube(np.where(hits, 1e5, values))
+    masked = cases.make_cube(values, mask=hits)
+    channels = free_channels(spoiled.wave, cases.RBH1, 1200.0, 900.0, 24)
+    found, expected = (find_residuals(cube, channels, limits) for cube in (spoiled, masked))
+    np.testing.assert_array_equal(found.outliers, hits)
+    assert np.isfinite(found.pull).sum() == values.size - 3
+    one, other = (measure(r.pull, r.index, (1, 1, 1)) for r in (found, expected))
+    np.testing.assert_allclose(one.value, other.value, atol=1e-9)
+    assert one.variance == pytest.approx(other.variance, rel=1e-9)
 
 
 def test_support_ends_at_the_first_lag_that_is_none():

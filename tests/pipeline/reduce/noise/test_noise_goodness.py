@@ -7,7 +7,7 @@ import noises as cases
 import numpy as np
 import pytest
 
-from ard.likelihood import Noise
+from ard.likelihood import Noise, evaluate
 from ard.likelihood.factors import inverse_cholesky
 from pipeline.reduce.noise import goodness, kernel
 from pipeline.reduce.noise.apertures import measure_apertures
@@ -51,6 +51,22 @@ def test_the_right_model_whitens_in_spite_of_masks_and_continuum():
     assert largest < 0.05
     assert found.counts.sum() == pytest.approx(1.0, abs=1e-3)
     np.testing.assert_allclose(found.counts, found.expected, atol=0.005)
+
+
+def test_chi2_per_voxel_is_that_of_the_likelihood_and_of_no_simulation():
+    """Oracle: `ard.likelihood.evaluate`. Approximate masks raise it, though the model is right."""
+    values, ones = cases.draw(SHAPE, RHOS, 2), np.ones(SHAPE)
+    factors = tuple(inverse_cholesky(cases.ar1(r, n)) for r, n in zip(RHOS, SHAPE, strict=True))
+    for share, low, high in ((0.0, 0.97, 1.03), (0.1, 1.1, 1.3)):
+        mask = np.random.default_rng(3).random(SHAPE) < share
+        noise = Noise(ones, mask, factors, masks="approximate")
+        found = goodness.chi2_per_voxel(noise, values)
+        told = evaluate(np.where(mask, 0.0, values), np.zeros(SHAPE), noise)
+        assert found == pytest.approx(float(told.chi2) / (~mask).sum(), rel=1e-12)
+        assert low < found < high
+    white_ones = white(values, RHOS)
+    assert white_ones.chi2 > 1.03
+    assert white_ones.variance == pytest.approx(1.0, abs=4 * white_ones.variance_error)
 
 
 def test_a_wrong_scale_shows_in_the_variance():

@@ -66,6 +66,8 @@ def test_both_forms_whiten_and_apertures_are_as_predicted(tiny):
     for form in ("kronecker", "fir"):
         white = model["whitened"][form]
         assert white["variance"] == pytest.approx(1.0, abs=4 * white["variance_error"])
+        assert white["chi2_drawn"] > 1.02  # masked voxels are treated approximately
+        assert 0.8 < white["chi2"] < 1.2
         left, error = (np.array(white[key]) for key in ("left", "left_error"))
         assert left.shape == (5, 7, 7)
         assert (np.abs(left) <= 4 * error).all()
@@ -86,6 +88,7 @@ def test_the_noise_masks_what_the_cube_masks_and_outliers(tiny):
     noise = tiny.result["noise"].noise
     assert not (tiny.cube.mask & ~noise.mask).any()
     counts = tiny.result["model"]["counts"]
+    assert counts["spaxels_odd"] == 0
     assert (noise.mask & ~tiny.cube.mask).sum() == counts["outliers"]
     assert noise.masks == "approximate"
     np.testing.assert_allclose(noise.scale, tiny.result["model"]["scale"]["value"])
@@ -138,6 +141,7 @@ def test_two_runs_give_the_same_bytes(tiny, tmp_path):
 def test_a_lone_cube_says_that_there_were_no_exposures(tiny):
     model = run(tiny.cube)["model"]
     assert model["dithers"]["reason"] == "no exposures were given"
+    assert model["dithers"]["given"] == 0
     assert model["dithers"]["scale"] is None
     assert {k: v for k, v in model.items() if k != "dithers"} == {
         k: v for k, v in tiny.result["model"].items() if k != "dithers"
@@ -167,6 +171,60 @@ def test_the_full_cube_gives_the_noise_that_was_put_in(observed):
     for row in found["dithers"]["left_out"]:
         assert row["ratio"] == pytest.approx(1.0, abs=0.02)
         assert row["aperture_ratio"] == pytest.approx(1.0, abs=0.03)
+
+
+def test_exposures_that_could_not_be_used_are_counted_with_the_reason(tiny):
+    shifted = {}
+    for name, one in tiny.exposures.items():
+        wcs = one.wcs.deepcopy()
+        wcs.wcs.crpix = np.add(wcs.wcs.crpix, [0.4, 0.0])
+        shifted[name] = dataclasses.replace(one, wcs=wcs)
+    given = {"exposures": shifted, "roles": tiny.roles, "config": stage.Config()}
+    model = stage.run(item="t001", cube=tiny.cube, target=noises.RBH1, **given)["model"]
+    assert schemas.validate({**model, "provenance": None}, "noise-model") == ()
+    assert model["dithers"]["given"] == len(tiny.exposures)
+    assert "is not on whole spaxels" in model["dithers"]["reason"]
+    assert model["dithers"]["files"] == []
+    assert tiny.result["model"]["dithers"]["given"] == len(tiny.exposures)
+
+
+# ---- noise that is not the same everywhere
+
+SHAPE = (200, 16, 15)
+RHOS = (0.2, 0.5, 0.5)
+
+
+@pytest.mark.parametrize("factor", [2.0, 3.0])
+def test_a_spike_of_noise_raises_the_scale_of_its_channels(factor):
+    """Oracle: the factor that was put in. The scale of the other channels stays as it was."""
+    values = noises.draw(SHAPE, RHOS, 3)
+    values[100:104] *= factor
+    result = run(noises.make_cube(values))
+    model, noise = result["model"], result["noise"].noise
+    assert set(range(100, 104)) <= set(model["busy"])
+    scale, error = (np.array(model["scale"][name]) for name in ("value", "error"))
+    np.testing.assert_allclose(scale[100:104], 1.5 * factor, rtol=0.15)
+    assert (np.abs(scale[100:104] - 1.5 * factor) < 4 * error[100:104]).all()
+    others = np.delete(scale, model["busy"])
+    np.testing.assert_allclose(others, 1.5, rtol=0.06)
+    np.testing.assert_allclose(noise.scale, scale)
+
+
+def test_an_undeclared_line_of_a_few_spaxels_does_not_raise_the_scale():
+    values = noises.draw(SHAPE, RHOS, 3)
+    values[100:103, 5:7, 5:7] += 40.0
+    model = run(noises.make_cube(values), outlier_sigma=60.0)["model"]
+    assert set(range(100, 103)) <= set(model["busy"])
+    np.testing.assert_allclose(np.array(model["scale"]["value"])[100:103], 1.5, rtol=0.15)
+
+
+def test_spaxels_of_other_noise_are_not_used_with_the_scale_of_the_others():
+    values = noises.draw(SHAPE, RHOS, 3)
+    values[:, :2] *= 2.5
+    result = run(noises.make_cube(values))
+    assert result["model"]["counts"]["spaxels_odd"] == 30
+    assert result["noise"].noise.mask[:, :2].all()
+    assert result["noise"].noise.mask[:, 2:].mean() < 1e-3
 
 
 # ---- a real cube
