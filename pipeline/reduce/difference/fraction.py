@@ -4,7 +4,7 @@ The error of a flux is that of the same sum over channels that hold no line: it 
 correlations in space and wavelength, of errors that are too small, and of the background itself.
 Two fluxes of one aperture share noise, and so do their sums over such channels; that is how the
 error of a ratio knows of it. Where the cube has too few channels without lines, the residuals of
-the fit have to do; where there is a noise model, it is propagated instead.
+the fit have to do; where there is a noise model of the very cube, it is propagated instead.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,8 @@ from typing import Any, Final
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from ard.cube import BoolArray, FloatArray
+from ard.cube import BoolArray, Cube, FloatArray
+from ard.errors import misfit
 from ard.likelihood.noise import Noise
 from pipeline.reduce.difference.functional import Functional, placements
 from pipeline.reduce.outliers import nanmedian, robust_sigma
@@ -23,6 +24,7 @@ RESIDUAL: Final = "residual"
 NOISE: Final = "noise"
 # Of placements without a line; fewer do not give a scatter to better than a fifth.
 _ENOUGH: Final = 20
+_SAME: Final = 1e-5  # relative: files hold float32
 _HALVINGS: Final = 60  # of an interval: to the last digit
 LIMIT_SIGMA: Final = float(ndtri(0.95))  # of a one-sided limit of 95 %
 
@@ -150,6 +152,29 @@ def correlation(one: FloatArray, other: FloatArray) -> float:
     a, b = one / scatter[0], other / scatter[1]
     plus, minus = (float(nanmedian(np.abs(v), 0)) ** 2 for v in (a + b, a - b))
     return float(np.clip((plus - minus) / (plus + minus), -1.0, 1.0)) if plus + minus else 0.0
+
+
+def require_noise_of(noise: Noise, cube: Cube, item: str) -> None:
+    """Refuse a noise model that is not that of a cube.
+
+    It may mask more than the cube does, but must not use what the cube lacks, and its errors are
+    the cube's own.
+
+    Raises
+    ------
+    FormatError
+        If shapes, masks or errors differ.
+    """
+    problem = f"the noise model of {item} is not that of the cube that is measured"
+    if noise.sigma.shape != cube.shape:
+        raise misfit(problem, f"shape {cube.shape}", f"shape {noise.sigma.shape}")
+    lacking = int((cube.mask & ~noise.mask).sum())
+    used = ~noise.mask & ~cube.mask
+    err = np.sqrt(cube.var[used])
+    other = int((np.abs(noise.sigma[used] - err) > _SAME * err).sum())
+    if lacking or other:
+        expected = "the errors of that cube, and no voxel that it lacks"
+        raise misfit(problem, expected, f"{other} other errors, {lacking} voxels that it lacks")
 
 
 def propagated_error(noise: Noise | None, weight: FloatArray, channels: np.ndarray) -> float | None:

@@ -195,7 +195,8 @@ def _line_rows(
             yield _empty(common, method, NO_INPUT)
             continue
         if method in SUBTRACTING:
-            left = flux(_minus(here.plain, here.taken[method]), propagated)
+            # Not the propagated error: that knows nothing of the noise of the background.
+            left = flux(_minus(here.plain, here.taken[method]))
         else:
             left = standard if method == STANDARD else plain
         strength = NOTHING if ghost is None else _strength(ghost, method, flux, plain)

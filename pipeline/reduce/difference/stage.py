@@ -21,6 +21,7 @@ from manifests import Target
 from pipeline.reduce.difference import recovery, summary
 from pipeline.reduce.difference.apertures import WAKE, Aperture, Shapes, apertures
 from pipeline.reduce.difference.background import POINTINGS
+from pipeline.reduce.difference.fraction import require_noise_of
 from pipeline.reduce.difference.functional import line_channels
 from pipeline.reduce.difference.pointing import Pointing, partner_of, prepare
 from pipeline.reduce.difference.rows import Rules, aperture_functionals, aperture_rows
@@ -77,10 +78,10 @@ def run(
     *,
     combined: Mapping[str, Cube],
     standard: Mapping[str, Cube],
-    noise: Mapping[str, Noise] | None,
     truth: recovery.Truth | None,
     target: Target,
     config: Config,
+    noise: Mapping[str, Noise] | None = None,
 ) -> dict[str, Any]:
     """Measure what every background takes off every line of every aperture.
 
@@ -90,13 +91,15 @@ def run(
         Cubes of the combine stage, by item: nothing is subtracted.
     standard : mapping of str to Cube
         The archive's cubes as ingested, on the same grids.
-    noise : mapping of str to Noise, or None
-        Noise models by item; without, errors come from channels without lines.
     truth : mapping, or None
         Of a simulated observation: item to layer to map. Nothing is measured with it; it is held
         against what was.
     target : manifests.Target
     config : Config
+    noise : mapping of str to Noise, optional
+        Noise models of the combined cubes, by item; without, errors come from channels without
+        lines. The model that the noise stage makes is of the archive's cube: its errors know the
+        hits that the combination has masked, and are not those of these fluxes.
 
     Returns
     -------
@@ -108,8 +111,11 @@ def run(
     Raises
     ------
     ArdError
-        If a line-spread function is not known, or cubes do not fit one another.
+        If a line-spread function is not known, or cubes do not fit one another; FormatError if a
+        noise model is not that of the combined cube.
     """
+    for item, model in (noise or {}).items():
+        require_noise_of(model, combined[item], item)
     reach = (config.line_low_kms, config.line_high_kms)
     blocked = {
         item: line_channels(cube.wave, target.lines, target.redshift, reach)

@@ -13,6 +13,7 @@ from ard.describe import unit_text
 from ard.likelihood import Noise
 from pipeline.reduce.difference.background import METHODS, SUBTRACTING
 from pipeline.reduce.difference.stage import Config, run
+from pipeline.stages import STAGES
 from schemas import tables
 
 # The wake of the hand-made pointings is 0.8 arcsec wide here, so that it reaches over to its ghost.
@@ -168,6 +169,40 @@ def test_a_noise_model_is_used_where_there_is_one(observe, target):
     assert set(np.asarray(told["error_from"]).tolist()) == {"noise"}
     ratio = np.asarray(told["flux_err"]) / np.asarray(empirical["flux_err"])
     np.testing.assert_allclose(ratio, 1.0, atol=0.25)  # placements know it to a tenth
+
+
+def inflated(cube):
+    """An error as a hit leaves it, in one voxel of the wake at H alpha."""
+    var = cube.var.copy()
+    var[501, 20, 20] *= 1e6
+    return cube.replace(var=var)
+
+
+def test_a_noise_model_of_another_cube_is_refused(observe, target):
+    """The archive's cube has one error that the combination has not: as its hits have."""
+    made = observe()
+    archive = {i: inflated(c) for i, c in made.standard.items()}
+    noise = {i: Noise(np.sqrt(c.var), c.mask, scale=2.0) for i, c in archive.items()}
+    with pytest.raises(ard.FormatError, match="noise model of t001 is not that of the cube"):
+        measure(made, target, Config(), noise=noise)
+    mask = made.combined["t001"].mask.copy()
+    mask[3, 2, 1] = True
+    made.combined["t001"] = made.combined["t001"].replace(mask=mask)
+    noise = {"t001": Noise(np.full(mask.shape, 0.15), np.zeros(mask.shape, bool))}
+    with pytest.raises(ard.FormatError, match="1 voxels that it lacks"):
+        measure(made, target, Config(), noise=noise)
+
+
+def test_errors_of_the_archive_do_not_reach_fluxes_of_the_combination(observe, target, narrow):
+    """Invariance, with what the stage reads in a run."""
+    reads = {read.name for read in next(s for s in STAGES if s.name == "difference").reads}
+    assert "noise" not in reads
+    made = observe()
+    made.standard["t001"] = inflated(made.standard["t001"])
+    found = measure(made, target, Config())
+    for method in ("combined", "pointings"):
+        one, other = (rows(r, method=method)["flux_err"].value for r in (found, narrow))
+        np.testing.assert_array_equal(one, other)
 
 
 def test_maps_show_the_wake_and_its_ghost(narrow, target, offset):
