@@ -36,6 +36,20 @@ def values(product: Product, limits: Limits) -> Outcome:
     return compare(limits["difference.bad_values"], bad, detail, "correct the stage")
 
 
+@check("difference.filled", GHOSTS, ("difference.filled",))
+def filled(product: Product, limits: Limits) -> Outcome:
+    """Is every measured flux a sum over voxels that were measured, most of them?"""
+    table = _columns(product)
+    measured = table["status"] == MEASURED
+    if not measured.any():
+        return passed("no line is bright enough in any aperture")
+    part = table["filled"].astype(float)[measured]
+    worst = float(part.max()) if np.isfinite(part).all() else float("nan")
+    detail = f"up to {worst:.3f} of a sum, median {np.median(part):.3f}, was filled from neighbours"
+    remedy = "look at the masks of the exposures there, or leave the line out"
+    return compare(limits["difference.filled"], worst, detail, remedy)
+
+
 @check("difference.strength", GHOSTS, ("difference.ghost_strength",))
 def strength(product: Product, limits: Limits) -> Outcome:
     """Is there no ghost where nothing has been taken off?"""

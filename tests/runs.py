@@ -424,6 +424,7 @@ def ghosts_table() -> ard.Table:
             "status": ["measured"] * n,
             "error_from": ["line-free"] * n,
             "coverage": [1.0] * n,
+            "filled": [0.125] * n,
             "flux": [1e-16] * n * flux,
             "flux_err": [4e-18] * n * flux,
             "flux_limit": [1.066e-16] * n * flux,

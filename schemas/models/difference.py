@@ -53,6 +53,12 @@ class Ghosts(pa.DataFrameModel):
         isin=("line-free", "residual", "noise", ""),
     )
     coverage: float = column("coverage", "Part of the aperture in the field.", ge=0)
+    filled: float = column(
+        "filled",
+        "Part of the sum over the aperture and the channels of the line that was filled from "
+        "neighbours, the combined cube being masked there.",
+        nullable=True, ge=0, le=1,
+    )  # fmt: skip
     flux: float = column("flux", "Flux that is left in the aperture.", FLUX, nullable=True)
     flux_err: float = column("flux error", "Standard error.", FLUX, nullable=True, gt=0)
     flux_limit: float = column("flux limit", "95 % upper limit.", FLUX, nullable=True)

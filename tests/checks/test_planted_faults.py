@@ -490,6 +490,8 @@ FAULTS = [
     Fault("combine.correlation", "resampling", text("1 0 0.4 0.3 0.5", "1 0 0.4 0.3 1.2")),
     Fault("combine.correlation", "resampling", text("0 0 1.0 1.0 1.0", "0 0 0.5 0.5 0.5")),
     Fault("difference.values", "ghosts", text(" 4e-18 ", " nan ")),
+    Fault("difference.filled", "ghosts", text(" 0.125 ", " 0.7 ")),
+    Fault("difference.filled", "ghosts", text(" 0.125 ", " nan ")),
     Fault(
         "difference.strength", "ghosts", text("1.0 0.01 0.01 0.02 0.0", "1.0 0.01 -0.9 0.02 0.0")
     ),

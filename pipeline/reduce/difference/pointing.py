@@ -63,6 +63,16 @@ class Pointing:
             both = both & found.seen
         return both
 
+    def live(self, shares: FloatArray) -> BoolArray:
+        """Say in which channels an aperture and all backgrounds were measured, shape (n_wave,)."""
+        inside = shares > 0
+        both = np.ones(self.cube.shape[0], dtype=bool)
+        for filling in (self.plain, self.standard):
+            both &= filling.live & filling.measured[:, inside].any(axis=1)
+        for found in self.backgrounds.values():
+            both &= found.live
+        return both
+
     def share(self, aperture: Aperture, target: Target) -> tuple[FloatArray, float]:
         """Give the shares of an aperture, 0 where not seen, and which part of it is seen."""
         shares = weights(aperture, target, self.cube.wcs, self.cube.shape[1:])
@@ -75,7 +85,8 @@ class Pointing:
         """Sum a cube or a background over an aperture."""
         flux = np.tensordot(source.flux, shares, axes=2)
         var = np.tensordot(source.var, shares**2, axes=2)
-        # A background without noise of its own must not have an error of zero.
+        # A background without noise of its own must not have an error of zero. Channels without
+        # any measured voxel have one, and are never used: `live`.
         floor = np.finfo(np.float64).tiny
         err = np.sqrt(np.maximum(var, floor))
         return Spectrum(flux * self.unit, err * self.unit)

@@ -30,7 +30,7 @@ _FLUX: Final = u.erg / u.s / u.cm**2
 _SURFACE: Final = "erg s-1 cm-2 arcsec-2"
 _TEXT: Final = ("item", "aperture", "line", "method", "status", "error_from")
 _NUMBERS: Final = (
-    *("coverage", "ghost_fraction", "ghost_fraction_err", "ghost_fraction_limit"),
+    *("coverage", "filled", "ghost_fraction", "ghost_fraction_err", "ghost_fraction_limit"),
     *("relative_flux", "relative_flux_err", "ghost_strength", "ghost_strength_err"),
     "truth_fraction",
 )

@@ -97,8 +97,9 @@ def test_the_sky_is_away_from_the_wake_and_beyond_its_tip(observe, target):
 def lines_of(target, group: str, profile: Profile = Profile(-250.0, 120.0)):  # noqa: B008
     lines = group_lines(target, group, EDGES, LSF)
     return functionals(
-        EDGES, lines, target.redshift, profile, np.ones(WAVE.size), others_of(target, group)
-    )
+        EDGES, lines, target.redshift, profile, np.ones(WAVE.size), others_of(target, group),
+        live=np.ones(WAVE.size, bool),
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("group", ["oiii", "halpha", "sii"])

@@ -205,6 +205,59 @@ def test_errors_of_the_archive_do_not_reach_fluxes_of_the_combination(observe, t
         np.testing.assert_array_equal(one, other)
 
 
+def without_channels(made, item, channels):
+    """A combined cube in which channels are masked over the whole field."""
+    cube = made.combined[item]
+    mask, flux = cube.mask.copy(), cube.flux.copy()
+    mask[channels], flux[channels] = True, np.nan
+    made.combined[item] = cube.replace(flux=flux, mask=mask)
+
+
+@pytest.mark.parametrize("item", ["t001", "t002"])
+def test_channels_that_nobody_measured_have_no_part(item, observe, target, narrow):
+    """Construction: three channels at the blue edge, and one at H alpha, are lost.
+
+    Errors and fluxes are nearly those with all channels: one of a dozen has a part of the line.
+    """
+    made = observe()
+    without_channels(made, item, [0, 1, 2, 503])
+    found = measure(made, target, Config())
+    for line in ("OIII5007", "Halpha"):
+        for method in ("combined", "pointings", "annulus", "lowrank"):
+            less, full = (rows(r, line=line, method=method) for r in (found, narrow))
+            assert set(np.asarray(less["status"]).tolist()) == {"measured"}
+            if line == "Halpha":  # the hand-made [O III] has no 4959, so its channels matter
+                off = (less["flux"] - full["flux"]).value / full["flux"].value
+                assert np.abs(off).max() < 0.05
+            ratio = less["flux_err"].value / full["flux_err"].value
+            assert np.all((ratio > 0.6) & (ratio < 2.0))
+    assert np.abs(found["subtraction"]["recovery"]["pull_largest"]) < 5
+
+
+def test_a_line_in_channels_that_nobody_measured_is_not_evaluated(observe, target):
+    made = observe()
+    without_channels(made, "t001", slice(495, 507))
+    found = rows(measure(made, target, Config()), line="Halpha")
+    status = np.asarray(found["status"]).astype(str)
+    assert set(status[np.asarray(found["item"]) == "t001"]) == {"not evaluated"}
+    assert set(status[np.asarray(found["item"]) == "t002"]) <= {"not evaluated", "measured"}
+
+
+def test_how_much_of_a_sum_was_filled_is_told(observe, target):
+    """Construction: every other spaxel is masked at H alpha, so half of its sum is filled."""
+    made = observe(items=("t001",))
+    cube = made.combined["t001"]
+    y, x = np.mgrid[:41, :41]
+    mask = cube.mask.copy()
+    mask[470:530, (x + y) % 2 == 0] = True
+    made.combined["t001"] = cube.replace(mask=mask)
+    result = measure(made, target, Config(), truth=False)
+    wake = rows(result, aperture="wake", method="combined")
+    part = dict(zip(np.asarray(wake["line"]).tolist(), np.asarray(wake["filled"]), strict=True))
+    assert part["Halpha"] == pytest.approx(0.5, abs=0.03)
+    assert part["OIII5007"] == 0.0
+
+
 def test_maps_show_the_wake_and_its_ghost(narrow, target, offset):
     linemap = narrow["ghostmap"]["t001"]
     plain, less = linemap["plain_halpha"], linemap["differenced_halpha"]
