@@ -7,7 +7,6 @@ from typing import Any, Final
 import numpy as np
 
 from ard.cube import BoolArray, Cube, FloatArray
-from ard.errors import FormatError
 from ard.s3d import OUTLIER
 from manifests import Target
 from pipeline.lineprofile import flux_density_per_mjy_sr
@@ -21,6 +20,7 @@ from pipeline.reduce.difference.apertures import (
 )
 from pipeline.reduce.difference.background import Background, Filled
 from pipeline.reduce.difference.fraction import Spectrum
+from pipeline.reduce.difference.grids import require_pair, require_pairs, require_same_grid
 
 _PLACE: Final = ("TARG_RA", "TARG_DEC")
 
@@ -125,7 +125,15 @@ def prepare(
     shapes : Shapes
     rank : int
         Components of the low-rank sky.
+
+    Raises
+    ------
+    GridMismatchError
+        If an archive's cube, or another pointing, is on another grid.
     """
+    for item, cube in cubes.items():
+        require_same_grid(cube, standard[item], item)
+    require_pairs({item: partner_of(item, cubes) for item in cubes}, cubes)
     plain = {item: background.filled(cube) for item, cube in cubes.items()}
     masks = {item: _common_mask(standard[item], cube) for item, cube in cubes.items()}
     made = {}
@@ -160,20 +168,7 @@ def _common_mask(standard: Cube, cube: Cube) -> BoolArray:
 
     The archive's cube has the hits of single exposures in it. They are a matter of masks; what is
     compared here is how much of a line each extraction leaves.
-
-    Raises
-    ------
-    FormatError
-        If the cubes are not on one grid.
     """
-    if cube.shape != standard.shape:
-        raise FormatError(
-            "the combined cube and the archive's are not on one grid",
-            file=standard.meta.get("FILENAME"),
-            expected=f"shape {cube.shape}",
-            found=f"shape {standard.shape}",
-            action="combine the exposures on the grid of the archive's cube",
-        )
     hit = np.zeros(cube.shape, bool) if cube.dq is None else (cube.dq & OUTLIER) != 0
     return np.asarray(standard.mask | hit | cube.mask)
 
@@ -188,7 +183,13 @@ def differenced(own: Cube, other: Cube) -> Cube:
     ----------
     own, other : Cube
         Combined cubes with the keywords TARG_RA and TARG_DEC, on one wavelength grid.
+
+    Raises
+    ------
+    GridMismatchError
+        If they have different wavelengths or rolls.
     """
+    require_pair(own, other, ("one pointing", "the other"))
     offset = offset_arcsec(own.meta, other.meta)
     taken = background.other_pointing(own, other, background.filled(other), offset)
     mask = own.mask | ~taken.seen

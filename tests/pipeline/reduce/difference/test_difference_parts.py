@@ -9,6 +9,7 @@ from scipy.stats import norm
 
 import ard
 from ard.likelihood import Noise
+from pipeline.reduce.combine.grid import GridMismatchError
 from pipeline.reduce.difference import background
 from pipeline.reduce.difference.apertures import (
     Shapes,
@@ -39,7 +40,8 @@ from pipeline.reduce.difference.functional import (
     placements,
 )
 from pipeline.reduce.difference.pointing import differenced
-from pipeline.reduce.instruments import lsf_for
+from pipeline.reduce.difference.stage import Config, run
+from pipeline.reduce.instruments import lsf_for, psf_for
 
 WAVE = 0.9703180286 + 0.000636 * np.arange(600)
 EDGES = np.append(WAVE - 0.000318, WAVE[-1] + 0.000318)
@@ -285,14 +287,73 @@ def test_the_mixture_is_that_of_draws():
     assert np.isnan(Ratio(float("nan"), 1.0).below(0.2))
 
 
-def test_cubes_of_two_grids_are_refused(observe, target):
-    from pipeline.reduce.difference.stage import Config, run
+def channels_fewer(cube):
+    return ard.Cube(
+        cube.flux[1:], cube.var[1:], cube.mask[1:], cube.wave[1:], cube.wcs, meta=cube.meta,
+        lsf=lsf_for(cube.meta, cube.wave[1:]), psf=psf_for(cube.meta, cube.wave[1:]),
+    )  # fmt: skip
 
+
+def channels_moved(cube):
+    wave = cube.wave + 5 * 0.000636
+    return ard.Cube(
+        cube.flux, cube.var, cube.mask, wave, cube.wcs, meta=cube.meta,
+        lsf=lsf_for(cube.meta, wave), psf=psf_for(cube.meta, wave),
+    )  # fmt: skip
+
+
+def spaxels_moved(cube):
+    wcs = cube.wcs.deepcopy()
+    wcs.wcs.crpix += [4.0, 0.0]
+    wcs.wcs.set()
+    return cube.replace(wcs=wcs)
+
+
+def spaxels_fewer(cube):
+    return cube.replace(flux=cube.flux[:, 1:], var=cube.var[:, 1:], mask=cube.mask[:, 1:])
+
+
+def turned(cube):
+    wcs = cube.wcs.deepcopy()
+    angle = np.deg2rad(3.0)
+    wcs.wcs.pc = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    wcs.wcs.set()
+    return cube.replace(wcs=wcs)
+
+
+def rolled(cube):
+    """North is up in both cubes; the telescope was turned."""
+    return cube.replace(meta=dict(cube.meta) | {"PA_APER": 40.0})
+
+
+GRIDS = [
+    ("standard", spaxels_fewer, "shape differ"),
+    ("standard", spaxels_moved, "places of spaxels differ"),
+    ("standard", channels_moved, "wavelengths differ"),
+    ("standard", channels_fewer, "shape differ"),
+    ("both", channels_fewer, "t001 and that of t002 .* wavelengths differ"),
+    ("both", channels_moved, "t001 and that of t002 .* wavelengths differ"),
+    ("both", turned, "t001 and that of t002 .* orientations differ"),
+    ("both", rolled, "t001 and that of t002 .* rolls .PA_APER. differ"),
+]
+
+
+@pytest.mark.parametrize(("where", "change", "says"), GRIDS)
+def test_cubes_of_two_grids_are_refused(where, change, says, observe, target):
     made = observe(noise=0.0)
-    cut = made.standard["t001"]
-    small = cut.replace(flux=cut.flux[:, 1:], var=cut.var[:, 1:], mask=cut.mask[:, 1:])
-    with pytest.raises(ard.FormatError, match="not on one grid"):
+    first = made.combined["t001"]
+    made.combined["t001"] = first.replace(meta=dict(first.meta) | {"PA_APER": 37.0})
+    made.standard["t002"] = change(made.standard["t002"])
+    if where == "both":
+        made.combined["t002"] = change(made.combined["t002"])
+    with pytest.raises(GridMismatchError, match=says):
         run(
-            combined=made.combined, standard=made.standard | {"t001": small}, noise=None,
-            truth=None, target=target, config=Config(),
+            combined=made.combined, standard=made.standard, truth=None, target=target,
+            config=Config(),
         )  # fmt: skip
+
+
+def test_the_difference_of_cubes_of_two_grids_is_refused(observe):
+    made = observe(noise=0.0).combined
+    with pytest.raises(GridMismatchError, match="wavelengths differ"):
+        differenced(made["t001"], channels_fewer(made["t002"]))
