@@ -67,15 +67,17 @@ def strength(product: Product, limits: Limits) -> Outcome:
 
 @check("difference.fraction", SUBTRACTION, ("difference.ghost_fraction",))
 def fraction(product: Product, limits: Limits) -> Outcome:
-    """Do backgrounds take off less of the wake than the study asks for (criterion C2)?"""
+    """Does the difference of the pointings take off less than the study allows (criterion C2)?"""
     facts = document(product)
     rows = facts.get("apertures")
     rows = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    rows = [row for row in rows if isinstance(row.get("artefacts"), dict)]
     if facts.get("status") != EVALUATED or not rows:
         return passed(f"not evaluated: {facts.get('sentence')}")
     ends = {
-        str(row.get("aperture")): max(abs(number(row, "p025")), abs(number(row, "p975")))
+        str(row.get("aperture")): max(abs(number(own, end)) for end in ("p025", "p975"))
         for row in rows
+        if (own := row["artefacts"])
     }
     worst = max(ends, key=lambda name: ends[name])
     detail = ", ".join(f"{name} up to {end:.3f}" for name, end in sorted(ends.items()))

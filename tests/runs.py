@@ -454,6 +454,13 @@ def subtraction_document() -> dict[str, Any]:
         "p84": 0.01,
         "p975": 0.03,
         "probability_below": 1.0,
+        "artefacts": {
+            "fraction": 0.01,
+            "fraction_err": 0.01,
+            "p025": -0.01,
+            "p975": 0.03,
+            "probability_below": 1.0,
+        },
     }
     line = {"item": "t001", "aperture": "wake", "line": "Halpha"}
     return {

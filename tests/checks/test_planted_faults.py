@@ -566,7 +566,12 @@ def test_every_group_with_enough_spaxels_has_to_be_recovered(tmp_path):
 
 
 def large_fraction(document: dict) -> None:
-    document["apertures"][0]["p975"] = 0.4
+    """Of the difference of the pointings alone: rivals that take nothing off do not help."""
+    document["apertures"][0]["artefacts"] |= {"fraction": 0.6, "p025": 0.56, "p975": 0.64}
+
+
+def large_rival(document: dict) -> None:
+    document["apertures"][0] |= {"p84": 0.5, "p975": 0.6}
 
 
 def one_pointing(document: dict) -> None:
@@ -582,7 +587,11 @@ def test_a_blank_sky_has_nothing_to_compare(tmp_path):
 
 @pytest.mark.parametrize(
     ("edit", "says"),
-    [(large_fraction, "only reported"), (one_pointing, "not evaluated: The other is missing.")],
+    [
+        (large_fraction, "wake up to 0.640 (outside the limit, which is only reported)"),
+        (large_rival, "wake up to 0.030"),
+        (one_pointing, "not evaluated: The other is missing."),
+    ],
 )
 def test_what_backgrounds_take_off_is_reported_and_passes(edit, says, tmp_path):
     report = judge(make_run(tmp_path, {"subtraction": edit_json(edit)}))

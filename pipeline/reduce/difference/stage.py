@@ -105,7 +105,8 @@ def run(
     -------
     dict
         ``ghosts``: a Table, one row for each item, aperture, line and method; ``subtraction``: the
-        distribution over methods and the outcome, as a document; ``ghostmap``: for each item a Map
+        fraction of the difference of the pointings beside the distribution over methods, and the
+        outcome, as a document; ``ghostmap``: for each item a Map
         of every line with and without the other pointing taken off.
 
     Raises
@@ -167,7 +168,7 @@ def _document(
 ) -> dict[str, Any]:
     missing = [item for item in cubes if partner_of(item, cubes) is None]
     over = summary.pooled(rows, config.criterion)
-    done = over and not missing
+    done = summary.judged(over) and not missing
     return {
         "schema": "subtraction",
         "simulated": any(cube.simulated for cube in cubes.values()),

@@ -10,7 +10,7 @@ from scipy.stats import norm
 import ard
 from ard.likelihood import Noise
 from pipeline.reduce.combine.grid import GridMismatchError
-from pipeline.reduce.difference import background
+from pipeline.reduce.difference import background, summary
 from pipeline.reduce.difference.apertures import (
     Shapes,
     apertures,
@@ -357,3 +357,22 @@ def test_the_difference_of_cubes_of_two_grids_is_refused(observe):
     made = observe(noise=0.0).combined
     with pytest.raises(GridMismatchError, match="wavelengths differ"):
         differenced(made["t001"], channels_fewer(made["t002"]))
+
+
+def ghost_row(method, value, err):
+    facts = {"item": "t001", "aperture": "wake", "line": "Halpha", "status": "measured"}
+    return facts | {"method": method, "ghost_fraction": value, "ghost_fraction_err": err}
+
+
+def test_rivals_that_take_nothing_off_do_not_outvote_the_pointings():
+    """Closed form: a normal distribution of 0.60 +- 0.02 is 20 errors above 0.2."""
+    rivals = [ghost_row("annulus", 0.001, 0.004), ghost_row("lowrank", 0.0, 0.01)]
+    (row,) = summary.pooled([ghost_row("pointings", 0.60, 0.02), *rivals], 0.2)
+    assert row["artefacts"]["probability_below"] < 1e-12
+    assert row["artefacts"]["p025"] == pytest.approx(norm.ppf(0.025, 0.60, 0.02), abs=1e-9)
+    assert row["artefacts"]["p975"] == pytest.approx(norm.ppf(0.975, 0.60, 0.02), abs=1e-9)
+    assert row["probability_below"] == pytest.approx(2 / 3)
+    assert "takes off: wake: 60.0% (56.1% to 63.9%), below 20%" in summary.sentence([], [row], 0.2)
+    (row,) = summary.pooled(rivals, 0.2)
+    assert row["artefacts"] is None
+    assert not summary.judged([row])
