@@ -15,6 +15,7 @@ SUBTRACTION: Final = of_kind("document", layout.SUBTRACTION)
 MEASURED: Final = "measured"
 COMBINED: Final = "combined"
 EVALUATED: Final = "EVALUATED"
+ENOUGH: Final = "recovery.ghosts_compared"
 PAIRS: Final = ("ghost_fraction", "relative_flux", "ghost_strength")
 
 
@@ -102,3 +103,32 @@ def ghosts(product: Product, limits: Limits) -> Outcome:
         f"{number(found, 'pull_scatter'):.2f}, largest {worst:.2f}"
     )
     return compare(limits["recovery.ghost_pull"], worst, detail, "look at masks and errors")
+
+
+@check("recovery.ghost_scatter", _has_truth, ("recovery.ghost_scatter", ENOUGH))
+def ghost_scatter(product: Product, limits: Limits) -> Outcome:
+    """Are the errors of such fractions as large as their deviations from the truth?"""
+    found = document(product)["recovery"]
+    scatter, few = _pulls(found, "pull_scatter", limits)
+    detail = f"root mean square of (measured - true) / error is {scatter:.2f}"
+    if few:
+        return passed(f"{detail}, of too few to judge: {number(found, 'compared'):g}")
+    return compare(limits["recovery.ghost_scatter"], scatter, detail, "look at errors")
+
+
+@check("recovery.ghost_bias", _has_truth, ("recovery.ghost_bias", ENOUGH))
+def ghost_bias(product: Product, limits: Limits) -> Outcome:
+    """Are such fractions neither too large nor too small on the whole?"""
+    found = document(product)["recovery"]
+    bias, few = _pulls(found, "pull_mean", limits)
+    detail = f"mean of (measured - true) / error is {bias:+.2f}"
+    if few:
+        return passed(f"{detail}, of too few to judge: {number(found, 'compared'):g}")
+    remedy = "look at offsets, and at what is filled"
+    return compare(limits["recovery.ghost_bias"], abs(bias), detail, remedy)
+
+
+def _pulls(found: Any, name: str, limits: Limits) -> tuple[float, bool]:
+    """Give a number about the pulls, and whether they are too few to judge it."""
+    few = not limits[ENOUGH].accepts(number(found, "compared"))
+    return number(found, name), few

@@ -474,7 +474,7 @@ def subtraction_document() -> dict[str, Any]:
         "apertures": [{"aperture": "wake"} | distribution],
         "tension": [line | {"loss": 0.01, "loss_err": 0.02, "sigma": 0.5}],
         "recovery": {
-            "compared": 10,
+            "compared": 40,
             "pull_mean": 0.1,
             "pull_scatter": 0.9,
             "pull_largest": 2.0,

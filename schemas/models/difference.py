@@ -81,7 +81,9 @@ class Ghosts(pa.DataFrameModel):
     )
     ghost_strength_err: float = column("strength error", "Standard error.", nullable=True, ge=0)
     truth_fraction: float = column(
-        "true fraction", "Of a simulated observation; NaN elsewhere.", nullable=True
+        "true fraction",
+        "Of a simulated observation; NaN elsewhere, and for lines without a truth.",
+        nullable=True,
     )
 
     @pa.dataframe_check(error="a measured row has a fraction, or no other pointing to have one of")

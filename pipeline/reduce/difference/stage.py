@@ -137,7 +137,7 @@ def run(
         rows = [row | {"truth_fraction": float("nan")} for row in rows]
     else:
         known = recovery.true_fractions(pointings, standard, truth, places, target, config)
-        rows = [row | {"truth_fraction": known.get(_key(row), 0.0)} for row in rows]
+        rows = [row | {"truth_fraction": known.get(_key(row), float("nan"))} for row in rows]
     simulated = any(cube.simulated for cube in combined.values())
     return {
         "ghosts": _table(rows, simulated=simulated),

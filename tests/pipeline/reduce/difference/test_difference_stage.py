@@ -86,7 +86,12 @@ def test_a_wide_wake_loses_what_the_truth_says(wide):
     assert (np.asarray(found["ghost_fraction_err"]) < 0.03).all()
     none = rows(wide, line="Halpha", aperture="wake", method="lowrank")
     assert np.abs(np.asarray(none["ghost_fraction"])).max() < 0.05
-    assert wide["subtraction"]["recovery"]["pull_largest"] < 4.5
+    recovery = wide["subtraction"]["recovery"]
+    assert recovery["pull_largest"] < 4.5
+    # Two methods, two pointings and apertures; [N II] and 6731 have no truth, [O I] no light.
+    assert recovery["compared"] == 2 * 2 * 2 * 3
+    assert 0.5 < recovery["pull_scatter"] < 1.5
+    assert abs(recovery["pull_mean"]) < 0.7
     (row,) = (r for r in wide["subtraction"]["apertures"] if r["aperture"] == "wake")
     assert row["artefacts"]["probability_below"] < 1e-6
     assert row["artefacts"]["p025"] > 0.3
@@ -259,6 +264,25 @@ def test_how_much_of_a_sum_was_filled_is_told(observe, target):
     part = dict(zip(np.asarray(wake["line"]).tolist(), np.asarray(wake["filled"]), strict=True))
     assert part["Halpha"] == pytest.approx(0.5, abs=0.03)
     assert part["OIII5007"] == 0.0
+
+
+def test_a_line_without_a_truth_has_none(narrow):
+    """Of [N II] nothing was put in, and nothing is said: 0 would be a truth."""
+    known = {
+        line: np.isfinite(np.asarray(rows(narrow, line=line)["truth_fraction"], float))
+        for line in ("Halpha", "NII6583")
+    }
+    assert known["Halpha"].all()
+    assert not known["NII6583"].any()
+
+
+def test_a_wrong_ghost_is_not_hidden_by_other_methods(observe, target):
+    """The truth of the other pointing is doubled: the pointings alone are off, and it shows."""
+    made = observe(width=WIDE)
+    made.truth["t002"] = {k: 2.0 * v for k, v in made.truth["t002"].items()}
+    recovery = measure(made, target)["subtraction"]["recovery"]
+    assert recovery["pull_scatter"] > 5.0
+    assert recovery["pull_largest"] > 5.0
 
 
 def test_maps_show_the_wake_and_its_ghost(narrow, target, offset):
