@@ -118,12 +118,15 @@ class Background:
         Where there is one.
     live : ndarray of bool, shape (n_wave,)
         Channels in which there is one.
+    fitted : bool
+        Whether it follows the noise of every spaxel, in channels without lines only.
     """
 
     flux: FloatArray
     var: FloatArray
     seen: BoolArray
     live: BoolArray
+    fitted: bool = False
 
 
 def other_pointing(
@@ -202,14 +205,14 @@ def low_rank(own: Filled, sky: BoolArray, blocked: BoolArray, rank: int) -> Back
     chosen = own.seen & sky
     live = own.measured[:, chosen].any(axis=1)
     blocked = blocked | ~live  # an empty channel is no end of a bridge
-    learned = _bridged(own.flux[:, chosen], blocked)
+    learned = bridged(own.flux[:, chosen], blocked)
     # In a median spectrum and clipped scores, a hit that was left does not become a component.
     middle = np.median(learned, axis=1)
     sigma = np.sqrt(np.median(own.var[:, chosen], axis=1))
     spread = (learned - middle[:, None]) / np.where(sigma > 0, sigma, 1.0)[:, None]
     limit = _FAR * max(MAD_TO_SIGMA * float(np.median(np.abs(spread))), 1e-300)
     left, _, _ = np.linalg.svd(np.clip(spread, -limit, limit), full_matrices=False)
-    components = _bridged(left[:, :rank] * sigma[:, None], blocked)
+    components = bridged(left[:, :rank] * sigma[:, None], blocked)
     clear = ~blocked & (sigma > 0)
     white = (components / np.where(sigma > 0, sigma, 1.0)[:, None])[clear]
     data = (own.flux - middle[:, None, None]).reshape(own.flux.shape[0], -1)
@@ -218,10 +221,12 @@ def low_rank(own: Filled, sky: BoolArray, blocked: BoolArray, rank: int) -> Back
     shape = own.flux.shape
     var = (components**2).sum(axis=1) / max(float((white**2).sum()) / max(rank, 1), 1e-300)
     error = np.broadcast_to(np.asarray(var)[:, None, None], shape)
-    return Background(np.where(own.seen, model.reshape(shape), 0.0), error, own.seen, live)
+    return Background(
+        np.where(own.seen, model.reshape(shape), 0.0), error, own.seen, live, fitted=True
+    )
 
 
-def _bridged(spectra: FloatArray, blocked: BoolArray) -> FloatArray:
+def bridged(spectra: FloatArray, blocked: BoolArray) -> FloatArray:
     """Replace blocked channels by straight lines between those beside them, shape (n_wave, n)."""
     channel = np.arange(blocked.size)
     clear = channel[~blocked]

@@ -16,6 +16,7 @@ from scipy.special import ndtr, ndtri
 from ard.cube import BoolArray, Cube, FloatArray
 from ard.errors import misfit
 from ard.likelihood.noise import Noise
+from pipeline.reduce.difference.background import bridged
 from pipeline.reduce.difference.functional import Functional, placements
 from pipeline.reduce.outliers import nanmedian, robust_sigma
 
@@ -37,10 +38,14 @@ class Spectrum:
     ----------
     density, err : ndarray, shape (n_wave,)
         Flux density, erg s-1 cm-2 um-1, and its error as the cube states it, voxels independent.
+    model : ndarray, shape (n_wave,), or None
+        The part of the density that is fitted to channels without lines, and bridged where lines
+        are: there it does not follow the noise.
     """
 
     density: FloatArray
     err: FloatArray
+    model: FloatArray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +85,10 @@ def measure(
     value, stated = float(functional(spectrum.density)), float(_stated(functional, spectrum, 0))
     shifts = placements(functional, blocked)
     pulls = np.array(
-        [functional(spectrum.density, s) / _stated(functional, spectrum, s) for s in shifts]
+        [
+            _placed(functional, spectrum, blocked, s) / _stated(functional, spectrum, s)
+            for s in shifts
+        ]
     )
     if propagated is not None:
         return Measured(value, propagated, pulls, NOISE)
@@ -89,6 +97,28 @@ def measure(
         factor = float(robust_sigma(np.concatenate([pulls, -pulls]), 0))
         return Measured(value, factor * stated, pulls, LINE_FREE)
     return Measured(value, _misfit(functional, spectrum) * stated, pulls, RESIDUAL)
+
+
+def _placed(functional: Functional, spectrum: Spectrum, blocked: BoolArray, shift: int) -> float:
+    """Give the sum at a placement, where a model is bridged as it is at the line.
+
+    Unbridged, a model would follow the noise there, as it cannot at the line. What it learns from
+    the few channels of one window is let stand.
+    """
+    found = float(functional(spectrum.density, shift))
+    if spectrum.model is None:
+        return found
+    clear = np.flatnonzero(~blocked)
+    first, last = int(functional.channels[0]), int(functional.channels[-1])
+    # With the channels on which the bridge of the line rests; at the edge of the cube there is one.
+    before, after = clear[clear <= first], clear[clear >= last]
+    start = max(int(before[-1]) if before.size else 0, -shift)
+    stop = min((int(after[0]) if after.size else last) + 1, blocked.size - shift)
+    here = slice(start + shift, stop + shift)
+    part = bridged(spectrum.model[here, None], blocked[start:stop])[:, 0] - spectrum.model[here]
+    change = np.zeros(blocked.size)
+    change[here] = part
+    return found + float(functional(change, shift))
 
 
 def _stated(functional: Functional, spectrum: Spectrum, shift: int) -> float:

@@ -89,7 +89,9 @@ class Pointing:
         # any measured voxel have one, and are never used: `live`.
         floor = np.finfo(np.float64).tiny
         err = np.sqrt(np.maximum(var, floor))
-        return Spectrum(flux * self.unit, err * self.unit)
+        density = flux * self.unit
+        follows = isinstance(source, Background) and source.fitted
+        return Spectrum(density, err * self.unit, density if follows else None)
 
 
 def partner_of(item: str, cubes: Mapping[str, Cube]) -> str | None:

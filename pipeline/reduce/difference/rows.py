@@ -96,7 +96,8 @@ def sums(pointing: Pointing, shares: FloatArray) -> Sums:
 
 
 def _minus(one: Spectrum, other: Spectrum) -> Spectrum:
-    return Spectrum(one.density - other.density, np.hypot(one.err, other.err))
+    model = None if other.model is None else -other.model
+    return Spectrum(one.density - other.density, np.hypot(one.err, other.err), model)
 
 
 def aperture_rows(

@@ -359,6 +359,29 @@ def test_the_difference_of_cubes_of_two_grids_is_refused(observe):
         differenced(made["t001"], channels_fewer(made["t002"]))
 
 
+def test_a_model_that_is_bridged_over_a_whole_window_has_no_error_there(target):
+    """Closed form: the flux of a straight line is 0, and so is its error, whatever the model does
+    where no line is; a cube that holds such a model keeps the error of its own noise.
+    """
+    rng = np.random.default_rng(30)
+    functional = lines_of(target, "sii")[0]
+    blocked = np.zeros(WAVE.size, bool)
+    blocked[functional.channels[0] - 2 : functional.channels[-1] + 3] = True
+    model = background.bridged(rng.normal(size=(600, 1)), blocked)[:, 0]
+    noise = rng.normal(size=600)
+    plain = measure(functional, Spectrum(model, np.ones(600)), blocked)
+    taken = measure(functional, Spectrum(model, np.ones(600), model), blocked)
+    assert abs(taken.value) < 1e-12 * plain.err
+    assert taken.err < 1e-12 * plain.err
+    alone, left = (
+        measure(functional, spectrum, blocked)
+        for spectrum in (
+            Spectrum(noise, np.ones(600)), Spectrum(noise - model, np.ones(600), -model),
+        )
+    )  # fmt: skip
+    assert left.err == pytest.approx(alone.err, rel=1e-9)
+
+
 def ghost_row(method, value, err):
     facts = {"item": "t001", "aperture": "wake", "line": "Halpha", "status": "measured"}
     return facts | {"method": method, "ghost_fraction": value, "ghost_fraction_err": err}
