@@ -17,13 +17,14 @@ from ard.cube import BoolArray, Cube, FloatArray
 from ard.errors import misfit
 from ard.likelihood.noise import Noise
 from pipeline.reduce.difference.background import bridged
-from pipeline.reduce.difference.functional import Functional, placements
+from pipeline.reduce.difference.functional import Functional, effective_placements, placements
 from pipeline.reduce.outliers import nanmedian, robust_sigma
 
 LINE_FREE: Final = "line-free"
 RESIDUAL: Final = "residual"
 NOISE: Final = "noise"
-# Of placements without a line; fewer do not give a scatter to better than a fifth.
+# Of independent placements without a line; fewer do not give a robust scatter to better than a
+# fifth. Placements that overlap count for less than one: `effective_placements`.
 _ENOUGH: Final = 20
 _SAME: Final = 1e-5  # relative: files hold float32
 _HALVINGS: Final = 60  # of an interval: to the last digit
@@ -58,6 +59,7 @@ class Measured:
         erg s-1 cm-2.
     pulls : ndarray, shape (n,)
         The same sum where there is no line, over what the stated errors give there; for ratios.
+        Empty where there are too few independent ones to say anything.
     source : str
         What the error rests on: line-free, residual or noise.
     """
@@ -90,13 +92,14 @@ def measure(
             for s in shifts
         ]
     )
+    enough = effective_placements(functional, shifts) >= _ENOUGH
     if propagated is not None:
-        return Measured(value, propagated, pulls, NOISE)
-    if pulls.size >= _ENOUGH:
+        return Measured(value, propagated, pulls if enough else np.zeros(0), NOISE)
+    if enough:
         # About zero, not about their median: a slope of the sky would be an error as well.
         factor = float(robust_sigma(np.concatenate([pulls, -pulls]), 0))
         return Measured(value, factor * stated, pulls, LINE_FREE)
-    return Measured(value, _misfit(functional, spectrum) * stated, pulls, RESIDUAL)
+    return Measured(value, _misfit(functional, spectrum) * stated, np.zeros(0), RESIDUAL)
 
 
 def _placed(functional: Functional, spectrum: Spectrum, blocked: BoolArray, shift: int) -> float:
@@ -174,7 +177,7 @@ def correlation(one: FloatArray, other: FloatArray) -> float:
 
     0 where there are too few pairs.
     """
-    if one.size != other.size or one.size < _ENOUGH:
+    if one.size != other.size or not one.size:
         return 0.0
     scatter = [float(robust_sigma(np.concatenate([v, -v]), 0)) for v in (one, other)]
     if min(scatter) == 0:

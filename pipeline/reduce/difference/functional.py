@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from scipy import signal
 
 from ard.cube import BoolArray, FloatArray, Lsf
 from manifests import Line, Target
@@ -188,3 +189,27 @@ def placements(functional: Functional, blocked: BoolArray) -> np.ndarray:
     used = np.unique(functional.channels)
     clear = ~blocked[used[None, :] + shifts[:, None]].any(axis=1)
     return shifts[clear]
+
+
+def effective_placements(functional: Functional, shifts: np.ndarray) -> float:
+    """Give the number of independent placements that know a scatter as well as these.
+
+    Notes
+    -----
+    The mean square of n normal numbers of correlations r has the variance 2 sum(r_ij^2) / n^2 in
+    units of its own mean squared; of independent ones it is 2 / n. Channels are taken to be
+    independent: two placements correlate as their weights overlap.
+    """
+    if not shifts.size:
+        return 0.0
+    channels = functional.channels - functional.channels[0]
+    weight = np.zeros(int(channels[-1]) + 1)
+    weight[channels] = functional.values
+    overlap = np.correlate(weight, weight, "full")[weight.size - 1 :]
+    square = (overlap / overlap[0]) ** 2
+    # How many pairs lie a given number of channels apart.
+    taken = np.bincount(shifts - shifts.min())
+    pairs = np.rint(signal.correlate(taken, taken, "full", "direct"))[taken.size - 1 :]
+    n = min(pairs.size, square.size)
+    total = float(pairs[0] + 2.0 * (pairs[1:n] @ square[1:n]))
+    return float(shifts.size**2 / total)

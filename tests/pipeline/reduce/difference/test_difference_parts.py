@@ -33,6 +33,7 @@ from pipeline.reduce.difference.fraction import (
 )
 from pipeline.reduce.difference.functional import (
     Profile,
+    effective_placements,
     functionals,
     group_lines,
     line_channels,
@@ -231,6 +232,45 @@ def test_few_channels_leave_the_residuals_of_the_fit(target):
     assert {m.source for m in found} == {RESIDUAL}
     scatter = float(np.std([m.value for m in found]))
     assert float(np.median([m.err for m in found])) == pytest.approx(scatter, rel=0.12)
+
+
+def test_overlapping_placements_count_for_what_they_know(target):
+    """A slow sum over pairs, and Monte Carlo: the limit of a fifth is where a scatter has it.
+
+    3000 draws know a scatter of scatters to 2 %.
+    """
+    functional = lines_of(target, "halpha")[0]
+    white = np.random.default_rng(31).normal(size=(600, 3000))
+    told = {}
+    for count in (20, 60, 120):
+        shifts = placements(functional, np.zeros(600, bool))[:count]
+        dense = np.zeros((count, 600))
+        for k, shift in enumerate(shifts):
+            dense[k, functional.channels + shift] = functional.values
+        pairs = dense @ dense.T / (dense[0] @ dense[0])
+        effective = effective_placements(functional, shifts)
+        assert effective == pytest.approx(count**2 / (pairs**2).sum(), rel=1e-9)
+        scatter = np.median(np.abs(dense @ white), axis=0)
+        told[count] = effective, float(scatter.std() / scatter.mean())
+    assert told[20][0] < 10
+    assert told[20][1] > 0.3  # twenty that overlap are far from a fifth
+    for effective, spread in told.values():
+        assert (spread < 0.22) == (effective >= 20)
+    assert effective_placements(functional, shifts[:0]) == 0.0
+    assert effective_placements(functional, shifts[:1]) == 1.0
+
+
+def test_placements_that_overlap_too_much_leave_the_residuals(target):
+    functional = lines_of(target, "halpha")[0]
+    spectrum = Spectrum(np.random.default_rng(32).normal(size=600), np.ones(600))
+    span = int(functional.channels[-1] - functional.channels[0]) + 1
+    for count, source in ((30, RESIDUAL), (120, LINE_FREE)):
+        blocked = np.ones(600, bool)
+        blocked[100 : 100 + span + count - 1] = False
+        assert placements(functional, blocked).size == count
+        found = measure(functional, spectrum, blocked)
+        assert found.source == source
+        assert found.pulls.size == (count if source == LINE_FREE else 0)
 
 
 @pytest.mark.parametrize("shared", [0.0, 0.7, 0.95])
