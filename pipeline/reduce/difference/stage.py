@@ -81,6 +81,21 @@ def run(
     truth: recovery.Truth | None,
     target: Target,
     config: Config,
+) -> dict[str, Any]:
+    """Measure what every background takes off, with errors from channels without lines.
+
+    See `measured`, which may be given noise models of the combined cubes as well.
+    """
+    return measured(combined=combined, standard=standard, truth=truth, target=target, config=config)
+
+
+def measured(
+    *,
+    combined: Mapping[str, Cube],
+    standard: Mapping[str, Cube],
+    truth: recovery.Truth | None,
+    target: Target,
+    config: Config,
     noise: Mapping[str, Noise] | None = None,
 ) -> dict[str, Any]:
     """Measure what every background takes off every line of every aperture.

@@ -12,7 +12,7 @@ import schemas
 from ard.describe import unit_text
 from ard.likelihood import Noise
 from pipeline.reduce.difference.background import METHODS, SUBTRACTING
-from pipeline.reduce.difference.stage import Config, run
+from pipeline.reduce.difference.stage import Config, measured, run
 from pipeline.stages import STAGES
 from schemas import tables
 
@@ -21,10 +21,11 @@ WIDE = 0.8
 
 
 def measure(made, target, config=None, *, truth=True, noise=None):
-    return run(
+    models = {} if noise is None else {"noise": noise}
+    return (run if noise is None else measured)(
         combined=made.combined,
         standard=made.standard,
-        noise=noise,
+        **models,
         truth=made.truth if truth else None,
         target=target,
         config=config or Config(clear_arcsec=1.6 if config is None else config.clear_arcsec),
