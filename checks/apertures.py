@@ -128,7 +128,7 @@ def _faint(product: Product, limits: Limits) -> tuple[dict[tuple[str, str, str],
     misfit, profile = table.numbers("misfit"), table.numbers("profile_err")
     # By the noise alone: a bad fit does not make a line faint.
     with np.errstate(divide="ignore", invalid="ignore"):
-        snr = flux / (np.sqrt(err**2 - (profile * flux) ** 2) / misfit)
+        snr = flux / (np.sqrt(np.square(err) - np.square(profile * flux)) / misfit)
     groups = _groups(table)
     bright = limits["map.detection_snr"]
     faint = {
@@ -203,7 +203,7 @@ def fluxes_recovery(product: Product, limits: Limits) -> Outcome:
         return passed("no line of an aperture inside the field was measured")
     method = np.array(table.texts("method"))
     sizes = {
-        name: float(np.sqrt(np.mean(pull[known & (method == name)] ** 2)))
+        name: float(np.sqrt(np.mean(np.square(pull[known & (method == name)]))))
         for name in sorted(set(method[known]))
     }
     largest = float(np.abs(pull[known]).max())

@@ -15,6 +15,7 @@ SUBTRACTION: Final = of_kind("document", layout.SUBTRACTION)
 MEASURED: Final = "measured"
 COMBINED: Final = "combined"
 EVALUATED: Final = "EVALUATED"
+ENOUGH: Final = "recovery.ghosts_compared"
 PAIRS: Final = ("ghost_fraction", "relative_flux", "ghost_strength")
 
 
@@ -36,6 +37,20 @@ def values(product: Product, limits: Limits) -> Outcome:
     return compare(limits["difference.bad_values"], bad, detail, "correct the stage")
 
 
+@check("difference.filled", GHOSTS, ("difference.filled",))
+def filled(product: Product, limits: Limits) -> Outcome:
+    """Is every measured flux a sum over voxels that were measured, most of them?"""
+    table = _columns(product)
+    measured = table["status"] == MEASURED
+    if not measured.any():
+        return passed("no line is bright enough in any aperture")
+    part = table["filled"].astype(float)[measured]
+    worst = float(part.max()) if np.isfinite(part).all() else float("nan")
+    detail = f"up to {worst:.3f} of a sum, median {np.median(part):.3f}, was filled from neighbours"
+    remedy = "look at the masks of the exposures there, or leave the line out"
+    return compare(limits["difference.filled"], worst, detail, remedy)
+
+
 @check("difference.strength", GHOSTS, ("difference.ghost_strength",))
 def strength(product: Product, limits: Limits) -> Outcome:
     """Is there no ghost where nothing has been taken off?"""
@@ -53,15 +68,17 @@ def strength(product: Product, limits: Limits) -> Outcome:
 
 @check("difference.fraction", SUBTRACTION, ("difference.ghost_fraction",))
 def fraction(product: Product, limits: Limits) -> Outcome:
-    """Do backgrounds take off less of the wake than the study asks for (criterion C2)?"""
+    """Does the difference of the pointings take off less than the study allows (criterion C2)?"""
     facts = document(product)
     rows = facts.get("apertures")
     rows = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    rows = [row for row in rows if isinstance(row.get("artefacts"), dict)]
     if facts.get("status") != EVALUATED or not rows:
         return passed(f"not evaluated: {facts.get('sentence')}")
     ends = {
-        str(row.get("aperture")): max(abs(number(row, "p025")), abs(number(row, "p975")))
+        str(row.get("aperture")): max(abs(number(own, end)) for end in ("p025", "p975"))
         for row in rows
+        if (own := row["artefacts"])
     }
     worst = max(ends, key=lambda name: ends[name])
     detail = ", ".join(f"{name} up to {end:.3f}" for name, end in sorted(ends.items()))
@@ -86,3 +103,32 @@ def ghosts(product: Product, limits: Limits) -> Outcome:
         f"{number(found, 'pull_scatter'):.2f}, largest {worst:.2f}"
     )
     return compare(limits["recovery.ghost_pull"], worst, detail, "look at masks and errors")
+
+
+@check("recovery.ghost_scatter", _has_truth, ("recovery.ghost_scatter", ENOUGH))
+def ghost_scatter(product: Product, limits: Limits) -> Outcome:
+    """Are the errors of such fractions as large as their deviations from the truth?"""
+    found = document(product)["recovery"]
+    scatter, few = _pulls(found, "pull_scatter", limits)
+    detail = f"root mean square of (measured - true) / error is {scatter:.2f}"
+    if few:
+        return passed(f"{detail}, of too few to judge: {number(found, 'compared'):g}")
+    return compare(limits["recovery.ghost_scatter"], scatter, detail, "look at errors")
+
+
+@check("recovery.ghost_bias", _has_truth, ("recovery.ghost_bias", ENOUGH))
+def ghost_bias(product: Product, limits: Limits) -> Outcome:
+    """Are such fractions neither too large nor too small on the whole?"""
+    found = document(product)["recovery"]
+    bias, few = _pulls(found, "pull_mean", limits)
+    detail = f"mean of (measured - true) / error is {bias:+.2f}"
+    if few:
+        return passed(f"{detail}, of too few to judge: {number(found, 'compared'):g}")
+    remedy = "look at offsets, and at what is filled"
+    return compare(limits["recovery.ghost_bias"], abs(bias), detail, remedy)
+
+
+def _pulls(found: Any, name: str, limits: Limits) -> tuple[float, bool]:
+    """Give a number about the pulls, and whether they are too few to judge it."""
+    few = not limits[ENOUGH].accepts(number(found, "compared"))
+    return number(found, name), few

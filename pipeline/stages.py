@@ -408,7 +408,6 @@ STAGES: Final[tuple[Stage, ...]] = (
         reads=(
             Read("combined", "combine.cube"),
             Read("standard", "ingest.cube"),
-            Read("noise", "noise.noise", load="ard.likelihood.noisefile:read_noise"),
             Read("truth", "plan.truth", load=_TRUTH, optional=True),
             _TARGET,
         ),

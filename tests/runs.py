@@ -436,6 +436,7 @@ def ghosts_table() -> ard.Table:
             "status": ["measured"] * n,
             "error_from": ["line-free"] * n,
             "coverage": [1.0] * n,
+            "filled": [0.125] * n,
             "flux": [1e-16] * n * flux,
             "flux_err": [4e-18] * n * flux,
             "flux_limit": [1.066e-16] * n * flux,
@@ -465,6 +466,13 @@ def subtraction_document() -> dict[str, Any]:
         "p84": 0.01,
         "p975": 0.03,
         "probability_below": 1.0,
+        "artefacts": {
+            "fraction": 0.01,
+            "fraction_err": 0.01,
+            "p025": -0.01,
+            "p975": 0.03,
+            "probability_below": 1.0,
+        },
     }
     line = {"item": "t001", "aperture": "wake", "line": "Halpha"}
     return {
@@ -478,7 +486,7 @@ def subtraction_document() -> dict[str, Any]:
         "apertures": [{"aperture": "wake"} | distribution],
         "tension": [line | {"loss": 0.01, "loss_err": 0.02, "sigma": 0.5}],
         "recovery": {
-            "compared": 10,
+            "compared": 40,
             "pull_mean": 0.1,
             "pull_scatter": 0.9,
             "pull_largest": 2.0,

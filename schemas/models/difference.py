@@ -53,6 +53,12 @@ class Ghosts(pa.DataFrameModel):
         isin=("line-free", "residual", "noise", ""),
     )
     coverage: float = column("coverage", "Part of the aperture in the field.", ge=0)
+    filled: float = column(
+        "filled",
+        "Part of the sum over the aperture and the channels of the line that was filled from "
+        "neighbours, the combined cube being masked there.",
+        nullable=True, ge=0, le=1,
+    )  # fmt: skip
     flux: float = column("flux", "Flux that is left in the aperture.", FLUX, nullable=True)
     flux_err: float = column("flux error", "Standard error.", FLUX, nullable=True, gt=0)
     flux_limit: float = column("flux limit", "95 % upper limit.", FLUX, nullable=True)
@@ -75,7 +81,9 @@ class Ghosts(pa.DataFrameModel):
     )
     ghost_strength_err: float = column("strength error", "Standard error.", nullable=True, ge=0)
     truth_fraction: float = column(
-        "true fraction", "Of a simulated observation; NaN elsewhere.", nullable=True
+        "true fraction",
+        "Of a simulated observation; NaN elsewhere, and for lines without a truth.",
+        nullable=True,
     )
 
     @pa.dataframe_check(error="a measured row has a fraction, or no other pointing to have one of")

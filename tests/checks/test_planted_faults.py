@@ -525,11 +525,16 @@ FAULTS = [
     Fault("combine.correlation", "resampling", text("1 0 0.4 0.3 0.5", "1 0 0.4 0.3 1.2")),
     Fault("combine.correlation", "resampling", text("0 0 1.0 1.0 1.0", "0 0 0.5 0.5 0.5")),
     Fault("difference.values", "ghosts", text(" 4e-18 ", " nan ")),
+    Fault("difference.filled", "ghosts", text(" 0.125 ", " 0.7 ")),
+    Fault("difference.filled", "ghosts", text(" 0.125 ", " nan ")),
     Fault(
         "difference.strength", "ghosts", text("1.0 0.01 0.01 0.02 0.0", "1.0 0.01 -0.9 0.02 0.0")
     ),
     Fault("recovery.ghosts", "subtraction", set_field("recovery", "pull_largest", value=9.0)),
     Fault("recovery.ghosts", "subtraction", set_field("recovery", "pull_largest", value=None)),
+    Fault("recovery.ghost_scatter", "subtraction", set_field("recovery", "pull_scatter", value=2)),
+    Fault("recovery.ghost_scatter", "subtraction", set_field("recovery", "pull_scatter", value=0)),
+    Fault("recovery.ghost_bias", "subtraction", set_field("recovery", "pull_mean", value=-1.0)),
     Fault("recovery.compared", "recovery", group("n_compared", 3)),
     Fault("recovery.velocity_bias", "recovery", group("velocity_bias_kms", -60.0)),
     Fault("recovery.velocity_bias", "recovery", group("velocity_bias_kms", None)),
@@ -599,7 +604,12 @@ def test_every_group_with_enough_spaxels_has_to_be_recovered(tmp_path):
 
 
 def large_fraction(document: dict) -> None:
-    document["apertures"][0]["p975"] = 0.4
+    """Of the difference of the pointings alone: rivals that take nothing off do not help."""
+    document["apertures"][0]["artefacts"] |= {"fraction": 0.6, "p025": 0.56, "p975": 0.64}
+
+
+def large_rival(document: dict) -> None:
+    document["apertures"][0] |= {"p84": 0.5, "p975": 0.6}
 
 
 def one_pointing(document: dict) -> None:
@@ -615,7 +625,11 @@ def test_a_blank_sky_has_nothing_to_compare(tmp_path):
 
 @pytest.mark.parametrize(
     ("edit", "says"),
-    [(large_fraction, "only reported"), (one_pointing, "not evaluated: The other is missing.")],
+    [
+        (large_fraction, "wake up to 0.640 (outside the limit, which is only reported)"),
+        (large_rival, "wake up to 0.030"),
+        (one_pointing, "not evaluated: The other is missing."),
+    ],
 )
 def test_what_backgrounds_take_off_is_reported_and_passes(edit, says, tmp_path):
     report = judge(make_run(tmp_path, {"subtraction": edit_json(edit)}))

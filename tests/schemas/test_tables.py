@@ -143,8 +143,9 @@ def resampling():
 
 def ghosts():
     numbers = (
-        "coverage flux flux_err flux_limit ghost_fraction ghost_fraction_err ghost_fraction_limit "
-        "relative_flux relative_flux_err ghost_strength ghost_strength_err truth_fraction"
+        "coverage filled flux flux_err flux_limit ghost_fraction ghost_fraction_err "
+        "ghost_fraction_limit relative_flux relative_flux_err ghost_strength ghost_strength_err "
+        "truth_fraction"
     )
     columns = {
         "item": ["t001", "t001"],

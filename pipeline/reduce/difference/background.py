@@ -43,11 +43,22 @@ class Filled:
         0 where not seen.
     seen : ndarray of bool, shape (ny, nx)
         Spaxels with enough good channels.
+    measured : ndarray of bool, shape (n_wave, ny, nx)
+        Voxels that were not filled.
     """
 
     flux: FloatArray
     var: FloatArray
     seen: BoolArray
+    measured: BoolArray
+
+    @property
+    def live(self) -> BoolArray:
+        """Channels in which anything was measured, shape (n_wave,).
+
+        The others hold no flux and no error: no sum may run over them.
+        """
+        return np.asarray(self.measured[:, self.seen].any(axis=1))
 
 
 def filled(cube: Cube) -> Filled:
@@ -62,7 +73,7 @@ def filled(cube: Cube) -> Filled:
     clean = np.where(cube.mask, 0.0, cube.flux)
     flux = _bridge(clean, good, _brightness(clean, good))
     var = _bridge(np.where(cube.mask, 0.0, cube.var), good, None)
-    return Filled(np.where(seen, flux, 0.0), np.where(seen, var, 0.0), seen)
+    return Filled(np.where(seen, flux, 0.0), np.where(seen, var, 0.0), seen, ~cube.mask & seen)
 
 
 def _bridge(clean: FloatArray, good: FloatArray, brightness: FloatArray | None) -> FloatArray:
@@ -105,11 +116,17 @@ class Background:
         MJy/sr and its square.
     seen : ndarray of bool, shape (ny, nx)
         Where there is one.
+    live : ndarray of bool, shape (n_wave,)
+        Channels in which there is one.
+    fitted : bool
+        Whether it follows the noise of every spaxel, in channels without lines only.
     """
 
     flux: FloatArray
     var: FloatArray
     seen: BoolArray
+    live: BoolArray
+    fitted: bool = False
 
 
 def other_pointing(
@@ -138,7 +155,10 @@ def other_pointing(
     shape = (own.shape[0], *own.shape[1:])
     grid = seen.reshape(own.shape[1:])
     return Background(
-        np.where(grid, flux.reshape(shape), 0.0), np.where(grid, var.reshape(shape), 0.0), grid
+        np.where(grid, flux.reshape(shape), 0.0),
+        np.where(grid, var.reshape(shape), 0.0),
+        grid,
+        filling.live,
     )
 
 
@@ -166,7 +186,7 @@ def annulus(own: Filled, sky: BoolArray, blocked: BoolArray) -> Background:
     error = np.where(kept, var, 0.0).sum(axis=1) / count**2
     shape = own.flux.shape
     spread = [np.broadcast_to(v[:, None, None], shape) for v in (level, error)]
-    return Background(spread[0], spread[1], own.seen)
+    return Background(spread[0], spread[1], own.seen, own.measured[:, chosen].any(axis=1))
 
 
 def low_rank(own: Filled, sky: BoolArray, blocked: BoolArray, rank: int) -> Background:
@@ -183,14 +203,16 @@ def low_rank(own: Filled, sky: BoolArray, blocked: BoolArray, rank: int) -> Back
         Number of components.
     """
     chosen = own.seen & sky
-    learned = _bridged(own.flux[:, chosen], blocked)
+    live = own.measured[:, chosen].any(axis=1)
+    blocked = blocked | ~live  # an empty channel is no end of a bridge
+    learned = bridged(own.flux[:, chosen], blocked)
     # In a median spectrum and clipped scores, a hit that was left does not become a component.
     middle = np.median(learned, axis=1)
     sigma = np.sqrt(np.median(own.var[:, chosen], axis=1))
     spread = (learned - middle[:, None]) / np.where(sigma > 0, sigma, 1.0)[:, None]
     limit = _FAR * max(MAD_TO_SIGMA * float(np.median(np.abs(spread))), 1e-300)
     left, _, _ = np.linalg.svd(np.clip(spread, -limit, limit), full_matrices=False)
-    components = _bridged(left[:, :rank] * sigma[:, None], blocked)
+    components = bridged(left[:, :rank] * sigma[:, None], blocked)
     clear = ~blocked & (sigma > 0)
     white = (components / np.where(sigma > 0, sigma, 1.0)[:, None])[clear]
     data = (own.flux - middle[:, None, None]).reshape(own.flux.shape[0], -1)
@@ -199,10 +221,12 @@ def low_rank(own: Filled, sky: BoolArray, blocked: BoolArray, rank: int) -> Back
     shape = own.flux.shape
     var = (components**2).sum(axis=1) / max(float((white**2).sum()) / max(rank, 1), 1e-300)
     error = np.broadcast_to(np.asarray(var)[:, None, None], shape)
-    return Background(np.where(own.seen, model.reshape(shape), 0.0), error, own.seen)
+    return Background(
+        np.where(own.seen, model.reshape(shape), 0.0), error, own.seen, live, fitted=True
+    )
 
 
-def _bridged(spectra: FloatArray, blocked: BoolArray) -> FloatArray:
+def bridged(spectra: FloatArray, blocked: BoolArray) -> FloatArray:
     """Replace blocked channels by straight lines between those beside them, shape (n_wave, n)."""
     channel = np.arange(blocked.size)
     clear = channel[~blocked]

@@ -4,7 +4,7 @@ The error of a flux is that of the same sum over channels that hold no line: it 
 correlations in space and wavelength, of errors that are too small, and of the background itself.
 Two fluxes of one aperture share noise, and so do their sums over such channels; that is how the
 error of a ratio knows of it. Where the cube has too few channels without lines, the residuals of
-the fit have to do; where there is a noise model, it is propagated instead.
+the fit have to do; where there is a noise model of the very cube, it is propagated instead.
 """
 
 from dataclasses import dataclass
@@ -13,16 +13,20 @@ from typing import Any, Final
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from ard.cube import BoolArray, FloatArray
+from ard.cube import BoolArray, Cube, FloatArray
+from ard.errors import misfit
 from ard.likelihood.noise import Noise
-from pipeline.reduce.difference.functional import Functional, placements
+from pipeline.reduce.difference.background import bridged
+from pipeline.reduce.difference.functional import Functional, effective_placements, placements
 from pipeline.reduce.outliers import nanmedian, robust_sigma
 
 LINE_FREE: Final = "line-free"
 RESIDUAL: Final = "residual"
 NOISE: Final = "noise"
-# Of placements without a line; fewer do not give a scatter to better than a fifth.
+# Of independent placements without a line; fewer do not give a robust scatter to better than a
+# fifth. Placements that overlap count for less than one: `effective_placements`.
 _ENOUGH: Final = 20
+_SAME: Final = 1e-5  # relative: files hold float32
 _HALVINGS: Final = 60  # of an interval: to the last digit
 LIMIT_SIGMA: Final = float(ndtri(0.95))  # of a one-sided limit of 95 %
 
@@ -35,10 +39,14 @@ class Spectrum:
     ----------
     density, err : ndarray, shape (n_wave,)
         Flux density, erg s-1 cm-2 um-1, and its error as the cube states it, voxels independent.
+    model : ndarray, shape (n_wave,), or None
+        The part of the density that is fitted to channels without lines, and bridged where lines
+        are: there it does not follow the noise.
     """
 
     density: FloatArray
     err: FloatArray
+    model: FloatArray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +59,7 @@ class Measured:
         erg s-1 cm-2.
     pulls : ndarray, shape (n,)
         The same sum where there is no line, over what the stated errors give there; for ratios.
+        Empty where there are too few independent ones to say anything.
     source : str
         What the error rests on: line-free, residual or noise.
     """
@@ -78,15 +87,41 @@ def measure(
     value, stated = float(functional(spectrum.density)), float(_stated(functional, spectrum, 0))
     shifts = placements(functional, blocked)
     pulls = np.array(
-        [functional(spectrum.density, s) / _stated(functional, spectrum, s) for s in shifts]
+        [
+            _placed(functional, spectrum, blocked, s) / _stated(functional, spectrum, s)
+            for s in shifts
+        ]
     )
+    enough = effective_placements(functional, shifts) >= _ENOUGH
     if propagated is not None:
-        return Measured(value, propagated, pulls, NOISE)
-    if pulls.size >= _ENOUGH:
+        return Measured(value, propagated, pulls if enough else np.zeros(0), NOISE)
+    if enough:
         # About zero, not about their median: a slope of the sky would be an error as well.
         factor = float(robust_sigma(np.concatenate([pulls, -pulls]), 0))
         return Measured(value, factor * stated, pulls, LINE_FREE)
-    return Measured(value, _misfit(functional, spectrum) * stated, pulls, RESIDUAL)
+    return Measured(value, _misfit(functional, spectrum) * stated, np.zeros(0), RESIDUAL)
+
+
+def _placed(functional: Functional, spectrum: Spectrum, blocked: BoolArray, shift: int) -> float:
+    """Give the sum at a placement, where a model is bridged as it is at the line.
+
+    Unbridged, a model would follow the noise there, as it cannot at the line. What it learns from
+    the few channels of one window is let stand.
+    """
+    found = float(functional(spectrum.density, shift))
+    if spectrum.model is None:
+        return found
+    clear = np.flatnonzero(~blocked)
+    first, last = int(functional.channels[0]), int(functional.channels[-1])
+    # With the channels on which the bridge of the line rests; at the edge of the cube there is one.
+    before, after = clear[clear <= first], clear[clear >= last]
+    start = max(int(before[-1]) if before.size else 0, -shift)
+    stop = min((int(after[0]) if after.size else last) + 1, blocked.size - shift)
+    here = slice(start + shift, stop + shift)
+    part = bridged(spectrum.model[here, None], blocked[start:stop])[:, 0] - spectrum.model[here]
+    change = np.zeros(blocked.size)
+    change[here] = part
+    return found + float(functional(change, shift))
 
 
 def _stated(functional: Functional, spectrum: Spectrum, shift: int) -> float:
@@ -142,7 +177,7 @@ def correlation(one: FloatArray, other: FloatArray) -> float:
 
     0 where there are too few pairs.
     """
-    if one.size != other.size or one.size < _ENOUGH:
+    if one.size != other.size or not one.size:
         return 0.0
     scatter = [float(robust_sigma(np.concatenate([v, -v]), 0)) for v in (one, other)]
     if min(scatter) == 0:
@@ -150,6 +185,29 @@ def correlation(one: FloatArray, other: FloatArray) -> float:
     a, b = one / scatter[0], other / scatter[1]
     plus, minus = (float(nanmedian(np.abs(v), 0)) ** 2 for v in (a + b, a - b))
     return float(np.clip((plus - minus) / (plus + minus), -1.0, 1.0)) if plus + minus else 0.0
+
+
+def require_noise_of(noise: Noise, cube: Cube, item: str) -> None:
+    """Refuse a noise model that is not that of a cube.
+
+    It may mask more than the cube does, but must not use what the cube lacks, and its errors are
+    the cube's own.
+
+    Raises
+    ------
+    FormatError
+        If shapes, masks or errors differ.
+    """
+    problem = f"the noise model of {item} is not that of the cube that is measured"
+    if noise.sigma.shape != cube.shape:
+        raise misfit(problem, f"shape {cube.shape}", f"shape {noise.sigma.shape}")
+    lacking = int((cube.mask & ~noise.mask).sum())
+    used = ~noise.mask & ~cube.mask
+    err = np.sqrt(cube.var[used])
+    other = int((np.abs(noise.sigma[used] - err) > _SAME * err).sum())
+    if lacking or other:
+        expected = "the errors of that cube, and no voxel that it lacks"
+        raise misfit(problem, expected, f"{other} other errors, {lacking} voxels that it lacks")
 
 
 def propagated_error(noise: Noise | None, weight: FloatArray, channels: np.ndarray) -> float | None:

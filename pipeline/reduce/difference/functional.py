@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from scipy import signal
 
 from ard.cube import BoolArray, FloatArray, Lsf
 from manifests import Line, Target
@@ -20,6 +21,7 @@ from pipeline.linemaps.windows import cut
 from pipeline.lineprofile import Response, velocity_kms
 from pipeline.lineset import LineSet, line_set
 
+_MEASURED: Final = 0.5  # of a profile: with less, its flux is more inferred than measured
 _CERTAIN: Final = 5.0  # S/N from which a fit may say where a line is and how wide
 
 
@@ -67,16 +69,21 @@ def profile_of(
     lines: LineSet,
     redshift: float,
     others_um: FloatArray,
+    *,
+    live: BoolArray,
 ) -> tuple[Profile, float] | None:
     """Fit velocity and width of a group in one spectrum; give them with the S/N of its flux.
+
+    Channels that are not live are not looked at.
 
     Returns
     -------
     (Profile, float) or None
         None where the fit says nothing certain.
     """
+    ivar = np.where(live, 1.0 / np.where(live, err, 1.0) ** 2, 0.0)
     found = linefit.fit(
-        density[None], 1.0 / err[None] ** 2, edges, lines, redshift, linefit.Config(),
+        density[None], ivar[None], edges, lines, redshift, linefit.Config(),
         others_um=others_um,
     )  # fmt: skip
     if not found.usable[0]:
@@ -95,8 +102,12 @@ def functionals(
     profile: Profile,
     err: FloatArray,
     others_um: FloatArray,
+    *,
+    live: BoolArray,
 ) -> tuple[Functional, ...]:
     """Give the flux of the brightest line of each free amplitude of a group.
+
+    A line has none if most of its profile lies in channels that were not measured.
 
     Parameters
     ----------
@@ -110,6 +121,8 @@ def functionals(
         Errors by which the channels are weighted.
     others_um : ndarray
         Rest wavelengths of the lines of other groups, whose channels are left alone.
+    live : ndarray of bool, shape (n_wave,)
+        Channels that were measured.
     """
     window = cut(edges, lines, redshift, linefit.Config().window_kms, others_um)
     response = Response.of(edges, lines, window, redshift)
@@ -120,15 +133,20 @@ def functionals(
     for k, part in enumerate(window.blocks):
         run = np.linspace(-1.0, 1.0, part.stop - part.start)
         continua[part, 2 * k], continua[part, 2 * k + 1] = 1.0, run
-    basis = np.concatenate([shapes, continua], axis=1)
-    weighted = basis / err[window.channels][:, None]
-    inverse = np.linalg.pinv(weighted) / err[window.channels]
+    kept = live[window.channels]
+    channels = window.channels[kept]
+    basis = np.concatenate([shapes, continua], axis=1)[kept]
+    weighted = basis / err[channels][:, None]
+    inverse = np.linalg.pinv(weighted) / err[channels]
+    part = np.abs(shapes[kept]).sum(axis=0) / np.abs(shapes).sum(axis=0)
     found = []
     for k in range(lines.n_free):
+        if part[k] < _MEASURED:
+            continue
         brightest = int(np.argmax(lines.ratio[:, k]))
         values = lines.ratio[brightest, k] * inverse[k]
         name = lines.names[brightest]
-        found.append(Functional(name, window.channels, values, basis, lines.n_free))
+        found.append(Functional(name, channels, values, basis, lines.n_free))
     return tuple(found)
 
 
@@ -171,3 +189,27 @@ def placements(functional: Functional, blocked: BoolArray) -> np.ndarray:
     used = np.unique(functional.channels)
     clear = ~blocked[used[None, :] + shifts[:, None]].any(axis=1)
     return shifts[clear]
+
+
+def effective_placements(functional: Functional, shifts: np.ndarray) -> float:
+    """Give the number of independent placements that know a scatter as well as these.
+
+    Notes
+    -----
+    The mean square of n normal numbers of correlations r has the variance 2 sum(r_ij^2) / n^2 in
+    units of its own mean squared; of independent ones it is 2 / n. Channels are taken to be
+    independent: two placements correlate as their weights overlap.
+    """
+    if not shifts.size:
+        return 0.0
+    channels = functional.channels - functional.channels[0]
+    weight = np.zeros(int(channels[-1]) + 1)
+    weight[channels] = functional.values
+    overlap = np.correlate(weight, weight, "full")[weight.size - 1 :]
+    square = (overlap / overlap[0]) ** 2
+    # How many pairs lie a given number of channels apart.
+    taken = np.bincount(shifts - shifts.min())
+    pairs = np.rint(signal.correlate(taken, taken, "full", "direct"))[taken.size - 1 :]
+    n = min(pairs.size, square.size)
+    total = float(pairs[0] + 2.0 * (pairs[1:n] @ square[1:n]))
+    return float(shifts.size**2 / total)

@@ -7,7 +7,6 @@ from typing import Any, Final
 import numpy as np
 
 from ard.cube import BoolArray, Cube, FloatArray
-from ard.errors import FormatError
 from ard.s3d import OUTLIER
 from manifests import Target
 from pipeline.lineprofile import flux_density_per_mjy_sr
@@ -21,6 +20,7 @@ from pipeline.reduce.difference.apertures import (
 )
 from pipeline.reduce.difference.background import Background, Filled
 from pipeline.reduce.difference.fraction import Spectrum
+from pipeline.reduce.difference.grids import require_pair, require_pairs, require_same_grid
 
 _PLACE: Final = ("TARG_RA", "TARG_DEC")
 
@@ -63,6 +63,16 @@ class Pointing:
             both = both & found.seen
         return both
 
+    def live(self, shares: FloatArray) -> BoolArray:
+        """Say in which channels an aperture and all backgrounds were measured, shape (n_wave,)."""
+        inside = shares > 0
+        both = np.ones(self.cube.shape[0], dtype=bool)
+        for filling in (self.plain, self.standard):
+            both &= filling.live & filling.measured[:, inside].any(axis=1)
+        for found in self.backgrounds.values():
+            both &= found.live
+        return both
+
     def share(self, aperture: Aperture, target: Target) -> tuple[FloatArray, float]:
         """Give the shares of an aperture, 0 where not seen, and which part of it is seen."""
         shares = weights(aperture, target, self.cube.wcs, self.cube.shape[1:])
@@ -75,10 +85,13 @@ class Pointing:
         """Sum a cube or a background over an aperture."""
         flux = np.tensordot(source.flux, shares, axes=2)
         var = np.tensordot(source.var, shares**2, axes=2)
-        # A background without noise of its own must not have an error of zero.
+        # A background without noise of its own must not have an error of zero. Channels without
+        # any measured voxel have one, and are never used: `live`.
         floor = np.finfo(np.float64).tiny
         err = np.sqrt(np.maximum(var, floor))
-        return Spectrum(flux * self.unit, err * self.unit)
+        density = flux * self.unit
+        follows = isinstance(source, Background) and source.fitted
+        return Spectrum(density, err * self.unit, density if follows else None)
 
 
 def partner_of(item: str, cubes: Mapping[str, Cube]) -> str | None:
@@ -114,7 +127,15 @@ def prepare(
     shapes : Shapes
     rank : int
         Components of the low-rank sky.
+
+    Raises
+    ------
+    GridMismatchError
+        If an archive's cube, or another pointing, is on another grid.
     """
+    for item, cube in cubes.items():
+        require_same_grid(cube, standard[item], item)
+    require_pairs({item: partner_of(item, cubes) for item in cubes}, cubes)
     plain = {item: background.filled(cube) for item, cube in cubes.items()}
     masks = {item: _common_mask(standard[item], cube) for item, cube in cubes.items()}
     made = {}
@@ -149,20 +170,7 @@ def _common_mask(standard: Cube, cube: Cube) -> BoolArray:
 
     The archive's cube has the hits of single exposures in it. They are a matter of masks; what is
     compared here is how much of a line each extraction leaves.
-
-    Raises
-    ------
-    FormatError
-        If the cubes are not on one grid.
     """
-    if cube.shape != standard.shape:
-        raise FormatError(
-            "the combined cube and the archive's are not on one grid",
-            file=standard.meta.get("FILENAME"),
-            expected=f"shape {cube.shape}",
-            found=f"shape {standard.shape}",
-            action="combine the exposures on the grid of the archive's cube",
-        )
     hit = np.zeros(cube.shape, bool) if cube.dq is None else (cube.dq & OUTLIER) != 0
     return np.asarray(standard.mask | hit | cube.mask)
 
@@ -177,7 +185,13 @@ def differenced(own: Cube, other: Cube) -> Cube:
     ----------
     own, other : Cube
         Combined cubes with the keywords TARG_RA and TARG_DEC, on one wavelength grid.
+
+    Raises
+    ------
+    GridMismatchError
+        If they have different wavelengths or rolls.
     """
+    require_pair(own, other, ("one pointing", "the other"))
     offset = offset_arcsec(own.meta, other.meta)
     taken = background.other_pointing(own, other, background.filled(other), offset)
     mask = own.mask | ~taken.seen

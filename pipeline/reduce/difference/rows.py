@@ -11,6 +11,7 @@ from ard.errors import ArdError
 from ard.likelihood.noise import Noise
 from manifests import Target
 from pipeline.linemaps.spaxels import covered_groups
+from pipeline.lineset import LineSet
 from pipeline.reduce.difference.apertures import Aperture
 from pipeline.reduce.difference.background import (
     COMBINED,
@@ -95,7 +96,8 @@ def sums(pointing: Pointing, shares: FloatArray) -> Sums:
 
 
 def _minus(one: Spectrum, other: Spectrum) -> Spectrum:
-    return Spectrum(one.density - other.density, np.hypot(one.err, other.err))
+    model = None if other.model is None else -other.model
+    return Spectrum(one.density - other.density, np.hypot(one.err, other.err), model)
 
 
 def aperture_rows(
@@ -115,17 +117,31 @@ def aperture_rows(
     if here is not None and pointing.offset is not None:
         moved, part = pointing.share(aperture.moved(*pointing.offset), target)
         ghost = sums(pointing, moved) if part >= rules.min_coverage else None
-    for functional in _functionals(pointing, target, here, rules):
-        common = facts | {"line": functional.line}
-        if here is None:
+    live = pointing.live(shares) if inside else np.ones(blocked.size, dtype=bool)
+    if ghost is not None:
+        live &= pointing.live(moved)
+    closed = blocked | ~live
+    found = {f.line: f for f in _functionals(pointing, target, here, rules, live)}
+    for line in _line_names(pointing, target):
+        common = facts | {"line": line, "filled": float("nan")}
+        functional = found.get(line)
+        if here is None or functional is None:
             for method in METHODS:
-                yield _empty(common, method, OUTSIDE)
+                yield _empty(common, method, OUTSIDE if here is None else NO_INPUT)
             continue
+        common["filled"] = _filled(pointing, functional, shares)
         err = None
         if noise is not None:
             weight = (functional.values * pointing.unit[functional.channels])[:, None, None]
             err = propagated_error(noise, weight * shares, functional.channels)
-        yield from _line_rows(common, functional, here, ghost, (blocked, rules, err))
+        yield from _line_rows(common, functional, here, ghost, (closed, rules, err))
+
+
+def _filled(pointing: Pointing, functional: Functional, shares: FloatArray) -> float:
+    """Give which part of a sum over an aperture was filled from neighbours."""
+    weight = np.abs(functional.values)
+    empty = np.tensordot(~pointing.plain.measured[functional.channels], shares, axes=2)
+    return float(weight @ empty / (weight.sum() * shares.sum()))
 
 
 def aperture_functionals(
@@ -134,12 +150,19 @@ def aperture_functionals(
     """Give the flux of every line as a sum over channels, for the profile of an aperture."""
     shares, coverage = pointing.share(aperture, target)
     here = sums(pointing, shares) if coverage >= rules.min_coverage else None
-    return tuple(_functionals(pointing, target, here, rules))
+    return tuple(_functionals(pointing, target, here, rules, pointing.plain.live))
 
 
-def _functionals(
-    pointing: Pointing, target: Target, here: Sums | None, rules: Rules
-) -> Iterator[Functional]:
+def _line_names(pointing: Pointing, target: Target) -> tuple[str, ...]:
+    """Give the brightest line of every free amplitude of the groups that a cube covers."""
+    return tuple(
+        lines.names[int(np.argmax(lines.ratio[:, k]))]
+        for lines in _line_sets(pointing, target).values()
+        for k in range(lines.n_free)
+    )
+
+
+def _line_sets(pointing: Pointing, target: Target) -> dict[str, LineSet]:
     cube = pointing.cube
     if cube.lsf is None:
         raise ArdError(
@@ -149,24 +172,32 @@ def _functionals(
             action="combine cubes of a known instrument",
         )
     groups = covered_groups(cube.wave_edges, target)
-    lines = {name: group_lines(target, name, cube.wave_edges, cube.lsf) for name in groups}
+    return {name: group_lines(target, name, cube.wave_edges, cube.lsf) for name in groups}
+
+
+def _functionals(
+    pointing: Pointing, target: Target, here: Sums | None, rules: Rules, live: BoolArray
+) -> Iterator[Functional]:
+    cube = pointing.cube
+    lines = _line_sets(pointing, target)
     err = np.ones(cube.wave.size) if here is None else here.plain.err
     profiles: dict[str, tuple[Profile, float]] = {}
     if here is not None:
-        for name in groups:
+        for name in lines:
             found = profile_of(
                 here.plain.density, err, cube.wave_edges, lines[name], target.redshift,
-                others_of(target, name),
+                others_of(target, name), live=live,
             )  # fmt: skip
             if found is not None:
                 profiles[name] = found
     best = max(profiles.values(), key=lambda pair: pair[1], default=None)
     spare = Profile(rules.velocity_kms, rules.sigma_kms) if best is None else best[0]
-    for name in groups:
+    for name in lines:
         profile = profiles[name][0] if name in profiles else spare
         yield from functionals(
-            cube.wave_edges, lines[name], target.redshift, profile, err, others_of(target, name)
-        )
+            cube.wave_edges, lines[name], target.redshift, profile, err, others_of(target, name),
+            live=live,
+        )  # fmt: skip
 
 
 def _line_rows(
@@ -195,7 +226,8 @@ def _line_rows(
             yield _empty(common, method, NO_INPUT)
             continue
         if method in SUBTRACTING:
-            left = flux(_minus(here.plain, here.taken[method]), propagated)
+            # Not the propagated error: that knows nothing of the noise of the background.
+            left = flux(_minus(here.plain, here.taken[method]))
         else:
             left = standard if method == STANDARD else plain
         strength = NOTHING if ghost is None else _strength(ghost, method, flux, plain)

@@ -21,6 +21,7 @@ from manifests import Target
 from pipeline.reduce.difference import recovery, summary
 from pipeline.reduce.difference.apertures import WAKE, Aperture, Shapes, apertures
 from pipeline.reduce.difference.background import POINTINGS
+from pipeline.reduce.difference.fraction import require_noise_of
 from pipeline.reduce.difference.functional import line_channels
 from pipeline.reduce.difference.pointing import Pointing, partner_of, prepare
 from pipeline.reduce.difference.rows import Rules, aperture_functionals, aperture_rows
@@ -29,7 +30,7 @@ _FLUX: Final = u.erg / u.s / u.cm**2
 _SURFACE: Final = "erg s-1 cm-2 arcsec-2"
 _TEXT: Final = ("item", "aperture", "line", "method", "status", "error_from")
 _NUMBERS: Final = (
-    *("coverage", "ghost_fraction", "ghost_fraction_err", "ghost_fraction_limit"),
+    *("coverage", "filled", "ghost_fraction", "ghost_fraction_err", "ghost_fraction_limit"),
     *("relative_flux", "relative_flux_err", "ghost_strength", "ghost_strength_err"),
     "truth_fraction",
 )
@@ -77,10 +78,25 @@ def run(
     *,
     combined: Mapping[str, Cube],
     standard: Mapping[str, Cube],
-    noise: Mapping[str, Noise] | None,
     truth: recovery.Truth | None,
     target: Target,
     config: Config,
+) -> dict[str, Any]:
+    """Measure what every background takes off, with errors from channels without lines.
+
+    See `measured`, which may be given noise models of the combined cubes as well.
+    """
+    return measured(combined=combined, standard=standard, truth=truth, target=target, config=config)
+
+
+def measured(
+    *,
+    combined: Mapping[str, Cube],
+    standard: Mapping[str, Cube],
+    truth: recovery.Truth | None,
+    target: Target,
+    config: Config,
+    noise: Mapping[str, Noise] | None = None,
 ) -> dict[str, Any]:
     """Measure what every background takes off every line of every aperture.
 
@@ -90,26 +106,32 @@ def run(
         Cubes of the combine stage, by item: nothing is subtracted.
     standard : mapping of str to Cube
         The archive's cubes as ingested, on the same grids.
-    noise : mapping of str to Noise, or None
-        Noise models by item; without, errors come from channels without lines.
     truth : mapping, or None
         Of a simulated observation: item to layer to map. Nothing is measured with it; it is held
         against what was.
     target : manifests.Target
     config : Config
+    noise : mapping of str to Noise, optional
+        Noise models of the combined cubes, by item; without, errors come from channels without
+        lines. The model that the noise stage makes is of the archive's cube: its errors know the
+        hits that the combination has masked, and are not those of these fluxes.
 
     Returns
     -------
     dict
         ``ghosts``: a Table, one row for each item, aperture, line and method; ``subtraction``: the
-        distribution over methods and the outcome, as a document; ``ghostmap``: for each item a Map
+        fraction of the difference of the pointings beside the distribution over methods, and the
+        outcome, as a document; ``ghostmap``: for each item a Map
         of every line with and without the other pointing taken off.
 
     Raises
     ------
     ArdError
-        If a line-spread function is not known, or cubes do not fit one another.
+        If a line-spread function is not known, or cubes do not fit one another; FormatError if a
+        noise model is not that of the combined cube.
     """
+    for item, model in (noise or {}).items():
+        require_noise_of(model, combined[item], item)
     reach = (config.line_low_kms, config.line_high_kms)
     blocked = {
         item: line_channels(cube.wave, target.lines, target.redshift, reach)
@@ -130,7 +152,7 @@ def run(
         rows = [row | {"truth_fraction": float("nan")} for row in rows]
     else:
         known = recovery.true_fractions(pointings, standard, truth, places, target, config)
-        rows = [row | {"truth_fraction": known.get(_key(row), 0.0)} for row in rows]
+        rows = [row | {"truth_fraction": known.get(_key(row), float("nan"))} for row in rows]
     simulated = any(cube.simulated for cube in combined.values())
     return {
         "ghosts": _table(rows, simulated=simulated),
@@ -161,7 +183,7 @@ def _document(
 ) -> dict[str, Any]:
     missing = [item for item in cubes if partner_of(item, cubes) is None]
     over = summary.pooled(rows, config.criterion)
-    done = over and not missing
+    done = summary.judged(over) and not missing
     return {
         "schema": "subtraction",
         "simulated": any(cube.simulated for cube in cubes.values()),

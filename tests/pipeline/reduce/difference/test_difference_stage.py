@@ -12,7 +12,8 @@ import schemas
 from ard.describe import unit_text
 from ard.likelihood import Noise
 from pipeline.reduce.difference.background import METHODS, SUBTRACTING
-from pipeline.reduce.difference.stage import Config, run
+from pipeline.reduce.difference.stage import Config, measured, run
+from pipeline.stages import STAGES
 from schemas import tables
 
 # The wake of the hand-made pointings is 0.8 arcsec wide here, so that it reaches over to its ghost.
@@ -20,10 +21,11 @@ WIDE = 0.8
 
 
 def measure(made, target, config=None, *, truth=True, noise=None):
-    return run(
+    models = {} if noise is None else {"noise": noise}
+    return (run if noise is None else measured)(
         combined=made.combined,
         standard=made.standard,
-        noise=noise,
+        **models,
         truth=made.truth if truth else None,
         target=target,
         config=config or Config(clear_arcsec=1.6 if config is None else config.clear_arcsec),
@@ -72,7 +74,8 @@ def test_a_narrow_wake_loses_nothing_and_its_ghost_is_minus_one(narrow):
                 off = np.asarray(found["ghost_strength"]) - expected
                 assert np.abs(off / np.asarray(found["ghost_strength_err"])).max() < 4
     assert narrow["subtraction"]["recovery"]["pull_largest"] < 4
-    assert all(row["probability_below"] > 0.99 for row in narrow["subtraction"]["apertures"])
+    found = [row["artefacts"] for row in narrow["subtraction"]["apertures"]]
+    assert all(row["probability_below"] > 0.99 for row in found)
 
 
 def test_a_wide_wake_loses_what_the_truth_says(wide):
@@ -84,10 +87,17 @@ def test_a_wide_wake_loses_what_the_truth_says(wide):
     assert (np.asarray(found["ghost_fraction_err"]) < 0.03).all()
     none = rows(wide, line="Halpha", aperture="wake", method="lowrank")
     assert np.abs(np.asarray(none["ghost_fraction"])).max() < 0.05
-    assert wide["subtraction"]["recovery"]["pull_largest"] < 4.5
+    recovery = wide["subtraction"]["recovery"]
+    assert recovery["pull_largest"] < 4.5
+    # Two methods, two pointings and apertures; [N II] and 6731 have no truth, [O I] no light.
+    assert recovery["compared"] == 2 * 2 * 2 * 3
+    assert 0.5 < recovery["pull_scatter"] < 1.5
+    assert abs(recovery["pull_mean"]) < 0.7
     (row,) = (r for r in wide["subtraction"]["apertures"] if r["aperture"] == "wake")
-    assert row["probability_below"] < 0.7
+    assert row["artefacts"]["probability_below"] < 1e-6
+    assert row["artefacts"]["p025"] > 0.3
     assert row["p975"] > 0.3
+    assert "below 20% with a probability of 0.000" in wide["subtraction"]["sentence"]
 
 
 def test_what_is_left_is_what_is_not_taken_off(wide):
@@ -168,6 +178,112 @@ def test_a_noise_model_is_used_where_there_is_one(observe, target):
     assert set(np.asarray(told["error_from"]).tolist()) == {"noise"}
     ratio = np.asarray(told["flux_err"]) / np.asarray(empirical["flux_err"])
     np.testing.assert_allclose(ratio, 1.0, atol=0.25)  # placements know it to a tenth
+
+
+def inflated(cube):
+    """An error as a hit leaves it, in one voxel of the wake at H alpha."""
+    var = cube.var.copy()
+    var[501, 20, 20] *= 1e6
+    return cube.replace(var=var)
+
+
+def test_a_noise_model_of_another_cube_is_refused(observe, target):
+    """The archive's cube has one error that the combination has not: as its hits have."""
+    made = observe()
+    archive = {i: inflated(c) for i, c in made.standard.items()}
+    noise = {i: Noise(np.sqrt(c.var), c.mask, scale=2.0) for i, c in archive.items()}
+    with pytest.raises(ard.FormatError, match="noise model of t001 is not that of the cube"):
+        measure(made, target, Config(), noise=noise)
+    mask = made.combined["t001"].mask.copy()
+    mask[3, 2, 1] = True
+    made.combined["t001"] = made.combined["t001"].replace(mask=mask)
+    noise = {"t001": Noise(np.full(mask.shape, 0.15), np.zeros(mask.shape, bool))}
+    with pytest.raises(ard.FormatError, match="1 voxels that it lacks"):
+        measure(made, target, Config(), noise=noise)
+
+
+def test_errors_of_the_archive_do_not_reach_fluxes_of_the_combination(observe, target, narrow):
+    """Invariance, with what the stage reads in a run."""
+    reads = {read.name for read in next(s for s in STAGES if s.name == "difference").reads}
+    assert "noise" not in reads
+    made = observe()
+    made.standard["t001"] = inflated(made.standard["t001"])
+    found = measure(made, target, Config())
+    for method in ("combined", "pointings"):
+        one, other = (rows(r, method=method)["flux_err"].value for r in (found, narrow))
+        np.testing.assert_array_equal(one, other)
+
+
+def without_channels(made, item, channels):
+    """A combined cube in which channels are masked over the whole field."""
+    cube = made.combined[item]
+    mask, flux = cube.mask.copy(), cube.flux.copy()
+    mask[channels], flux[channels] = True, np.nan
+    made.combined[item] = cube.replace(flux=flux, mask=mask)
+
+
+@pytest.mark.parametrize("item", ["t001", "t002"])
+def test_channels_that_nobody_measured_have_no_part(item, observe, target, narrow):
+    """Construction: three channels at the blue edge, and one at H alpha, are lost.
+
+    Errors and fluxes are nearly those with all channels: one of a dozen has a part of the line.
+    """
+    made = observe()
+    without_channels(made, item, [0, 1, 2, 503])
+    found = measure(made, target, Config())
+    for line in ("OIII5007", "Halpha"):
+        for method in ("combined", "pointings", "annulus", "lowrank"):
+            less, full = (rows(r, line=line, method=method) for r in (found, narrow))
+            assert set(np.asarray(less["status"]).tolist()) == {"measured"}
+            if line == "Halpha":  # the hand-made [O III] has no 4959, so its channels matter
+                off = (less["flux"] - full["flux"]).value / full["flux"].value
+                assert np.abs(off).max() < 0.05
+            ratio = less["flux_err"].value / full["flux_err"].value
+            assert np.all((ratio > 0.6) & (ratio < 2.0))
+    assert np.abs(found["subtraction"]["recovery"]["pull_largest"]) < 5
+
+
+def test_a_line_in_channels_that_nobody_measured_is_not_evaluated(observe, target):
+    made = observe()
+    without_channels(made, "t001", slice(495, 507))
+    found = rows(measure(made, target, Config()), line="Halpha")
+    status = np.asarray(found["status"]).astype(str)
+    assert set(status[np.asarray(found["item"]) == "t001"]) == {"not evaluated"}
+    assert set(status[np.asarray(found["item"]) == "t002"]) <= {"not evaluated", "measured"}
+
+
+def test_how_much_of_a_sum_was_filled_is_told(observe, target):
+    """Construction: every other spaxel is masked at H alpha, so half of its sum is filled."""
+    made = observe(items=("t001",))
+    cube = made.combined["t001"]
+    y, x = np.mgrid[:41, :41]
+    mask = cube.mask.copy()
+    mask[470:530, (x + y) % 2 == 0] = True
+    made.combined["t001"] = cube.replace(mask=mask)
+    result = measure(made, target, Config(), truth=False)
+    wake = rows(result, aperture="wake", method="combined")
+    part = dict(zip(np.asarray(wake["line"]).tolist(), np.asarray(wake["filled"]), strict=True))
+    assert part["Halpha"] == pytest.approx(0.5, abs=0.03)
+    assert part["OIII5007"] == 0.0
+
+
+def test_a_line_without_a_truth_has_none(narrow):
+    """Of [N II] nothing was put in, and nothing is said: 0 would be a truth."""
+    known = {
+        line: np.isfinite(np.asarray(rows(narrow, line=line)["truth_fraction"], float))
+        for line in ("Halpha", "NII6583")
+    }
+    assert known["Halpha"].all()
+    assert not known["NII6583"].any()
+
+
+def test_a_wrong_ghost_is_not_hidden_by_other_methods(observe, target):
+    """The truth of the other pointing is doubled: the pointings alone are off, and it shows."""
+    made = observe(width=WIDE)
+    made.truth["t002"] = {k: 2.0 * v for k, v in made.truth["t002"].items()}
+    recovery = measure(made, target)["subtraction"]["recovery"]
+    assert recovery["pull_scatter"] > 5.0
+    assert recovery["pull_largest"] > 5.0
 
 
 def test_maps_show_the_wake_and_its_ghost(narrow, target, offset):
