@@ -537,6 +537,7 @@ STAGES: Final[tuple[Stage, ...]] = (
             Read("combinations", "combine.combination", optional=True),
             Read("subtraction", "difference.subtraction", optional=True),
             Read("recoveries", "recovery.recovery", optional=True),
+            Read("fluxes", "extract.fluxes"),
             Read("geometry", "geometry.geometry", optional=True),
             _TARGET,
         ),

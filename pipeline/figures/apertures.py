@@ -105,7 +105,6 @@ def _draw(
             f"{target.name}, {config.method} extraction [1e-16 erg/s/cm2/um]{note}\n"
             "grey: one sigma, red: model; label in brackets: not detected",
             fontsize=9,
-            y=0.985,
         )
         return style.png(figure)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+from astropy import units as u
 from astropy.table import QTable
 
 from ard.table import Table
@@ -42,6 +43,7 @@ def run(
     combinations: Mapping[str, Mapping[str, Any]] | None,
     subtraction: Mapping[str, Any] | None,
     recoveries: Mapping[str, Mapping[str, Any]] | None,
+    fluxes: Mapping[str, Table],
     geometry: Mapping[str, Any] | None,
     target: Target,
     config: Config,
@@ -54,6 +56,8 @@ def run(
         The document noise-model of each item.
     combinations, recoveries : mapping of str to mapping, or None
         The documents combination and recovery of each item, where there are exposures or a truth.
+    fluxes : mapping of str to Table
+        The line fluxes in the apertures of each item.
     subtraction, geometry : mapping or None
         The documents of these names, where there are exposures or images.
     target : Target
@@ -73,6 +77,7 @@ def run(
         *_noise(models),
         *_combine(combinations or {}),
         *_recovery(recoveries or {}),
+        *_apertures(fluxes),
         *_subtraction(subtraction),
         *_imaging(geometry),
     ):
@@ -109,6 +114,7 @@ def _noise(models: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str, 
         for form, found in model["whitened"].items():
             row = "noise.whitened_filter" if form == "fir" else "noise.whitened"
             yield row, f"variance when whitened, {form}", item, found["variance"]
+            yield "noise.chi2", f"chi-square per voxel, {form}", item, found["chi2"]
         off = max((abs(row["ratio"] - 1.0) for row in model["apertures"]), default=float("nan"))
         yield "noise.aperture", "variance of apertures, worst", item, off
         dithers = model["dithers"]
@@ -140,6 +146,24 @@ def _recovery(documents: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str,
             for criterion, what, field in fields:
                 if enough.accepts(group["n_compared"]) and group[field] is not None:
                     yield criterion, f"{what}, {group['group']}", item, group[field]
+
+
+def _apertures(tables: Mapping[str, Table]) -> Iterator[tuple[str, str, str, float]]:
+    inside = load_acceptance().limit("recovery.aperture_inside")
+    for item, table in tables.items():
+        rows = table.data
+        if "flux_true" not in rows.colnames:
+            continue
+        whole = np.array([inside.accepts(float(value)) for value in rows["inside"]])
+        flux, err, true = (
+            np.asarray(u.Quantity(rows[name]).value) for name in ("flux", "flux_err", "flux_true")
+        )
+        pull = (flux - true) / err
+        for method in sorted(set(rows["method"])):
+            own = pull[whole & np.isfinite(pull) & (np.asarray(rows["method"]) == method)]
+            if own.size:
+                what = f"fluxes of apertures less the true ones over their error, rms, {method}"
+                yield "recovery.aperture_scatter", what, item, float(np.sqrt(np.mean(own**2)))
 
 
 def _subtraction(document: Mapping[str, Any] | None) -> Iterator[tuple[str, str, str, float]]:

@@ -4,6 +4,8 @@ import io
 
 import numpy as np
 import pytest
+from astropy import units as u
+from astropy.table import QTable
 from imagery import geometry_document
 from matplotlib.image import imread
 from runs import (
@@ -14,11 +16,27 @@ from runs import (
     subtraction_document,
 )
 
+import ard
 from manifests import load_acceptance, load_target
 from pipeline.figures import dashboard
 from pipeline.figures.dashboard import Config, place
 
 RBH1 = load_target("rbh1")
+
+
+def fluxes(pull):
+    """Two lines by each method, off the truth by so many errors; one aperture lies half outside."""
+    flux = u.erg / u.s / u.cm**2
+    data = QTable(
+        {
+            "method": ["box", "box", "optimal", "optimal", "box"],
+            "inside": [1.0, 1.0, 1.0, 1.0, 0.5],
+            "flux": np.array([1 + pull, 1 - pull, 1 + pull, 1 - pull, 900.0]) * flux,
+            "flux_err": np.ones(5) * flux,
+            "flux_true": np.ones(5) * flux,
+        }
+    )
+    return ard.Table(data, {"SIMULATD": True})
 
 
 def draw(**changes):
@@ -27,6 +45,7 @@ def draw(**changes):
         "combinations": {"t001": combination_document(0.1, {})},
         "subtraction": subtraction_document(),
         "recoveries": {"t001": recovery_document({})},
+        "fluxes": {"t001": fluxes(1.0)},
         "geometry": geometry_document(RBH1, record("geometry")),
     }
     return dashboard.run(**(given | changes), target=RBH1, config=Config())
@@ -64,6 +83,14 @@ def test_it_shows_what_the_products_say_within_the_bounds_of_the_judge():
     assert result["data"].simulated
 
 
+def test_fluxes_of_apertures_are_compared_as_the_judge_does():
+    """Oracle: by hand; apertures that lie outside in part have no say."""
+    rows = rows_of(draw(fluxes={"t001": fluxes(1.3)}), "recovery.aperture_scatter")
+    assert rows["value"].tolist() == pytest.approx([1.3, 1.3])
+    without = ard.Table(fluxes(1.3).data["method", "inside", "flux", "flux_err"], {})
+    assert len(rows_of(draw(fluxes={"t001": without}), "recovery.aperture_scatter")) == 0
+
+
 def test_equal_products_give_equal_bytes_and_a_bad_number_another_picture():
     good, again = draw()["figure"], draw()["figure"]
     assert good == again
@@ -79,8 +106,8 @@ def test_a_lone_cube_has_a_dashboard_of_its_noise():
     model = noise_document({})
     model["dithers"] |= {"scale": None, "left_out": []}
     nothing = dict.fromkeys(("combinations", "subtraction", "recoveries", "geometry"))
-    result = draw(models={"t001": model}, **nothing)
-    expected = {"noise.whitened", "noise.whitened_filter", "noise.aperture"}
+    result = draw(models={"t001": model}, fluxes={}, **nothing)
+    expected = {"noise.whitened", "noise.whitened_filter", "noise.chi2", "noise.aperture"}
     assert set(result["data"].data["criterion"]) == expected
 
 
