@@ -3,6 +3,7 @@
 import re
 from html.parser import HTMLParser
 
+import pytest
 from imagery import geometry_document
 from runs import noise_document, record, subtraction_document
 
@@ -111,6 +112,18 @@ def test_the_page_shows_what_is_about_the_run_as_a_whole():
     assert "1.01 (Kronecker)" in page
     assert page.index('alt="dashboard"') < page.index('alt="wake"') < page.index("t001_maps.png")
     assert page.count("<img") == 3
+
+
+@pytest.mark.parametrize("there", ["geometry", "subtraction"])
+def test_a_run_without_images_or_without_exposures_has_a_page(there):
+    """Oracle: what is there is shown, and nothing is asked of what is not."""
+    documents = {
+        "geometry": (geometry_document(RBH1, record("geometry")), "147.5 ± 0.05 deg"),
+        "subtraction": (subtraction_document(), "Nothing is taken off."),
+    }
+    page = render(contents(wake={there: documents[there][0]}))
+    for name, (_, text) in documents.items():
+        assert (text in page) == (name == there)
 
 
 def test_a_failed_check_is_shown_and_no_bundle_is_claimed():
