@@ -59,6 +59,7 @@ VERBS = ("reserve", "plan", "apply", "publish", "status", "clean")
 
 _when = st.sampled_from(["before", "after"])
 _bytes = st.integers(0, 3000)
+_nth = st.integers(1, 3)
 _pause = st.integers(1, LONGEST_PAUSE_S)
 _lag = st.floats(1.0, LONGEST_LAG_S)
 
@@ -84,10 +85,10 @@ _kinds = st.one_of(
 
 
 @st.composite
-def faults(draw, kinds=_kinds, requests=tuple(REQUESTS)):
+def faults(draw, kinds=_kinds, requests=tuple(REQUESTS), nths=_nth):
     kind, parameters = draw(kinds)
     method, path = REQUESTS[draw(st.sampled_from(requests))]
-    nth, count = draw(st.integers(1, 3)), draw(st.sampled_from([1, 1, 2, 7]))
+    nth, count = draw(nths), draw(st.sampled_from([1, 1, 2, 7]))
     return Fault(kind, method, path, nth, count, **parameters)
 
 
@@ -113,6 +114,11 @@ class Deposits(RuleBasedStateMachine):
 
     @rule(fault=faults(_lost, tuple(WRITES)))
     def an_answer_will_be_lost(self, fault):
+        self.server.inject(fault)
+
+    @rule(fault=faults(_lost, ("publish",), st.just(1)))
+    def a_publishing_will_be_lost(self, fault):
+        """There is one a version, which chance alone would seldom strike."""
         self.server.inject(fault)
 
     @rule(nth=st.integers(1, 6))
@@ -338,7 +344,12 @@ def test_what_disturbs_a_broken_guard_disturbs_no_other(name, server, clock, tmp
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["publish is sent again", "md5 is not compared", "nobody waits"])
 def test_the_machine_notices_a_broken_guard(name, monkeypatch):
-    """That it is noticed is enough; the shortest way to it is of no interest."""
+    """That it is noticed is enough; the shortest way to it is of no interest.
+
+    Measured: it takes 160 examples on the average for the rarest of them. Threads make the search
+    differ from one run to the next even where it draws the same; 1500 examples miss one in some ten
+    thousand runs, and only then take long.
+    """
     MUTANTS[name][0](monkeypatch)
     with pytest.raises((AssertionError, BaseExceptionGroup)):
-        run(200, phases=[Phase.generate])
+        run(1500, phases=[Phase.generate])
