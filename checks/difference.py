@@ -8,7 +8,7 @@ from ard import layout
 from checks.folder import Product
 from checks.load import document, number, table_columns
 from checks.registry import Limits, check, of_kind
-from checks.result import Outcome, compare, passed
+from checks.result import Outcome, compare, passed, skipped
 
 GHOSTS: Final = of_kind("table", layout.GHOSTS)
 SUBTRACTION: Final = of_kind("document", layout.SUBTRACTION)
@@ -16,6 +16,7 @@ MEASURED: Final = "measured"
 COMBINED: Final = "combined"
 EVALUATED: Final = "EVALUATED"
 ENOUGH: Final = "recovery.ghosts_compared"
+FAINT: Final = "look at masks and apertures; waive it for a scene without lines"
 PAIRS: Final = ("ghost_fraction", "relative_flux", "ghost_strength")
 
 
@@ -43,7 +44,7 @@ def filled(product: Product, limits: Limits) -> Outcome:
     table = _columns(product)
     measured = table["status"] == MEASURED
     if not measured.any():
-        return passed("no line is bright enough in any aperture")
+        return skipped("no line is bright enough in any aperture", FAINT)
     part = table["filled"].astype(float)[measured]
     worst = float(part.max()) if np.isfinite(part).all() else float("nan")
     detail = f"up to {worst:.3f} of a sum, median {np.median(part):.3f}, was filled from neighbours"
@@ -58,7 +59,7 @@ def strength(product: Product, limits: Limits) -> Outcome:
     value, err = (table[key].astype(float) for key in ("ghost_strength", "ghost_strength_err"))
     asked = (table["method"] == COMBINED) & np.isfinite(value) & (err > 0)
     if not asked.any():
-        return passed("no line is bright enough where a ghost would be")
+        return skipped("no line is bright enough where a ghost would be", FAINT)
     weight = (err[asked] * err[asked]) ** -1
     mean = float((weight * value[asked]).sum() / weight.sum())
     detail = f"flux at the place of a ghost is {mean:.3f} of the wake, over {asked.sum()} lines"
@@ -96,7 +97,7 @@ def ghosts(product: Product, limits: Limits) -> Outcome:
     """Are the fractions of a simulated observation the true ones, within their errors?"""
     found = document(product)["recovery"]
     if number(found, "compared") == 0:
-        return passed("no line is bright enough to be compared with the truth")
+        return skipped("no line is bright enough to be compared with the truth", FAINT)
     worst = number(found, "pull_largest")
     detail = (
         f"{number(found, 'compared'):g} fractions, root mean square of (measured - true) / error "

@@ -13,6 +13,9 @@ FILTERS_FILE: Final = Path(__file__).parent / "filters.toml"
 COLOUR: Final = "colour"
 DIFFERENCE: Final = "difference"
 
+# What stands for a camera in a header that names none: cut-outs give the observatory.
+_UNNAMED: Final = ("", "HST")
+
 
 @dataclass(frozen=True)
 class Filter:
@@ -23,7 +26,7 @@ class Filter:
     name : str
         Its name, as in FILTER.
     keywords : mapping of str to str
-        Header keywords that an image through it carries.
+        Header keywords of the camera that it is in: other cameras have filters of the same name.
     pivot_angstrom, blue_angstrom, red_angstrom : float
         Pivot wavelength and edges of the passband, A.
     psf_fwhm_arcsec : float
@@ -50,9 +53,12 @@ class Filter:
         """Give the width of the passband."""
         return self.red_angstrom - self.blue_angstrom
 
-    def matches(self, meta: Mapping[str, Any]) -> bool:
-        """Say whether a header describes an image through this filter."""
-        return all(str(meta.get(key, "")).strip() == text for key, text in self.keywords.items())
+    def contradictions(self, meta: Mapping[str, Any]) -> tuple[str, ...]:
+        """Name the keywords of a header that belong to a filter of this name elsewhere."""
+        found = {key: str(meta.get(key, "")).strip() for key in self.keywords}
+        return tuple(
+            f"{k} {text}" for k, text in found.items() if text not in (*_UNNAMED, self.keywords[k])
+        )
 
 
 @dataclass(frozen=True)
@@ -134,11 +140,6 @@ def load_filters(path: Path = FILTERS_FILE) -> Filters:
     if twice:
         raise root.error("a filter is declared once", "one entry each", ", ".join(twice))
     return Filters(rows, above)
-
-
-def find_filter(meta: Mapping[str, Any]) -> Filter | None:
-    """Give the declared filter that a header describes; None where there is none."""
-    return next((row for row in load_filters().rows if row.matches(meta)), None)
 
 
 def _filter(row: Section) -> Filter:

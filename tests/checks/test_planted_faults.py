@@ -617,10 +617,12 @@ def one_pointing(document: dict) -> None:
     document |= nothing | {"status": "NOT EVALUATED", "sentence": "The other is missing."}
 
 
-def test_a_blank_sky_has_nothing_to_compare(tmp_path):
+def test_a_blank_sky_has_nothing_to_compare_and_says_so(tmp_path):
     nothing = {"compared": 0, "pull_mean": None, "pull_scatter": None, "pull_largest": None}
     run = make_run(tmp_path, {"subtraction": set_field("recovery", value=nothing)})
-    assert judge(run).bad == ()
+    (skipped,) = judge(run).bad
+    assert (skipped.check, skipped.status) == ("recovery.ghosts", Status.SKIPPED)
+    assert "waive it for a scene without lines" in skipped.remedy
 
 
 @pytest.mark.parametrize(

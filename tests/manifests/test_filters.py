@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from manifests.errors import ManifestError
-from manifests.filters import FILTERS_FILE, find_filter, load_filters
+from manifests.filters import FILTERS_FILE, load_filters
 
 TEXT = FILTERS_FILE.read_text(encoding="utf-8")
 
@@ -28,10 +28,12 @@ def test_neighbouring_broad_bands_make_a_colour_the_bluer_first():
     assert filters.overlap("F502N", "F814W") == 0.0
 
 
-def test_filters_are_known_by_their_header():
-    header = {"INSTRUME": "WFC3", "DETECTOR": "UVIS", "FILTER": "F350LP"}
-    assert find_filter(header).name == "F350LP"
-    assert find_filter({**header, "INSTRUME": "ACS"}) is None
+def test_a_filter_of_another_camera_is_told_by_the_header():
+    declared = load_filters().named("F350LP")
+    assert declared.contradictions({"INSTRUME": "WFC3", "DETECTOR": "UVIS"}) == ()
+    assert declared.contradictions({}) == ()  # a cut-out says nothing, or only the observatory
+    assert declared.contradictions({"INSTRUME": "HST"}) == ()
+    assert declared.contradictions({"INSTRUME": "ACS", "DETECTOR": "UVIS"}) == ("INSTRUME ACS",)
     with pytest.raises(ManifestError, match="not declared"):
         load_filters().named("F999W")
 
@@ -53,7 +55,7 @@ def edited(tmp_path: Path, old: str, new: str) -> Path:
         ("difference_above = 0.5", "difference_above = 1.5", "part of a passband"),
         ("pivot_angstrom = 4971.9", "pivot = 4971.9", "unknown field"),
         (
-            'keywords = { INSTRUME = "WFC3", DETECTOR = "UVIS", FILTER = "F200LP" }',
+            'keywords = { INSTRUME = "WFC3", DETECTOR = "UVIS" }',
             "keywords = {}",
             "known by its keywords",
         ),

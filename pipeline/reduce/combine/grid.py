@@ -17,7 +17,7 @@ _SAME_CHANNEL: Final = 1e-3
 
 
 class GridMismatchError(FormatError):
-    """Two cubes that are to be combined have different wavelengths."""
+    """Two cubes that are to be combined or subtracted differ in wavelengths, place or roll."""
 
 
 @dataclass(frozen=True, eq=False)

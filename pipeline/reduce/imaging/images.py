@@ -17,6 +17,7 @@ from astropy.wcs import WCS
 from ard.cube import BoolArray, FloatArray
 from ard.errors import FormatError, UnitError
 from ard.fitsio import open_hdus
+from manifests.filters import load_filters
 from pipeline.reduce.imaging import parts, weights
 from pipeline.reduce.imaging.parts import Part
 
@@ -210,9 +211,11 @@ def _image(hdus: fits.HDUList, hdu: Any, file: Path, known: Known) -> Image:
             action="fetch the file again, or leave it out",
         )
     zero_point, pivot = _zero_point(header, known, file)
+    band = known.band or _band(header, file)
+    _require_camera(band, header, file)
     return Image(
         file=file.name,
-        band=known.band or _band(header, file),
+        band=band,
         flux=np.where(mask, np.nan, flux),
         weight=np.where(mask, 0.0, weight),
         weight_kind=kind,
@@ -296,6 +299,20 @@ def _zero_point(header: fits.Header, known: Known, file: Path) -> tuple[float, f
             action="give the zero point with Known(zero_point_ab=...), or another image",
         )
     return ab_zero_point(float(flam), pivot), pivot
+
+
+def _require_camera(band: str, header: fits.Header, file: Path) -> None:
+    """Refuse a filter that is declared for another camera: its PSF and passband are others."""
+    declared = next((row for row in load_filters().rows if row.name == band), None)
+    wrong = declared.contradictions(header) if declared else ()
+    if declared and wrong:
+        raise FormatError(
+            f"the filter {band} is declared for another camera",
+            file=file,
+            expected=", ".join(f"{key} {text}" for key, text in declared.keywords.items()),
+            found=", ".join(wrong),
+            action="declare the filter of this camera in manifests/filters.toml, or leave it out",
+        )
 
 
 def _band(header: fits.Header, file: Path) -> str:

@@ -59,6 +59,7 @@ def test_units_become_electrons_per_second(cards, factor, tmp_path):
         ({"FILTER": None}, FormatError, "filter of the image cannot be told"),
         ({"FILTER": "CLEAR1L", "FILTER2": "CLEAR"}, FormatError, "filter of the image"),
         ({"EXPTIME": None}, FormatError, "cannot be decided"),
+        ({"FILTER": "F606W"}, FormatError, "F606W is declared for another camera"),
     ],
 )
 def test_what_an_image_needs_and_lacks_is_said_with_its_file(cards, error, says, tmp_path):
@@ -71,7 +72,9 @@ def test_what_an_image_needs_and_lacks_is_said_with_its_file(cards, error, says,
 
 def test_what_the_reader_knows_stands_in_for_the_header(tmp_path):
     """The layout of the ACS cut-out: two filters in one file, no unit, no PHOTFLAM."""
-    one = drizzled(sky(), WCS, PHOTFLAM=None, BUNIT=None, EXPTIME=None)
+    one = drizzled(
+        sky(), WCS, PHOTFLAM=None, BUNIT=None, EXPTIME=None, INSTRUME=None, DETECTOR=None
+    )
     one["SCI"].name, one["WHT"].name = "F606W_SCI", "F606W_WHT"
     del one["CTX"]
     path = written(one, tmp_path)
@@ -85,7 +88,8 @@ def test_what_the_reader_knows_stands_in_for_the_header(tmp_path):
 
 
 def test_acs_names_its_filter_beside_a_clear_one(tmp_path):
-    cards = {"FILTER": None, "FILTER1": "CLEAR1L", "FILTER2": "F814W"}
+    camera = {"INSTRUME": "ACS", "DETECTOR": "WFC"}
+    cards = {"FILTER": None, "FILTER1": "CLEAR1L", "FILTER2": "F814W"} | camera
     assert read_image(written(drizzled(sky(), WCS, **cards), tmp_path)).band == "F814W"
 
 
