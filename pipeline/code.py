@@ -69,7 +69,7 @@ def _sources(entry: str) -> tuple[Path, list[Path]]:
             f"the code of a stage, '{entry}', cannot be found",
             expected=f"an importable module {module}",
             found="nothing of that name",
-            action="correct the field 'code' of the stage in pipeline/stages.py",
+            action="correct the field 'code' of the stage in pipeline/stages",
         )
     if spec.submodule_search_locations is None:
         path = Path(str(spec.origin))

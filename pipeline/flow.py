@@ -263,7 +263,7 @@ def _require_graph(session: Any) -> None:
             "the task graph could not be built",
             expected="tasks with outputs of their own and no cycles",
             found=str(error or f"pytask ended with {session.exit_code!r}"),
-            action="correct the declarations in pipeline/stages.py",
+            action="correct the declarations in pipeline/stages",
         )
 
 

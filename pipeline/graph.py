@@ -219,7 +219,7 @@ def _find(
         f"the stage '{stage.name}' reads '{read.source}', which nothing provides",
         expected="a file of the plan or an output of an earlier stage",
         found=", ".join([*sorted(made), *(f"plan.{n}" for n in plan.inputs)]) or "nothing",
-        action="correct the declaration in pipeline/stages.py, or mark the read as optional",
+        action="correct the declaration in pipeline/stages, or mark the read as optional",
     )
 
 
@@ -260,7 +260,7 @@ def _collected(
                         file=name,
                         expected="one file of that name",
                         found=f"{found[name][0]} and {source}",
-                        action="give one of the writes another path in pipeline/stages.py",
+                        action="give one of the writes another path in pipeline/stages",
                     )
                 found[name] = (source, plan.root / layout.PRODUCTS_DIR / name)
                 row = {"path": name, "kind": write.kind, "stage": task.stage.name}

@@ -313,7 +313,7 @@ def _files(files: Files) -> list[Path]:
 
 def _stage_error(task: Task, expected: object, found: object) -> ArdError:
     return ArdError(
-        f"the stage '{task.stage.name}' does not give what pipeline/stages.py declares",
+        f"the stage '{task.stage.name}' does not give what pipeline/stages declares",
         expected=expected,
         found=found,
         file=stages.__file__,
