@@ -1,4 +1,4 @@
-"""What can be typed: acquire, plan, run, demo, status, doctor.
+"""What can be typed: acquire, import, plan, run, demo, status, doctor.
 
 Exit codes: 0 good, 1 a check failed, 2 wrong usage, 3 could not run. stdout carries the result,
 stderr the log. Modules are imported by the verb that needs them: help is there at once.
@@ -64,6 +64,28 @@ def cli(debug: bool) -> None:
 
 
 cli.add_command(acquire)
+
+
+@cli.command("import")
+@click.argument("file", type=_FILE)
+@click.option("--out", type=_FILE, required=True, help="The s3d file to write.")
+@click.option(
+    "--convention",
+    type=click.Choice(["radio", "optical"]),
+    help="How velocities are counted, where the file does not say.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace the file if it is there.")
+@JSON
+@guarded
+def import_command(
+    *, file: Path, out: Path, convention: str | None, overwrite: bool, as_json: bool
+) -> None:
+    """Turn a cube of a radio interferometer into one that `rbh1 run --cube` takes."""
+    from pipeline import radio, show
+
+    cube = radio.import_radio_cube(file, out, convention=convention, overwrite=overwrite)
+    say(repr(cube))
+    show.paths({"cube": out}, as_json)
 
 
 @cli.command("plan")
