@@ -2,6 +2,7 @@
 
 import json
 import struct
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -87,8 +88,15 @@ def block_to_bytes(run: str, block: Block) -> bytes:
     return b"".join([_MAGIC, _LENGTH.pack(len(head)), head, draws, stats, block.state])
 
 
-def block_from_bytes(data: bytes) -> tuple[str, Block]:
+def block_from_bytes(data: bytes, path: Path) -> tuple[str, Block]:
     """Give back a block and the name of its run.
+
+    Parameters
+    ----------
+    data : bytes
+        The bytes of a file.
+    path : path
+        The file, for messages.
 
     Raises
     ------
@@ -108,10 +116,10 @@ def block_from_bytes(data: bytes) -> tuple[str, Block]:
         block = Block(*place, draws, stats, state)
         run, sums = str(head["run"]), (head["sha256"], head["state_sha256"])
     except (ArdError, ValueError, KeyError, TypeError, struct.error) as error:
-        raise _damaged("the file of a block", "a block as it was written", error) from error
+        raise _damaged("a block that waits", "a block as it was written", error, path) from error
     if not data.startswith(_MAGIC) or sums != (block.sha256, block.state_sha256):
         named = f"block {block.index} of chain {block.chain} of the run '{run}'"
-        raise _damaged(named, f"sha256 {sums}", (block.sha256, block.state_sha256))
+        raise _damaged(named, f"sha256 {sums}", (block.sha256, block.state_sha256), path)
     return run, block
 
 
@@ -157,10 +165,15 @@ def stored_block(run: str, row: Any, state: bytes, state_sha256: str | None) -> 
     return block
 
 
-def _damaged(what: str, expected: object, found: object) -> IntegrityError:
+def _damaged(
+    what: str, expected: object, found: object, path: Path | None = None
+) -> IntegrityError:
+    database = "restore the database from a copy, or remove the run and sample it again"
+    waiting = "remove the file: the chain then goes on from the last block before it"
     return IntegrityError(
         f"{what} is damaged",
+        file=path,
         expected=expected,
         found=found,
-        action="restore the database from a copy, or remove the run and sample it again",
+        action=waiting if path else database,
     )

@@ -9,18 +9,20 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 from ard import layout
+from ard.errors import ArdError, IntegrityError, NotFoundError
 from pipeline.store.address import resolve
 from pipeline.store.blocks import SAMPLE, Block, Run, Summaries, out_of_order
 from pipeline.store.engine import make_engine
 from pipeline.store.schema import prepare
 from pipeline.store.spool import Spool, short_digest
 from pipeline.store.sql import SqlStore
-from pipeline.store.troubles import StoreAwayError
+from pipeline.store.troubles import VARIABLE, StoreAwayError
 
 SPOOL_DIR: Final = "spool"
 FIRST_WAIT_SECONDS: Final = 0.5
@@ -61,12 +63,19 @@ def open_store(
     ArdError
         If the address is wrong, or the tables are of a later version.
     """
-    folder = Path(folder)
+    folder = Path(folder).resolve()
     target, address = resolve(url, folder, environment)
     engine = make_engine(target)
     prepare(engine, address)
     spool = Spool(folder / layout.STATE_DIR / SPOOL_DIR / short_digest(address))
-    store = DurableStore(SqlStore(engine, address), spool, patience_s)
+    again = partial(
+        open_store,
+        url or environment.get(VARIABLE),
+        folder=folder,
+        environment={},
+        patience_s=patience_s,
+    )
+    store = DurableStore(SqlStore(engine, address), spool, patience_s, again)
     store.drain()
     return store
 
@@ -74,7 +83,8 @@ def open_store(
 class DurableStore:
     """Keep chains in a database, and on the local disk while it is away.
 
-    A context manager: leaving it waits until everything is in the database.
+    A context manager: leaving it waits until everything is in the database. In another process, to
+    which it goes by pickle, it is opened anew.
 
     Parameters
     ----------
@@ -84,9 +94,18 @@ class DurableStore:
         Where blocks wait.
     patience_s : float
         How long to wait for the database where its answer is needed.
+    again : callable
+        Opens the same store.
     """
 
-    def __init__(self, store: SqlStore, spool: Spool, patience_s: float) -> None:
+    def __init__(
+        self,
+        store: SqlStore,
+        spool: Spool,
+        patience_s: float,
+        again: Callable[[], "DurableStore"],
+    ) -> None:
+        self._again = again
         self._store = store
         self._spool = spool
         self._patience_s = patience_s
@@ -172,10 +191,15 @@ class DurableStore:
         ------
         StoreAwayError
             If the database is away; what it did not take goes on waiting.
+        IntegrityError
+            If the database has not the chain that a block waits to go on.
         """
         for path in self._spool.waiting():
             for run, block in self._spool.read_there(path):
-                self._store.append(run, block)
+                try:
+                    self._store.append(run, block)
+                except (IntegrityError, NotFoundError) as error:
+                    raise _unwanted(path, error) from error
                 self._spool.drop(path)
 
     def flush(self) -> None:
@@ -194,6 +218,10 @@ class DurableStore:
             self.flush()
         finally:
             self._store.close()
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Connections belong to one process.
+        return (self._again, ())
 
     def __enter__(self) -> Self:
         return self
@@ -245,3 +273,13 @@ class DurableStore:
             found=f"{error.found}{kept}",
             action=f"{error.action}: nothing is lost" if n_waiting else error.action,
         )
+
+
+def _unwanted(path: Path, error: ArdError) -> IntegrityError:
+    return IntegrityError(
+        error.problem,
+        file=path,
+        expected=error.expected,
+        found=error.found,
+        action="this block waited for the database; if its chain is not wanted, remove the file",
+    )

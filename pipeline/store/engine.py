@@ -38,10 +38,9 @@ def make_engine(url: URL) -> Engine:
         If the file cannot be made.
     """
     if url.get_backend_name() == POSTGRESQL:
-        options = {**_POSTGRESQL, **url.query}
-        return create_engine(
-            url.set(query={}), pool_pre_ping=True, connect_args=options, hide_parameters=True
-        )
+        # What the address says itself goes before.
+        options = {key: value for key, value in _POSTGRESQL.items() if key not in url.query}
+        return create_engine(url, pool_pre_ping=True, connect_args=options, hide_parameters=True)
     path = Path(str(url.database)).resolve()
     _make_file(path)
     engine = create_engine(

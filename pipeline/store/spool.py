@@ -42,12 +42,10 @@ class Spool:
         """
         path = self._path(run, block.chain, block.index)
         waiting = self.waiting(run, block.chain)
-        if waiting and path not in waiting and self._path(run, block.chain, block.index - 1) != (
-            waiting[-1]
-        ):
-            raise out_of_order(run, block, self.last_index(waiting) + 1)
-        if path in waiting and self.read(path)[1].sha256 != block.sha256:
-            raise out_of_order(run, block, self.last_index(waiting) + 1)
+        n_kept = int(waiting[-1].stem.rpartition("-")[2]) + 1 if waiting else block.index
+        same = path in waiting and self.read(path)[1].sha256 == block.sha256
+        if block.index != n_kept and not same:
+            raise out_of_order(run, block, n_kept)
         with room_for(path):
             atomic_write_bytes(path, block_to_bytes(run, block), overwrite=True)
             _sync_folder(self.folder)
@@ -67,7 +65,7 @@ class Spool:
 
     def read(self, path: Path) -> tuple[str, Block]:
         """Read a block and the name of its run, checked against its digests."""
-        return block_from_bytes(path.read_bytes())
+        return block_from_bytes(path.read_bytes(), path)
 
     def read_there(self, path: Path) -> Iterator[tuple[str, Block]]:
         """Read a block if it still waits: another process may just have taken it."""
@@ -80,11 +78,6 @@ class Spool:
     def drop(self, path: Path) -> None:
         """Remove a block that is in the database."""
         path.unlink(missing_ok=True)
-
-    @staticmethod
-    def last_index(waiting: list[Path]) -> int:
-        """Give the number of the last block of a chain that waits."""
-        return int(waiting[-1].stem.rpartition("-")[2])
 
     def _path(self, run: str, chain: int, index: int) -> Path:
         return self.folder / f"{short_digest(run)}-{chain:06d}-{index:09d}{_SUFFIX}"

@@ -12,9 +12,9 @@ from ard.errors import ArdError, IntegrityError, RemoteError
 from pipeline.doctor import shown
 
 VARIABLE: Final = "RBH1_DATABASE_URL"
-# SQLSTATE classes of PostgreSQL after which the same may succeed: connection, resources,
-# intervention of an operator, failure of its system.
-_PASSING: Final = ("08", "53", "57", "58")
+# SQLSTATE classes of PostgreSQL after which the same may succeed: connection, a standby, another
+# transaction in the way, resources, intervention of an operator, failure of its system.
+_PASSING: Final = ("08", "25006", "40", "53", "57", "58")
 _PASSING_SQLITE: Final = ("BUSY", "LOCKED", "CANTOPEN", "IOERR", "READONLY", "PROTOCOL")
 _DAMAGED_SQLITE: Final = ("CORRUPT", "NOTADB")
 
