@@ -63,6 +63,10 @@ class PostgresServer:
     def url(self) -> str:
         return f"postgresql://postgres@/postgres?host={self.folder}"
 
+    @property
+    def stopped(self) -> bool:
+        return self._process is None
+
     def start(self) -> None:
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(

@@ -1,8 +1,8 @@
 """What is a chain made of while it grows, and what must a store of chains do?
 
 A chain is stored in blocks of draws. Each block carries the sampler's state after its last draw,
-and both are stored together or not at all: whoever finds a block can go on from it. Of a chain, only
-the last state is kept.
+and both are stored together or not at all: whoever finds a block can go on from it. Only the last
+state of a chain is kept.
 """
 
 import hashlib

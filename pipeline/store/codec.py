@@ -1,4 +1,4 @@
-"""How does a block become bytes: in a column, in PostgreSQL's binary COPY, in a file of the spool?"""
+"""How does a block become bytes: in a column, in PostgreSQL's binary COPY, in a file?"""
 
 import json
 import struct

@@ -65,9 +65,10 @@ def open_store(
     """
     folder = Path(folder).resolve()
     target, address = resolve(url, folder, environment)
-    engine = make_engine(target)
-    prepare(engine, address)
     spool = Spool(folder / layout.STATE_DIR / SPOOL_DIR / short_digest(address))
+    # Blocks wait for a database that was there: an empty one in its place would hide that.
+    engine = make_engine(target, may_make=not spool.waiting())
+    prepare(engine, address)
     again = partial(
         open_store,
         url or environment.get(VARIABLE),
@@ -158,7 +159,7 @@ class DurableStore:
         One is held in memory at a time. Waits for a database that is away.
         """
         for index in self._patiently(lambda: self._store.indices(run, chain, phase)):
-            yield self._patiently(lambda index=index: self._store.read(run, chain, index))
+            yield self._patiently(partial(self._store.read, run, chain, index))
 
     def n_draw(self, run: str, chain: int, phase: str = SAMPLE) -> int:
         """Say how many draws of a phase a chain has."""

@@ -1,6 +1,5 @@
 """How is the database opened, so that what it has taken is on the disk?"""
 
-import os
 import sqlite3
 from pathlib import Path
 from typing import Any, Final
@@ -29,8 +28,15 @@ _PRAGMAS: Final = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
 _WRITES: Final = "rbh1_writes"
 
 
-def make_engine(url: URL) -> Engine:
-    """Make the engine of a database; an SQLite file is made if it is not there.
+def make_engine(url: URL, *, may_make: bool = True) -> Engine:
+    """Make the engine of a database.
+
+    Parameters
+    ----------
+    url : sqlalchemy.URL
+        Its address, driver included.
+    may_make : bool
+        Make an SQLite file if it is not there.
 
     Raises
     ------
@@ -42,7 +48,8 @@ def make_engine(url: URL) -> Engine:
         options = {key: value for key, value in _POSTGRESQL.items() if key not in url.query}
         return create_engine(url, pool_pre_ping=True, connect_args=options, hide_parameters=True)
     path = Path(str(url.database)).resolve()
-    _make_file(path)
+    if may_make:
+        _make_file(path)
     engine = create_engine(
         "sqlite+pysqlite://",
         creator=lambda: _connect(path),
@@ -114,7 +121,7 @@ class _FileWatch:
 
     def __call__(self, _connection: Any, record: Any, _proxy: Any) -> None:
         try:
-            status = os.stat(self._path)
+            status = self._path.stat()
         except OSError:
             # A new connection is tried, and its error says what is wrong.
             raise DisconnectionError("the file of the database has gone") from None

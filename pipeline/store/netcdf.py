@@ -1,8 +1,8 @@
 """How do chains become a file that a stranger can open, check and reweight without us?
 
 netCDF4 in the groups that ArviZ reads. It is written in pieces of a fixed number of draws, so that
-memory does not grow with the chains, and the bytes depend on the chains alone. Pieces are compressed
-beside one another: that is nearly all the work.
+memory does not grow with the chains, and the bytes depend on the chains alone. Pieces are
+compressed beside one another: that is nearly all the work.
 """
 
 import json
@@ -175,14 +175,20 @@ def _plan(run: Run, first: Block, n_draw: int, content: Content) -> _Plan:
         tuple(_Variable("log_prior", name, f64, n_draw, piece) for name in run.parameters),
         tuple(
             _Variable(
-                "log_likelihood", name, f64, n_thinned, small, value.shape[1] if value.ndim > 1 else 0
+                "log_likelihood",
+                name,
+                f64,
+                n_thinned,
+                small,
+                value.shape[1] if value.ndim > 1 else 0,
             )
             for name, value in sorted(likelihoods.items())
         ),
     )
     names = [variable.name for variable in plan.variables]
-    if wrong := [name for name in names if "/" in name or name.strip() != name or not name]:
-        raise _unfit("names", "names without '/'", wrong)
+    taken = ("chain", "draw")
+    if wrong := [n for n in names if "/" in n or n.strip() != n or not n or n in taken]:
+        raise _unfit("the name of a variable", "names without '/', other than chain, draw", wrong)
     return plan
 
 
@@ -203,7 +209,9 @@ def _evaluated(density: Density, draws: FloatArray, what: str) -> dict[str, Arra
 
 def _unfit(what: str, expected: str, found: object) -> FormatError:
     action = "mend the functions that are handed to export_netcdf, or the sampler"
-    return FormatError(f"{what} does not fit the draws", expected=expected, found=found, action=action)
+    return FormatError(
+        f"{what} does not fit the draws", expected=expected, found=found, action=action
+    )
 
 
 def _attributes(

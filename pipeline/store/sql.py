@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import fields
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Engine, delete, func, insert, select, update
 
 from pipeline.store.address import POSTGRESQL
 from pipeline.store.blocks import (
@@ -182,7 +182,7 @@ class SqlStore:
         """Close the connections."""
         self._engine.dispose()
 
-    def _require_run(self, connection: Connection, name: str) -> Row[Any]:
+    def _require_run(self, connection: Connection, name: str) -> Any:
         row = _run_row(connection, name)
         if row is None:
             raise no_run(name, connection.execute(select(RUNS.c.name)).scalars())
@@ -203,11 +203,11 @@ class SqlStore:
             yield connection
 
 
-def _run_row(connection: Connection, name: str) -> Row[Any] | None:
+def _run_row(connection: Connection, name: str) -> Any:
     return connection.execute(select(RUNS).where(RUNS.c.name == name)).one_or_none()
 
 
-def _run(row: Row[Any]) -> Run:
+def _run(row: Any) -> Run:
     settings: Sequence[Mapping[str, Any]] = (row.digests, row.prior, row.config, row.provenance)
     return Run(row.name, tuple(row.parameters), row.n_chain, int(row.seed), *settings)
 
@@ -217,7 +217,7 @@ def _of_chain(statement: Any, run: str, chain: int) -> Any:
     return joined.where(RUNS.c.name == run, BLOCKS.c.chain == chain)
 
 
-def _last(connection: Connection, run_id: int, chain: int) -> Row[Any] | None:
+def _last(connection: Connection, run_id: int, chain: int) -> Any:
     """Give what is known of the last block of a chain, without its draws."""
     columns = (BLOCKS.c.block, BLOCKS.c.phase, BLOCKS.c.first_draw, BLOCKS.c.n_draw)
     return connection.execute(
@@ -232,7 +232,7 @@ def _last(connection: Connection, run_id: int, chain: int) -> Row[Any] | None:
     ).one_or_none()
 
 
-def _is_stored(connection: Connection, run_id: int, block: Block, last: Row[Any] | None) -> bool:
+def _is_stored(connection: Connection, run_id: int, block: Block, last: Any) -> bool:
     sha256 = connection.execute(
         select(BLOCKS.c.sha256).where(
             BLOCKS.c.run_id == run_id,
@@ -265,7 +265,8 @@ def _insert_block(connection: Connection, run_id: int, block: Block, sha256: str
     # Four times as fast as an INSERT, which would send the bytes in hexadecimal.
     widths = tuple(_WIDTHS.get(type(column.type).__name__, 0) for column in BLOCKS.columns)
     row = copy_row(tuple(values[name] for name in BLOCKS.columns.keys()), widths)  # noqa: SIM118
-    with connection.connection.cursor() as cursor:
+    cursor: Any = connection.connection.cursor()
+    with cursor:
         cursor.copy_expert(_COPY, io.BytesIO(row), _COPY_CHUNK)
 
 

@@ -19,8 +19,6 @@ from sqlalchemy import (
 
 from pipeline.store.metadata import METADATA
 
-_OF_RUN: Final = {"columns": ["run_id"], "refcolumns": ["chain_runs.id"], "ondelete": "CASCADE"}
-
 RUNS: Final = Table(
     "chain_runs",
     METADATA,
@@ -55,7 +53,7 @@ BLOCKS: Final = Table(
     Column("sha256", Text, nullable=False),
     Column("draws", LargeBinary, nullable=False),
     Column("stats", LargeBinary, nullable=False),
-    ForeignKeyConstraint(**_OF_RUN),
+    ForeignKeyConstraint(["run_id"], ["chain_runs.id"], ondelete="CASCADE"),
 )
 
 # The state after the last block of each chain, and of no other.
@@ -83,5 +81,5 @@ SUMMARIES: Final = Table(
     Column("parameter", Text, primary_key=True),
     Column("statistic", Text, primary_key=True),
     Column("value", Float(53)),
-    ForeignKeyConstraint(**_OF_RUN),
+    ForeignKeyConstraint(["run_id"], ["chain_runs.id"], ondelete="CASCADE"),
 )

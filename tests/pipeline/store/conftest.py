@@ -16,7 +16,7 @@ _count = itertools.count()
 
 @pytest.fixture(scope="session")
 def own_server() -> Iterator[pgserver.PostgresServer]:
-    """A server that tests may stop and start; of what it holds, nothing need outlive the machine."""
+    """A server that tests may stop and start; nothing it holds need outlive the machine."""
     server = pgserver.PostgresServer("fsync=off")
     yield server
     server.remove()

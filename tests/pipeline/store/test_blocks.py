@@ -22,15 +22,13 @@ from pipeline.store.durable import open_store
 @pytest.fixture(params=["memory", "sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 def any_store(request, tmp_path):
     if request.param == "memory":
-        return MemoryStore()
+        yield MemoryStore()
+        return
     url = f"sqlite:///{tmp_path}/chains.db"
     if request.param == "postgres":
         url = request.getfixturevalue("postgres_url")
-    from pipeline.store.durable import open_store
-
-    opened = open_store(url, folder=tmp_path)
-    request.addfinalizer(opened.close)
-    return opened
+    with open_store(url, folder=tmp_path) as opened:
+        yield opened
 
 
 def sums(blocks):
