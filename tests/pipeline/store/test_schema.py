@@ -9,7 +9,7 @@ import shutil
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import inspect, text
+from sqlalchemy import inspect, make_url, text
 
 from ard.errors import ArdError
 from pipeline.store import schema
@@ -145,8 +145,9 @@ def test_a_server_that_is_not_there_is_said_without_its_password(tmp_path, caplo
 
 @pytest.mark.postgres
 def test_a_server_that_lets_nobody_in_is_said(postgres_url, tmp_path):
+    stranger = make_url(postgres_url).set(username="nobody_here", password="s3cret")
     with pytest.raises(StoreAwayError, match="nobody_here"):
-        open_store(postgres_url.replace("postgres@", "nobody_here:s3cret@"), folder=tmp_path)
+        open_store(stranger.render_as_string(hide_password=False), folder=tmp_path)
 
 
 def test_a_folder_that_cannot_be_made_is_said(tmp_path):
