@@ -45,7 +45,6 @@ class PostgresServer:
     """A server that is ours to stop and to start."""
 
     def __init__(self, *options: str) -> None:
-        self._bin = binaries()
         self._options = [part for option in options for part in ("-c", option)]
         # A short path: a socket's name has 107 bytes at most.
         self.folder = Path(tempfile.mkdtemp(prefix="rbh1-pg-"))
@@ -55,6 +54,7 @@ class PostgresServer:
             os.chown(self.folder, nobody.pw_uid, nobody.pw_gid)
             self._as = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
         self._process: subprocess.Popen[bytes] | None = None
+        self._bin = self._runnable(binaries())
         self._run("initdb", "-D", self.folder / "data", "-U", "postgres", "-A", "trust", "-N",
                   "--encoding=UTF8", "--locale=C")  # fmt: skip
         self.start()
@@ -90,6 +90,19 @@ class PostgresServer:
     def remove(self) -> None:
         self.stop()
         shutil.rmtree(self.folder)
+
+    def _runnable(self, found: Path) -> Path:
+        """The binaries, copied where the server's user may not enter the folder they lie in."""
+        try:
+            subprocess.run([found / "initdb", "--version"], capture_output=True, check=True,
+                           cwd=self.folder, **self._as)  # fmt: skip
+        except (PermissionError, subprocess.CalledProcessError):
+            package = found.parents[1]
+            site = self.folder / "site"
+            for part in (found.parent, package.with_name(f"{package.name}.libs")):
+                shutil.copytree(part, site / part.relative_to(package.parent), symlinks=True)
+            return site / found.relative_to(package.parent)
+        return found
 
     def _ready(self) -> bool:
         status = self.folder / "data" / "postmaster.pid"

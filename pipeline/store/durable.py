@@ -141,6 +141,10 @@ class DurableStore:
         expected = self._next.get((run, block.chain), block.index)
         if block.index > expected:
             raise out_of_order(run, block, expected)
+        if block.index < expected and not self._spool.holds(run, block):
+            # It was stored before: only the database can tell if it is the same.
+            self._patiently(partial(self._store.append, run, block))
+            return
         self._spool.put(run, block)
         self._next[run, block.chain] = max(expected, block.index + 1)
 

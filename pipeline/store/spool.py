@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from ard.fileio import atomic_write_bytes
-from pipeline.store.blocks import Block, out_of_order
+from pipeline.store.blocks import Block, out_of_order, same_block
 from pipeline.store.codec import block_from_bytes, block_to_bytes
 from pipeline.store.troubles import room_for
 
@@ -35,20 +35,31 @@ class Spool:
     def put(self, run: str, block: Block) -> None:
         """Keep a block: it is on the disk when this returns.
 
+        The rules are those of a store, as far as the blocks that wait tell.
+
         Raises
         ------
+        IntegrityError
+            If another block waits in its place, or it leaves a gap.
         DiskFullError
             If there is no room; nothing half-written is left.
         """
         path = self._path(run, block.chain, block.index)
         waiting = self.waiting(run, block.chain)
         n_kept = int(waiting[-1].stem.rpartition("-")[2]) + 1 if waiting else block.index
-        same = path in waiting and self.read(path)[1].sha256 == block.sha256
-        if block.index != n_kept and not same:
+        if path in waiting:
+            _, kept = self.read(path)
+            if same_block(block, kept.sha256, kept.state_sha256 if path == waiting[-1] else None):
+                return
+        if block.index != n_kept:
             raise out_of_order(run, block, n_kept)
         with room_for(path):
             atomic_write_bytes(path, block_to_bytes(run, block), overwrite=True)
             _sync_folder(self.folder)
+
+    def holds(self, run: str, block: Block) -> bool:
+        """Whether a block waits in this one's place."""
+        return self._path(run, block.chain, block.index).exists()
 
     def waiting(self, run: str | None = None, chain: int | None = None) -> list[Path]:
         """Give the files that wait, each chain's in order."""
