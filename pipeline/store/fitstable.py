@@ -13,7 +13,6 @@ from typing import Any, Final
 import numpy as np
 from astropy.io import fits
 
-from ard.cube import FloatArray
 from ard.errors import FormatError
 from ard.fitsio import write_hdus
 from ard.headers import write_cards
@@ -29,6 +28,9 @@ QUANTILES: Final = {
     "q84_1": 0.84134,
     "q97_7": 0.97725,
 }
+_PART: Final = 1 << 20
+
+Array = np.ndarray[Any, Any]
 
 
 def export_table(
@@ -91,8 +93,7 @@ def _summary(
     columns: dict[str, list[float]] = {}
     for name in names:
         values = file["posterior"][name][:].reshape(-1)
-        mean = values.mean(dtype=np.float64)
-        sd = math.sqrt(np.square(values - mean, dtype=np.float64).mean())
+        mean, sd = _moments(values)
         found = np.quantile(values, list(QUANTILES.values()), overwrite_input=True)
         row = {"mean": mean, "sd": sd, **dict(zip(QUANTILES, found, strict=True))}
         for key, value in row.items():
@@ -106,6 +107,14 @@ def _summary(
     hdu = fits.BinTableHDU.from_columns(table, name="SUMMARY")
     hdu.header.comments["EXTNAME"] = "of all draws in the netCDF beside this file"
     return hdu
+
+
+def _moments(values: Array) -> tuple[float, float]:
+    """Give mean and standard deviation, summed in float64 without a copy in float64."""
+    mean = float(values.mean(dtype=np.float64))
+    parts = (values[first : first + _PART] for first in range(0, len(values), _PART))
+    squares = sum(float(np.square(part.astype(np.float64) - mean).sum()) for part in parts)
+    return mean, math.sqrt(squares / len(values))
 
 
 def _prior(names: list[str], prior: Mapping[str, Any]) -> fits.BinTableHDU:
@@ -158,7 +167,7 @@ def _posterior(
     return hdu
 
 
-def _every(dataset: Any, step: int) -> FloatArray:
+def _every(dataset: Any, step: int) -> Array:
     """Give every so many draws of each chain, one chain after the other, (n, ...)."""
     rows = [dataset[chain][::step] for chain in range(len(dataset))]
     return np.concatenate(rows)
