@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Self
 
 import pytest
 from loading import load
@@ -27,7 +28,7 @@ from pipeline.store.durable import open_store
 from pipeline.store.troubles import StoreAwayError
 
 writer = load(Path(__file__).with_name("writer.py"))
-N_BLOCK = 150
+N_BLOCK = 100
 
 
 def whole_chain(n_block: int) -> dict[tuple[int, str], list[str]]:
@@ -48,30 +49,47 @@ def digests(store) -> dict[tuple[int, str], list[str]]:
     }
 
 
-def start_writer(url: str, folder: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, str(writer.__file__), url, str(folder), str(N_BLOCK)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE)
+class Writers:
+    """Starts writers of one store, one after the other."""
+
+    def __init__(self, url: str, folder: Path) -> None:
+        command = [sys.executable, str(writer.__file__), url, str(folder), str(N_BLOCK)]
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, bufsize=1)
+
+    def run(self, kill_after: int | None = None, delay_s: float = 0.0) -> int:
+        """Let one write, kill it a moment after so many blocks, and give its exit code."""
+        self._process.stdin.write("start\n")
+        pid = int(self._process.stdout.readline())
+        if kill_after is not None:
+            for _ in range(kill_after):
+                assert self._process.stdout.readline() == "stored\n"
+            time.sleep(delay_s)
+            os.kill(pid, signal.SIGKILL)
+        said = iter(self._process.stdout.readline, "")
+        return int(next(line for line in said if line != "stored\n").removeprefix("ended "))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.communicate()
 
 
 def test_a_writer_that_is_killed_at_random_moments_writes_the_same_chain(address, tmp_path):
     rng = random.Random(5)
-    kills = 0
-    while kills < 4:
-        process = start_writer(address, tmp_path)
-        with process.stdout:
-            assert process.stdout.readline() == b"writes\n"
-            time.sleep(rng.uniform(0.0, 0.15))
-            kills += process.poll() is None
-            os.kill(process.pid, signal.SIGKILL)
-            process.wait()
+    with Writers(address, tmp_path) as writers:
+        for _ in range(8):
+            kill = writers.run(rng.randrange(N_BLOCK // 10), rng.uniform(0.0, 0.003))
+            assert kill == -signal.SIGKILL
+        with open_store(address, folder=tmp_path) as store:
+            began = digests(store)
+        assert writers.run() == 0
+    whole = whole_chain(N_BLOCK)
+    assert sum(map(len, began.values())) < sum(map(len, whole.values()))
+    assert all(whole[key][: len(found)] == found for key, found in began.items())
     with open_store(address, folder=tmp_path) as store:
-        began = sum(store.n_draw("killed", chain) for chain in range(2))
-    assert began < 2 * (N_BLOCK - writer.N_WARMUP) * writer.N_DRAW  # it was killed while it wrote
-    process = start_writer(address, tmp_path)
-    assert process.communicate()[0] == b"writes\n"
-    assert process.returncode == 0
-    with open_store(address, folder=tmp_path) as store:
-        assert digests(store) == whole_chain(N_BLOCK)
+        assert digests(store) == whole
 
 
 def test_of_two_writers_of_one_chain_one_is_refused(address, tmp_path, run, make_block):

@@ -1,7 +1,9 @@
-"""A process that samples a chain of blocks into a store, to be killed: writer.py URL FOLDER N.
+"""Processes that sample chains of blocks into a store, to be killed: writer.py URL FOLDER N.
 
 Each block is made of the state after the one before it, so that a chain which goes on from a wrong
-state differs from then on. Prints a line when it begins to write.
+state differs from then on. Every line of input starts a process. It says its number, and "stored"
+for each block; then it is said how it ended. They are forked, so that the libraries are loaded once
+for all of them.
 """
 
 import hashlib
@@ -31,13 +33,20 @@ def follow(chain: int, last: Block | None) -> Block:
 def main(url: str, folder: str, n_block: int) -> None:
     with open_store(url, folder=folder, patience_s=60.0) as store:
         store.begin(RUN)
-        os.write(1, b"writes\n")
+        os.write(1, b"%d\n" % os.getpid())
         for chain in range(RUN.n_chain):
             last = store.latest(RUN.name, chain)
             while last is None or last.index < n_block - 1:
                 last = follow(chain, last)
                 store.append(RUN.name, last)
+                os.write(1, b"stored\n")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    for _ in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        os.write(1, b"ended %d\n" % os.waitstatus_to_exitcode(status))
