@@ -152,8 +152,11 @@ def shown(name: str, value: str) -> str:
     """Give the value of a variable as it may be printed: no token, no password."""
     if name in SECRETS:
         return f"set ({len(value)} characters, not shown)" if value else "set, but empty"
-    value = re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1:***@", value)
-    return re.sub(r"(?i)([?&](?:password|passwd|token|key)=)[^&\s]*", r"\1***", value)
+    # To the last "@": a password may hold any character, even one that should have been quoted.
+    value = re.sub(r"(?s)(://[^:/@\s]*):.*@", r"\1:***@", value)
+    return re.sub(
+        r"(?i)(\w*(?:password|passwd|token|key)\s*=\s*)('[^']*'|[^&\s]*)", r"\1***", value
+    )
 
 
 def _import_names(folder: Path) -> Iterable[Finding]:

@@ -20,6 +20,7 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+import pgserver  # noqa: E402
 import pytest  # noqa: E402
 from hypothesis import HealthCheck, settings  # noqa: E402
 from stranger import link_base_environment  # noqa: E402
@@ -49,7 +50,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         "network": None if config.getoption("--run-network") else "network: give --run-network",
         "real_data": None if shared_data_folder() else _no_shared_data(),
         "gpu": None if _has_gpu(items) else "gpu: JAX sees none here",
-        "postgres": _unset("postgres", "RBH1_TEST_POSTGRES_URL"),
+        "postgres": pgserver.absent(),
         "broker": _unset("broker", "RBH1_BROKER_URL"),
         "invenio": _no_invenio(config),
     }

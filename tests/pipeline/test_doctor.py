@@ -41,6 +41,20 @@ def test_no_token_and_no_password_is_ever_shown(tmp_path):
     assert finding(found, "RBH1_BROKER_URL").value == "redis://host/0?password=***&x=1"
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        "postgresql://me:se@cr et/x@host/db",
+        "postgresql://host/db?user=me&sslpassword=se@cr et/x",
+        "host=here password='se@cr et/x' user=me",
+        "postgresql://me:x@host/db?password=se@cr et/x",
+    ],
+)
+def test_a_password_that_is_no_proper_part_of_an_address_is_not_shown_either(value):
+    # Of the unquoted blank no rule can tell where the password ends; its first part says most.
+    assert "se@cr" not in shown("RBH1_DATABASE_URL", value)
+
+
 def test_every_variable_says_where_its_value_comes_from(tmp_path):
     found = examine({"RBH1_DATA_DIR": "/data"}, tmp_path)
     assert finding(found, "RBH1_DATA_DIR").value == "/data"

@@ -1,0 +1,184 @@
+"""How does a stranger get at a posterior with numpy and astropy alone?
+
+Beside a netCDF of chains lies a FITS table: what is known of each parameter, its prior, and ten
+thousand draws with their densities, which is enough for intervals and for another prior.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from astropy.io import fits
+
+from ard.errors import FormatError
+from ard.fitsio import write_hdus
+from ard.headers import write_cards
+from ard.provenance import Provenance, to_hdu
+
+KIND: Final = "chains"
+N_DRAW: Final = 10_000
+# The medians and the bounds of 68 and 95 %: those of a normal distribution at 1 and 2 sd.
+QUANTILES: Final = {
+    "q2_3": 0.02275,
+    "q15_9": 0.15866,
+    "q50": 0.5,
+    "q84_1": 0.84134,
+    "q97_7": 0.97725,
+}
+_PART: Final = 1 << 20
+
+Array = np.ndarray[Any, Any]
+
+
+def export_table(
+    chains: str | Path, path: str | Path, *, n_draw: int = N_DRAW, overwrite: bool = False
+) -> None:
+    """Write the FITS table that lies beside a netCDF of chains.
+
+    HDU ``SUMMARY``: a row for each parameter, mean, standard deviation and quantiles of all draws,
+    and the diagnostics that were stored. ``PRIOR``: the prior of each, in JSON. ``POSTERIOR``:
+    draws that are equally far apart, with ``lp``, ``log_prior_<parameter>`` and
+    ``log_likelihood_<block>``.
+
+    Parameters
+    ----------
+    chains : path-like
+        What `export_netcdf` wrote. One parameter of it is held in memory at a time.
+    path : path-like
+        The table.
+    n_draw : int
+        How many draws at most.
+    overwrite : bool
+        Replace a file that is there.
+
+    Raises
+    ------
+    FormatError
+        If names differ by upper and lower case only, which FITS does not tell apart, or are not
+        ASCII.
+    """
+    import h5py
+
+    with h5py.File(chains, "r") as file:
+        attributes = {key: _plain(value) for key, value in file.attrs.items()}
+        names = json.loads(attributes["parameters"])
+        prior = json.loads(attributes["prior_spec"])
+        primary = fits.PrimaryHDU()
+        header = primary.header
+        write_cards(header, {"SIMULATD": True} if attributes["simulated"] else {})
+        header["ARDKIND"] = (KIND, "product type of rbh1-ard")
+        header["RUN"] = (attributes["run"], "name of the run")
+        hdus = [
+            primary,
+            _summary(file, names, json.loads(attributes["summaries"])),
+            _prior(names, prior),
+            _posterior(file, names, prior, n_draw),
+        ]
+    record = json.loads(attributes["provenance"])
+    if record is not None:
+        hdus.append(to_hdu(Provenance.from_dict(record)))
+    write_hdus(path, fits.HDUList(hdus), overwrite=overwrite)
+
+
+def _plain(value: Any) -> Any:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def _summary(
+    file: Any, names: list[str], diagnostics: Mapping[str, Mapping[str, float | None]]
+) -> fits.BinTableHDU:
+    columns: dict[str, list[float]] = {}
+    for name in names:
+        values = file["posterior"][name][:].reshape(-1)
+        mean, sd = _moments(values)
+        found = np.quantile(values, list(QUANTILES.values()), overwrite_input=True)
+        row = {"mean": mean, "sd": sd, **dict(zip(QUANTILES, found, strict=True))}
+        for key, value in row.items():
+            columns.setdefault(key, []).append(float(value))
+    # What was measured on the chains while they were sampled; the above is of the file itself.
+    for key in sorted({key for values in diagnostics.values() for key in values} - set(columns)):
+        found = [diagnostics.get(name, {}).get(key) for name in names]
+        columns[key] = [math.nan if value is None else value for value in found]
+    table = [_text("parameter", names)]
+    table += [fits.Column(name=key, format="D", array=values) for key, values in columns.items()]
+    hdu = fits.BinTableHDU.from_columns(table, name="SUMMARY")
+    hdu.header.comments["EXTNAME"] = "of all draws in the netCDF beside this file"
+    return hdu
+
+
+def _moments(values: Array) -> tuple[float, float]:
+    """Give mean and standard deviation, summed in float64 without a copy in float64."""
+    mean = float(values.mean(dtype=np.float64))
+    parts = (values[first : first + _PART] for first in range(0, len(values), _PART))
+    squares = sum(float(np.square(part.astype(np.float64) - mean).sum()) for part in parts)
+    return mean, math.sqrt(squares / len(values))
+
+
+def _prior(names: list[str], prior: Mapping[str, Any]) -> fits.BinTableHDU:
+    specs = [json.dumps(prior.get(name), sort_keys=True) for name in names]
+    hdu = fits.BinTableHDU.from_columns([_text("parameter", names), _text("prior", specs)])
+    hdu.header["EXTNAME"] = ("PRIOR", "family, parameters and bounds, in JSON")
+    return hdu
+
+
+def _text(name: str, values: list[str]) -> fits.Column:
+    width = max(len(value.encode()) for value in values)
+    return fits.Column(name=name, format=f"{width}A", array=np.array(values))
+
+
+def _posterior(
+    file: Any, names: list[str], prior: Mapping[str, Any], n_draw: int
+) -> fits.BinTableHDU:
+    likelihood = file["log_likelihood"]
+    # A dimension of groups has no numbers along chains.
+    blocks = sorted(name for name, values in likelihood.items() if values.ndim > 1)
+    derived = [f"log_prior_{name}" for name in names] + [f"log_likelihood_{n}" for n in blocks]
+    _require_apart(["chain", "draw", "lp", *names, *derived])
+    n_chain, n_thinned = len(likelihood["chain"]), len(likelihood["draw"])
+    # log_likelihood is kept of every so many draws; these are of those.
+    step = math.ceil(n_thinned / max(n_draw // n_chain, 1))
+    draw = likelihood["draw"][::step]
+    chain = np.repeat(np.arange(n_chain), len(draw))
+    columns = [
+        fits.Column(name="chain", format="J", array=chain),
+        fits.Column(name="draw", format="K", array=np.tile(draw, n_chain)),
+    ]
+    thin = int(draw[1] - draw[0]) if len(draw) > 1 else 1
+    for name in names:
+        spec = prior.get(name)
+        unit = spec.get("unit") if isinstance(spec, Mapping) else None
+        values = _every(file["posterior"][name], thin)
+        columns.append(fits.Column(name=name, format="E", array=values, unit=unit))
+    if "lp" in file["sample_stats"]:
+        values = _every(file["sample_stats"]["lp"], thin)
+        columns.append(fits.Column(name="lp", format="D", array=values))
+    for name in names:
+        values = _every(file["log_prior"][name], thin)
+        columns.append(fits.Column(name=f"log_prior_{name}", format="D", array=values))
+    for name in blocks:
+        values = _every(likelihood[name], step)
+        form = f"{values.shape[1]}D" if values.ndim > 1 else "D"
+        columns.append(fits.Column(name=f"log_likelihood_{name}", format=form, array=values))
+    hdu = fits.BinTableHDU.from_columns(columns, name="POSTERIOR")
+    hdu.header["THIN"] = (thin, "every so many draws of each chain are here")
+    return hdu
+
+
+def _every(dataset: Any, step: int) -> Array:
+    """Give every so many draws of each chain, one chain after the other, (n, ...)."""
+    rows = [dataset[chain][::step] for chain in range(len(dataset))]
+    return np.concatenate(rows)
+
+
+def _require_apart(names: list[str]) -> None:
+    low = [name.lower() for name in names]
+    if wrong := sorted({n for n in names if low.count(n.lower()) > 1 or not n.isascii()}):
+        raise FormatError(
+            "columns of the table cannot have these names",
+            expected="ASCII names that differ by more than upper and lower case",
+            found=", ".join(wrong),
+            action="rename the parameters or the blocks of the data",
+        )
