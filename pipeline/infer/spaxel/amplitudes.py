@@ -15,15 +15,20 @@ from functools import lru_cache
 from typing import Final
 
 import numpy as np
-from scipy.special import log_ndtr, ndtr, ndtri, ndtri_exp
+from scipy.special import erfcx, ndtr, ndtri, ndtri_exp
 
 from ard.cube import FloatArray
+from pipeline.lineprofile import IntArray
 
 _SAFE: Final = 7.0  # standard deviations above zero: what a cut takes off is below 1e-11
 _TAIL: Final = -5.0  # farther below zero, probabilities are handled as logarithms
 _NODES: Final = 16
 _LATTICE: Final = 64  # points, for three fluxes and more
 _FAR: Final = -300.0
+_ABOVE: Final = 9.0  # what is above is as good as certain: 1e-19
+_ROOT_HALF: Final = math.sqrt(0.5)
+_ROOT_2_OVER_PI: Final = math.sqrt(2.0 / math.pi)
+_HALF_LOG_2PI: Final = 0.5 * math.log(2.0 * math.pi)
 _LOG_2: Final = math.log(2.0)
 
 
@@ -38,6 +43,8 @@ class Conditional:
 
     Attributes
     ----------
+    quantities : ndarray, shape (p + p (p + 1) / 2, ...)
+        b, then A by `pairs`.
     factor : dict of (int, int) to ndarray, shape (...)
         U, by row and column.
     mean : ndarray, shape (p, ...)
@@ -45,6 +52,7 @@ class Conditional:
         What the fluxes add to ln L, integrated over their uncut prior.
     """
 
+    quantities: FloatArray
     factor: dict[tuple[int, int], FloatArray]
     mean: FloatArray
     log_gain: FloatArray
@@ -77,7 +85,8 @@ class Conditional:
             known = sum(factor[k, j] * mean[k] for k in range(j))
             mean.append((turned[j] - known) / factor[j, j])
         gain = 0.5 * (sum(w**2 for w in turned) - log_det)
-        return cls(factor, np.stack(mean), np.asarray(gain))
+        kept = quantities[: count + len(normal)]
+        return cls(kept, factor, np.stack(mean), np.asarray(gain))
 
     @property
     def count(self) -> int:
@@ -87,10 +96,31 @@ class Conditional:
     def take(self, where: np.ndarray) -> "Conditional":
         """Give some of the places, flattened."""
         factor = {key: value[where] for key, value in self.factor.items()}
-        return Conditional(factor, self.mean[:, where], self.log_gain[where])
+        quantities = self.quantities[:, where]
+        return Conditional(quantities, factor, self.mean[:, where], self.log_gain[where])
 
-    def variance(self) -> FloatArray:
-        """Give the variance of each flux before the cut, shape (p, ...)."""
+    def sorted(self) -> tuple["Conditional", IntArray]:
+        """Put the fluxes in the order of their heights above zero, the lowest first.
+
+        What a cut does to the others is then known before they are drawn: weights vary less.
+
+        Returns
+        -------
+        Conditional
+        order : ndarray of int, shape (p, ...)
+            Number of the flux that is now at each place.
+        """
+        count = self.count
+        order = np.argsort(self.mean / np.sqrt(self.variance()), axis=0, kind="stable")
+        number = np.zeros((count, count), dtype=np.int64)
+        for place, (j, k) in enumerate(pairs(count)):
+            number[j, k] = number[k, j] = count + place
+        index = [order, np.stack([number[order[j], order[k]] for j, k in pairs(count)])]
+        moved = np.take_along_axis(self.quantities, np.concatenate(index), axis=0)
+        return Conditional.of(moved, count), order
+
+    def rows(self) -> list[list[FloatArray]]:
+        """Give the rows of the lower Cholesky factor of the covariance, U^-T."""
         rows: list[list[FloatArray]] = []
         for j in range(self.count):
             own = 1.0 / self.factor[j, j]
@@ -98,7 +128,11 @@ class Conditional:
                 -own * sum(self.factor[k, j] * rows[k][i] for k in range(i, j)) for i in range(j)
             ]
             rows.append([*before, own])
-        return np.stack([np.asarray(sum(value**2 for value in row)) for row in rows])
+        return rows
+
+    def variance(self) -> FloatArray:
+        """Give the variance of each flux before the cut, shape (p, ...)."""
+        return np.stack([np.asarray(sum(v * v for v in row)) for row in self.rows()])
 
     def height(self, number: int, moved: list[FloatArray]) -> FloatArray:
         """Say how many standard deviations a flux is above zero, given how those before it moved.
@@ -149,37 +183,87 @@ class Conditional:
 
 @dataclass(frozen=True, eq=False)
 class Cut:
-    """The fluxes above zero: ln of prior-normalised probability, and the first two moments."""
+    """The fluxes above zero.
+
+    Attributes
+    ----------
+    log_factor : ndarray, shape (...)
+        ln P(a >= 0 | data) - ln P(a >= 0).
+    mean, square : ndarray, shape (p, ...)
+        Means of a and a^2; empty if they were not asked for.
+    """
 
     log_factor: FloatArray
     mean: FloatArray
     square: FloatArray
 
 
-def above_zero(given: Conditional) -> Cut:
+def above_zero(given: Conditional, *, moments: bool = True) -> Cut:
     """How probable is it that no flux is negative, and how large are they then?
 
-    Returns
-    -------
-    Cut
-        `log_factor` is ln P(a >= 0 | data) - ln P(a >= 0), shape (...); `mean` and `square`, the
-        means of a and a^2, shape (p, ...).
+    Fluxes far above zero need no cut; where one alone is near, its marginal has closed forms, and
+    the others follow by regression.
     """
-    variance = given.variance()
-    mean, square = given.mean.copy(), given.mean**2 + variance
+    rows = given.rows()
+    variance = np.stack([np.asarray(sum(v * v for v in row)) for row in rows])
+    mean, square = np.empty((2, 0))
+    if moments:
+        mean, square = given.mean.copy(), given.mean**2 + variance
     log_share = np.zeros(given.log_gain.shape)
-    near = (given.mean < _SAFE * np.sqrt(variance)).any(axis=0)
-    if near.any():
-        found = _moments(given.take(near))
-        log_share[near] = found.log_factor
-        mean[:, near], square[:, near] = found.mean, found.square
+    near = given.mean < _SAFE * np.sqrt(variance)
+    number = near.sum(axis=0)
+    for j in range(given.count):
+        alone = near[j] & (number == 1)
+        if alone.any():
+            found = _marginal(given, rows, variance, (j, alone), moments)
+            log_share[alone] = found.log_factor
+            if moments:
+                mean[:, alone], square[:, alone] = found.mean, found.square
+    several = number > 1
+    if several.any():
+        found = _moments(given.take(several), moments)
+        log_share[several] = found.log_factor
+        if moments:
+            mean[:, several], square[:, several] = found.mean, found.square
     return Cut(log_share + given.count * _LOG_2, mean, square)
 
 
-def _moments(given: Conditional) -> Cut:
+def _marginal(
+    given: Conditional,
+    rows: list[list[FloatArray]],
+    variance: FloatArray,
+    which: tuple[int, np.ndarray],
+    moments: bool,
+) -> Cut:
+    """Cut one flux alone; the others keep their regression on it."""
+    j, where = which
+    own = variance[j][where]
+    width = np.sqrt(own)
+    height = given.mean[j][where] / width
+    if not moments:
+        return Cut(_log_share(height)[0], *np.empty((2, 0)))
+    log_share, first, second = truncated(height)
+    moved, wider = (first - height) * width, (second - first * first - 1.0) * own
+    means, squares = [], []
+    for k in range(given.count):
+        shared = sum(
+            rows[j][i][where] * rows[k][i][where] for i in range(min(j, k) + 1)
+        )
+        gain = shared / own
+        mean = given.mean[k][where] + gain * moved
+        means.append(mean)
+        squares.append(variance[k][where] + gain * gain * wider + mean * mean)
+    # Rounding must not leave a negative mean far below zero.
+    means[j], squares[j] = first * width, second * own
+    return Cut(log_share, np.stack(means), np.stack(squares))
+
+
+def _moments(given: Conditional, moments: bool) -> Cut:
     """Integrate over all fluxes but the last, which has closed forms."""
     points, weights = _rule(given.count - 1)
+    given, order = given.sorted()
     wide = Conditional(
+        given.quantities[:, None],
         {key: value[None] for key, value in given.factor.items()},
         given.mean[:, None],
         given.log_gain[None],
@@ -188,18 +272,25 @@ def _moments(given: Conditional) -> Cut:
     values, log_weight = wide.draw(spread, cut=True)
     last = given.count - 1
     height = wide.height(last, [v - m for v, m in zip(values, wide.mean, strict=False)])
-    log_share, mean, square = truncated(height)
-    width = 1.0 / wide.factor[last, last]
+    if moments:
+        log_share, mean, square = truncated(height)
+    else:
+        log_share = _log_share(height)[0]
     log_weight = log_weight + log_share + np.log(weights)[:, None]
     top = log_weight.max(axis=0)
     share = np.exp(log_weight - top)
     total = share.sum(axis=0)
+    log_factor = top + np.log(total)
+    if not moments:
+        return Cut(log_factor, *np.empty((2, 0)))
+    width = 1.0 / wide.factor[last, last]
     first = [*values, mean * width]
-    second = [*(v**2 for v in values), square * width**2]
+    second = [*(v * v for v in values), square * width**2]
+    means = np.stack([(v * share).sum(axis=0) / total for v in first])
+    squares = np.stack([(v * share).sum(axis=0) / total for v in second])
+    back = np.argsort(order, axis=0)
     return Cut(
-        top + np.log(total),
-        np.stack([(v * share).sum(axis=0) / total for v in first]),
-        np.stack([(v * share).sum(axis=0) / total for v in second]),
+        log_factor, np.take_along_axis(means, back, 0), np.take_along_axis(squares, back, 0)
     )
 
 
@@ -208,18 +299,28 @@ def truncated(height: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
 
     Far below zero, where E[x] = h + phi / Phi cancels, the asymptotic forms take over.
     """
-    log_share = log_ndtr(height)
-    near = height > _FAR
-    pull = np.exp(-0.5 * height**2 - 0.5 * math.log(2.0 * math.pi) - log_share)
-    far = np.where(near, _FAR, height)
-    mean = np.where(near, height + pull, -1.0 / far + 2.0 / far**3)
-    square = np.where(near, 1.0 + height * (height + pull), 2.0 / far**2 - 10.0 / far**4)
+    log_share, pull = _log_share(height)
+    mean = height + pull
+    square = 1.0 + height * mean
+    far = height < _FAR
+    if far.any():
+        inverse = -1.0 / height[far]
+        second = inverse * inverse
+        mean[far] = inverse * (1.0 - 2.0 * second)
+        square[far] = 2.0 * second * (1.0 - 5.0 * second)
     return log_share, mean, square
+
+
+def _log_share(height: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Give ln Phi(h) and phi(h) / Phi(h); beyond `_ABOVE`, those there."""
+    kept = np.minimum(height, _ABOVE)
+    pull = _ROOT_2_OVER_PI / erfcx(-_ROOT_HALF * kept)
+    return -0.5 * kept * kept - np.log(pull) - _HALF_LOG_2PI, pull
 
 
 def _above(height: FloatArray, uniform: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Draw a standard normal above -height; give it and ln of its probability to be there."""
-    log_share = log_ndtr(height)
+    log_share = _log_share(height)[0]
     share = ndtr(height)
     deep = height < _TAIL
     standard = -ndtri(uniform * np.where(deep, 1.0, share))

@@ -196,12 +196,13 @@ class Sampler:
         quantities = self._quantities(item, velocity, sigma)
         given = Conditional.of(quantities, self.count)
         flat = uniform[3 : 3 + self.count].reshape(self.count, -1)
-        values, log_cut = given.draw(flat, cut=self.prior.non_negative)
+        ordered, order = given.sorted()
+        values, log_cut = ordered.draw(flat, cut=self.prior.non_negative)
         if self.prior.non_negative:
             log_cut = log_cut + self.count * _LOG_2
         log_prior = self.prior.log_velocity(velocity) + self.prior.log_sigma(sigma)
         log_weight = given.log_gain + log_cut + log_prior - log_drawn
-        amplitude = np.stack(values, axis=1)
+        amplitude = np.take_along_axis(np.stack(values), np.argsort(order, axis=0), 0).T
         first = self.count + len(pairs(self.count))
         drag = quantities[first:].reshape(-1, self.count, node.size)
         taken = np.einsum("tjm,mj->mt", drag, amplitude)
@@ -263,9 +264,11 @@ class Sampler:
             offset = starts[some][0]
             for number, low, high in zip(found[some], starts[some], ends[some], strict=True):
                 part = both[low - offset : high - offset]
-                out[:, rank[low:high]] = values[number - first] @ part.T
+                np.matmul(values[number - first], part.T, out=out[:, low:high])
             first += len(patch.tables)
-        return out
+        back = np.empty_like(out)
+        back[:, rank] = out
+        return back
 
     def _continuum(
         self,

@@ -14,6 +14,7 @@ from ard.cube import FloatArray
 _PRIOR_K: Final = 0.5  # weakly informative, of 10 observations (Vehtari et al. 2024)
 _PRIOR_WEIGHT: Final = 10.0
 _PRIOR_BS: Final = 3.0
+WITHIN: Final = 2.0
 _LEAST: Final = 5  # weights that a tail must have
 
 
@@ -28,8 +29,8 @@ def khat(log_weight: FloatArray) -> FloatArray:
     Returns
     -------
     ndarray, shape (n,)
-        -inf where the largest weights are all equal, NaN where a set has no weight at all or is
-        too small.
+        0 where the largest weight is below `WITHIN` means, or the largest are all equal: weights
+        that hardly differ have no tail. NaN where a set has no weight at all or is too small.
     """
     count = log_weight.shape[1]
     length = int(np.ceil(min(0.2 * count, 3.0 * np.sqrt(count))))
@@ -42,8 +43,10 @@ def khat(log_weight: FloatArray) -> FloatArray:
     ordered = np.sort(ordered, axis=1)
     excess = ordered[:, 1:] - ordered[:, :1]
     flat = excess[:, -1] <= 0.0
+    mean = np.exp(shifted).mean(axis=1)
+    flat |= ordered[:, -1] < WITHIN * mean
     shape = _shape(np.where(flat[:, None], 1.0 + np.arange(length), excess))
-    return np.where(known, np.where(flat, -np.inf, shape), np.nan)
+    return np.where(known, np.where(flat, 0.0, shape), np.nan)
 
 
 def _shape(excess: FloatArray) -> FloatArray:

@@ -20,7 +20,7 @@ _PROBES: Final = 12  # points a side of the grid that looks for the posterior in
 _ROUNDS: Final = 12
 _SHRUNK: Final = 0.7  # a box that keeps more than this of both sides fits
 # Nodes a side, by the largest step of ln density between neighbouring probes.
-_SIZES: Final = ((0.5, 6), (1.6, 14), (np.inf, 28))
+_SIZES: Final = ((0.3, 7), (1.2, 16), (np.inf, 32))
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +117,7 @@ def _log_density(
 ) -> FloatArray:
     velocity, sigma = at[:, 0], at[:, 1]
     grid = tables.on_grid(cells, velocity, sigma, count)
-    return density(grid, velocity[:, :, None], sigma[:, None, :], prior, count).log_density
+    return density(grid, (velocity[:, :, None], sigma[:, None, :]), prior, count).log_density
 
 
 def _largest_step(log_density: FloatArray, floor: FloatArray) -> FloatArray:
@@ -157,7 +157,8 @@ def _patch(
     nodes, weights = rule(size)
     at = low[:, :, None] + (high - low)[:, :, None] * nodes
     grid = tables.on_grid(cells, at[:, 0], at[:, 1], count)
-    found = density(grid, at[:, 0][:, :, None], at[:, 1][:, None, :], prior, count)
+    place = (at[:, 0][:, :, None], at[:, 1][:, None, :])
+    found = density(grid, place, prior, count, moments=True)
     area = np.log(np.prod(high - low, axis=1))[:, None, None]
     log_mass = found.log_density + np.log(np.outer(weights, weights)) + area
     return Patch(tables, low, high, found, log_mass)

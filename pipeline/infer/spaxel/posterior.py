@@ -6,6 +6,7 @@ from enum import IntFlag
 from typing import Final
 
 import numpy as np
+from scipy.special import ndtr
 
 from ard.cube import FloatArray
 from ard.errors import misfit
@@ -271,7 +272,7 @@ def _at_nodes(tables: Tables, model: Model) -> tuple[FloatArray, FloatArray]:
     s = np.sqrt(np.maximum(variance, 0.0))[tables.cell][:, None, :]
     size = model.count + len(pairs(model.count))
     quantities = np.ascontiguousarray(tables.values[:, :size].swapaxes(0, 1))
-    found = density(quantities, v, s, model.prior, model.count)
+    found = density(quantities, (v, s), model.prior, model.count)
     gain = found.log_density - model.prior.log_velocity(v) - model.prior.log_sigma(s)
     return found.log_density.max(axis=(1, 2)), gain.max(axis=(1, 2))
 
@@ -360,8 +361,6 @@ def _at_edge(draws: Draws, spectra: Spectra, model: Model, mean: FloatArray) -> 
     for row, number in enumerate(model.response.windows.line_block):
         part = model.response.windows.blocks[number]
         width = np.sqrt(mean[:, 1] ** 2 + lines.sigma_lsf_kms[row] ** 2)[:, None]
-        from scipy.special import ndtr
-
         place = (model.response.edges_kms[row] - mean[:, :1]) / width
         seen = (np.diff(ndtr(place)) * spectra.good[:, part]).sum(axis=1)
         edge |= seen < _COVERAGE

@@ -95,8 +95,9 @@ def tabulate(
 def _by_cell(cell: IntArray, templates: FloatArray) -> Iterator[tuple[IntArray, FloatArray]]:
     rank = np.argsort(cell, kind="stable")
     found, first = np.unique(cell[rank], return_index=True)
-    for number, rows in zip(found, np.split(rank, first[1:]), strict=True):
-        yield rows, templates[number]
+    ends = np.append(first[1:], cell.size)
+    for number, start, end in zip(found, first, ends, strict=True):
+        yield rank[start:end], templates[number]
 
 
 def _products(operator: FloatArray, pulled: FloatArray, template: FloatArray) -> FloatArray:
@@ -138,21 +139,29 @@ class Density:
 
 
 def density(
-    quantities: FloatArray, velocity: FloatArray, sigma: FloatArray, prior: Prior, count: int
+    quantities: FloatArray,
+    place: tuple[FloatArray, FloatArray],
+    prior: Prior,
+    count: int,
+    *,
+    moments: bool = False,
 ) -> Density:
     """Give the posterior density, fluxes and continuum integrated out.
 
     Parameters
     ----------
     quantities : ndarray, shape (n_quantities, ...)
-    velocity, sigma : ndarray, of shapes that broadcast to (...)
-        km/s.
+    place : two ndarrays, of shapes that broadcast to (...)
+        Velocity and sigma, km/s.
     prior : Prior
     count : int
         Number of fluxes.
+    moments : bool
+        Whether mean and square of the fluxes are needed.
     """
+    velocity, sigma = place
     given = Conditional.of(quantities, count)
-    fluxes = above_zero(given) if prior.non_negative else None
+    fluxes = above_zero(given, moments=moments) if prior.non_negative else None
     log_prior = prior.log_velocity(velocity) + prior.log_sigma(sigma)
     log_density = given.log_gain + log_prior
     if fluxes is not None:
