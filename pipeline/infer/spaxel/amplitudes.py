@@ -20,10 +20,11 @@ from scipy.special import erfcx, ndtr, ndtri, ndtri_exp
 from ard.cube import FloatArray
 from pipeline.lineprofile import IntArray
 
+EXACT_UP_TO: Final = 2  # fluxes whose integrals need no draws
 _SAFE: Final = 7.0  # standard deviations above zero: what a cut takes off is below 1e-11
 _TAIL: Final = -5.0  # farther below zero, probabilities are handled as logarithms
 _NODES: Final = 16
-_LATTICE: Final = 64  # points, for three fluxes and more
+_LATTICE: Final = 16  # points, for three fluxes and more: their draws correct it
 _FAR: Final = -300.0
 _ABOVE: Final = 9.0  # what is above is as good as certain: 1e-19
 _ROOT_HALF: Final = math.sqrt(0.5)
@@ -260,7 +261,7 @@ def _marginal(
 
 def _moments(given: Conditional, moments: bool) -> Cut:
     """Integrate over all fluxes but the last, which has closed forms."""
-    points, weights = _rule(given.count - 1)
+    points, weights = _rule(given.count - 1, rough=not moments)
     given, order = given.sorted()
     wide = Conditional(
         given.quantities[:, None],
@@ -272,10 +273,7 @@ def _moments(given: Conditional, moments: bool) -> Cut:
     values, log_weight = wide.draw(spread, cut=True)
     last = given.count - 1
     height = wide.height(last, [v - m for v, m in zip(values, wide.mean, strict=False)])
-    if moments:
-        log_share, mean, square = truncated(height)
-    else:
-        log_share = _log_share(height)[0]
+    log_share, mean, square = truncated(height) if moments else (_log_share(height)[0],) * 3
     log_weight = log_weight + log_share + np.log(weights)[:, None]
     top = log_weight.max(axis=0)
     share = np.exp(log_weight - top)
@@ -332,18 +330,20 @@ def _above(height: FloatArray, uniform: FloatArray) -> tuple[FloatArray, FloatAr
 
 
 @lru_cache(maxsize=8)
-def _rule(count: int) -> tuple[FloatArray, FloatArray]:
-    """Give points, shape (count, n), and weights, shape (n,), of an integral over a unit cube."""
-    if count == 0:
-        return np.empty((0, 1)), np.ones(1)
+def _rule(count: int, *, rough: bool) -> tuple[FloatArray, FloatArray]:
+    """Give points, shape (count, n), and weights, shape (n,), of an integral over a unit cube.
+
+    A rough one serves where the posterior is looked for, not where it is integrated.
+    """
     if count == 1:
-        nodes, weights = np.polynomial.legendre.leggauss(_NODES)
+        nodes, weights = np.polynomial.legendre.leggauss(_NODES // 2 if rough else _NODES)
         return 0.5 * (nodes[None] + 1.0), 0.5 * weights
     # Kronecker sequence of the roots of x^(d+1) = x + 1, folded (baker) against its edges.
     root = 2.0
     for _ in range(64):
         root = (1.0 + root) ** (1.0 / (count + 1))
     step = root ** -np.arange(1.0, count + 1.0)
-    points = np.mod(0.5 + np.arange(1, _LATTICE + 1)[None] * step[:, None], 1.0)
+    number = _LATTICE // 2 if rough else _LATTICE
+    points = np.mod(0.5 + np.arange(1, number + 1)[None] * step[:, None], 1.0)
     folded = 1.0 - np.abs(2.0 * points - 1.0)
-    return np.clip(folded, 1e-6, 1.0 - 1e-6), np.full(_LATTICE, 1.0 / _LATTICE)
+    return np.clip(folded, 1e-6, 1.0 - 1e-6), np.full(number, 1.0 / number)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from scipy.special import logsumexp
 
 from ard.cube import FloatArray
 from pipeline.infer.spaxel.amplitudes import Conditional, pairs
@@ -125,6 +126,8 @@ class Draws:
         Of the weights of the candidates.
     ess : ndarray, shape (n,)
         Effective number of the draws: all, unless too few candidates could be kept.
+    log_mean_weight : ndarray, shape (n,)
+        What the candidates say of the evidence over that of the quadrature.
     """
 
     velocity: FloatArray
@@ -133,6 +136,7 @@ class Draws:
     continuum: FloatArray
     khat: FloatArray
     ess: FloatArray
+    log_mean_weight: FloatArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,7 +166,7 @@ class Sampler:
         n, n_draw, terms = len(streams), numerics.n_draw, self.condensed.level.shape[1]
         point = np.empty((n, n_draw, 2 + self.count))
         continuum = np.empty((n, n_draw, terms))
-        quality = np.empty((n, 2))
+        quality = np.empty((3, n))
         pending = np.arange(n)
         for number, factor in enumerate(_TRIES):
             size = int(factor * n_draw) + _SPARE
@@ -179,12 +183,11 @@ class Sampler:
                 point[rows] = pool.point[here, chosen]
                 continuum[rows] = self._continuum(rows, pool, chosen, streams)
                 kish = effective(pool.log_weight)
-                quality[rows, 0] = khat(pool.log_weight)
-                quality[rows, 1] = np.where(full, n_draw, np.minimum(kish, n_draw))
+                quality[0, rows] = khat(pool.log_weight)
+                quality[1, rows] = np.where(full, n_draw, np.minimum(kish, n_draw))
+                quality[2, rows] = logsumexp(pool.log_weight, axis=1) - np.log(size)
             pending = pending[~done]
-        return Draws(
-            point[:, :, 0], point[:, :, 1], point[:, :, 2:], continuum, quality[:, 0], quality[:, 1]
-        )
+        return Draws(point[:, :, 0], point[:, :, 1], point[:, :, 2:], continuum, *quality)
 
     def _candidates(
         self, rows: IntArray, streams: Sequence[np.random.Generator], size: int

@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 
 from ard.cube import FloatArray
+from pipeline.infer.spaxel.amplitudes import EXACT_UP_TO
 from pipeline.infer.spaxel.settings import Numerics, Prior
 from pipeline.infer.spaxel.tables import Density, Tables, density
 from pipeline.infer.spaxel.templates import Cells
@@ -158,7 +159,7 @@ def _patch(
     at = low[:, :, None] + (high - low)[:, :, None] * nodes
     grid = tables.on_grid(cells, at[:, 0], at[:, 1], count)
     place = (at[:, 0][:, :, None], at[:, 1][:, None, :])
-    found = density(grid, place, prior, count, moments=True)
+    found = density(grid, place, prior, count, moments=count <= EXACT_UP_TO)
     area = np.log(np.prod(high - low, axis=1))[:, None, None]
     log_mass = found.log_density + np.log(np.outer(weights, weights)) + area
     return Patch(tables, low, high, found, log_mass)

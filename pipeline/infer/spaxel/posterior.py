@@ -10,7 +10,7 @@ from scipy.special import ndtr
 
 from ard.cube import FloatArray
 from ard.errors import misfit
-from pipeline.infer.spaxel.amplitudes import pairs
+from pipeline.infer.spaxel.amplitudes import EXACT_UP_TO, pairs
 from pipeline.infer.spaxel.draws import Draws, Nodes, Sampler
 from pipeline.infer.spaxel.patches import Patch, make_patches
 from pipeline.infer.spaxel.settings import Numerics, Prior
@@ -120,6 +120,11 @@ class Model:
         return self.response.lines.n_free
 
     @property
+    def exact(self) -> bool:
+        """Whether the quadrature is exact: few fluxes, or none of them cut."""
+        return self.count <= EXACT_UP_TO or not self.prior.non_negative
+
+    @property
     def names(self) -> tuple[str, ...]:
         """Names of the parameters."""
         lines = tuple(f"flux_{name.lower()}" for name in self.response.lines.names)
@@ -227,15 +232,16 @@ def _fit_chunk(
     draws = sampler.draw(streams, model.numerics)
     values = _parameters(draws, model, streams)
     moments = _moments(patches, nodes, model)
-    first = moments.shape[2]
+    first = moments.shape[2]  # what the quadrature does not give, the draws do
     result.mean[rows, :first], result.sd[rows, :first] = moments
     result.mean[rows, first:] = values[:, :, first:].mean(axis=1)
     result.sd[rows, first:] = values[:, :, first:].std(axis=1, ddof=1)
     result.quantiles[rows] = np.moveaxis(np.quantile(values, LEVELS, axis=1), 0, -1)
     result.log_evidence_none[rows] = condensed.log_evidence
-    result.log_bayes[rows] = nodes.log_evidence
+    corrected = nodes.log_evidence + (0.0 if model.exact else draws.log_mean_weight)
+    result.log_bayes[rows] = corrected
     result.khat[rows], result.ess[rows] = draws.khat, draws.ess
-    result.flag[rows] |= _flags(draws, nodes, spectra, model, moments[0])
+    result.flag[rows] |= _flags(draws, corrected, spectra, model, result.mean[rows])
     if result.draws is not None:
         result.draws[rows] = values
 
@@ -278,7 +284,12 @@ def _at_nodes(tables: Tables, model: Model) -> tuple[FloatArray, FloatArray]:
 
 
 def _moments(patches: Sequence[Patch], nodes: Nodes, model: Model) -> FloatArray:
-    """Give mean and standard deviation of velocity, width and line fluxes, shape (2, n, n_par)."""
+    """Give mean and standard deviation of velocity, width and line fluxes, shape (2, n, n_par).
+
+    Where the quadrature is rough, because many fluxes are cut, moments are left to the draws.
+    """
+    if not model.exact:
+        return np.empty((2, nodes.log_evidence.size, 0))
     grids = [patch.nodes() for patch in patches]
     shape = [(len(p.tables), p.size, p.size) for p in patches]
     velocity = [np.broadcast_to(v[:, :, None], s) for (v, _), s in zip(grids, shape, strict=True)]
@@ -337,13 +348,13 @@ def _parameters(
 
 
 def _flags(
-    draws: Draws, nodes: Nodes, spectra: Spectra, model: Model, mean: FloatArray
+    draws: Draws, log_bayes: FloatArray, spectra: Spectra, model: Model, mean: FloatArray
 ) -> IntArray:
     """Say what is odd about the spaxels of a chunk."""
     numerics = model.numerics
     least = min(numerics.ess_min, numerics.n_draw)
     below = ~(draws.ess >= least) | ~(draws.khat < numerics.khat_max)
-    none = ~(nodes.log_evidence >= numerics.log_bayes_min)
+    none = ~(log_bayes >= numerics.log_bayes_min)
     flag = np.where(below, Flag.BELOW_GATE, 0) | np.where(none, Flag.NO_LINE, 0)
     return flag | np.where(~none & _at_edge(draws, spectra, model, mean), Flag.AT_EDGE, 0)
 

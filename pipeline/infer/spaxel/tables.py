@@ -95,7 +95,7 @@ def tabulate(
 def _by_cell(cell: IntArray, templates: FloatArray) -> Iterator[tuple[IntArray, FloatArray]]:
     rank = np.argsort(cell, kind="stable")
     found, first = np.unique(cell[rank], return_index=True)
-    ends = np.append(first[1:], cell.size)
+    ends = np.append(first, cell.size)[1:]
     for number, start, end in zip(found, first, ends, strict=True):
         yield rank[start:end], templates[number]
 
