@@ -148,9 +148,7 @@ class Conditional:
         shift = sum(self.factor[k, number] * moved[k] for k in range(number))
         return np.asarray(self.mean[number] * own - shift)
 
-    def draw(
-        self, uniform: FloatArray, *, cut: bool
-    ) -> tuple[list[FloatArray], FloatArray]:
+    def draw(self, uniform: FloatArray, *, cut: bool) -> tuple[list[FloatArray], FloatArray]:
         """Draw fluxes one after another, each above zero given those before it.
 
         Parameters
@@ -247,9 +245,7 @@ def _marginal(
     moved, wider = (first - height) * width, (second - first * first - 1.0) * own
     means, squares = [], []
     for k in range(given.count):
-        shared = sum(
-            rows[j][i][where] * rows[k][i][where] for i in range(min(j, k) + 1)
-        )
+        shared = sum(rows[j][i][where] * rows[k][i][where] for i in range(min(j, k) + 1))
         gain = shared / own
         mean = given.mean[k][where] + gain * moved
         means.append(mean)
@@ -287,9 +283,7 @@ def _moments(given: Conditional, moments: bool) -> Cut:
     means = np.stack([(v * share).sum(axis=0) / total for v in first])
     squares = np.stack([(v * share).sum(axis=0) / total for v in second])
     back = np.argsort(order, axis=0)
-    return Cut(
-        log_factor, np.take_along_axis(means, back, 0), np.take_along_axis(squares, back, 0)
-    )
+    return Cut(log_factor, np.take_along_axis(means, back, 0), np.take_along_axis(squares, back, 0))
 
 
 def truncated(height: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:

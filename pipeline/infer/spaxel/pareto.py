@@ -62,9 +62,7 @@ def _shape(excess: FloatArray) -> FloatArray:
     weight = np.exp(level - level.max(axis=1, keepdims=True))
     theta = (theta * weight).sum(axis=1) / weight.sum(axis=1)
     shape = np.log1p(-theta[:, None] * excess).mean(axis=1)
-    return np.asarray(
-        (shape * length + _PRIOR_K * _PRIOR_WEIGHT) / (length + _PRIOR_WEIGHT)
-    )
+    return np.asarray((shape * length + _PRIOR_K * _PRIOR_WEIGHT) / (length + _PRIOR_WEIGHT))
 
 
 def effective(log_weight: FloatArray) -> FloatArray:

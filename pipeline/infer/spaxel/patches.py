@@ -108,7 +108,9 @@ def make_patches(
     for most, size in _SIZES:
         rows = np.flatnonzero(alive & (step > least) & (step <= most))
         if rows.size:
-            patches.append(_patch(tables.take(rows), cells, low[rows], high[rows], size, prior, count))
+            patches.append(
+                _patch(tables.take(rows), cells, low[rows], high[rows], size, prior, count)
+            )
         least = most
     return patches
 

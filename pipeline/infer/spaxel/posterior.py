@@ -225,10 +225,10 @@ def _fit_chunk(
     condensed = condense(spectra, model.terms, model.unit, model.scales.continuum)
     patches = find_patches(condensed, model)
     nodes = Nodes.of(patches, rows.size)
-    sampler = Sampler(
-        patches, nodes, model.library.cells, condensed, model.prior, model.count
-    )
-    streams = [np.random.Generator(np.random.Philox(key=[model.numerics.seed, int(k)])) for k in numbers]
+    sampler = Sampler(patches, nodes, model.library.cells, condensed, model.prior, model.count)
+    streams = [
+        np.random.Generator(np.random.Philox(key=[model.numerics.seed, int(k)])) for k in numbers
+    ]
     draws = sampler.draw(streams, model.numerics)
     values = _parameters(draws, model, streams)
     moments = _moments(patches, nodes, model)
@@ -328,9 +328,7 @@ def _mean_sd(nodes: Nodes, first: FloatArray, second: FloatArray) -> tuple[Float
     return mean, np.sqrt(np.maximum(variance, 0.0))
 
 
-def _parameters(
-    draws: Draws, model: Model, streams: Sequence[np.random.Generator]
-) -> FloatArray:
+def _parameters(draws: Draws, model: Model, streams: Sequence[np.random.Generator]) -> FloatArray:
     """Give the draws of all parameters, shape (n, n_draw, n_par)."""
     amplitude = draws.amplitude * model.scales.flux
     parts = [

@@ -60,7 +60,9 @@ class Prior:
         if self.offset_kms == 0.0:
             return np.full(np.shape(observed_kms), flat)
         far = np.abs(observed_kms)
-        ends = [(e - far) / self.offset_kms for e in (self.velocity_max_kms, -self.velocity_max_kms)]
+        ends = [
+            (e - far) / self.offset_kms for e in (self.velocity_max_kms, -self.velocity_max_kms)
+        ]
         share = np.exp(log_ndtr(ends[1]) - log_ndtr(ends[0]))
         return np.asarray(flat + log_ndtr(ends[0]) + np.log1p(-share))
 

@@ -121,9 +121,7 @@ def continuum(windows: Windows) -> FloatArray:
     return np.stack(columns, axis=1)
 
 
-def condense(
-    spectra: Spectra, terms: FloatArray, unit: float, continuum_scale: float
-) -> Condensed:
+def condense(spectra: Spectra, terms: FloatArray, unit: float, continuum_scale: float) -> Condensed:
     """Whiten the noise and integrate the continuum out.
 
     Parameters

@@ -42,7 +42,10 @@ def slow_templates(response, velocity, sigma):
 def slow_continuum(response):
     columns = []
     for block in response.windows.blocks:
-        for values in (np.ones(block.stop - block.start), np.linspace(-1, 1, block.stop - block.start)):
+        for values in (
+            np.ones(block.stop - block.start),
+            np.linspace(-1, 1, block.stop - block.start),
+        ):
             column = np.zeros(response.windows.channels.size)
             column[block] = values
             columns.append(column)
@@ -126,7 +129,8 @@ def dense(sample, row, response, prior, shape=(800, 150)):
     terms = slow_continuum(response)[good]
     cov = spectra.correlation[np.ix_(good, good)] * np.outer(error, error)
     cov = cov + sample.scales.continuum**2 * terms @ terms.T
-    none = stats.multivariate_normal(cov=cov).logpdf(y)
+    # Not scipy's normal, which takes a continuum that may be 1e4 errors high for a singularity.
+    none = -0.5 * (y @ np.linalg.solve(cov, y) + np.linalg.slogdet(2 * np.pi * cov)[1])
     top = prior.velocity_max_kms
     v = (np.arange(shape[0]) + 0.5) / shape[0] * 2 * top - top
     s = (np.arange(shape[1]) + 0.5) / shape[1] * prior.sigma_max_kms
@@ -183,7 +187,9 @@ def _two(precision, pull):
     sd = np.sqrt(cov[:, 0, 0])
     low = np.maximum(mean[:, 0] - 9 * sd, 0.0)
     # Far below zero what is left decays as exp(-height * x / sd).
-    reach = np.where(mean[:, 0] > 0, mean[:, 0] + 9 * sd, 9 * sd / np.hypot(1.0, mean[:, 0] / sd / 4))
+    reach = np.where(
+        mean[:, 0] > 0, mean[:, 0] + 9 * sd, 9 * sd / np.hypot(1.0, mean[:, 0] / sd / 4)
+    )
     grid = low[:, None] + (reach - low)[:, None] * (np.arange(300) + 0.5) / 300
     given_mean = (pull[:, 1:] - whole[:, 0, 1:] * grid) / whole[:, 1, 1:]
     given_sd = whole[:, 1, 1] ** -0.5

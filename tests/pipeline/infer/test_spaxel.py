@@ -44,11 +44,11 @@ def test_moments_and_evidence_are_those_of_a_dense_grid(line_set):
         assert found.log_evidence_none[row] - unit == pytest.approx(
             oracle.log_evidence_none, abs=1e-3
         )
-        assert found.log_bayes[row] == pytest.approx(oracle.log_bayes, abs=0.02)
+        assert found.log_bayes[row] == pytest.approx(oracle.log_bayes, abs=1e-3)
         columns = [0, 1, *first]
         off = (found.mean[row, columns] - oracle.mean) / oracle.sd
-        assert np.abs(off).max() < 0.05
-        np.testing.assert_allclose(found.sd[row, columns], oracle.sd, rtol=0.05)
+        assert np.abs(off).max() < 0.005
+        np.testing.assert_allclose(found.sd[row, columns], oracle.sd, rtol=0.01)
 
 
 def free_lines(line_set):
@@ -64,15 +64,15 @@ def test_draws_are_those_of_the_quadrature(line_set):
     # Oracle: quadrature of the same posterior; draws come from rejection, which knows the exact
     # density. 1000 draws know a mean to 0.032 deviations; 5 of that for 40 x 4 means.
     response, sample = bright(line_set, np.geomspace(0.3, 200, 40), seed=5)
-    found = fit(
-        sample.spectra, response, PRIOR, NUMERICS, scales=sample.scales, keep_draws=True
-    )
+    found = fit(sample.spectra, response, PRIOR, NUMERICS, scales=sample.scales, keep_draws=True)
     count = 2 + len(line_set.names)
     off = (found.draws.mean(axis=1) - found.mean)[:, :count] / found.sd[:, :count]
     assert np.abs(off).max() < 5 / np.sqrt(1000)
+    # Deviations are known to 2 %, but for a second mode of few draws: so not the extremes.
     ratio = found.draws.std(axis=1)[:, :count] / found.sd[:, :count]
-    assert 0.85 < ratio.min()
-    assert ratio.max() < 1.15
+    assert np.median(ratio) == pytest.approx(1.0, abs=0.01)
+    low, high = np.percentile(ratio, [5, 95])
+    assert 0.93 < low < high < 1.07
     assert (found.ess == 1000).all()
     assert (found.khat < 0.7).all()
     assert (found.draws[:, :, 1:count] >= 0).all()
@@ -197,9 +197,7 @@ def test_a_shift_of_redshift_is_a_shift_of_velocity():
 
     factor = 1.0 + 60.0 / 299792.458
     redshift = 1.964 * factor - 1.0
-    moved = Response.of(
-        cases.lines.G140M_EDGES, OIII, response.windows, redshift
-    )
+    moved = Response.of(cases.lines.G140M_EDGES, OIII, response.windows, redshift)
     assert cut(cases.lines.G140M_EDGES, OIII, redshift, 1600.0).channels.size
     one = fit(sample.spectra, response, PRIOR, NUMERICS, scales=sample.scales)
     other = fit(sample.spectra, moved, PRIOR, NUMERICS, scales=sample.scales)
@@ -305,8 +303,11 @@ def test_all_masked_everywhere_is_an_answer():
 
 def test_spectra_of_other_channels_are_refused():
     response, sample = bright(OIII, [5.0], seed=18)
-    short = Spectra(*(a[:, 1:] for a in (sample.spectra.flux, sample.spectra.sigma)),
-                    sample.spectra.good[:, 1:], sample.spectra.correlation)
+    short = Spectra(
+        *(a[:, 1:] for a in (sample.spectra.flux, sample.spectra.sigma)),
+        sample.spectra.good[:, 1:],
+        sample.spectra.correlation,
+    )
     with pytest.raises(FormatError, match="channels of the windows"):
         fit(short, response, PRIOR, NUMERICS)
 
