@@ -23,7 +23,7 @@ from pipeline.lineprofile import IntArray
 EXACT_UP_TO: Final = 2  # fluxes whose integrals need no draws
 _SAFE: Final = 7.0  # standard deviations above zero: what a cut takes off is below 1e-11
 _TAIL: Final = -5.0  # farther below zero, probabilities are handled as logarithms
-_NODES: Final = 16
+_NODES: Final = 12
 _LATTICE: Final = 16  # points, for three fluxes and more: their draws correct it
 _FAR: Final = -300.0
 _ABOVE: Final = 9.0  # what is above is as good as certain: 1e-19

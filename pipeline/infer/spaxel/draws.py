@@ -107,7 +107,8 @@ class Nodes:
         before = np.concatenate([[0.0], cumulative])[ends]
         low, high = before[:-1][rows, None], before[1:][rows, None]
         found = np.searchsorted(cumulative, low + uniform * (high - low), side="right")
-        return np.clip(found, ends[:-1][rows, None], ends[1:][rows, None] - 1)
+        picked: IntArray = np.clip(found, ends[:-1][rows, None], ends[1:][rows, None] - 1)
+        return picked
 
 
 @dataclass(frozen=True, eq=False)
@@ -312,7 +313,7 @@ def _choose(
     if last:
         for row in np.flatnonzero(~full):
             weight = np.exp(pool.log_weight[row] - top[row])
-            chosen[row] = streams[row].choice(weight.size, n_draw, p=weight / weight.sum())
+            chosen[row] = streams[int(row)].choice(weight.size, n_draw, p=weight / weight.sum())
     return chosen, full
 
 

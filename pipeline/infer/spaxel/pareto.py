@@ -46,7 +46,7 @@ def khat(log_weight: FloatArray) -> FloatArray:
     mean = np.exp(shifted).mean(axis=1)
     flat |= ordered[:, -1] < WITHIN * mean
     shape = _shape(np.where(flat[:, None], 1.0 + np.arange(length), excess))
-    return np.where(known, np.where(flat, 0.0, shape), np.nan)
+    return np.asarray(np.where(known, np.where(flat, 0.0, shape), np.nan))
 
 
 def _shape(excess: FloatArray) -> FloatArray:

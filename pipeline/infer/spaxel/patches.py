@@ -21,7 +21,7 @@ _PROBES: Final = 12  # points a side of the grid that looks for the posterior in
 _ROUNDS: Final = 12
 _SHRUNK: Final = 0.7  # a box that keeps more than this of both sides fits
 # Nodes a side, by the largest step of ln density between neighbouring probes.
-_SIZES: Final = ((0.3, 7), (1.2, 16), (np.inf, 32))
+_SIZES: Final = ((0.3, 5), (1.2, 14), (np.inf, 30))
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +127,7 @@ def _largest_step(log_density: FloatArray, floor: FloatArray) -> FloatArray:
     """Give the largest difference of neighbours, where one of them counts."""
     kept = np.maximum(log_density, floor[:, None, None])
     largest = [np.abs(np.diff(kept, axis=axis)).max(axis=(1, 2)) for axis in (1, 2)]
-    return np.maximum(*largest)
+    return np.asarray(np.maximum(*largest))
 
 
 def _shrink(

@@ -117,7 +117,7 @@ class Model:
     @property
     def count(self) -> int:
         """Number of free fluxes."""
-        return self.response.lines.n_free
+        return int(self.response.lines.n_free)
 
     @property
     def exact(self) -> bool:
@@ -203,8 +203,18 @@ def _empty(n: int, model: Model, flag: IntArray, keep_draws: bool) -> Posterior:
     one = [np.full(n, np.nan) for _ in range(4)]
     two = [np.full((n, size), np.nan) for _ in range(2)]
     return Posterior(
-        *(model.names, *two, np.full((n, size, len(LEVELS)), np.nan)),
-        *(*one, flag, draws, model.unit, model.scales),
+        names=model.names,
+        mean=two[0],
+        sd=two[1],
+        quantiles=np.full((n, size, len(LEVELS)), np.nan),
+        log_evidence_none=one[0],
+        log_bayes=one[1],
+        khat=one[2],
+        ess=one[3],
+        flag=flag,
+        draws=draws,
+        unit=model.unit,
+        scales=model.scales,
     )
 
 
@@ -261,8 +271,8 @@ def find_patches(condensed: Condensed, model: Model) -> list[Patch]:
     top, most = peak.max(axis=1), np.maximum(gain.max(axis=1), 0.0)
     kept = peak > (top - numerics.depth - _MISSED * most)[:, None]
     bright = most > _BRIGHT
-    items = np.nonzero(kept & bright[:, None])
-    fine = tabulate(condensed, model.library, _FINE, items)
+    rows, columns = np.nonzero(kept & bright[:, None])
+    fine = tabulate(condensed, model.library, _FINE, (rows, columns))
     faint = coarse.take(np.flatnonzero((kept & ~bright[:, None]).ravel()))
     patches: list[Patch] = []
     for tables in (faint, fine):
@@ -354,7 +364,8 @@ def _flags(
     below = ~(draws.ess >= least) | ~(draws.khat < numerics.khat_max)
     none = ~(log_bayes >= numerics.log_bayes_min)
     flag = np.where(below, Flag.BELOW_GATE, 0) | np.where(none, Flag.NO_LINE, 0)
-    return flag | np.where(~none & _at_edge(draws, spectra, model, mean), Flag.AT_EDGE, 0)
+    edge = ~none & _at_edge(draws, spectra, model, mean)
+    return np.asarray(flag | np.where(edge, Flag.AT_EDGE, 0), dtype=np.int64)
 
 
 _EDGE: Final = 0.02  # of the prior's half width

@@ -7,6 +7,7 @@ sigma^2, in which a Gaussian, unlike in sigma, is smooth down to 0.
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -68,7 +69,7 @@ class Cells:
         ends = narrow * (np.geomspace(1.0, span, count + 1) - 1.0)
         ends[0], ends[-1] = 0.0, prior.sigma_max_kms**2
         velocities, variances = [], []
-        for low, high in zip(ends[:-1], ends[1:], strict=True):
+        for low, high in pairwise(ends):
             reach = prior.reach_kms
             number = int(np.ceil(2.0 * reach / (_WIDTH * np.sqrt(narrow + low))))
             edges = np.linspace(-reach, reach, number + 1)

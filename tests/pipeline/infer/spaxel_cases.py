@@ -1,6 +1,6 @@
 """Spaxels simulated from the prior, and a dense grid that shares no code with what is tested."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +8,6 @@ from loading import load
 from scipy import stats
 from scipy.linalg import toeplitz
 
-from pipeline.infer.spaxel.settings import Prior
 from pipeline.infer.spaxel.spectra import Scales, Spectra
 from pipeline.linemaps.windows import cut
 from pipeline.lineprofile import Response
@@ -105,7 +104,9 @@ def from_prior(rng, response, prior, n):
     velocity = rng.uniform(-prior.velocity_max_kms, prior.velocity_max_kms, n)
     height = rng.normal(size=(n, response.lines.n_free))
     height = np.abs(height) if prior.non_negative else height
-    return observe(rng, response, prior, (velocity, sigma, height))
+    shift = prior.offset_kms * rng.normal(size=n)
+    sample = observe(rng, response, prior, (velocity + shift, sigma, height))
+    return replace(sample, velocity=velocity)
 
 
 @dataclass(frozen=True)

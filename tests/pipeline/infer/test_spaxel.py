@@ -38,8 +38,10 @@ def test_moments_and_evidence_are_those_of_a_dense_grid(line_set):
     response, sample = bright(line_set, [0.0, 0.0, 2.0, 4.0, 8.0, 20.0], seed=3)
     found = fit(sample.spectra, response, PRIOR, NUMERICS, scales=sample.scales)
     first = [2 + response.lines.names.index(n) for n in free_lines(line_set)]
-    for row in range(6):
-        oracle = cases.dense(sample, row, response, PRIOR)
+    # A sum over the first of two fluxes at every place is slow: fewer spaxels, a wider grid.
+    rows, shape = (range(6), (800, 150)) if line_set.n_free == 1 else ((1, 4, 5), (400, 70))
+    for row in rows:
+        oracle = cases.dense(sample, row, response, PRIOR, shape)
         unit = sample.spectra.good[row].sum() * np.log(found.unit)
         assert found.log_evidence_none[row] - unit == pytest.approx(
             oracle.log_evidence_none, abs=1e-3
