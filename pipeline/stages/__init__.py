@@ -10,6 +10,7 @@ from typing import Final
 
 from pipeline.stages.declare import ARCHIVE, CUBE, SOURCES, TWIN, Read, Stage, Write
 from pipeline.stages.drawing import DRAWING
+from pipeline.stages.inference import INFERENCE
 from pipeline.stages.observation import OBSERVATION
 from pipeline.stages.reduction import REDUCTION
 
@@ -29,4 +30,10 @@ _RELEASE: Final[tuple[Stage, ...]] = (
     ),
 )
 
-STAGES: Final[tuple[Stage, ...]] = (*OBSERVATION, *REDUCTION, *DRAWING, *_RELEASE)
+STAGES: Final[tuple[Stage, ...]] = (
+    *OBSERVATION,
+    *REDUCTION,
+    *INFERENCE,
+    *DRAWING,
+    *_RELEASE,
+)

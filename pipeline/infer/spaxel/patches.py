@@ -1,0 +1,167 @@
+"""Where within the cells does the posterior lie, and how much of it?
+
+Each item is zoomed in on until its box fits the posterior; then a Gauss-Legendre grid fills it.
+The weights of such a grid cut the box into intervals with one node each: the same numbers
+integrate and say where to draw.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from ard.cube import FloatArray
+from pipeline.infer.spaxel.amplitudes import EXACT_UP_TO
+from pipeline.infer.spaxel.settings import Numerics, Prior
+from pipeline.infer.spaxel.tables import Density, Tables, density
+from pipeline.infer.spaxel.templates import Cells
+from pipeline.lineprofile import IntArray
+
+_PROBES: Final = 12  # points a side of the grid that looks for the posterior in a box
+_ROUNDS: Final = 12
+_SHRUNK: Final = 0.7  # a box that keeps more than this of both sides fits
+# Nodes a side, by the largest step of ln density between neighbouring probes.
+_SIZES: Final = ((0.3, 5), (1.2, 14), (np.inf, 30))
+
+
+@dataclass(frozen=True, eq=False)
+class Patch:
+    """Grids of one size in some items.
+
+    Attributes
+    ----------
+    tables : Tables
+    low, high : ndarray, shape (m, 2)
+        Box in velocity and sigma, km/s.
+    found : Density
+        At the nodes, shape (m, n, n).
+    log_mass : ndarray, shape (m, n, n)
+        Of each node: density times weight times area.
+    """
+
+    tables: Tables
+    low: FloatArray
+    high: FloatArray
+    found: Density
+    log_mass: FloatArray
+
+    @property
+    def size(self) -> int:
+        """Nodes a side."""
+        return int(self.log_mass.shape[-1])
+
+    def nodes(self) -> tuple[FloatArray, FloatArray]:
+        """Give velocity and sigma of the nodes, shape (m, n) each."""
+        place = rule(self.size)[0]
+        span = (self.high - self.low)[:, :, None]
+        at = self.low[:, :, None] + span * place
+        return at[:, 0], at[:, 1]
+
+
+def rule(size: int) -> tuple[FloatArray, FloatArray]:
+    """Give nodes and weights of the Gauss-Legendre rule on (0, 1)."""
+    nodes, weights = np.polynomial.legendre.leggauss(size)
+    return 0.5 * (nodes + 1.0), 0.5 * weights
+
+
+def make_patches(
+    tables: Tables, cells: Cells, top: FloatArray, prior: Prior, numerics: Numerics, count: int
+) -> list[Patch]:
+    """Zoom in on the posterior of all items and put grids there.
+
+    Parameters
+    ----------
+    tables : Tables
+    cells : Cells
+    top : ndarray, shape (n,)
+        Largest ln density of each spaxel that is known so far.
+    prior, numerics
+    count : int
+        Number of fluxes.
+
+    Returns
+    -------
+    list of Patch
+        One for each size of grid that is needed; items without mass are left out.
+    """
+    low = np.stack([cells.velocity[tables.cell, 0], np.sqrt(cells.variance[tables.cell, 0])], 1)
+    high = np.stack([cells.velocity[tables.cell, 1], np.sqrt(cells.variance[tables.cell, 1])], 1)
+    step = np.zeros(len(tables))
+    peak = np.full(len(tables), -np.inf)
+    top = top.copy()
+    busy = np.arange(len(tables))
+    for _ in range(_ROUNDS):
+        if busy.size == 0:
+            break
+        some = tables.take(busy)
+        at = low[busy, :, None] + (high - low)[busy, :, None] * np.linspace(0.0, 1.0, _PROBES)
+        log_density = _log_density(some, cells, at, prior, count)
+        peak[busy] = log_density.max(axis=(1, 2))
+        np.maximum.at(top, some.spaxel, peak[busy])
+        floor = np.maximum(peak[busy], top[some.spaxel]) - numerics.depth
+        step[busy] = _largest_step(log_density, floor)
+        shrunk = _shrink(log_density, peak[busy] - numerics.depth, low, high, busy)
+        busy = busy[shrunk]
+    alive = peak > top[tables.spaxel] - numerics.depth
+    patches = []
+    least = -np.inf
+    for most, size in _SIZES:
+        rows = np.flatnonzero(alive & (step > least) & (step <= most))
+        if rows.size:
+            patches.append(
+                _patch(tables.take(rows), cells, low[rows], high[rows], size, prior, count)
+            )
+        least = most
+    return patches
+
+
+def _log_density(
+    tables: Tables, cells: Cells, at: FloatArray, prior: Prior, count: int
+) -> FloatArray:
+    velocity, sigma = at[:, 0], at[:, 1]
+    grid = tables.on_grid(cells, velocity, sigma, count)
+    return density(grid, (velocity[:, :, None], sigma[:, None, :]), prior, count).log_density
+
+
+def _largest_step(log_density: FloatArray, floor: FloatArray) -> FloatArray:
+    """Give the largest difference of neighbours, where one of them counts."""
+    kept = np.maximum(log_density, floor[:, None, None])
+    largest = [np.abs(np.diff(kept, axis=axis)).max(axis=(1, 2)) for axis in (1, 2)]
+    return np.asarray(np.maximum(*largest))
+
+
+def _shrink(
+    log_density: FloatArray, floor: FloatArray, low: FloatArray, high: FloatArray, busy: IntArray
+) -> np.ndarray:
+    """Shrink boxes to what is above the floor, and a probe more on each side; say which did."""
+    above = log_density > floor[:, None, None]
+    shrunk = np.zeros(busy.size, dtype=bool)
+    old_low, old_high = low[busy].copy(), high[busy].copy()
+    for axis in (0, 1):
+        line = above.any(axis=2 - axis)
+        first = np.maximum(line.argmax(axis=1) - 1, 0)
+        last = np.minimum(_PROBES - line[:, ::-1].argmax(axis=1), _PROBES - 1)
+        span = (old_high - old_low)[:, axis] / (_PROBES - 1)
+        low[busy, axis] = old_low[:, axis] + first * span
+        high[busy, axis] = old_low[:, axis] + last * span
+        shrunk |= last - first < _SHRUNK * (_PROBES - 1)
+    return shrunk
+
+
+def _patch(
+    tables: Tables,
+    cells: Cells,
+    low: FloatArray,
+    high: FloatArray,
+    size: int,
+    prior: Prior,
+    count: int,
+) -> Patch:
+    nodes, weights = rule(size)
+    at = low[:, :, None] + (high - low)[:, :, None] * nodes
+    grid = tables.on_grid(cells, at[:, 0], at[:, 1], count)
+    place = (at[:, 0][:, :, None], at[:, 1][:, None, :])
+    found = density(grid, place, prior, count, moments=count <= EXACT_UP_TO)
+    area = np.log(np.prod(high - low, axis=1))[:, None, None]
+    log_mass = found.log_density + np.log(np.outer(weights, weights)) + area
+    return Patch(tables, low, high, found, log_mass)

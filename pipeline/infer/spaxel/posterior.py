@@ -1,0 +1,387 @@
+"""What is the posterior of every spaxel: moments, quantiles, draws, evidence, and its quality?"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntFlag
+from typing import Final
+
+import numpy as np
+from scipy.special import ndtr
+
+from ard.cube import FloatArray
+from ard.errors import misfit
+from pipeline.infer.spaxel.amplitudes import EXACT_UP_TO, pairs
+from pipeline.infer.spaxel.draws import Draws, Nodes, Sampler
+from pipeline.infer.spaxel.patches import Patch, make_patches
+from pipeline.infer.spaxel.settings import Numerics, Prior
+from pipeline.infer.spaxel.shift import shift_moments, split_shift
+from pipeline.infer.spaxel.spectra import Condensed, Scales, Spectra, condense, continuum
+from pipeline.infer.spaxel.tables import Tables, density, tabulate
+from pipeline.infer.spaxel.templates import Cells, Library
+from pipeline.lineprofile import IntArray, Response
+
+LEVELS: Final = (0.025, 0.16, 0.5, 0.84, 0.975)
+
+# Nodes a side of a cell: few tell whether it matters, and are enough where ln L varies little.
+_COARSE: Final = 5
+_FINE: Final = 9
+_BRIGHT: Final = 12.0  # ln gain from which the fine ones are needed
+# Between coarse nodes the gain may be larger than at them by this share.
+_MISSED: Final = 0.1
+
+
+class Flag(IntFlag):
+    """What is odd about a spaxel? Bits of the layer `flag`; 0 = nothing."""
+
+    TOO_FEW_CHANNELS = 1  # no posterior: masked, altogether or nearly
+    BAD_VARIANCE = 2  # some channels have no variance above zero, and are not used
+    AT_EDGE = 4  # the posterior reaches an end of the prior, or light falls off the channels
+    BELOW_GATE = 8  # too few effective draws, or k-hat too large
+    NO_LINE = 16  # ln B against no line is below what counts as a detection
+
+
+@dataclass(frozen=True, eq=False)
+class Posterior:
+    """The posterior of n spaxels; NaN where there is none.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Of the n_par parameters: velocity, sigma, flux of each line, continuum terms, and shift
+        if there is one.
+    mean, sd : ndarray, shape (n, n_par)
+        km/s; fluxes in flux density times um. By quadrature, but for the continuum.
+    quantiles : ndarray, shape (n, n_par, 5)
+        At `LEVELS`, from the draws.
+    log_evidence_none : ndarray, shape (n,)
+        ln Z of no line (flux density in units of `unit`).
+    log_bayes : ndarray, shape (n,)
+        ln of the evidence of one component over that of none.
+    khat, ess : ndarray, shape (n,)
+    flag : ndarray of int, shape (n,)
+        `Flag`.
+    draws : ndarray, shape (n, n_draw, n_par), or None
+        If they were to be kept.
+    unit : float
+        Flux density that counted as 1.
+    scales : Scales
+        Of the priors.
+    """
+
+    names: tuple[str, ...]
+    mean: FloatArray
+    sd: FloatArray
+    quantiles: FloatArray
+    log_evidence_none: FloatArray
+    log_bayes: FloatArray
+    khat: FloatArray
+    ess: FloatArray
+    flag: IntArray
+    draws: FloatArray | None
+    unit: float
+    scales: Scales
+
+    @property
+    def log_evidence(self) -> FloatArray:
+        """Give ln Z of one component, shape (n,)."""
+        return self.log_evidence_none + self.log_bayes
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """What the chunks of a fit share."""
+
+    response: Response
+    prior: Prior
+    numerics: Numerics
+    scales: Scales
+    unit: float
+    terms: FloatArray
+    library: Library
+
+    @classmethod
+    def of(
+        cls,
+        spectra: Spectra,
+        response: Response,
+        prior: Prior,
+        numerics: Numerics,
+        scales: Scales | None = None,
+    ) -> "Model":
+        """Prepare templates and scales."""
+        scales = Scales.of(spectra, response, prior) if scales is None else scales
+        unit = scales.continuum / prior.continuum_snr
+        library = Library(response, Cells.of(response, prior), scales.flux / unit)
+        return cls(response, prior, numerics, scales, unit, continuum(response.windows), library)
+
+    @property
+    def count(self) -> int:
+        """Number of free fluxes."""
+        return int(self.response.lines.n_free)
+
+    @property
+    def exact(self) -> bool:
+        """Whether the quadrature is exact: few fluxes, or none of them cut."""
+        return self.count <= EXACT_UP_TO or not self.prior.non_negative
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the parameters."""
+        lines = tuple(f"flux_{name.lower()}" for name in self.response.lines.names)
+        terms = tuple(f"continuum_{k}" for k in range(self.terms.shape[1]))
+        shift = ("shift",) if self.prior.offset_kms else ()
+        return ("velocity", "sigma", *lines, *terms, *shift)
+
+    @property
+    def least_channels(self) -> int:
+        """Fewer channels than this have no posterior."""
+        return self.terms.shape[1] + self.count + 3
+
+
+def fit(
+    spectra: Spectra,
+    response: Response,
+    prior: Prior,
+    numerics: Numerics,
+    *,
+    scales: Scales | None = None,
+    streams: Sequence[int] | None = None,
+    keep_draws: bool = False,
+) -> Posterior:
+    """Find the posterior of one component in every spaxel.
+
+    Parameters
+    ----------
+    spectra : Spectra
+        In the channels of the windows of `response`.
+    response : Response
+        Lines and channels.
+    prior, numerics
+    scales : Scales, optional
+        Of the priors of what is linear; by default from the noise of these spectra.
+    streams : sequence of int, optional
+        Number of the stream of random numbers of each spaxel; by default its place.
+    keep_draws : bool
+        Hand the draws over.
+
+    Raises
+    ------
+    FormatError
+        If spectra and channels do not fit.
+    """
+    _require_fit(spectra, response)
+    bad = spectra.good & ~(np.isfinite(spectra.flux) & (spectra.sigma > 0))
+    bad |= spectra.good & ~np.isfinite(spectra.sigma)
+    spectra = Spectra(spectra.flux, spectra.sigma, spectra.good & ~bad, spectra.correlation)
+    n = spectra.flux.shape[0]
+    flag = np.where(bad.any(axis=1), Flag.BAD_VARIANCE, 0).astype(np.int64)
+    if not spectra.good.any():
+        return _nothing(n, response, prior, flag | Flag.TOO_FEW_CHANNELS)
+    model = Model.of(spectra, response, prior, numerics, scales)
+    enough = spectra.good.sum(axis=1) >= model.least_channels
+    flag[~enough] |= Flag.TOO_FEW_CHANNELS
+    result = _empty(n, model, flag, keep_draws)
+    numbers = np.arange(n) if streams is None else np.asarray(streams)
+    rows = np.flatnonzero(enough)
+    for start in range(0, rows.size, numerics.chunk):
+        part = rows[start : start + numerics.chunk]
+        _fit_chunk(spectra.take(part), model, numbers[part], (result, part))
+    return result
+
+
+def _require_fit(spectra: Spectra, response: Response) -> None:
+    used = response.windows.channels.size
+    shapes = {np.shape(a)[1:] for a in (spectra.flux, spectra.sigma, spectra.good)}
+    if shapes != {(used,)} or spectra.correlation.shape != (used, used):
+        problem = "the spectra do not have the channels of the windows"
+        raise misfit(problem, f"{used} channels", f"{shapes}, {spectra.correlation.shape}")
+
+
+def _empty(n: int, model: Model, flag: IntArray, keep_draws: bool) -> Posterior:
+    size = len(model.names)
+    draws = np.full((n, model.numerics.n_draw, size), np.nan) if keep_draws else None
+    one = [np.full(n, np.nan) for _ in range(4)]
+    two = [np.full((n, size), np.nan) for _ in range(2)]
+    return Posterior(
+        names=model.names,
+        mean=two[0],
+        sd=two[1],
+        quantiles=np.full((n, size, len(LEVELS)), np.nan),
+        log_evidence_none=one[0],
+        log_bayes=one[1],
+        khat=one[2],
+        ess=one[3],
+        flag=flag,
+        draws=draws,
+        unit=model.unit,
+        scales=model.scales,
+    )
+
+
+def _nothing(n: int, response: Response, prior: Prior, flag: IntArray) -> Posterior:
+    """Give the result where no channel of any spaxel can be used."""
+    scales = Scales(np.full(response.lines.n_free, np.nan), np.nan)
+    library = Library(response, Cells.of(response, prior), scales.flux)
+    terms = continuum(response.windows)
+    model = Model(response, prior, Numerics(n_draw=1), scales, np.nan, terms, library)
+    return _empty(n, model, flag, False)
+
+
+def _fit_chunk(
+    spectra: Spectra, model: Model, numbers: IntArray, target: tuple[Posterior, IntArray]
+) -> None:
+    """Fit some spaxels and put what is found into the rows of the result."""
+    result, rows = target
+    condensed = condense(spectra, model.terms, model.unit, model.scales.continuum)
+    patches = find_patches(condensed, model)
+    nodes = Nodes.of(patches, rows.size)
+    sampler = Sampler(patches, nodes, model.library.cells, condensed, model.prior, model.count)
+    streams = [
+        np.random.Generator(np.random.Philox(key=[model.numerics.seed, int(k)])) for k in numbers
+    ]
+    draws = sampler.draw(streams, model.numerics)
+    values = _parameters(draws, model, streams)
+    moments = _moments(patches, nodes, model)
+    first = moments.shape[2]  # what the quadrature does not give, the draws do
+    result.mean[rows, :first], result.sd[rows, :first] = moments
+    result.mean[rows, first:] = values[:, :, first:].mean(axis=1)
+    result.sd[rows, first:] = values[:, :, first:].std(axis=1, ddof=1)
+    result.quantiles[rows] = np.moveaxis(np.quantile(values, LEVELS, axis=1), 0, -1)
+    result.log_evidence_none[rows] = condensed.log_evidence
+    corrected = nodes.log_evidence + (0.0 if model.exact else draws.log_mean_weight)
+    result.log_bayes[rows] = corrected
+    result.khat[rows], result.ess[rows] = draws.khat, draws.ess
+    result.flag[rows] |= _flags(draws, corrected, spectra, model, result.mean[rows])
+    if result.draws is not None:
+        result.draws[rows] = values
+
+
+def find_patches(condensed: Condensed, model: Model) -> list[Patch]:
+    """Find where the posterior of each spaxel lies.
+
+    All cells of all spaxels are tried at a few nodes; those that may matter are kept, with more
+    nodes where the line is bright.
+    """
+    cells, numerics, count = model.library.cells, model.numerics, model.count
+    n = condensed.pulled.shape[0]
+    spaxel, cell = (axis.ravel() for axis in np.indices((n, cells.count)))
+    coarse = tabulate(condensed, model.library, _COARSE, (spaxel, cell))
+    peak, gain = _at_nodes(coarse, model)
+    peak, gain = peak.reshape(n, -1), gain.reshape(n, -1)
+    top, most = peak.max(axis=1), np.maximum(gain.max(axis=1), 0.0)
+    kept = peak > (top - numerics.depth - _MISSED * most)[:, None]
+    bright = most > _BRIGHT
+    rows, columns = np.nonzero(kept & bright[:, None])
+    fine = tabulate(condensed, model.library, _FINE, (rows, columns))
+    faint = coarse.take(np.flatnonzero((kept & ~bright[:, None]).ravel()))
+    patches: list[Patch] = []
+    for tables in (faint, fine):
+        if len(tables):
+            patches += make_patches(tables, cells, top, model.prior, numerics, count)
+    return patches
+
+
+def _at_nodes(tables: Tables, model: Model) -> tuple[FloatArray, FloatArray]:
+    """Give the largest ln density and gain of each item at the nodes of its own table."""
+    velocity, variance = model.library.cells.nodes(tables.order)
+    v = velocity[tables.cell][:, :, None]
+    s = np.sqrt(np.maximum(variance, 0.0))[tables.cell][:, None, :]
+    size = model.count + len(pairs(model.count))
+    quantities = np.ascontiguousarray(tables.values[:, :size].swapaxes(0, 1))
+    found = density(quantities, (v, s), model.prior, model.count)
+    gain = found.log_density - model.prior.log_velocity(v) - model.prior.log_sigma(s)
+    return found.log_density.max(axis=(1, 2)), gain.max(axis=(1, 2))
+
+
+def _moments(patches: Sequence[Patch], nodes: Nodes, model: Model) -> FloatArray:
+    """Give mean and standard deviation of velocity, width and line fluxes, shape (2, n, n_par).
+
+    Where the quadrature is rough, because many fluxes are cut, moments are left to the draws.
+    """
+    if not model.exact:
+        return np.empty((2, nodes.log_evidence.size, 0))
+    grids = [patch.nodes() for patch in patches]
+    shape = [(len(p.tables), p.size, p.size) for p in patches]
+    velocity = [np.broadcast_to(v[:, :, None], s) for (v, _), s in zip(grids, shape, strict=True)]
+    sigma = [np.broadcast_to(s[:, None, :], t) for (_, s), t in zip(grids, shape, strict=True)]
+    at, width = nodes.gather(velocity), nodes.gather(sigma)
+    mean_shift, square_shift = shift_moments(at, model.prior)
+    firsts = [at - mean_shift, width]
+    seconds = [at**2 - 2.0 * at * mean_shift + square_shift, width**2]
+    columns = [_mean_sd(nodes, *pair) for pair in zip(firsts, seconds, strict=True)]
+    ratio, scale = model.response.lines.ratio, model.scales.flux
+    amplitudes = []
+    for k in range(model.count):
+        both = [_flux_moments(patch, k) for patch in patches]
+        first, second = (nodes.gather(part) for part in zip(*both, strict=True))
+        amplitudes.append(scale[k] * np.stack(_mean_sd(nodes, first, second)))
+    for row in ratio:
+        # A line's flux has one amplitude behind it: ties are ratios.
+        k = int(np.flatnonzero(row)[0])
+        columns.append((row[k] * amplitudes[k][0], abs(row[k]) * amplitudes[k][1]))
+    return np.stack([np.stack(pair) for pair in columns], axis=2)
+
+
+def _flux_moments(patch: Patch, number: int) -> tuple[FloatArray, FloatArray]:
+    found = patch.found
+    if found.fluxes is not None:
+        return found.fluxes.mean[number], found.fluxes.square[number]
+    mean = found.given.mean[number]
+    return mean, mean**2 + found.given.variance()[number]
+
+
+def _mean_sd(nodes: Nodes, first: FloatArray, second: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Give mean and standard deviation of a quantity whose moments at the nodes are given."""
+    mean = nodes.mean(first)
+    about = mean[nodes.spaxel]
+    variance = nodes.mean(second - 2.0 * about * first + about**2)
+    return mean, np.sqrt(np.maximum(variance, 0.0))
+
+
+def _parameters(draws: Draws, model: Model, streams: Sequence[np.random.Generator]) -> FloatArray:
+    """Give the draws of all parameters, shape (n, n_draw, n_par)."""
+    amplitude = draws.amplitude * model.scales.flux
+    parts = [
+        draws.velocity[:, :, None],
+        draws.sigma[:, :, None],
+        amplitude @ model.response.lines.ratio.T,
+        draws.continuum * model.unit,
+    ]
+    if model.prior.offset_kms:
+        uniform = np.stack([rng.random(draws.velocity.shape[1]) for rng in streams])
+        shift = split_shift(draws.velocity, uniform, model.prior)
+        parts[0] = parts[0] - shift[:, :, None]
+        parts.append(shift[:, :, None])
+    return np.concatenate(parts, axis=2)
+
+
+def _flags(
+    draws: Draws, log_bayes: FloatArray, spectra: Spectra, model: Model, mean: FloatArray
+) -> IntArray:
+    """Say what is odd about the spaxels of a chunk."""
+    numerics = model.numerics
+    least = min(numerics.ess_min, numerics.n_draw)
+    below = ~(draws.ess >= least) | ~(draws.khat < numerics.khat_max)
+    none = ~(log_bayes >= numerics.log_bayes_min)
+    flag = np.where(below, Flag.BELOW_GATE, 0) | np.where(none, Flag.NO_LINE, 0)
+    edge = ~none & _at_edge(draws, spectra, model, mean)
+    return np.asarray(flag | np.where(edge, Flag.AT_EDGE, 0), dtype=np.int64)
+
+
+_EDGE: Final = 0.02  # of the prior's half width
+_EDGE_SHARE: Final = 0.05  # of the posterior
+_COVERAGE: Final = 0.5  # of the light of a line that must fall on good channels
+
+
+def _at_edge(draws: Draws, spectra: Spectra, model: Model, mean: FloatArray) -> np.ndarray:
+    """Say whose velocity is at an end of the prior, or has a line on missing channels."""
+    prior, lines = model.prior, model.response.lines
+    near = np.abs(draws.velocity) > (1.0 - _EDGE) * prior.velocity_max_kms
+    edge = near.mean(axis=1) > _EDGE_SHARE
+    for row, number in enumerate(model.response.windows.line_block):
+        part = model.response.windows.blocks[number]
+        width = np.sqrt(mean[:, 1] ** 2 + lines.sigma_lsf_kms[row] ** 2)[:, None]
+        place = (model.response.edges_kms[row] - mean[:, :1]) / width
+        seen = (np.diff(ndtr(place)) * spectra.good[:, part]).sum(axis=1)
+        edge |= seen < _COVERAGE
+    return edge
