@@ -4,7 +4,7 @@ The simulated observation at its full size (18 s3d cubes: two of Level 3, of 144
 16 exposures) is reduced as `rbh1 run` does it, without the simulation, the figures and the bundle:
 with more and more of its exposures. Each reduction is a process with workers of its own. The
 processor time is that of all of them; the memory is their sum at its highest, shared pages counted
-once, looked at ten times a second (Linux only). Tasks are shown on stderr as they begin and end.
+once, looked at five times a second (Linux only). Tasks are shown on stderr as they begin and end.
 Run: python benchmarks/bench_reduce.py [--size tiny] [--counts 4 8 12 16] [--workers 2] [--keep DIR]
 """
 
@@ -38,7 +38,7 @@ SECONDS, GIGABYTES = 300.0, 4.0  # what the whole observation has to stay below,
 COUNTS = (4, 8, 12, 16)
 LEVEL3 = len(geometry.POINTINGS)
 _REDUCTION = ("exposures", *(stage.name for stage in REDUCTION))
-_LOOK_SECONDS = 0.1
+_LOOK_SECONDS = 0.2
 _GB = 1e9
 _KB = 1024
 
