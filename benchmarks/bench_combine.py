@@ -43,18 +43,18 @@ def sky(number: int) -> WCS:
     return wcs
 
 
-def write_exposure(path: Path, number: int) -> None:
+def write_exposure(path: Path, number: int, channels: int = SHAPE[0]) -> None:
     """Write an s3d file with noise and one hit in a hundred."""
-    rng = np.random.default_rng(number)
-    flux = rng.standard_normal(SHAPE, np.float32)
-    flux[rng.random(SHAPE, np.float32) < 0.01] -= np.float32(500.0)
+    rng, shape = np.random.default_rng(number), (channels, *SHAPE[1:])
+    flux = rng.standard_normal(shape, np.float32)
+    flux[rng.random(shape, np.float32) < 0.01] -= np.float32(500.0)
     cards = celestial_cards(sky(number))
-    cards.extend(spectral_cards(WAVE), update=True)
+    cards.extend(spectral_cards(WAVE[:channels]), update=True)
     images = {
         "SCI": flux,
-        "ERR": np.ones(SHAPE, np.float32),
-        "DQ": np.zeros(SHAPE, np.uint32),
-        "WMAP": np.full(SHAPE, 8, np.float32),
+        "ERR": np.ones(shape, np.float32),
+        "DQ": np.zeros(shape, np.uint32),
+        "WMAP": np.full(shape, 8, np.float32),
     }
     hdus = [fits.ImageHDU(data, header=cards, name=name) for name, data in images.items()]
     for hdu in hdus[:2]:

@@ -180,7 +180,9 @@ def main() -> None:
             found = report(Path(folder), given.size, given.counts, given.workers)
     sys.stdout.write(json.dumps(found, indent=2) + "\n")
     rows = found["rows"]
-    slow = any(row["wall_s"] > SECONDS or row["peak_gb"] > GIGABYTES for row in rows)
+    # Others on the machine make it slower by the clock, not by what it computes; alone on it, some
+    # task runs at any time, so that the clock shows less than this.
+    slow = any(row["cpu_s"] > SECONDS or row["peak_gb"] > GIGABYTES for row in rows)
     sys.exit(1 if slow else 0)
 
 
