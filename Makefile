@@ -69,10 +69,10 @@ SCENE := $(addprefix pipeline/scene/test_,observed.py psf.py scene_cube.py)
 REDUCE := $(patsubst tests/%,%,$(wildcard tests/pipeline/reduce/test_*.py \
 	tests/pipeline/reduce/*/test_*stage*.py))
 
-# No library has a say in what is left out: fakes of servers, what is done after accidents of a
-# deposit (its transport and its commands stay), and the faults of each single check (the checks
-# themselves judge a run that these versions made).
-OURS_ALONE := checks/test_planted_faults.py release/testing \
+# No library has a say in what is left out: fakes of servers, validators with versions of their own,
+# what is done after accidents of a deposit (its transport and its commands stay), and the faults of
+# each single check (the checks themselves judge a run that these versions made).
+OURS_ALONE := checks/test_planted_faults.py release/testing release/test_papers_validators.py \
 	$(patsubst tests/%,%,$(wildcard tests/pipeline/acquire/test_testing_*.py)) \
 	$(addprefix release/deposit/test_,converges.py kill_matrix.py \
 		$(addprefix deposit_,apply.py clean.py journal.py kills.py plan.py publish.py \
