@@ -23,6 +23,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 import pgserver  # noqa: E402
 import pytest  # noqa: E402
 from hypothesis import HealthCheck, settings  # noqa: E402
+from sharing import made_once  # noqa: E402
 from stranger import link_base_environment  # noqa: E402
 
 # "ci" draws the same examples every time and asks for no speed, which a shared machine has not;
@@ -105,13 +106,16 @@ def base_environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run of the smallest simulated observation, made by the public command.
+    """A finished run of the smallest simulated observation, made once by the public command.
 
     The folder is called demo-run, as in the README; no test may change it. So small a field holds
     few spaxels, and one seed in several misses a limit of the comparison with the truth; the seed
     is one whose demonstration ends with a bundle.
     """
-    folder = tmp_path_factory.mktemp("tiny")
+    return made_once(tmp_path_factory, "tiny", _demonstrate) / "demo-run"
+
+
+def _demonstrate(folder: Path) -> None:
     command = [sys.executable, "-m", "pipeline", "demo", "--out", "demo-run"]
     done = subprocess.run(
         [*command, "--size", "tiny", "--seed", "7", "-j", "1"],
@@ -122,4 +126,3 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:] + done.stdout
-    return folder / "demo-run"

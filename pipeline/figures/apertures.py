@@ -1,16 +1,18 @@
 """What do the spectra of the apertures look like, with their lines and the fitted model?"""
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from astropy.table import QTable
-from matplotlib.axes import Axes
 
 from ard.cube import SPEED_OF_LIGHT_KMS, FloatArray
 from ard.table import Table
 from manifests import Target
 from pipeline.figures import style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _ZONE_KMS: Final = 2500.0  # about a line: what is drawn
 
@@ -109,7 +111,7 @@ def _draw(
         return style.png(figure)
 
 
-def _panel(axes: Axes, own: QTable, window: tuple[float, float]) -> None:
+def _panel(axes: "Axes", own: QTable, window: tuple[float, float]) -> None:
     wave = np.asarray(own["wave"].value)
     inside = (wave >= window[0]) & (wave <= window[1])
     good = ~np.asarray(own["mask"], dtype=bool)[inside]
@@ -142,7 +144,7 @@ def _detected(fluxes: Table, aperture: str, method: str) -> set[str]:
     return {str(name) for name in np.asarray(data["line"])[found]}
 
 
-def _mark(axes: Axes, target: Target, window: tuple[float, float], detected: set[str]) -> None:
+def _mark(axes: "Axes", target: Target, window: tuple[float, float], detected: set[str]) -> None:
     for line in target.lines:
         wave = line.wave_obs_um(target.redshift)
         if not window[0] <= wave <= window[1]:

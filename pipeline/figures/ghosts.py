@@ -2,17 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from astropy import units as u
 from astropy.table import QTable
-from matplotlib.axes import Axes
 
 from ard.maps import Map
 from ard.table import Table
 from manifests import Target
 from pipeline.figures import style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 PLAIN: Final = "plain_"
 DIFFERENCED: Final = "differenced_"
@@ -120,7 +122,7 @@ def _lines(
 
 
 def _mark(
-    axes: Axes,
+    axes: "Axes",
     linemap: Map,
     origin: tuple[float, float],
     offset: tuple[float, float] | None,

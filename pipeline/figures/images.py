@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from astropy import units as u
 from astropy.table import QTable, vstack
-from matplotlib.axes import Axes
 from scipy.ndimage import map_coordinates
 
 from ard.cube import FloatArray
@@ -17,6 +16,9 @@ from manifests.filters import COLOUR
 from pipeline.figures import style
 from pipeline.reduce.imaging.images import Image
 from pipeline.reduce.imaging.sphere import Axis
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _FIELD_COLOURS: Final = (style.BLUE, style.VERMILION, style.COMPASS, style.BLACK)
 _BAND_COLOURS: Final = (style.BLUE, style.VERMILION, style.COMPASS, style.BLACK)
@@ -142,7 +144,7 @@ def _box(geometry: Mapping[str, Any], north: Axis, config: Config) -> tuple[floa
 
 
 def _show(
-    axes: Axes,
+    axes: "Axes",
     image: Image,
     facts: Mapping[str, Any],
     north: Axis,
@@ -170,7 +172,7 @@ def _show(
     )
 
 
-def _mark(axes: Axes, geometry: Mapping[str, Any], north: Axis) -> None:
+def _mark(axes: "Axes", geometry: Mapping[str, Any], north: Axis) -> None:
     """Draw the fields of the cubes, the host, the edge of the wake, and its direction."""
     for field, colour in zip(geometry["fields"], _FIELD_COLOURS, strict=False):
         ra, dec = np.transpose(field["corners_deg"])
@@ -193,7 +195,7 @@ def _mark(axes: Axes, geometry: Mapping[str, Any], north: Axis) -> None:
     axes.plot(float(e), float(n), "x", color=style.COMPASS, ms=8, mew=1.6, label="edge of the wake")
 
 
-def _scale_bar(axes: Axes, box: tuple[float, ...], kpc_per_arcsec: float) -> None:
+def _scale_bar(axes: "Axes", box: tuple[float, ...], kpc_per_arcsec: float) -> None:
     """Draw a bar of 10 kpc in the lower left corner, and which way north and east are."""
     east, west, south, top = box
     x, y = east - 0.06 * (east - west), south + 0.07 * (top - south)
@@ -248,7 +250,7 @@ def _draw_wake(
         return style.png(figure)
 
 
-def _profile(axes: Axes, photometry: Table, band: str, k: int) -> None:
+def _profile(axes: "Axes", photometry: Table, band: str, k: int) -> None:
     data = photometry.data[np.asarray(photometry.data["band"]) == band]
     middle, half = _intervals(data)
     axes.errorbar(
@@ -262,7 +264,7 @@ def _intervals(data: QTable) -> tuple[FloatArray, FloatArray]:
     return 0.5 * (first + last), 0.5 * (last - first)
 
 
-def _comparison(axes: Axes, colours: Table) -> None:
+def _comparison(axes: "Axes", colours: Table) -> None:
     """Draw the colour of the first pair of filters along the wake, or their difference."""
     data = colours.data[np.asarray(colours.data["source"]) == "profile"]
     first, second = str(data["first"][0]), str(data["second"][0])
@@ -281,7 +283,7 @@ def _comparison(axes: Axes, colours: Table) -> None:
     axes.set_ylabel(f"light that only {first} passes,\nnot {second} [uJy]")
 
 
-def _widths(axes: Axes, band: Mapping[str, Any], k: int) -> None:
+def _widths(axes: "Axes", band: Mapping[str, Any], k: int) -> None:
     rows = [r for r in band["sections"] if r["kind"] == "section" and r["fwhm_arcsec"] is not None]
     colour, mark, name = _BAND_COLOURS[k], _BAND_MARKS[k], band["band"]
     middle = np.array([0.5 * (r["from_arcsec"] + r["to_arcsec"]) for r in rows]) + 0.04 * k
@@ -298,7 +300,7 @@ def _widths(axes: Axes, band: Mapping[str, Any], k: int) -> None:
     axes.axhline(band["psf_fwhm_arcsec"], color=colour, lw=0.9, ls=":", label=f"{name}, PSF")
 
 
-def _fields(axes: Axes, geometry: Mapping[str, Any]) -> None:
+def _fields(axes: "Axes", geometry: Mapping[str, Any]) -> None:
     """Say at the lower edge what of the wake each cube sees."""
     for k, (field, colour) in enumerate(zip(geometry["fields"], _FIELD_COLOURS, strict=False)):
         if field["from_arcsec"] is None:

@@ -2,18 +2,20 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy import units as u
 from astropy.table import QTable
-from matplotlib.axes import Axes
 
 from ard.layout import flux_layer
 from ard.maps import Map
 from ard.table import Table
 from manifests import Target
 from pipeline.figures import style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ def _brightest(group: str, linemap: Map, target: Target) -> str:
     return max(names, key=total)
 
 
-def _finish(axes: Axes, title: str) -> None:
+def _finish(axes: "Axes", title: str) -> None:
     axes.plot(0, 0, "+", color=style.VERMILION, ms=8, mew=1.2)
     axes.set_title(title)
     axes.set_xlabel("x offset [arcsec]")

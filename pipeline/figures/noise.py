@@ -2,17 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from astropy import units as u
 from astropy.table import QTable, vstack
-from matplotlib.axes import Axes
 
 from ard.cube import FloatArray
 from ard.table import Table
 from manifests import Target
 from pipeline.figures import style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _AXES: Final = {
     "wave": ("wavelength", style.VERMILION),
@@ -64,7 +66,7 @@ def run(*, model: Mapping[str, Any], target: Target, config: Config) -> dict[str
     return {"figure": picture, "data": Table(rows, {"SIMULATD": bool(model["simulated"])})}
 
 
-def _scale(axes: Axes, model: Mapping[str, Any]) -> dict[str, Any]:
+def _scale(axes: "Axes", model: Mapping[str, Any]) -> dict[str, Any]:
     scale = model["scale"]
     wave, value, error = (_array(scale[name]) for name in ("wave_um", "value", "error"))
     measured = _array(scale["measured"])
@@ -95,7 +97,7 @@ def _lower(panels: Any, model: Mapping[str, Any], config: Config) -> list[dict[s
     ]
 
 
-def _correlation(axes: Axes, model: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _correlation(axes: "Axes", model: Mapping[str, Any]) -> list[dict[str, Any]]:
     found = []
     for name, (label, colour) in _AXES.items():
         value, error = (_array(model["correlation"][name][key]) for key in ("value", "error"))
@@ -113,7 +115,7 @@ def _correlation(axes: Axes, model: Mapping[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
-def _histogram(axes: Axes, model: Mapping[str, Any], config: Config) -> list[dict[str, Any]]:
+def _histogram(axes: "Axes", model: Mapping[str, Any], config: Config) -> list[dict[str, Any]]:
     found = []
     for name, (label, colour) in _FORMS.items():
         white = model["whitened"][name]
@@ -133,7 +135,7 @@ def _histogram(axes: Axes, model: Mapping[str, Any], config: Config) -> list[dic
     return found
 
 
-def _apertures(axes: Axes, model: Mapping[str, Any]) -> dict[str, Any]:
+def _apertures(axes: "Axes", model: Mapping[str, Any]) -> dict[str, Any]:
     rows = model["apertures"]
     names = ("side", "ratio", "error", "ratio_fir")
     side, ratio, error, other = (_array([row[name] for row in rows]) for name in names)

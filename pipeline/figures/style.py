@@ -1,16 +1,16 @@
 """How do all figures look, and how does a figure become the same bytes every time?"""
 
 import io
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from astropy.wcs import WCS
-from matplotlib import rc_context
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from ard.cube import FloatArray
+
+if TYPE_CHECKING:  # a plan knows the settings of all figures, and draws none
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 # Perceptually uniform (cividis, viridis), or diverging with light middle and blue-red ends that
 # colour-blind readers tell apart.
@@ -37,9 +37,12 @@ _STYLE: Final[Any] = {
 }
 
 
-def new(width: float, height: float) -> Figure:
+def new(width: float, height: float) -> "Figure":
     """Make an empty figure of a size in inches, drawn without a display."""
-    with rc_context(_STYLE):
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with style():
         figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(figure)
         return figure
@@ -47,13 +50,15 @@ def new(width: float, height: float) -> Figure:
 
 def style() -> Any:
     """Give the context in which the parts of a figure are drawn."""
+    from matplotlib import rc_context
+
     return rc_context(_STYLE)
 
 
-def png(figure: Figure) -> bytes:
+def png(figure: "Figure") -> bytes:
     """Render a figure as PNG; equal figures give equal bytes (no date, no program name)."""
     buffer = io.BytesIO()
-    with rc_context(_STYLE):
+    with style():
         figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()
 
@@ -76,7 +81,7 @@ def pixel_arcsec(wcs: WCS) -> float:
     return float(np.sqrt(np.abs(np.linalg.det(matrix))) * 3600.0)
 
 
-def compass(axes: Axes, wcs: WCS) -> None:
+def compass(axes: "Axes", wcs: WCS) -> None:
     """Draw north and east as arrows in the lower left corner."""
     inverse = np.linalg.inv(wcs.pixel_scale_matrix)
     for label, sky in (("N", (0.0, 1.0)), ("E", (1.0, 0.0))):

@@ -11,7 +11,6 @@ import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
 from numpy.typing import NDArray
-from scipy.signal import lfilter
 
 from pipeline.simulate import optics, scenes
 from pipeline.simulate.headers import HISTORY
@@ -63,6 +62,8 @@ def wcs() -> WCS:
 
 def image(scene: scenes.Scene, band: Band, rng: np.random.Generator) -> FloatArray:
     """What does one filter record, e-/s, shape (300, 300)?"""
+    from scipy.signal import lfilter  # see `noise`
+
     world = wcs()
     fwhm = (PSF_FWHM_ARCSEC / PIXEL_ARCSEC,) * 2
     total = _host(world, band, fwhm)

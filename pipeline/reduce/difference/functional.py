@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from scipy import signal
 
 from ard.cube import BoolArray, FloatArray, Lsf
 from manifests import Line, Target
@@ -209,7 +208,7 @@ def effective_placements(functional: Functional, shifts: np.ndarray) -> float:
     square = (overlap / overlap[0]) ** 2
     # How many pairs lie a given number of channels apart.
     taken = np.bincount(shifts - shifts.min())
-    pairs = np.rint(signal.correlate(taken, taken, "full", "direct"))[taken.size - 1 :]
+    pairs = np.correlate(taken, taken, "full")[taken.size - 1 :]
     n = min(pairs.size, square.size)
     total = float(pairs[0] + 2.0 * (pairs[1:n] @ square[1:n]))
     return float(shifts.size**2 / total)

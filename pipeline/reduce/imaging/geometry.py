@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
-from astropy.cosmology import FlatLambdaCDM
 
 from ard.cube import Cube, FloatArray
 from manifests import Position, Target
@@ -93,6 +92,8 @@ def run(
 
 def kpc_per_arcsec(target: Target) -> float:
     """Give the transverse scale at the target in its declared cosmology."""
+    from astropy.cosmology import FlatLambdaCDM  # not for a plan, which wants the settings only
+
     cosmology = FlatLambdaCDM(H0=target.cosmology.h0, Om0=target.cosmology.om0)
     distance = cosmology.angular_diameter_distance(target.redshift).to_value("kpc")
     return float(distance * np.deg2rad(1 / 3600.0))

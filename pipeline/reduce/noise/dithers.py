@@ -7,8 +7,9 @@ table of exposures.
 
 import itertools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -222,34 +223,54 @@ def from_dithers(
     spacing : float
         Channels between the knots of the scale.
     """
+    # A model without one exposure needs a single difference that no other model has.
+    difference = cache(partial(_difference, stacked, n_sigma))
     every = list(range(len(stacked.names)))
-    curve, correlation, _ = _model(stacked, every, n_sigma, n_sigma_lag, spacing)
+    curve, correlation, _ = _model(difference, every, n_sigma_lag, spacing)
     left_out = []
     if len(every) >= _TO_LEAVE_OUT:
         for number in every:
             others = [k for k in every if k != number]
-            model = _model(stacked, others, n_sigma, n_sigma_lag, spacing)
+            model = _model(difference, others, n_sigma_lag, spacing)
             left_out.append(_leave_out(stacked, number, others, model, n_sigma))
     return DitherNoise(curve, correlation, tuple(left_out))
 
 
+@dataclass(frozen=True, eq=False)
+class _Difference:
+    """What one exposure minus another shows: its covariance, and counts and squares by channel."""
+
+    covariance: Covariance
+    number: NDArray[np.int64]
+    square: FloatArray
+
+
+def _difference(stacked: Stack, n_sigma: float, one: int, other: int) -> _Difference:
+    error = np.hypot(stacked.err[one], stacked.err[other])
+    pull = _clipped((stacked.flux[one] - stacked.flux[other]) / error, n_sigma)
+    return _Difference(
+        covariance=measure(pull, np.arange(pull.shape[0]), _LAGS),
+        number=np.isfinite(pull).sum(axis=(1, 2)),
+        square=np.nansum(pull**2, axis=(1, 2)),
+    )
+
+
 def _model(
-    stacked: Stack, chosen: Sequence[int], n_sigma: float, n_sigma_lag: float, spacing: float
+    difference: Callable[[int, int], _Difference],
+    chosen: Sequence[int],
+    n_sigma_lag: float,
+    spacing: float,
 ) -> tuple[ScaleCurve, Covariance, Kronecker]:
     """Make a model of the noise of some exposures from differences of neighbours in time."""
-    pairs = list(itertools.pairwise(chosen))
-    pulls = []
-    for one, other in pairs:
-        error = np.hypot(stacked.err[one], stacked.err[other])
-        pulls.append(_clipped((stacked.flux[one] - stacked.flux[other]) / error, n_sigma))
-    index = np.arange(pulls[0].shape[0])
-    first = _together([measure(pull, index, _LAGS) for pull in pulls])
-    number = np.sum([np.isfinite(pull).sum(axis=(1, 2)) for pull in pulls], axis=0)
-    square = np.sum([np.nansum(pull**2, axis=(1, 2)) for pull in pulls], axis=0)
+    parts = [difference(one, other) for one, other in itertools.pairwise(chosen)]
+    first = _together([part.covariance for part in parts])
+    number = np.sum([part.number for part in parts], axis=0)
+    square = np.sum([part.square for part in parts], axis=0)
     # Neighbouring differences share an exposure, which takes a part of their independence.
-    shared = 1.0 + 0.5 * (len(pairs) - 1) / len(pairs)
+    shared = 1.0 + 0.5 * (len(parts) - 1) / len(parts)
     independent = number / (np.sum(first.value[first.lags[0]] ** 2) * shared)
     mean = square / np.maximum(number, 1)
+    index = np.arange(mean.size)
     curve = draw_scale(mean, independent, index, index.size, spacing)
     return curve, first, kronecker(first, n_sigma_lag)
 

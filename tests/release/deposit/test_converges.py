@@ -182,13 +182,8 @@ def run(examples, **options):
     run_state_machine_as_test(Deposits, settings=profile)
 
 
-def test_it_converges():
-    run(100)
-
-
-@pytest.mark.slow
-def test_it_converges_however_long_one_tries():
-    run(300)
+def test_it_converges(request):
+    run(300 if request.config.getoption("--run-slow") else 100)
 
 
 # Guards of the client that are broken one at a time, and what disturbs it then.

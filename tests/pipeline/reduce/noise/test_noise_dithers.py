@@ -131,3 +131,22 @@ def test_a_file_without_errors_is_no_exposure(tmp_path):
         geometry.window("tiny"), 0), {}))  # fmt: skip
     with pytest.raises(FormatError, match="the file is no exposure"):
         dithers.read_dither(path)
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 8])
+def test_work_grows_as_the_number_of_exposures(monkeypatch, count):
+    """Oracle: n - 1 neighbours, and n - 2 pairs that are neighbours with the one between left out;
+    none is measured twice."""
+    measured = []
+    original = dithers._difference
+
+    def counted(stacked, n_sigma, one, other):
+        measured.append((one, other))
+        return original(stacked, n_sigma, one, other)
+
+    monkeypatch.setattr(dithers, "_difference", counted)
+    rng = np.random.default_rng(count)
+    flux = rng.standard_normal((count, 110, 14, 14)).astype(np.float32)
+    names = tuple(f"{k}" for k in range(count))
+    dithers.from_dithers(dithers.Stack(names, flux, np.ones_like(flux)), **SETTINGS)
+    assert len(measured) == len(set(measured)) == (1 if count == 2 else 2 * count - 3)
