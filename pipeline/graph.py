@@ -205,7 +205,10 @@ def _find(
     origin, _, name = read.source.partition(".")
     if origin == "plan" and name in plan.item_inputs:
         by_item = plan.item_inputs[name]
-        return by_item if item is None else by_item[item]
+        if item is None:
+            return by_item
+        # An optional input: one item may have it and another not.
+        return by_item.get(item) if read.optional else by_item[item]
     if origin == "plan" and name in plan.inputs:
         return plan.inputs[name]
     if read.source in made:

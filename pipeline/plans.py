@@ -173,7 +173,11 @@ def archive_plan(
     if supply.images:
         inputs["images"] = supply.images
     ordered = tuple(group.name for group in declared.groups if group.name in groups)
-    return _plan(root, ARCHIVE, supply.cubes, inputs, ordered, config, simulated=supply.simulated)
+    return _plan(
+        *(root, ARCHIVE, supply.cubes, inputs, ordered, config),
+        simulated=supply.simulated,
+        x1d=supply.spectra,
+    )
 
 
 def _plan(
