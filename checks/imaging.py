@@ -20,7 +20,8 @@ MAGNITUDES: Final = of_kind("table", layout.MAGNITUDES)
 COLOURS: Final = of_kind("table", layout.COLOURS)
 LOOK: Final = "look at the figure of the images, and at the masks and the noise of each"
 _UNAPPLIED: Final = (
-    "no stage applies the shift: correct the cube's WCS before the apertures are taken"
+    "extract moves its apertures by a shift that is significant (REGISTRATION in its tables); for "
+    "line maps and ghosts correct the cube's WCS"
 )
 _ERRORS: Final = ("_err", "_err_arcsec")
 

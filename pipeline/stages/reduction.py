@@ -127,6 +127,25 @@ REDUCTION: Final[tuple[Stage, ...]] = (
         typical_seconds=10.0,
     ),
     Stage(
+        name="geometry",
+        module="pipeline.reduce.imaging.geometry",
+        summary="measure where the wake lies on the images",
+        reads=(_IMAGES, Read("cubes", "ingest.cube"), _TARGET),
+        writes=(
+            Write(
+                "geometry",
+                "work/geometry.json",
+                "document",
+                layer="inference",
+                schema="geometry",
+            ),
+        ),
+        code=_IMAGING,
+        sources=(TWIN, ARCHIVE),
+        needs=("images",),
+        typical_seconds=25.0,
+    ),
+    Stage(
         name="extract",
         module="pipeline.reduce.apertures.stage",
         summary="extract the spectra of the apertures, and measure their lines",
@@ -145,6 +164,7 @@ REDUCTION: Final[tuple[Stage, ...]] = (
                 "archive", "plan.x1d", load="pipeline.reduce.apertures.x1d:read_x1d", optional=True
             ),
             Read("truth", "plan.truth", load=_TRUTH, optional=True),
+            Read("geometry", "geometry.geometry", optional=True),
         ),
         writes=(
             Write("spectra", "work/{item}_spectra.ecsv", "table", "inference", "spectra"),
@@ -198,25 +218,6 @@ REDUCTION: Final[tuple[Stage, ...]] = (
         per_item=True,
         sources=(TWIN,),
         typical_seconds=0.5,
-    ),
-    Stage(
-        name="geometry",
-        module="pipeline.reduce.imaging.geometry",
-        summary="measure where the wake lies on the images",
-        reads=(_IMAGES, Read("cubes", "ingest.cube"), _TARGET),
-        writes=(
-            Write(
-                "geometry",
-                "work/geometry.json",
-                "document",
-                layer="inference",
-                schema="geometry",
-            ),
-        ),
-        code=_IMAGING,
-        sources=(TWIN, ARCHIVE),
-        needs=("images",),
-        typical_seconds=25.0,
     ),
     Stage(
         name="photometry",
