@@ -163,7 +163,8 @@ def _task(
 ) -> Task:
     inputs: dict[str, Files] = {}
     values: dict[str, Any] = {}
-    for read in stage.reads:
+    aids = [inner for outer in stage.reads for inner in outer.given]
+    for read in (*stage.reads, *aids):
         if read.source == "plan.context":
             values[read.name] = plan.context
             continue

@@ -15,6 +15,8 @@ from ard import layout
 from ard.cube import Cube, FloatArray
 from ard.errors import ArdError, NotFoundError
 from manifests import Target
+from manifests.acceptance import ACCEPTANCE_FILE
+from manifests.filters import FILTERS_FILE
 from manifests.target import TARGETS_DIR, load_target
 from pipeline.code import code_sha256
 from pipeline.config import RunConfig, make_config
@@ -196,7 +198,7 @@ def _plan(
         root=root,
         source=source,
         items=tuple(cubes),
-        inputs=inputs,
+        inputs={**inputs, "filters": FILTERS_FILE, "acceptance": ACCEPTANCE_FILE},
         item_inputs={"cube": cubes} | ({"x1d": x1d} if x1d else {}),
         parts={"groups": groups},
         context={

@@ -141,14 +141,14 @@ def _spectra(
 
 
 def _require_same_place(name: str, spectrum: Held, cube_name: str, cube: Held) -> None:
-    places = [_place(spectrum, name), _place(cube, cube_name)]
-    if None not in places and separation_arcsec(*places) < POINTING_ARCSEC:
+    here, there = _place(spectrum, name), _place(cube, cube_name)
+    if here and there and separation_arcsec(here, there) < POINTING_ARCSEC:
         return
     raise ArdError(
         "the spectrum is not of the cube whose name it bears",
         file=name,
-        expected=f"the target position of {cube_name}, {_words(places[1])}",
-        found=_words(places[0]),
+        expected=f"the target position of {cube_name}, {_words(there)}",
+        found=_words(here),
         action="fetch both again: rbh1 acquire run; or leave the spectrum out of the store",
     )
 

@@ -21,7 +21,11 @@ _IMAGING: Final = ("pipeline/reduce/imaging", "pipeline/reduce/outliers.py", "ma
 _OPEN: Final = "pipeline.reduce.combine.exposure:open_exposure"
 _TRUTH: Final = "pipeline.linemaps.recovery:read_truth"
 _TARGET: Final = Read("target", "plan.target", load="target")
-_IMAGES: Final = Read("images", "plan.images", load="pipeline.reduce.imaging.images:read_images")
+_FILTERS: Final = Read("filters", "plan.filters", load="manifests.filters:load_filters")
+_IMAGES: Final = Read(
+    *("images", "plan.images", "pipeline.reduce.imaging.images:read_images"),
+    given=(_TARGET, _FILTERS),
+)
 
 REDUCTION: Final[tuple[Stage, ...]] = (
     Stage(
@@ -130,7 +134,7 @@ REDUCTION: Final[tuple[Stage, ...]] = (
         name="geometry",
         module="pipeline.reduce.imaging.geometry",
         summary="measure where the wake lies on the images",
-        reads=(_IMAGES, Read("cubes", "ingest.cube"), _TARGET),
+        reads=(_IMAGES, Read("cubes", "ingest.cube"), _TARGET, _FILTERS),
         writes=(
             Write(
                 "geometry",
@@ -223,7 +227,7 @@ REDUCTION: Final[tuple[Stage, ...]] = (
         name="photometry",
         module="pipeline.reduce.imaging.photometry",
         summary="measure the light of host and wake on the images",
-        reads=(_IMAGES, Read("geometry", "geometry.geometry"), _TARGET),
+        reads=(_IMAGES, Read("geometry", "geometry.geometry"), _TARGET, _FILTERS),
         writes=tuple(
             Write(name, f"work/{name}.ecsv", "table", layer="inference", schema=name)
             for name in ("photometry", "magnitudes", "colours")

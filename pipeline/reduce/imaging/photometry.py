@@ -20,7 +20,7 @@ from ard.cube import FloatArray
 from ard.errors import ArdError, FormatError
 from ard.table import Table
 from manifests import Target
-from manifests.filters import COLOUR, load_filters
+from manifests.filters import COLOUR, Filter, Filters
 from pipeline.reduce.imaging import host, strip, systematics, view
 from pipeline.reduce.imaging.images import Image
 from pipeline.reduce.imaging.sphere import Axis
@@ -89,7 +89,7 @@ class _Light:
     aperture and total, `choice` what other choices change there, both in uJy.
     """
 
-    band: str
+    declared: Filter
     edges: FloatArray
     coverage: FloatArray
     wake: Measured
@@ -99,12 +99,18 @@ class _Light:
     overlap: Mapping[str, FloatArray]
     choice: Mapping[str, FloatArray]
 
+    @property
+    def band(self) -> str:
+        """Name of the filter."""
+        return self.declared.name
+
 
 def run(
     *,
     images: Mapping[str, Sequence[Image]],
     geometry: Mapping[str, Any],
     target: Target,
+    filters: Filters,
     config: Config,
 ) -> dict[str, Any]:
     """Measure host and wake on the images.
@@ -117,6 +123,8 @@ def run(
         The document of the geometry stage: where the wake runs and ends.
     target : Target
         Where host and tip are declared to be.
+    filters : Filters
+        The declared filters.
     config : Config
         Settings.
 
@@ -133,23 +141,23 @@ def run(
     """
     declared, length = view.declared_axis(target)
     chosen = view.covering(images, declared, length)
-    views = tuple(view.look(image, declared, length, config) for image in chosen)
+    views = tuple(view.look(image, declared, length, config, filters) for image in chosen)
     place, wake = geometry["host"], geometry["wake"]
     axis = Axis(place["ra_deg"], place["dec_deg"], wake["pa_deg"])
     edge = float(wake["length_arcsec"])
     lights = [
-        _light(band, [views[k] for k in numbers], axis, edge, config)
-        for band, numbers in view.by_band(views).items()
+        _light([views[k] for k in numbers], axis, edge, config)
+        for numbers in view.by_band(views).values()
     ]
     meta = {"SIMULATD": any(image.simulated for image in chosen)}
     return {
         "photometry": Table(_profile_table(lights, config), meta),
         "magnitudes": Table(_magnitude_table(lights, config), meta),
-        "colours": Table(_colour_table(lights, config), meta),
+        "colours": Table(_colour_table(lights, filters, config), meta),
     }
 
 
-def _light(band: str, views: Sequence[View], axis: Axis, edge: float, config: Config) -> _Light:
+def _light(views: Sequence[View], axis: Axis, edge: float, config: Config) -> _Light:
     """Measure wake and host in the images of one filter."""
     ends = view.edges(config.wake_from_arcsec, edge + config.beyond_tip_arcsec, config.bin_arcsec)
     radii = view.edges(0.0, config.host_total_arcsec, config.host_step_arcsec)[1:]
@@ -179,7 +187,7 @@ def _light(band: str, views: Sequence[View], axis: Axis, edge: float, config: Co
         )
     coverage = np.min(covered, axis=0)
     return _Light(
-        band=band,
+        declared=views[0].declared,
         edges=ends,
         coverage=coverage,
         wake=view.averaged([_seen(part, coverage, config) for part in wakes], views),
@@ -310,7 +318,7 @@ def _aperture(light: _Light, source: str, config: Config) -> tuple[Measured, dic
 
 def _errors(flux: Measured, light: _Light, source: str) -> dict[str, float]:
     """Give the errors of both magnitudes, term by term and combined; NaN without a magnitude."""
-    calibration = load_filters().named(light.band).zero_point_err_mag
+    calibration = light.declared.zero_point_err_mag
     found = {"zero_point_err": calibration}
     for k, (name, prefix) in enumerate((("mag", ""), ("total", "total_"))):
         value = float(flux.value[k])
@@ -362,9 +370,8 @@ def _magnitude_table(lights: Sequence[_Light], config: Config) -> QTable:
     return QTable({n: c * units[n] if n in units else c for n, c in columns.items()})
 
 
-def _colour_table(lights: Sequence[_Light], config: Config) -> QTable:
+def _colour_table(lights: Sequence[_Light], filters: Filters, config: Config) -> QTable:
     """One row for each pair of filters and place: host, wake, and the intervals along it."""
-    filters = load_filters()
     by_name = {light.band: light for light in lights}
     rows: list[dict[str, Any]] = []
     for pair in combinations(by_name, 2):
@@ -377,7 +384,7 @@ def _colour_table(lights: Sequence[_Light], config: Config) -> QTable:
             ends = (what["from_arcsec"], what["to_arcsec"])
             a_k, b_k = ((each.value[0], each.err[0]) for each in (a, b))
             found = _compared(kind, (one, other), a_k, b_k, config)
-            rows.append(_row(source, (first, second), kind, ends, found))
+            rows.append(_row(source, (one, other), kind, ends, found))
         for k in range(one.edges.size - 1):
             area = 2.0 * config.half_width_arcsec * float(one.edges[k + 1] - one.edges[k])
             a_k, b_k = (
@@ -385,7 +392,7 @@ def _colour_table(lights: Sequence[_Light], config: Config) -> QTable:
             )
             ends = (float(one.edges[k]), float(one.edges[k + 1]))
             found = _compared(kind, (one, other), a_k, b_k, config)
-            rows.append(_row(PROFILE, (first, second), kind, ends, found))
+            rows.append(_row(PROFILE, (one, other), kind, ends, found))
     if not rows:
         raise ArdError(
             "one filter makes no colour",
@@ -402,21 +409,19 @@ def _colour_table(lights: Sequence[_Light], config: Config) -> QTable:
 
 def _row(
     source: str,
-    pair: tuple[str, str],
+    pair: tuple[_Light, _Light],
     kind: str,
     ends: tuple[float, float],
     found: tuple[float, float],
 ) -> dict[str, Any]:
     value, err = found
     is_colour = kind == COLOUR
-    calibration = systematics.combined(
-        *(load_filters().named(name).zero_point_err_mag for name in pair)
-    )
+    calibration = systematics.combined(*(one.declared.zero_point_err_mag for one in pair))
     known = is_colour and np.isfinite(value)
     return {
         "source": source,
-        "first": pair[0],
-        "second": pair[1],
+        "first": pair[0].band,
+        "second": pair[1].band,
         "kind": kind,
         "from_arcsec": ends[0],
         "to_arcsec": ends[1],

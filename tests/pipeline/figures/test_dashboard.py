@@ -48,6 +48,7 @@ def draw(**changes):
         "fluxes": {"t001": fluxes(1.0)},
         "geometry": geometry_document(RBH1, record("geometry")),
     }
+    given["acceptance"] = load_acceptance()
     return dashboard.run(**(given | changes), target=RBH1, config=Config())
 
 

@@ -11,6 +11,7 @@ from loading import load
 from runs import record
 
 from manifests import load_target
+from manifests.filters import load_filters
 from pipeline.linemaps import spaxels
 from pipeline.reduce.apertures import stage
 from pipeline.reduce.apertures.registration import Offset, Rule, offset_of, registered
@@ -21,6 +22,7 @@ from pipeline.simulate import hst, scenes
 cases = load(Path(__file__).with_name("aperture_cases.py"))
 twins = load(Path(__file__).with_name("twin_cases.py"))
 RBH1 = load_target("rbh1")
+FILTERS = load_filters()
 RULE = Rule("measured", 3.0, 0.02)
 EAST, NORTH = 0.12, 0.09  # together 0.15 arcsec
 
@@ -163,7 +165,7 @@ def test_coordinates_that_are_off_leave_fluxes_right(observed):
     cubes, truth, maps, images = observed
     off = {item: moved(cube, EAST, NORTH) for item, cube in cubes.items()}
     found = geometry.run(
-        images=images, cubes=off, target=RBH1, config=geometry.Config(draws=30)
+        images=images, cubes=off, target=RBH1, filters=FILTERS, config=geometry.Config(draws=30)
     )["geometry"]  # fmt: skip
     right = bright(extract(cubes, maps, None))
     with_it, without = extract(off, maps, found), extract(off, maps, found, registration="none")
@@ -189,7 +191,7 @@ def test_coordinates_that_are_right_are_left_alone(observed):
     """Oracle: the simulator puts cubes and images on one sky."""
     cubes, _, maps, images = observed
     found = geometry.run(
-        images=images, cubes=cubes, target=RBH1, config=geometry.Config(draws=30)
+        images=images, cubes=cubes, target=RBH1, filters=FILTERS, config=geometry.Config(draws=30)
     )["geometry"]  # fmt: skip
     np.testing.assert_array_equal(
         bright(extract(cubes, maps, found)), bright(extract(cubes, maps, None))
