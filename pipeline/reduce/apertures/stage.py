@@ -119,7 +119,7 @@ def run(
         meta |= {f"X1D_{key.upper()}": value for key, value in facts.items()}
     return {
         "spectra": spectra_table(cube, extractions, meta),
-        "fluxes": fluxes_table(target, extractions, meta, _true_maps(cube, truth, item)),
+        "fluxes": fluxes_table(cube, target, extractions, meta, _true_maps(cube, truth, item)),
     }
 
 
@@ -230,9 +230,10 @@ def _extract(scene: _Scene, placed: Placed, method: str, config: Config) -> Extr
     beam = light.light_of(placed, cube, profile)
     live = ~scene.noise.mask.reshape(cube.shape[0], -1)[:, placed.spaxels].all(axis=0)
     inside = placed.inside * float(live @ placed.share) / max(float(placed.share.sum()), 1e-9)
+    on_grid = beam @ placed.share
     if float(np.median((beam * live) @ placed.share)) < config.min_coverage:
         lines = unmeasured(target, cube, State.OUTSIDE)
-        return Extraction(placed, inside, method, None, None, None, None, lines, words)
+        return Extraction(placed, inside, on_grid, method, None, None, None, None, lines, words)
     found = spectrum.extract(
         cube,
         scene.noise,
@@ -258,7 +259,7 @@ def _extract(scene: _Scene, placed: Placed, method: str, config: Config) -> Extr
         profile_err=_profile_error(scene, placed, found, beam, config),
     )
     return Extraction(
-        placed, inside, method, found, level, fitted.model, clipped, fitted.rows, words
+        placed, inside, on_grid, method, found, level, fitted.model, clipped, fitted.rows, words
     )
 
 
