@@ -8,7 +8,7 @@ from astropy import units as u
 from astropy.table import QTable
 from imagery import geometry_document
 from matplotlib.image import imread
-from runs import (
+from run_documents import (
     combination_document,
     noise_document,
     record,

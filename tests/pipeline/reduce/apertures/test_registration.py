@@ -8,7 +8,7 @@ from astropy import units as u
 from astropy.coordinates import SkyCoord
 from imagery import geometry_document
 from loading import load
-from runs import record
+from run_documents import record
 
 from manifests import load_target
 from manifests.filters import load_filters
