@@ -79,7 +79,7 @@ def run(
         *_combine(combinations or {}),
         *_recovery(recoveries or {}, acceptance),
         *_apertures(fluxes, acceptance),
-        *_subtraction(subtraction),
+        *_subtraction(subtraction, acceptance),
         *_imaging(geometry),
     ):
         low, high = _bounds(acceptance.limit(criterion, target.item))
@@ -171,11 +171,17 @@ def _apertures(
                 yield "recovery.aperture_scatter", what, item, float(np.sqrt(np.mean(own**2)))
 
 
-def _subtraction(document: Mapping[str, Any] | None) -> Iterator[tuple[str, str, str, float]]:
+def _subtraction(
+    document: Mapping[str, Any] | None, acceptance: Acceptance
+) -> Iterator[tuple[str, str, str, float]]:
     recovery = document and document.get("recovery")
-    if recovery and recovery["pull_largest"] is not None:
-        what = "ghosts less the true ones over their error, worst"
-        yield "recovery.ghost_pull", what, RUN, recovery["pull_largest"]
+    if not recovery or recovery["pull_largest"] is None:
+        return
+    what = "ghosts less the true ones over their error"
+    yield "recovery.ghost_pull", f"{what}, worst", RUN, recovery["pull_largest"]
+    if acceptance.limit("recovery.ghosts_compared").accepts(recovery["compared"]):
+        yield "recovery.ghost_scatter", f"{what}, rms", RUN, recovery["pull_scatter"]
+        yield "recovery.ghost_bias", f"{what}, mean", RUN, recovery["pull_mean"]
 
 
 def _imaging(document: Mapping[str, Any] | None) -> Iterator[tuple[str, str, str, float]]:
