@@ -163,7 +163,8 @@ def _task(
 ) -> Task:
     inputs: dict[str, Files] = {}
     values: dict[str, Any] = {}
-    for read in stage.reads:
+    aids = [inner for outer in stage.reads for inner in outer.given]
+    for read in (*stage.reads, *aids):
         if read.source == "plan.context":
             values[read.name] = plan.context
             continue
@@ -205,7 +206,10 @@ def _find(
     origin, _, name = read.source.partition(".")
     if origin == "plan" and name in plan.item_inputs:
         by_item = plan.item_inputs[name]
-        return by_item if item is None else by_item[item]
+        if item is None:
+            return by_item
+        # An optional input: one item may have it and another not.
+        return by_item.get(item) if read.optional else by_item[item]
     if origin == "plan" and name in plan.inputs:
         return plan.inputs[name]
     if read.source in made:

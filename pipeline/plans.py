@@ -15,6 +15,8 @@ from ard import layout
 from ard.cube import Cube, FloatArray
 from ard.errors import ArdError, NotFoundError
 from manifests import Target
+from manifests.acceptance import ACCEPTANCE_FILE
+from manifests.filters import FILTERS_FILE
 from manifests.target import TARGETS_DIR, load_target
 from pipeline.code import code_sha256
 from pipeline.config import RunConfig, make_config
@@ -173,7 +175,11 @@ def archive_plan(
     if supply.images:
         inputs["images"] = supply.images
     ordered = tuple(group.name for group in declared.groups if group.name in groups)
-    return _plan(root, ARCHIVE, supply.cubes, inputs, ordered, config, simulated=supply.simulated)
+    return _plan(
+        *(root, ARCHIVE, supply.cubes, inputs, ordered, config),
+        simulated=supply.simulated,
+        x1d=supply.spectra,
+    )
 
 
 def _plan(
@@ -192,7 +198,7 @@ def _plan(
         root=root,
         source=source,
         items=tuple(cubes),
-        inputs=inputs,
+        inputs={**inputs, "filters": FILTERS_FILE, "acceptance": ACCEPTANCE_FILE},
         item_inputs={"cube": cubes} | ({"x1d": x1d} if x1d else {}),
         parts={"groups": groups},
         context={

@@ -135,8 +135,7 @@ def execute(task: Task) -> Result:
 
 
 def _run(task: Task, digests: Mapping[str, str]) -> None:
-    loaders = {read.name: read.load for read in task.stage.reads}
-    inputs = {name: _load(files, loaders.get(name, "path")) for name, files in task.inputs.items()}
+    inputs = _inputs(task)
     run = importlib.import_module(task.stage.module).run
     result = run(**inputs, **task.values, config=task.config)
     provenance = _provenance(task, inputs, digests)
@@ -149,6 +148,21 @@ def _run(task: Task, digests: Mapping[str, str]) -> None:
         _require_unchanged(task, digests)  # an iterator reads while its products are written
     else:
         raise _stage_error(task, "a mapping of output names to products", type(result).__name__)
+
+
+def _inputs(task: Task) -> dict[str, Any]:
+    """Read what `run` is handed; what only the readers are given is read first, and not kept."""
+    reads = {read.name: read for read in task.stage.reads}
+    aids = {inner.name: inner for read in reads.values() for inner in read.given}
+    given = {name: _load(task.inputs[name], aids[name].load) for name in aids}
+    found = {}
+    for name, files in task.inputs.items():
+        if name in reads:
+            more = {inner.name: given[inner.name] for inner in reads[name].given}
+            found[name] = _load(files, reads[name].load, more)
+        elif name not in aids:
+            found[name] = _load(files, "path")
+    return found
 
 
 def _input_names(task: Task) -> dict[str, Path]:
@@ -182,8 +196,8 @@ def _located(failure: Failure, task: Task) -> Failure:
     named = Path(failure.file) if failure.file else None
     if named is not None and named.is_absolute() and named.exists():
         return failure
-    targets = {read.name for read in task.stage.reads if read.load == "target"}
-    given = [p for label, p in task.outside_files().items() if label not in targets]
+    declared = {"target", "filters", "acceptance"}  # the study's own, unless the user's target
+    given = [p for label, p in task.outside_files().items() if label not in declared]
     if len(given) != 1:
         return failure
     found = failure.found
@@ -192,14 +206,14 @@ def _located(failure: Failure, task: Task) -> Failure:
     return replace(failure, file=str(given[0]), found=found)
 
 
-def _load(files: Files, load: str) -> Any:
+def _load(files: Files, load: str, given: Mapping[str, Any] | None = None) -> Any:
     if not isinstance(files, Path):
-        return {name: _load(inner, load) for name, inner in files.items()}
-    return _loader(load)(files)
+        return {name: _load(inner, load, given) for name, inner in files.items()}
+    return _loader(load)(files, **(given or {}))
 
 
-def _loader(load: str) -> Callable[[Path], Any]:
-    simple: dict[str, Callable[[Path], Any]] = {
+def _loader(load: str) -> Callable[..., Any]:
+    simple: dict[str, Callable[..., Any]] = {
         "product": io.read,
         "path": lambda path: path,
         "headers": read_headers,
@@ -210,7 +224,7 @@ def _loader(load: str) -> Callable[[Path], Any]:
     if load in simple:
         return simple[load]
     module, _, function = load.partition(":")
-    reader: Callable[[Path], Any] = getattr(importlib.import_module(module), function)
+    reader: Callable[..., Any] = getattr(importlib.import_module(module), function)
     return reader
 
 

@@ -1,4 +1,4 @@
-"""Which cubes and exposures does a store supply to a run?"""
+"""Which cubes, exposures, images and spectra does a store supply to a run?"""
 
 import re
 from collections.abc import Mapping
@@ -14,8 +14,11 @@ from pipeline.acquire.headers import LEVEL_3
 from pipeline.acquire.roles import Part
 from pipeline.acquire.store import Store
 from pipeline.acquire.survey import facts_of, held_by, parts_of
+from pipeline.roles import POINTING_ARCSEC, separation_arcsec
 
 _CUBE_AXES: Final = 3
+_CUBE_END: Final = "_s3d.fits"
+_SPECTRUM_END: Final = "_x1d.fits"
 # What the HAP pipeline makes of all exposures of a visit through one filter: neither of single
 # exposures (two more letters in the root) nor of all filters together ("total").
 _VISIT_IMAGE: Final = re.compile(r"hst_\d+_\w+_f\d{3}\w*_\w{6}_dr[cz]\.fits")
@@ -38,6 +41,8 @@ class Supply:
     images : mapping of str to path
         The drizzled image of each visit and filter, by file name; empty where the store holds none
         of them.
+    spectra : mapping of str to path
+        The archive's own spectrum (x1d) of each pointing, of those that the store holds.
     simulated : bool
         Whether any of them is simulated.
     """
@@ -47,13 +52,14 @@ class Supply:
     cubes: Mapping[str, Path]
     exposures: Mapping[str, Path]
     images: Mapping[str, Path]
+    spectra: Mapping[str, Path]
     simulated: bool
 
     @property
     def files(self) -> dict[str, Path]:
         """Every file, by its name."""
-        paths = (*self.cubes.values(), *self.exposures.values(), *self.images.values())
-        return {path.name: path for path in paths}
+        kinds = (self.cubes, self.exposures, self.images, self.spectra)
+        return {path.name: path for kind in kinds for path in kind.values()}
 
 
 def cubes_of(
@@ -73,7 +79,8 @@ def cubes_of(
     Raises
     ------
     ArdError
-        If the store lacks a cube of the lock, holds a damaged one, or has no Level-3 cube.
+        If the store lacks a cube of the lock, holds a damaged one, has no Level-3 cube, or a
+        spectrum is not of the cube whose name it bears.
     """
     store = Store(folder)
     store.require()
@@ -101,6 +108,7 @@ def cubes_of(
         dict(sorted(cubes.items())),
         exposures,
         {name: places[name] for name in sorted(shown)},
+        _spectra(whole, store, cubes, held),
         simulated,
     )
 
@@ -110,6 +118,50 @@ def _images(lock: Lock, store: Store) -> tuple[LockedFile, ...]:
     named = tuple(file for file in lock.files if _VISIT_IMAGE.fullmatch(file.name))
     listed = replace(lock, files=named)
     return named if held_by(listed, store) else ()
+
+
+def _spectra(
+    lock: Lock, store: Store, cubes: Mapping[str, Path], held: Mapping[str, Held]
+) -> dict[str, Path]:
+    """Give the spectrum of each cube that the store holds: none is needed, they are compared."""
+    wanted = {
+        path.name.removesuffix(_CUBE_END) + _SPECTRUM_END: (item, path.name)
+        for item, path in sorted(cubes.items())
+    }
+    listed = replace(lock, files=tuple(file for file in lock.files if file.name in wanted))
+    found = held_by(listed, store)
+    listed = replace(lock, files=tuple(file for file in listed.files if file.name in found))
+    _require_all(listed, found, store)
+    spectra = {}
+    for file in listed.files:
+        item, cube = wanted[file.name]
+        _require_same_place(file.name, found[file.name], cube, held[cube])
+        spectra[item] = store.link_path(file.group, file.name)
+    return spectra
+
+
+def _require_same_place(name: str, spectrum: Held, cube_name: str, cube: Held) -> None:
+    here, there = _place(spectrum, name), _place(cube, cube_name)
+    if here and there and separation_arcsec(here, there) < POINTING_ARCSEC:
+        return
+    raise ArdError(
+        "the spectrum is not of the cube whose name it bears",
+        file=name,
+        expected=f"the target position of {cube_name}, {_words(there)}",
+        found=_words(here),
+        action="fetch both again: rbh1 acquire run; or leave the spectrum out of the store",
+    )
+
+
+def _place(held: Held, name: str) -> tuple[float, float] | None:
+    facts = facts_of(held, name)
+    if facts is None or facts.ra_deg is None or facts.dec_deg is None:
+        return None
+    return facts.ra_deg, facts.dec_deg
+
+
+def _words(place: tuple[float, float] | None) -> str:
+    return "no position" if place is None else f"RA {place[0]:.6f}, Dec {place[1]:.6f} deg"
 
 
 def _cubes(parts: list[Part], places: Mapping[str, Path], store: Store) -> dict[str, Path]:

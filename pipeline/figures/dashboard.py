@@ -13,8 +13,7 @@ from astropy import units as u
 from astropy.table import QTable
 
 from ard.table import Table
-from manifests import Target
-from manifests.acceptance import Limit, load_acceptance
+from manifests import Acceptance, Limit, Target
 from pipeline.figures import style
 
 _COLOURS: Final = (style.BLUE, style.VERMILION, style.BLACK, style.GREY)
@@ -46,6 +45,7 @@ def run(
     fluxes: Mapping[str, Table],
     geometry: Mapping[str, Any] | None,
     target: Target,
+    acceptance: Acceptance,
     config: Config,
 ) -> dict[str, Any]:
     """Draw where the numbers of a run stand within the bounds of the judge.
@@ -62,6 +62,8 @@ def run(
         The documents of these names, where there are exposures or images.
     target : Target
         Whose bounds count.
+    acceptance : Acceptance
+        The bounds.
     config : Config
         Settings.
 
@@ -71,14 +73,13 @@ def run(
         ``figure``: PNG bytes; ``data``: a Table with one row for each number: criterion (its row
         in acceptance.toml), what, item, value, low, high (NaN where there is no bound), place.
     """
-    acceptance = load_acceptance()
     numbers: list[Number] = []
     for criterion, what, item, value in (
         *_noise(models),
         *_combine(combinations or {}),
-        *_recovery(recoveries or {}),
-        *_apertures(fluxes),
-        *_subtraction(subtraction),
+        *_recovery(recoveries or {}, acceptance),
+        *_apertures(fluxes, acceptance),
+        *_subtraction(subtraction, acceptance),
         *_imaging(geometry),
     ):
         low, high = _bounds(acceptance.limit(criterion, target.item))
@@ -134,13 +135,15 @@ def _combine(documents: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, 
             yield "combine.archive_bias", what, item, archive["median_err"]
 
 
-def _recovery(documents: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str, str, float]]:
+def _recovery(
+    documents: Mapping[str, Mapping[str, Any]], acceptance: Acceptance
+) -> Iterator[tuple[str, str, str, float]]:
     fields = (
         ("recovery.velocity_bias", "velocity less the true one", "velocity_bias_kms"),
         ("recovery.velocity_pull", "its scatter over its error", "velocity_pull_scatter"),
         ("recovery.flux_ratio", "flux over the true one", "flux_ratio_median"),
     )
-    enough = load_acceptance().limit("recovery.compared")
+    enough = acceptance.limit("recovery.compared")
     for item, document in documents.items():
         for group in document["groups"]:
             for criterion, what, field in fields:
@@ -148,8 +151,10 @@ def _recovery(documents: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str,
                     yield criterion, f"{what}, {group['group']}", item, group[field]
 
 
-def _apertures(tables: Mapping[str, Table]) -> Iterator[tuple[str, str, str, float]]:
-    inside = load_acceptance().limit("recovery.aperture_inside")
+def _apertures(
+    tables: Mapping[str, Table], acceptance: Acceptance
+) -> Iterator[tuple[str, str, str, float]]:
+    inside = acceptance.limit("recovery.aperture_inside")
     for item, table in tables.items():
         rows = table.data
         if "flux_true" not in rows.colnames:
@@ -166,11 +171,17 @@ def _apertures(tables: Mapping[str, Table]) -> Iterator[tuple[str, str, str, flo
                 yield "recovery.aperture_scatter", what, item, float(np.sqrt(np.mean(own**2)))
 
 
-def _subtraction(document: Mapping[str, Any] | None) -> Iterator[tuple[str, str, str, float]]:
+def _subtraction(
+    document: Mapping[str, Any] | None, acceptance: Acceptance
+) -> Iterator[tuple[str, str, str, float]]:
     recovery = document and document.get("recovery")
-    if recovery and recovery["pull_largest"] is not None:
-        what = "ghosts less the true ones over their error, worst"
-        yield "recovery.ghost_pull", what, RUN, recovery["pull_largest"]
+    if not recovery or recovery["pull_largest"] is None:
+        return
+    what = "ghosts less the true ones over their error"
+    yield "recovery.ghost_pull", f"{what}, worst", RUN, recovery["pull_largest"]
+    if acceptance.limit("recovery.ghosts_compared").accepts(recovery["compared"]):
+        yield "recovery.ghost_scatter", f"{what}, rms", RUN, recovery["pull_scatter"]
+        yield "recovery.ghost_bias", f"{what}, mean", RUN, recovery["pull_mean"]
 
 
 def _imaging(document: Mapping[str, Any] | None) -> Iterator[tuple[str, str, str, float]]:

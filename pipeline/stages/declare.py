@@ -28,12 +28,15 @@ class Read:
         a reader of a path.
     optional : bool
         Hand over None where the plan has no such input.
+    given : tuple of Read
+        What the reader of the file is handed besides, as keywords of these names; `run` is not.
     """
 
     name: str
     source: str
     load: str = "product"
     optional: bool = False
+    given: tuple["Read", ...] = ()
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,11 @@ from pipeline.stages.declare import ARCHIVE, TWIN, Read, Stage, Write
 _FIGURES: Final = "validation/figures"
 _IMAGING: Final = ("pipeline/reduce/imaging", "pipeline/reduce/outliers.py", "manifests")
 _TARGET: Final = Read("target", "plan.target", load="target")
-_IMAGES: Final = Read("images", "plan.images", load="pipeline.reduce.imaging.images:read_images")
+_FILTERS: Final = Read("filters", "plan.filters", load="manifests.filters:load_filters")
+_IMAGES: Final = Read(
+    *("images", "plan.images", "pipeline.reduce.imaging.images:read_images"),
+    given=(_TARGET, _FILTERS),
+)
 
 DRAWING: Final[tuple[Stage, ...]] = (
     Stage(
@@ -124,6 +128,7 @@ DRAWING: Final[tuple[Stage, ...]] = (
             Read("fluxes", "extract.fluxes"),
             Read("geometry", "geometry.geometry", optional=True),
             _TARGET,
+            Read("acceptance", "plan.acceptance", load="manifests.acceptance:load_acceptance"),
         ),
         writes=(
             Write("figure", "work/figures/dashboard.png", "figure", _FIGURES),

@@ -21,7 +21,11 @@ _IMAGING: Final = ("pipeline/reduce/imaging", "pipeline/reduce/outliers.py", "ma
 _OPEN: Final = "pipeline.reduce.combine.exposure:open_exposure"
 _TRUTH: Final = "pipeline.linemaps.recovery:read_truth"
 _TARGET: Final = Read("target", "plan.target", load="target")
-_IMAGES: Final = Read("images", "plan.images", load="pipeline.reduce.imaging.images:read_images")
+_FILTERS: Final = Read("filters", "plan.filters", load="manifests.filters:load_filters")
+_IMAGES: Final = Read(
+    *("images", "plan.images", "pipeline.reduce.imaging.images:read_images"),
+    given=(_TARGET, _FILTERS),
+)
 
 REDUCTION: Final[tuple[Stage, ...]] = (
     Stage(
@@ -127,6 +131,25 @@ REDUCTION: Final[tuple[Stage, ...]] = (
         typical_seconds=10.0,
     ),
     Stage(
+        name="geometry",
+        module="pipeline.reduce.imaging.geometry",
+        summary="measure where the wake lies on the images",
+        reads=(_IMAGES, Read("cubes", "ingest.cube"), _TARGET, _FILTERS),
+        writes=(
+            Write(
+                "geometry",
+                "work/geometry.json",
+                "document",
+                layer="inference",
+                schema="geometry",
+            ),
+        ),
+        code=_IMAGING,
+        sources=(TWIN, ARCHIVE),
+        needs=("images",),
+        typical_seconds=25.0,
+    ),
+    Stage(
         name="extract",
         module="pipeline.reduce.apertures.stage",
         summary="extract the spectra of the apertures, and measure their lines",
@@ -145,6 +168,7 @@ REDUCTION: Final[tuple[Stage, ...]] = (
                 "archive", "plan.x1d", load="pipeline.reduce.apertures.x1d:read_x1d", optional=True
             ),
             Read("truth", "plan.truth", load=_TRUTH, optional=True),
+            Read("geometry", "geometry.geometry", optional=True),
         ),
         writes=(
             Write("spectra", "work/{item}_spectra.ecsv", "table", "inference", "spectra"),
@@ -200,29 +224,10 @@ REDUCTION: Final[tuple[Stage, ...]] = (
         typical_seconds=0.5,
     ),
     Stage(
-        name="geometry",
-        module="pipeline.reduce.imaging.geometry",
-        summary="measure where the wake lies on the images",
-        reads=(_IMAGES, Read("cubes", "ingest.cube"), _TARGET),
-        writes=(
-            Write(
-                "geometry",
-                "work/geometry.json",
-                "document",
-                layer="inference",
-                schema="geometry",
-            ),
-        ),
-        code=_IMAGING,
-        sources=(TWIN, ARCHIVE),
-        needs=("images",),
-        typical_seconds=25.0,
-    ),
-    Stage(
         name="photometry",
         module="pipeline.reduce.imaging.photometry",
         summary="measure the light of host and wake on the images",
-        reads=(_IMAGES, Read("geometry", "geometry.geometry"), _TARGET),
+        reads=(_IMAGES, Read("geometry", "geometry.geometry"), _TARGET, _FILTERS),
         writes=tuple(
             Write(name, f"work/{name}.ecsv", "table", layer="inference", schema=name)
             for name in ("photometry", "magnitudes", "colours")

@@ -12,7 +12,8 @@ from astropy.io import fits
 from builders import make_cube, make_map
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from runs import PNG, lines_table, noise_product
+from run_products import lines_table, noise_product
+from runs import PNG
 
 import ard
 from ard.describe import describe

@@ -15,16 +15,16 @@ from astropy.io import fits
 from astropy.table import vstack
 from builders import make_wcs
 from handmade import write_zip
+from run_documents import SHA
+from run_products import make_cube
 from runs import (
     HLSP,
     PNG,
-    SHA,
     Edit,
     edit_fits,
     edit_json,
     known_sources,
     make_bundle,
-    make_cube,
     make_run,
     pack,
     write_lists,
@@ -620,9 +620,33 @@ def one_pointing(document: dict) -> None:
 def test_a_blank_sky_has_nothing_to_compare_and_says_so(tmp_path):
     nothing = {"compared": 0, "pull_mean": None, "pull_scatter": None, "pull_largest": None}
     run = make_run(tmp_path, {"subtraction": set_field("recovery", value=nothing)})
-    (skipped,) = judge(run).bad
-    assert (skipped.check, skipped.status) == ("recovery.ghosts", Status.SKIPPED)
-    assert "waive it for a scene without lines" in skipped.remedy
+    bad = judge(run).bad
+    assert {row.check for row in bad} == {
+        "recovery.ghosts", "recovery.ghost_scatter", "recovery.ghost_bias",
+    }  # fmt: skip
+    for row in bad:
+        assert row.status is Status.SKIPPED
+        assert "waive it for a scene without lines" in row.remedy
+
+
+def test_too_few_ghosts_are_not_taken_for_good_ones(tmp_path):
+    """Oracle: the row of acceptance.toml that says how many tell a root mean square."""
+    few = int(load_acceptance().limit("recovery.ghosts_compared").value) - 1
+    run = make_run(tmp_path, {"subtraction": set_field("recovery", "compared", value=few)})
+    bad = judge(run).bad
+    assert {row.check for row in bad} == {"recovery.ghost_scatter", "recovery.ghost_bias"}
+    assert {row.status for row in bad} == {Status.SKIPPED}
+    assert f"{few} fractions are too few to judge" in bad[0].detail
+
+
+def test_images_that_show_no_shift_pass_and_say_so(tmp_path):
+    def unseen(document: dict) -> None:
+        document["registration"][0]["status"] = "not measured"
+
+    report = judge(make_run(tmp_path, {"geometry": edit_json(unseen)}))
+    assert report.bad == ()
+    row = next(r for r in report.results if r.check == "imaging.registration")
+    assert (row.measured, row.detail) == (None, "no shift was measured (which is only reported)")
 
 
 @pytest.mark.parametrize(
@@ -630,7 +654,7 @@ def test_a_blank_sky_has_nothing_to_compare_and_says_so(tmp_path):
     [
         (large_fraction, "wake up to 0.640 (outside the limit, which is only reported)"),
         (large_rival, "wake up to 0.030"),
-        (one_pointing, "not evaluated: The other is missing."),
+        (one_pointing, "not evaluated (which is only reported): The other is missing."),
     ],
 )
 def test_what_backgrounds_take_off_is_reported_and_passes(edit, says, tmp_path):

@@ -9,6 +9,7 @@ from loading import load
 
 from pipeline.config import make_config
 from pipeline.graph import Plan, Task, build_tasks
+from pipeline.stages import Stage
 
 _count = itertools.count()
 
@@ -28,7 +29,13 @@ class ToyRun:
         toy.write_package(self.code, self.name)
         self.stages = toy.declare(self.name)
 
-    def tasks(self, *settings: str, source: str = "twin", items: str = "ab") -> tuple[Task, ...]:
+    def tasks(
+        self,
+        *settings: str,
+        source: str = "twin",
+        items: str = "ab",
+        stages: tuple[Stage, ...] | None = None,
+    ) -> tuple[Task, ...]:
         config = make_config(assignments=settings, stages=self.stages)
         files = {item: self.root / "archive" / f"{item}.json" for item in items}
         plan = Plan(
@@ -41,7 +48,7 @@ class ToyRun:
             context={"items": list(items), "simulated": source == "twin"},
             config=config,
         )
-        return build_tasks(plan, self.stages)
+        return build_tasks(plan, stages or self.stages)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 
 import pytest
 from imagery import geometry_document
-from runs import noise_document, record, subtraction_document
+from run_documents import noise_document, record, subtraction_document
 
 from manifests import load_target
 from pipeline.materialize import Config, run

@@ -71,6 +71,46 @@ def test_products_say_where_they_come_from(toy_run):
     assert made["provenance"]["seed"] == 5
 
 
+READER = """
+import json
+
+def read_scaled(path, *, scale):
+    found = json.loads(path.read_text())
+    return found | {"value": found["value"] * scale}
+
+def read_scale(path):
+    return int(path.read_text())
+"""
+
+
+def test_a_reader_is_given_what_is_declared_for_it_and_the_stage_is_not(toy_run):
+    """Oracle: the toy stage, which takes one input; its record names the other one as well."""
+    run_first(toy_run, 1)
+    (toy_run.code / "toy_reader.py").write_text(READER)
+    scale = toy_run.root.parent / "scale.txt"
+    scale.write_text("7")
+    task = toy_run.tasks()[1]
+    aid = Read("scale", "plan.scale", load="toy_reader:read_scale")
+    read = Read("number", "plan.number", load="toy_reader:read_scaled", given=(aid,))
+    task = replace(
+        task,
+        stage=replace(task.stage, reads=(read,)),
+        inputs={**task.inputs, "scale": scale},
+    )
+    assert execute(task).failure is None
+    doubled = json.loads((toy_run.root / "work/double/a_doubled.json").read_text())
+    assert doubled["value"] == 7 * 2.0
+    assert doubled["provenance"]["inputs"]["scale.txt"] == sha256(scale)
+
+
+def test_what_a_reader_is_given_is_an_input_of_the_task(toy_run):
+    make, double, *_ = toy_run.stages
+    aid = Read("scale", "plan.scale", load="bytes")
+    read = Read("number", "plan.number", given=(aid,))
+    with pytest.raises(ArdError, match=r"reads 'plan\.scale', which nothing provides"):
+        toy_run.tasks(stages=(make, replace(double, reads=(read,))))
+
+
 def test_simulated_is_inherited_from_the_inputs(toy_run):
     run_first(toy_run, 1)
     task = next(t for t in toy_run.tasks(source="cube") if t.name == "double[a]")

@@ -67,10 +67,19 @@ def test_the_simulation_makes_one_graph(tmp_path):
     assert plan.items == ("t001", "t002")
     assert len(made) == sum(len(task.output_files()) for task in tasks)
     outside = {p for t in tasks for p in t.input_files().values()} - made
-    assert {path.name for path in outside} == {"rbh1.toml"}
+    assert {path.name for path in outside} == {"rbh1.toml", "filters.toml", "acceptance.toml"}
     products = {p.relative_to(tmp_path).as_posix() for p in made if "products" in p.parts}
     assert "products/likelihood/t001_cube.fits" in products
     assert "products/run.json" in products
+
+
+def test_what_a_stage_reads_is_nowhere_opened_by_its_code(tmp_path):
+    """Oracle: the inputs of the tasks; their digests stand in the provenance of what they make."""
+    plan = plans.twin_plan(tmp_path, settings=("simulate.size=tiny",))
+    tasks = {task.name: task for task in build_tasks(plan, plans.stages_for("twin"))}
+    for name in ("geometry", "photometry", "images"):
+        assert tasks[name].inputs["filters"].name == "filters.toml"
+    assert tasks["dashboard"].inputs["acceptance"].name == "acceptance.toml"
 
 
 def test_a_setting_of_one_stage_leaves_the_others_settings_alone(tmp_path):

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 from astropy.io import fits
-from runs import noise_document, noise_product
+from run_documents import noise_document
+from run_products import noise_product
 from small_run import CUBE, DIGEST, HLSP, LINEMAP, WAIVER, FakeJudge, result, write_record
 
 import ard

@@ -297,23 +297,33 @@ def light_of(placed: Placed, cube: Cube, profile: Gaussian | None) -> FloatArray
     Returns
     -------
     ndarray, shape (n_wave, m)
-        Summed over the shares it is the part of the aperture that lies on the grid.
+        Summed over the shares it is the part of the light that lies on the grid: 1 for an aperture
+        that the edge does not cut. Of flat light it is the part of the area.
     """
-    light = np.ones((cube.wave.size, placed.spaxels.size))
-    if profile is not None:
-        there = psf_sigma(cube, np.array([profile.wave_um]))[0] ** 2
-        extra = psf_sigma(cube, cube.wave)[:, None] ** 2 - there
-        floor = psf_sigma(cube, cube.wave)[:, None] ** 2
-        for place, centre, sigma in (
-            (placed.along, profile.along_arcsec, profile.sigma_along_arcsec),
-            (placed.across, profile.across_arcsec, profile.sigma_across_arcsec),
-        ):
-            square = np.maximum(sigma**2 + extra, floor)
-            light *= np.exp(-0.5 * (place - centre) ** 2 / square)
-        light *= np.exp(profile.slope_per_arcsec * placed.along)
-    total = light @ placed.share
-    scale = np.divide(placed.inside, total, out=np.zeros_like(total), where=total > 0)
-    return np.asarray(light * scale[:, None])
+    beyond = placed.beyond
+    light = _shape(cube, profile, placed.along, placed.across)
+    whole = light @ placed.share
+    whole = whole + _shape(cube, profile, beyond.along, beyond.across) @ beyond.share
+    return np.divide(light, whole[:, None], out=np.zeros_like(light), where=whole[:, None] > 0)
+
+
+def _shape(
+    cube: Cube, profile: Gaussian | None, along: FloatArray, across: FloatArray
+) -> FloatArray:
+    """Give the light at some places, relative to one another, shape (n_wave, places)."""
+    light = np.ones((cube.wave.size, along.size))
+    if profile is None:
+        return light
+    there = psf_sigma(cube, np.array([profile.wave_um]))[0] ** 2
+    extra = psf_sigma(cube, cube.wave)[:, None] ** 2 - there
+    floor = psf_sigma(cube, cube.wave)[:, None] ** 2
+    for place, centre, sigma in (
+        (along, profile.along_arcsec, profile.sigma_along_arcsec),
+        (across, profile.across_arcsec, profile.sigma_across_arcsec),
+    ):
+        square = np.maximum(sigma**2 + extra, floor)
+        light *= np.exp(-0.5 * (place - centre) ** 2 / square)
+    return np.asarray(light * np.exp(profile.slope_per_arcsec * along))
 
 
 def describe(profile: Gaussian | None) -> str:

@@ -6,7 +6,7 @@ intersection over that of the spaxel, exactly: polygons are clipped against the 
 the circle each edge contributes its triangles and sectors.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final
 
@@ -20,6 +20,20 @@ from pipeline.lineprofile import IntArray
 
 _ARCSEC: Final = 3600.0
 _LEAST: Final = 1e-9  # of a spaxel: a smaller share is rounding
+_WHOLE: Final = 1.0 - 1e-9  # of an aperture
+
+
+def _none() -> FloatArray:
+    return np.zeros(0)
+
+
+@dataclass(frozen=True, eq=False)
+class Beyond:
+    """Spaxels that an aperture would touch if the grid went on: share and place, shape (k,)."""
+
+    share: FloatArray = field(default_factory=_none)
+    along: FloatArray = field(default_factory=_none)
+    across: FloatArray = field(default_factory=_none)
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +54,8 @@ class Placed:
         Centres of the spaxels from the axis of the target, arcsec.
     inside : float
         Which part of the area of the aperture lies on the grid.
+    beyond : Beyond
+        What of it lies beyond the edge of the grid; nothing for an aperture without spaxels.
     """
 
     aperture: Aperture
@@ -49,6 +65,7 @@ class Placed:
     across: FloatArray
     off_axis: FloatArray
     inside: float
+    beyond: Beyond = field(default_factory=Beyond)
 
 
 def place(aperture: Aperture, target: Target, wcs: WCS, shape: tuple[int, int]) -> Placed:
@@ -70,7 +87,43 @@ def place(aperture: Aperture, target: Target, wcs: WCS, shape: tuple[int, int]) 
         With no spaxel where the aperture lies beside the grid.
     """
     ny, nx = shape
-    y, x = np.mgrid[: ny + 1, : nx + 1] - 0.5
+    cells = _cells(aperture, target, wcs, (0, ny), (0, nx))
+    inside = float(min(cells.area.sum() / declared_area(aperture), 1.0))
+    offset = aperture.across_arcsec
+    return Placed(
+        aperture,
+        cells.row * nx + cells.column,
+        cells.share,
+        cells.along,
+        cells.across,
+        cells.across + (0.0 if offset is None else offset),
+        inside,
+        _beyond(cells, aperture, target, wcs, shape) if 0.0 < inside < _WHOLE else Beyond(),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Cells:
+    """The spaxels of a window that an aperture touches, and their area inside, arcsec^2."""
+
+    row: IntArray
+    column: IntArray
+    share: FloatArray
+    along: FloatArray
+    across: FloatArray
+    area: FloatArray
+
+
+def _cells(
+    aperture: Aperture,
+    target: Target,
+    wcs: WCS,
+    rows: tuple[int, int],
+    columns: tuple[int, int],
+) -> _Cells:
+    """Find what an aperture holds of the spaxels in some rows and columns (first, last + 1)."""
+    ny, nx = rows[1] - rows[0], columns[1] - columns[0]
+    y, x = np.mgrid[rows[0] : rows[1] + 1, columns[0] : columns[1] + 1] - 0.5
     along, across = axis_offsets(aperture, target, *wcs.all_pix2world(x, y, 0))
     corners = np.stack([along, across], axis=-1)
     loops = np.stack(
@@ -82,17 +135,29 @@ def place(aperture: Aperture, target: Target, wcs: WCS, shape: tuple[int, int]) 
     area = np.array([_area_inside(aperture, loops[k]) for k in near])
     share = area / np.abs([polygon_area(loops[k]) for k in near]) if near.size else area
     kept = share > _LEAST
-    offset = aperture.across_arcsec
-    from_axis = 0.0 if offset is None else offset
-    return Placed(
-        aperture,
-        near[kept],
+    row, column = np.divmod(near[kept], nx)
+    return _Cells(
+        row + rows[0],
+        column + columns[0],
         np.minimum(share[kept], 1.0),
         middle[near[kept], 0],
         middle[near[kept], 1],
-        middle[near[kept], 1] + from_axis,
-        float(min(area.sum() / declared_area(aperture), 1.0)),
+        area[kept],
     )
+
+
+def _beyond(
+    cells: _Cells, aperture: Aperture, target: Target, wcs: WCS, shape: tuple[int, int]
+) -> Beyond:
+    """Go on with the grid until it holds the whole aperture."""
+    side = float(np.sqrt((cells.area / cells.share).mean()))
+    more = int(np.ceil(2.0 * _reach(aperture) / side)) + 1
+    rows = (int(cells.row.min()) - more, int(cells.row.max()) + more + 1)
+    columns = (int(cells.column.min()) - more, int(cells.column.max()) + more + 1)
+    every = _cells(aperture, target, wcs, rows, columns)
+    ny, nx = shape
+    on_grid = (every.row >= 0) & (every.row < ny) & (every.column >= 0) & (every.column < nx)
+    return Beyond(every.share[~on_grid], every.along[~on_grid], every.across[~on_grid])
 
 
 def axis_offsets(

@@ -33,6 +33,8 @@ class Extraction:
     placed : Placed
     inside : float
         Part of the area of the aperture that saw the sky.
+    on_grid : ndarray, shape (n_wave,)
+        Part of the light of the aperture, by its profile, that lies on the grid.
     method : str
     spectrum : Spectrum or None
     continuum, model : ndarray, shape (n_wave,), or None
@@ -46,6 +48,7 @@ class Extraction:
 
     placed: Placed
     inside: float
+    on_grid: FloatArray
     method: str
     spectrum: Spectrum | None
     continuum: FloatArray | None
@@ -107,6 +110,7 @@ _SPECTRUM_UNITS: Final[dict[str, Any]] = {
 
 
 def fluxes_table(
+    cube: Cube,
     target: Target,
     extractions: Sequence[Extraction],
     meta: Mapping[str, Any],
@@ -116,6 +120,7 @@ def fluxes_table(
 
     Parameters
     ----------
+    cube : Cube
     target : Target
     extractions : sequence of Extraction
     meta : mapping
@@ -123,7 +128,7 @@ def fluxes_table(
         By flux layer: what a simulation put into each spaxel, erg s-1 cm-2.
     """
     rows = [
-        _flux_row(target, one, row) | {"flux_true": _true_flux(one.placed, row, truth)}
+        _flux_row(target, one, row) | {"flux_true": _true_flux(cube, target, one, row, truth)}
         for one in extractions
         for row in one.rows
     ]
@@ -132,12 +137,15 @@ def fluxes_table(
     return Table(_with_units(data, _FLUX_UNITS), facts)
 
 
-def _true_flux(placed: Placed, row: LineFlux, truth: Mapping[str, FloatArray]) -> float:
-    """Give the true flux; that of the part on the grid stands for the whole aperture."""
+def _true_flux(
+    cube: Cube, target: Target, one: Extraction, row: LineFlux, truth: Mapping[str, FloatArray]
+) -> float:
+    """Give the true flux; what lies on the grid stands, by the profile, for the whole aperture."""
     layer = truth.get(flux_layer(row.line.name))
-    if layer is None or placed.inside <= 0:
+    part = float(np.interp(row.line.wave_obs_um(target.redshift), cube.wave, one.on_grid))
+    if layer is None or part <= 0:
         return float("nan")
-    return float(layer[placed.spaxels] @ placed.share) / placed.inside
+    return float(layer[one.placed.spaxels] @ one.placed.share) / part
 
 
 def _flux_row(target: Target, one: Extraction, row: LineFlux) -> dict[str, Any]:

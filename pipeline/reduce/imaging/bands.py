@@ -10,7 +10,6 @@ import numpy as np
 from ard.cube import FloatArray
 from ard.errors import FormatError
 from manifests import Position
-from manifests.filters import load_filters
 from pipeline.reduce.imaging import ridge, strip, tip, view
 from pipeline.reduce.imaging.sphere import Axis, position_angle_deg, separation_arcsec
 from pipeline.reduce.imaging.strip import Measured, Strip
@@ -251,7 +250,8 @@ def _band(
     end = tip.find_tip(profile(near, np.array([-half, half])), along, search, rng)
     if line is None or end is None or end.snr < config.snr_min:
         return None
-    sections = _sections(name, profile, across, end.edge_arcsec, config)
+    psf = views[0].declared.psf_fwhm_arcsec
+    sections = _sections(profile, across, end.edge_arcsec, psf, config)
     return _placed(name, tuple(views), line, end, (axis, host_cov), sections)
 
 
@@ -290,10 +290,9 @@ def _placed(
 
 
 def _sections(
-    band: str, profile: Profile, across: FloatArray, edge: float, config: Config
+    profile: Profile, across: FloatArray, edge: float, psf: float, config: Config
 ) -> tuple[dict[str, Any], ...]:
     """Fit the cross-section in intervals along the axis, and once over the brightest part."""
-    psf = load_filters().named(band).psf_fwhm_arcsec
     ends = view.edges(config.wake_from_arcsec, edge, config.section_arcsec)
     low, high = config.whole_sections_arcsec
     pairs = [(a, b, "section") for a, b in pairwise(ends)]

@@ -12,7 +12,7 @@ import numpy as np
 
 from ard.cube import Cube, FloatArray
 from manifests import Position, Target
-from manifests.filters import load_filters
+from manifests.filters import Filters
 from pipeline.reduce.imaging import footprint, noise, register, view
 from pipeline.reduce.imaging.bands import (
     Band,
@@ -37,6 +37,7 @@ def run(
     images: Mapping[str, Sequence[Image]],
     cubes: Mapping[str, Cube],
     target: Target,
+    filters: Filters,
     config: Config,
 ) -> dict[str, Any]:
     """Measure the geometry of the wake on images, and the fields of the cubes.
@@ -49,6 +50,8 @@ def run(
         The ingested cube of each item.
     target : Target
         Host and tip are where it begins to look.
+    filters : Filters
+        The declared filters.
     config : Config
         Settings.
 
@@ -66,7 +69,7 @@ def run(
     """
     declared, length = view.declared_axis(target)
     chosen = view.covering(images, declared, length)
-    views = tuple(view.look(image, declared, length, config) for image in chosen)
+    views = tuple(view.look(image, declared, length, config, filters) for image in chosen)
     host, host_cov = host_of(views)
     axis = Axis(host.ra_deg, host.dec_deg, declared.pa_deg)
     for _ in range(_PASSES):
@@ -168,7 +171,7 @@ def _host_document(
 
 
 def _band_document(band: Band) -> dict[str, Any]:
-    declared = load_filters().named(band.name)
+    declared = band.views[0].declared
     return {
         "band": band.name,
         "images": len(band.views),
@@ -262,7 +265,7 @@ def _planes(cube: Cube, target: Target, config: Config) -> dict[str, register.Pl
 def _registration(
     base: dict[str, Any], plane: register.Plane, onto: View, config: Config
 ) -> dict[str, Any]:
-    psf = load_filters().named(onto.image.band).psf_fwhm_arcsec
+    psf = onto.declared.psf_fwhm_arcsec
     found = None
     if np.isfinite(plane.fwhm_arcsec):
         found = register.register(plane, onto.seen, psf, config.shift_search_arcsec)

@@ -17,7 +17,8 @@ from astropy.wcs import WCS
 from ard.cube import BoolArray, FloatArray
 from ard.errors import FormatError, UnitError
 from ard.fitsio import open_hdus
-from manifests.filters import load_filters
+from manifests import Target
+from manifests.filters import Filters, load_filters
 from pipeline.reduce.imaging import parts, weights
 from pipeline.reduce.imaging.parts import Part
 
@@ -137,7 +138,13 @@ def ab_zero_point(photflam: float, photplam: float) -> float:
     return float(-2.5 * np.log10(f_nu) - _AB_ZERO)
 
 
-def read_image(path: str | os.PathLike[str], known: Known | None = None) -> Image:
+def read_image(
+    path: str | os.PathLike[str],
+    known: Known | None = None,
+    *,
+    target: Target | None = None,
+    filters: Filters | None = None,
+) -> Image:
     """Read a drizzled image.
 
     Parameters
@@ -146,6 +153,11 @@ def read_image(path: str | os.PathLike[str], known: Known | None = None) -> Imag
         The file.
     known : Known, optional
         What the file does not say.
+    target : Target, optional
+        Of a large image only the part around it is read; where it is not given, or beside the
+        image, that around RA_TARG, DEC_TARG.
+    filters : Filters, optional
+        The declared filters; the study's own by default.
 
     Raises
     ------
@@ -154,7 +166,7 @@ def read_image(path: str | os.PathLike[str], known: Known | None = None) -> Imag
     UnitError
         If the unit cannot be turned into electrons per second.
     """
-    images = read_images(path, known)
+    images = read_images(path, known, target=target, filters=filters)
     if len(images) != 1:
         raise FormatError(
             "the file holds several chips, not one image",
@@ -166,12 +178,19 @@ def read_image(path: str | os.PathLike[str], known: Known | None = None) -> Imag
     return images[0]
 
 
-def read_images(path: str | os.PathLike[str], known: Known | None = None) -> tuple[Image, ...]:
+def read_images(
+    path: str | os.PathLike[str],
+    known: Known | None = None,
+    *,
+    target: Target | None = None,
+    filters: Filters | None = None,
+) -> tuple[Image, ...]:
     """Read every chip of a file: one of a drizzled image, two of an exposure.
 
     Parameters, errors: as `read_image`.
     """
-    known = known or Known()
+    known, filters = known or Known(), filters or load_filters()
+    place = None if target is None else parts.middle(target)
     file = Path(path)
     with open_hdus(file) as hdus:
         name = "SCI" if known.band is None else f"{known.band}_SCI"
@@ -184,16 +203,23 @@ def read_images(path: str | os.PathLike[str], known: Known | None = None) -> tup
                 found=", ".join(hdu.name for hdu in hdus),
                 action="give a DRC, DRZ, FLC or FLT file, or name the band of the extensions",
             )
-        return tuple(_image(hdus, hdu, file, known) for hdu in found)
+        return tuple(_image(hdus, hdu, file, known, place, filters) for hdu in found)
 
 
-def _image(hdus: fits.HDUList, hdu: Any, file: Path, known: Known) -> Image:
+def _image(
+    hdus: fits.HDUList,
+    hdu: Any,
+    file: Path,
+    known: Known,
+    place: tuple[float, float] | None,
+    filters: Filters,
+) -> Image:
     header = fits.Header(hdus[0].header, copy=True)
     header.update(hdu.header)
     exptime = known.exptime_s or float(header.get("EXPTIME", 0.0))
     factor = _to_rate(header, known.unit, exptime, file)
     wcs = _wcs(hdus, hdu, file)
-    box = parts.box_around(parts.pointing(header), wcs, hdu.shape)
+    box = parts.box_around((place, parts.pointing(header)), wcs, hdu.shape)
     part = Part(hdus, hdu, "" if known.band is None else f"{known.band}_", box)
     scale = factor * parts.pixel_areas(part, header, wcs)
     flux = part.of_science() * scale
@@ -212,7 +238,7 @@ def _image(hdus: fits.HDUList, hdu: Any, file: Path, known: Known) -> Image:
         )
     zero_point, pivot = _zero_point(header, known, file)
     band = known.band or _band(header, file)
-    _require_camera(band, header, file)
+    _require_camera(band, header, file, filters)
     return Image(
         file=file.name,
         band=band,
@@ -301,9 +327,9 @@ def _zero_point(header: fits.Header, known: Known, file: Path) -> tuple[float, f
     return ab_zero_point(float(flam), pivot), pivot
 
 
-def _require_camera(band: str, header: fits.Header, file: Path) -> None:
+def _require_camera(band: str, header: fits.Header, file: Path, filters: Filters) -> None:
     """Refuse a filter that is declared for another camera: its PSF and passband are others."""
-    declared = next((row for row in load_filters().rows if row.name == band), None)
+    declared = next((row for row in filters.rows if row.name == band), None)
     wrong = declared.contradictions(header) if declared else ()
     if declared and wrong:
         raise FormatError(

@@ -1,5 +1,6 @@
 """Which extensions of a file belong together, and which part of a large image is needed?"""
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 import numpy as np
@@ -8,6 +9,7 @@ from astropy.wcs import WCS
 from scipy.ndimage import map_coordinates
 
 from ard.cube import BoolArray, FloatArray
+from manifests import Target
 from pipeline.reduce.imaging.sphere import ARCSEC, unit_vector
 
 Box = tuple[slice, slice]
@@ -81,17 +83,40 @@ def pointing(header: fits.Header) -> tuple[float, float] | None:
     return None
 
 
-def box_around(place: tuple[float, float] | None, wcs: WCS, shape: tuple[int, int]) -> Box:
-    """Give the pixels to keep: all, or in a large image those around a place (deg), if known."""
+def middle(target: Target) -> tuple[float, float]:
+    """Give the place between host and tip, deg; the host's where the target has no tip."""
+    ra, dec = target.host.ra_deg, target.host.dec_deg
+    if target.tip is None:
+        return ra, dec
+    turn = (target.tip.ra_deg - ra + 180.0) % 360.0 - 180.0
+    return (ra + 0.5 * turn) % 360.0, 0.5 * (dec + target.tip.dec_deg)
+
+
+def box_around(
+    places: Iterable[tuple[float, float] | None], wcs: WCS, shape: tuple[int, int]
+) -> Box:
+    """Give the pixels to keep: all, or in a large image those around a place.
+
+    Parameters
+    ----------
+    places : iterable of (float, float) or None
+        Right ascension and declination, deg: the first that is known and on the image counts.
+    wcs : astropy.wcs.WCS
+    shape : (int, int)
+        Rows and columns.
+    """
     whole = (slice(0, shape[0]), slice(0, shape[1]))
-    if shape[0] * shape[1] <= _LARGE or place is None:
+    if shape[0] * shape[1] <= _LARGE:
         return whole
-    x, y = (float(v) for v in wcs.all_world2pix(*place, 0, quiet=True))
     scale = np.sqrt(abs(np.linalg.det(wcs.pixel_scale_matrix))) * ARCSEC
     half = round(_HALF_BOX_ARCSEC / scale)
-    if not (0 <= x < shape[1] and 0 <= y < shape[0]):
-        return whole
-    return box_at(x, y, half, shape)
+    for place in places:
+        if place is None:
+            continue
+        x, y = (float(v) for v in wcs.all_world2pix(*place, 0, quiet=True))
+        if 0 <= x < shape[1] and 0 <= y < shape[0]:
+            return box_at(x, y, half, shape)
+    return whole
 
 
 def box_at(x: float, y: float, half: int, shape: tuple[int, int]) -> Box:

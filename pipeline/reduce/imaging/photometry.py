@@ -7,28 +7,27 @@ passes.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, Final
 
 import numpy as np
 from astropy import units as u
 from astropy.table import QTable
-from scipy.sparse import vstack
 
 from ard.cube import FloatArray
-from ard.errors import ArdError, FormatError
+from ard.errors import ArdError
 from ard.table import Table
 from manifests import Target
-from manifests.filters import COLOUR, load_filters
-from pipeline.reduce.imaging import host, strip, systematics, view
+from manifests.filters import COLOUR, Filters
+from pipeline.reduce.imaging import systematics, view
 from pipeline.reduce.imaging.images import Image
+from pipeline.reduce.imaging.lights import HOST, WAKE, Config, Light, measure_light
 from pipeline.reduce.imaging.sphere import Axis
 from pipeline.reduce.imaging.strip import Measured
-from pipeline.reduce.imaging.view import AB_UJY, View, ab_magnitude
+from pipeline.reduce.imaging.view import AB_UJY, ab_magnitude
 
-HOST: Final = "host"
-WAKE: Final = "wake"
+__all__ = ["HOST", "WAKE", "Config", "run"]
+
 PROFILE: Final = "profile"
 _SYSTEMATIC: Final = (
     *("zero_point_err", "overlap_err", "choice_err", "total_overlap_err", "total_choice_err"),
@@ -36,75 +35,12 @@ _SYSTEMATIC: Final = (
 _MAG: Final = 2.5 / np.log(10.0)  # error of a magnitude for a relative error of the flux
 
 
-@dataclass(frozen=True)
-class Config(view.Looking):
-    """Settings of the photometry stage, besides those of `view.Looking`.
-
-    Attributes
-    ----------
-    host_radius_arcsec, host_total_arcsec : float
-        Radius of the host's aperture, and of the circle that stands for all of its light.
-    host_step_arcsec : float
-        Step of the curve of growth.
-    host_sky_arcsec : (float, float)
-        Radii of the ring that gives the host's sky.
-    bin_arcsec : float
-        Length of the intervals of the profile.
-    total_half_width_arcsec : float
-        Half of the width over which the wake is taken to be complete.
-    beyond_tip_arcsec : float
-        The wake is added up to so far beyond its edge.
-    coverage_min : float
-        Intervals with less of their area on usable pixels have no brightness.
-    snr_min : float
-        A colour needs both fluxes with more than this.
-    """
-
-    host_radius_arcsec: float = 0.7
-    host_total_arcsec: float = 1.2
-    host_step_arcsec: float = 0.1
-    host_sky_arcsec: tuple[float, float] = (1.5, 2.5)
-    bin_arcsec: float = 0.25
-    total_half_width_arcsec: float = 0.7
-    beyond_tip_arcsec: float = 0.3
-    coverage_min: float = 0.7
-    snr_min: float = 3.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 < self.host_radius_arcsec < self.host_total_arcsec <= self.host_sky_arcsec[0]:
-            raise ValueError("host_radius < host_total <= host_sky, all above 0, needed")
-        if not self.half_width_arcsec < self.total_half_width_arcsec <= self.sky_arcsec[0]:
-            raise ValueError("half_width < total_half_width <= sky, needed")
-        if self.bin_arcsec <= 0 or not 0 < self.coverage_min <= 1:
-            raise ValueError("bin_arcsec above 0 and coverage_min in 0 to 1 needed")
-
-
-@dataclass(frozen=True, eq=False)
-class _Light:
-    """What one filter says: fluxes in uJy.
-
-    `wake` holds the mean brightness in the intervals, over the strip and then over the whole
-    width; `host` the curve of growth. `overlap` holds, for each source, the light of the other in
-    aperture and total, `choice` what other choices change there, both in uJy.
-    """
-
-    band: str
-    edges: FloatArray
-    coverage: FloatArray
-    wake: Measured
-    radii: FloatArray
-    host: Measured
-    rate_of_ujy: float
-    overlap: Mapping[str, FloatArray]
-    choice: Mapping[str, FloatArray]
-
-
 def run(
     *,
     images: Mapping[str, Sequence[Image]],
     geometry: Mapping[str, Any],
     target: Target,
+    filters: Filters,
     config: Config,
 ) -> dict[str, Any]:
     """Measure host and wake on the images.
@@ -117,6 +53,8 @@ def run(
         The document of the geometry stage: where the wake runs and ends.
     target : Target
         Where host and tip are declared to be.
+    filters : Filters
+        The declared filters.
     config : Config
         Settings.
 
@@ -133,103 +71,23 @@ def run(
     """
     declared, length = view.declared_axis(target)
     chosen = view.covering(images, declared, length)
-    views = tuple(view.look(image, declared, length, config) for image in chosen)
+    views = tuple(view.look(image, declared, length, config, filters) for image in chosen)
     place, wake = geometry["host"], geometry["wake"]
     axis = Axis(place["ra_deg"], place["dec_deg"], wake["pa_deg"])
     edge = float(wake["length_arcsec"])
     lights = [
-        _light(band, [views[k] for k in numbers], axis, edge, config)
-        for band, numbers in view.by_band(views).items()
+        measure_light([views[k] for k in numbers], axis, edge, config)
+        for numbers in view.by_band(views).values()
     ]
     meta = {"SIMULATD": any(image.simulated for image in chosen)}
     return {
         "photometry": Table(_profile_table(lights, config), meta),
         "magnitudes": Table(_magnitude_table(lights, config), meta),
-        "colours": Table(_colour_table(lights, config), meta),
+        "colours": Table(_colour_table(lights, filters, config), meta),
     }
 
 
-def _light(band: str, views: Sequence[View], axis: Axis, edge: float, config: Config) -> _Light:
-    """Measure wake and host in the images of one filter."""
-    ends = view.edges(config.wake_from_arcsec, edge + config.beyond_tip_arcsec, config.bin_arcsec)
-    radii = view.edges(0.0, config.host_total_arcsec, config.host_step_arcsec)[1:]
-    circles = host.Circles(
-        tuple(float(r) for r in radii),
-        config.host_sky_arcsec,
-        config.mirror_from_arcsec,
-        config.mirror_half_arcsec,
-    )
-    wakes, hosts, covered = [], [], []
-    wrong: list[tuple[systematics.Host, FloatArray]] = []
-    halves = (config.half_width_arcsec, config.total_half_width_arcsec)
-    for each in views:
-        cells = view.strip_of(each, axis, edge, config)
-        widths = [(-half, half) for half in halves]
-        rows = vstack([cells.binning(ends, np.array(width)) for width in widths])
-        sky = view.sky_of(cells, edge, config)
-        wakes.append(strip.brightness(each.seen, cells.sums.combined(rows), sky))
-        covered.append(np.concatenate([cells.coverage(ends, width) for width in widths]))
-        hosts.append(_complete(host.grow(each, axis, circles), each.image.file))
-        both = (cells, sky)
-        wrong.append(
-            (
-                systematics.of_host(each, axis, circles, both, config),
-                systematics.of_wake(each, both, halves, config),
-            )
-        )
-    coverage = np.min(covered, axis=0)
-    return _Light(
-        band=band,
-        edges=ends,
-        coverage=coverage,
-        wake=view.averaged([_seen(part, coverage, config) for part in wakes], views),
-        radii=np.array(circles.radii_arcsec),
-        host=view.averaged(hosts, views),
-        rate_of_ujy=float(np.mean([10 ** (0.4 * v.image.zero_point_ab) for v in views]) / AB_UJY),
-        **_systematic(wrong, views, np.array(circles.radii_arcsec), config),
-    )
-
-
-def _systematic(
-    wrong: Sequence[tuple[systematics.Host, FloatArray]],
-    views: Sequence[View],
-    radii: FloatArray,
-    config: Config,
-) -> dict[str, dict[str, FloatArray]]:
-    """Average the systematic terms of the images of one filter: they are wrong in the same way."""
-    ends = [int(np.argmin(np.abs(radii - config.host_radius_arcsec))), radii.size - 1]
-    ujy = np.array([AB_UJY * 10 ** (-0.4 * v.image.zero_point_ab) for v in views])
-    of_host = float(np.mean([w.overlap * f for (w, _), f in zip(wrong, ujy, strict=True)]))
-    choice = np.mean([w.choice[ends] * f for (w, _), f in zip(wrong, ujy, strict=True)], axis=0)
-    of_wake = np.mean([w * f for (_, w), f in zip(wrong, ujy, strict=True)], axis=0)
-    return {
-        "overlap": {HOST: np.full(2, of_host), WAKE: of_wake},
-        "choice": {HOST: choice, WAKE: np.zeros(2)},
-    }
-
-
-def _seen(part: Measured, coverage: FloatArray, config: Config) -> Measured:
-    """Make intervals that are hardly covered not a number."""
-    value = np.where(coverage >= config.coverage_min, part.value, np.nan)
-    return Measured(value, part.covariance)
-
-
-def _complete(growth: host.Growth, file: str) -> Measured:
-    if not growth.usable().all():
-        raise FormatError(
-            "the host cannot be seen whole",
-            file=file,
-            expected="less than a tenth of each aperture masked on both sides of its centre",
-            found=f"{growth.lost.max():.0%} masked",
-            action="make photometry.host_total_arcsec smaller, or leave the image out",
-        )
-    return growth.rate
-
-
-# ---- tables
-
-
-def _profile_table(lights: Sequence[_Light], config: Config) -> QTable:
+def _profile_table(lights: Sequence[Light], config: Config) -> QTable:
     """One row for each filter and interval along the wake."""
     rows: dict[str, list[Any]] = {
         name: []
@@ -274,7 +132,7 @@ def _magnitudes(
         )
 
 
-def _aperture(light: _Light, source: str, config: Config) -> tuple[Measured, dict[str, Any]]:
+def _aperture(light: Light, source: str, config: Config) -> tuple[Measured, dict[str, Any]]:
     """Give the flux in the aperture and all of it, uJy, with their covariance, and what they are.
 
     The covariance is what makes the error of the correction right: both share most pixels.
@@ -308,9 +166,9 @@ def _aperture(light: _Light, source: str, config: Config) -> tuple[Measured, dic
     }
 
 
-def _errors(flux: Measured, light: _Light, source: str) -> dict[str, float]:
+def _errors(flux: Measured, light: Light, source: str) -> dict[str, float]:
     """Give the errors of both magnitudes, term by term and combined; NaN without a magnitude."""
-    calibration = load_filters().named(light.band).zero_point_err_mag
+    calibration = light.declared.zero_point_err_mag
     found = {"zero_point_err": calibration}
     for k, (name, prefix) in enumerate((("mag", ""), ("total", "total_"))):
         value = float(flux.value[k])
@@ -327,7 +185,7 @@ def _errors(flux: Measured, light: _Light, source: str) -> dict[str, float]:
     return found
 
 
-def _magnitude_table(lights: Sequence[_Light], config: Config) -> QTable:
+def _magnitude_table(lights: Sequence[Light], config: Config) -> QTable:
     """One row for each source and filter."""
     rows = []
     for source in (HOST, WAKE):
@@ -362,9 +220,8 @@ def _magnitude_table(lights: Sequence[_Light], config: Config) -> QTable:
     return QTable({n: c * units[n] if n in units else c for n, c in columns.items()})
 
 
-def _colour_table(lights: Sequence[_Light], config: Config) -> QTable:
+def _colour_table(lights: Sequence[Light], filters: Filters, config: Config) -> QTable:
     """One row for each pair of filters and place: host, wake, and the intervals along it."""
-    filters = load_filters()
     by_name = {light.band: light for light in lights}
     rows: list[dict[str, Any]] = []
     for pair in combinations(by_name, 2):
@@ -377,7 +234,7 @@ def _colour_table(lights: Sequence[_Light], config: Config) -> QTable:
             ends = (what["from_arcsec"], what["to_arcsec"])
             a_k, b_k = ((each.value[0], each.err[0]) for each in (a, b))
             found = _compared(kind, (one, other), a_k, b_k, config)
-            rows.append(_row(source, (first, second), kind, ends, found))
+            rows.append(_row(source, (one, other), kind, ends, found))
         for k in range(one.edges.size - 1):
             area = 2.0 * config.half_width_arcsec * float(one.edges[k + 1] - one.edges[k])
             a_k, b_k = (
@@ -385,7 +242,7 @@ def _colour_table(lights: Sequence[_Light], config: Config) -> QTable:
             )
             ends = (float(one.edges[k]), float(one.edges[k + 1]))
             found = _compared(kind, (one, other), a_k, b_k, config)
-            rows.append(_row(PROFILE, (first, second), kind, ends, found))
+            rows.append(_row(PROFILE, (one, other), kind, ends, found))
     if not rows:
         raise ArdError(
             "one filter makes no colour",
@@ -402,21 +259,19 @@ def _colour_table(lights: Sequence[_Light], config: Config) -> QTable:
 
 def _row(
     source: str,
-    pair: tuple[str, str],
+    pair: tuple[Light, Light],
     kind: str,
     ends: tuple[float, float],
     found: tuple[float, float],
 ) -> dict[str, Any]:
     value, err = found
     is_colour = kind == COLOUR
-    calibration = systematics.combined(
-        *(load_filters().named(name).zero_point_err_mag for name in pair)
-    )
+    calibration = systematics.combined(*(one.declared.zero_point_err_mag for one in pair))
     known = is_colour and np.isfinite(value)
     return {
         "source": source,
-        "first": pair[0],
-        "second": pair[1],
+        "first": pair[0].band,
+        "second": pair[1].band,
         "kind": kind,
         "from_arcsec": ends[0],
         "to_arcsec": ends[1],
@@ -431,7 +286,7 @@ def _row(
 
 def _compared(
     kind: str,
-    lights: tuple[_Light, _Light],
+    lights: tuple[Light, Light],
     one: tuple[float, float],
     other: tuple[float, float],
     config: Config,

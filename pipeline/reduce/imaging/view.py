@@ -12,7 +12,7 @@ import numpy as np
 from ard.cube import BoolArray, FloatArray
 from ard.errors import ArdError, FormatError
 from manifests import Position, Target
-from manifests.filters import load_filters
+from manifests.filters import Filter, Filters
 from pipeline.reduce.imaging import noise, parts, sources, strip
 from pipeline.reduce.imaging.images import Image
 from pipeline.reduce.imaging.parts import Box, solid_angles
@@ -114,6 +114,8 @@ class View:
         How many sources were masked within the strip and the sky beside it.
     pixel_arcsec : float
         Side of a square pixel of the same area.
+    declared : Filter
+        What is declared about its filter.
     """
 
     seen: Seen
@@ -122,6 +124,7 @@ class View:
     host_covariance: FloatArray
     neighbours: int
     pixel_arcsec: float
+    declared: Filter
 
     @property
     def image(self) -> Image:
@@ -190,7 +193,7 @@ def covering(images: Mapping[str, Iterable[Image]], axis: Axis, length: float) -
 
 def _near(image: Image, axis: Axis, length: float) -> Image:
     """Cut what lies around host and tip out of a large image, whatever it was pointed at."""
-    box = parts.box_around(axis.place(0.5 * length), image.wcs, image.shape)
+    box = parts.box_around((axis.place(0.5 * length),), image.wcs, image.shape)
     return _cut(image, box)
 
 
@@ -213,7 +216,7 @@ def _shows(image: Image, axis: Axis, length: float) -> bool:
     return bool(inside.all()) and not image.mask[rows, columns].any()
 
 
-def look(image: Image, axis: Axis, length: float, looking: Looking) -> View:
+def look(image: Image, axis: Axis, length: float, looking: Looking, filters: Filters) -> View:
     """Find host, feature and neighbours in an image, and measure its noise.
 
     Parameters
@@ -224,12 +227,17 @@ def look(image: Image, axis: Axis, length: float, looking: Looking) -> View:
     length : float
         To the tip, arcsec.
     looking : Looking
+    filters : Filters
+        The declared filters.
 
     Raises
     ------
     FormatError
         If the image has too little sky, or no source at the place of the host.
+    ManifestError
+        If its filter is not declared.
     """
+    declared = filters.named(image.band)
     x0, y0 = (float(v) for v in image.wcs.all_world2pix(axis.ra_deg, axis.dec_deg, 0))
     pixel = float(np.sqrt(solid_angles(image.wcs, np.array([x0]), np.array([y0]))[0]))
     compact, extended = (
@@ -262,6 +270,7 @@ def look(image: Image, axis: Axis, length: float, looking: Looking) -> View:
         host_covariance=_on_sky(image, centre),
         neighbours=int(np.count_nonzero(~own & near[compact.peaks[:, 1], compact.peaks[:, 0]])),
         pixel_arcsec=pixel,
+        declared=declared,
     )
 
 
@@ -363,14 +372,9 @@ def by_band(views: Sequence[View]) -> dict[str, list[int]]:
     """Give the numbers of the views of each filter, filters in order of their declared pivot.
 
     The header's own pivot is not asked: cut-outs without PHOTPLAM have none.
-
-    Raises
-    ------
-    ManifestError
-        If a filter is not declared.
     """
     bands: dict[str, list[int]] = {}
-    pivot = [load_filters().named(v.image.band).pivot_angstrom for v in views]
+    pivot = [v.declared.pivot_angstrom for v in views]
     order = sorted(range(len(views)), key=lambda k: (pivot[k], k))
     for k in order:
         bands.setdefault(views[k].image.band, []).append(k)

@@ -8,7 +8,7 @@ from astropy import units as u
 from astropy.table import QTable
 from imagery import geometry_document
 from matplotlib.image import imread
-from runs import (
+from run_documents import (
     combination_document,
     noise_document,
     record,
@@ -48,6 +48,7 @@ def draw(**changes):
         "fluxes": {"t001": fluxes(1.0)},
         "geometry": geometry_document(RBH1, record("geometry")),
     }
+    given["acceptance"] = load_acceptance()
     return dashboard.run(**(given | changes), target=RBH1, config=Config())
 
 
@@ -79,6 +80,13 @@ def test_it_shows_what_the_products_say_within_the_bounds_of_the_judge():
     assert (ghosts["item"][0], ghosts["value"][0]) == ("run", 2.0)
     assert np.isnan(ghosts["low"][0])
     assert ghosts["place"][0] == pytest.approx(2.0 / acceptance.limit("recovery.ghost_pull").value)
+    for name, value, where in (
+        ("scatter", 0.9, (0.9 - 0.5) / (1.5 - 0.5)),
+        ("bias", 0.1, 0.1 / 0.7),
+    ):
+        (row,) = rows_of(result, f"recovery.ghost_{name}")
+        assert (row["item"], row["value"]) == ("run", value)
+        assert row["place"] == pytest.approx(where)
     assert np.all((data["place"] >= 0) & (data["place"] <= 1))
     assert result["data"].simulated
 
@@ -109,6 +117,22 @@ def test_a_lone_cube_has_a_dashboard_of_its_noise():
     result = draw(models={"t001": model}, fluxes={}, **nothing)
     expected = {"noise.whitened", "noise.whitened_filter", "noise.chi2", "noise.aperture"}
     assert set(result["data"].data["criterion"]) == expected
+
+
+def test_a_negative_mean_of_ghosts_counts_by_its_size():
+    document = subtraction_document()
+    document["recovery"]["pull_mean"] = -0.7
+    (row,) = rows_of(draw(subtraction=document), "recovery.ghost_bias")
+    assert (row["value"], row["place"]) == (-0.7, pytest.approx(1.0))
+
+
+def test_ghosts_too_few_to_judge_are_left_out_as_the_judge_does():
+    document = subtraction_document()
+    document["recovery"]["compared"] = 19
+    result = draw(subtraction=document)
+    for name in ("scatter", "bias"):
+        assert len(rows_of(result, f"recovery.ghost_{name}")) == 0
+    assert len(rows_of(result, "recovery.ghost_pull")) == 1
 
 
 def test_groups_with_too_few_spaxels_are_left_out_as_the_judge_does():

@@ -8,7 +8,7 @@ from astropy import units as u
 from astropy.table import QTable
 from astropy.wcs import WCS
 from matplotlib.image import imread
-from runs import noise_document
+from run_documents import noise_document
 
 import ard
 from manifests import load_target

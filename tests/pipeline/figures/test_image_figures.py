@@ -8,7 +8,7 @@ import pytest
 from astropy import units as u
 from imagery import colours_table, geometry_document, photometry_table
 from matplotlib.image import imread
-from runs import record
+from run_documents import record
 from skyimages import HOST, correlated, gaussian, grid, image
 
 from manifests import load_target

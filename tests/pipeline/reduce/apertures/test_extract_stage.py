@@ -13,7 +13,6 @@ from ard.errors import ArdError, FormatError, UnitError
 from checks.load import table_columns
 from manifests import load_target
 from pipeline.linemaps import spaxels
-from pipeline.linemaps.recovery import read_truth
 from pipeline.lineprofile import Response
 from pipeline.reduce import ingest
 from pipeline.reduce.apertures import stage
@@ -22,11 +21,10 @@ from pipeline.reduce.apertures.covariance import read_given_noise
 from pipeline.reduce.apertures.place import place
 from pipeline.reduce.apertures.stage import Config
 from pipeline.reduce.noise import stage as noise_stage
-from pipeline.simulate import twin
-from pipeline.simulate.geometry import POINTINGS
-from pipeline.simulate.headers import ITEM_STEM
 
 cases = load(Path(__file__).with_name("aperture_cases.py"))
+twins = load(Path(__file__).with_name("twin_cases.py"))
+rows, read_twin, against_truth = twins.rows, twins.read_twin, twins.against_truth
 RBH1 = cases.RBH1
 SHAPE = (600, 9, 9)
 FLUX = {"OIII4959": 3e-17, "OI6300": 0.0, "NII6548": 1e-17, "Halpha": 8e-17, "SII6716": 2e-17,
@@ -63,21 +61,13 @@ def cube():
 
 def run(cube, **changes):
     wanted = {"item": "t001", "linemaps": {}, "target": target(), "noise": None,
-              "archive": None, "truth": None, "config": Config()}  # fmt: skip
+              "archive": None, "truth": None, "geometry": None, "config": Config()}  # fmt: skip
     return stage.run(cube=cube, **(wanted | changes))
 
 
 def target(*apertures):
     own = apertures or (cases.aperture(),)
     return replace(RBH1, apertures=own)
-
-
-def rows(result, **wanted):
-    data = result["fluxes"].data
-    keep = np.ones(len(data), bool)
-    for name, value in wanted.items():
-        keep &= np.asarray(data[name]) == value
-    return data[keep]
 
 
 def test_both_methods_find_what_was_put_in(cube):
@@ -317,41 +307,6 @@ def test_a_target_without_apertures_has_a_circle_about_it(cube):
 def test_impossible_settings_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         Config(**wrong)
-
-
-def read_twin(folder, size, *, outliers=False):
-    """The two ingested cubes of a simulated observation, and its true maps."""
-    cubes, truth = {}, {}
-    for name, content in twin.run(twin.TwinConfig(size=size, seed=11, outliers=outliers)):
-        path = folder / Path(name).name
-        if name == "truth/truth.fits":
-            content.writeto(path)
-            truth = read_truth(path)
-        for pointing in POINTINGS:
-            if path.name == ITEM_STEM.format(item=pointing.item):
-                content.writeto(path)
-                read = ard.read_cube(path)
-                found = ingest.run(cube=read, target=RBH1, config=ingest.Config())
-                cubes[pointing.item] = found["cube"]
-    return cubes, truth
-
-
-def against_truth(result, cube, truth, apertures):
-    """Flux minus truth over error by method, and the rows.
-
-    The truth of the part of an aperture that is on the grid stands for all of it.
-    """
-    pulls, kept = {"box": [], "optimal": []}, []
-    for aperture in apertures:
-        placed = place(aperture, RBH1, cube.wcs, cube.shape[1:])
-        for row in rows(result, aperture=aperture.name):
-            if not np.isfinite(row["flux"].value) or row["inside"] < 0.9:
-                continue
-            layer = truth[f"flux_{row['line'].lower()}"].ravel()[placed.spaxels]
-            true = (layer * placed.share).sum() * cube.pixel_area_arcsec2 / placed.inside
-            pulls[row["method"]].append((row["flux"].value - true) / row["flux_err"].value)
-            kept.append(row)
-    return pulls, kept
 
 
 def twin_pulls(cubes, truth):

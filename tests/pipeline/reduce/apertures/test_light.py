@@ -106,6 +106,34 @@ def test_light_of_the_whole_aperture_is_one_and_widens_with_the_psf(cube):
     assert describe(None) == "flat"
 
 
+@pytest.mark.parametrize("cut", [-1.45, 1.5, 1.6], ids=str)
+def test_of_a_cut_aperture_the_light_on_the_grid_counts_not_its_area(cube, cut):
+    """Oracle: the same aperture on a grid that goes on; its light where the small grid ends.
+
+    A wake whose light rises along the axis and lies beside the middle of the box.
+    """
+    profile = Gaussian(0.05, 0.12, np.inf, 0.17, 2.5, 1.289, "a test")
+    box = cases.aperture(along_arcsec=cut, across_arcsec=0.1, profile="wake",
+                         length_arcsec=0.8, width_arcsec=1.0)  # fmt: skip
+    (small,) = placed(cube, box)
+    more = 20
+    wcs = cube.wcs.deepcopy()
+    wcs.wcs.crpix = wcs.wcs.crpix + more
+    wcs.wcs.set()
+    large = place(box, RBH1, wcs, tuple(n + 2 * more for n in SHAPE[1:]))
+    assert 0.2 < small.inside < 0.95
+    assert large.inside == pytest.approx(1.0, abs=1e-9)
+    whole = light_of(large, cube, profile)
+    np.testing.assert_allclose(whole @ large.share, 1.0)
+    row, column = (k - more for k in np.divmod(large.spaxels, SHAPE[2] + 2 * more))
+    there = (row >= 0) & (row < SHAPE[1]) & (column >= 0) & (column < SHAPE[2])
+    expected = (whole * there) @ large.share
+    found = light_of(small, cube, profile) @ small.share
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+    assert np.abs(found - small.inside).min() > 0.03  # of the area it is another part
+    np.testing.assert_allclose(light_of(small, cube, None) @ small.share, small.inside, rtol=1e-4)
+
+
 def test_without_a_psf_light_is_flat(cube):
     blurred = cube.replace(psf=None)
     assert measure(blurred, placed(blurred, *wakes()), {}, WAVES, 20.0) == {}

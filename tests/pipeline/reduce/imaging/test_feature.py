@@ -13,11 +13,14 @@ from skyimages import HOST, correlated, gaussian, grid, image
 
 from ard.errors import FormatError
 from manifests import Position
+from manifests.filters import load_filters
 from pipeline.reduce.imaging import host, noise, ridge, sources, strip, tip, view
 from pipeline.reduce.imaging.sphere import Axis
 from pipeline.reduce.imaging.strip import Measured, Seen
 
 PA, LENGTH = 147.4, 5.0
+FILTERS = load_filters()
+FILTER = FILTERS.named("F350LP")
 AXIS = Axis(*HOST, PA)
 FWHM = 0.25
 # Beads on a string: so close that they make an even line.
@@ -236,7 +239,7 @@ def viewed(data, wcs, sigma=1e-3) -> view.View:
     seen = quiet(data, wcs, sigma)
     x, y = (float(v) for v in wcs.all_world2pix(*HOST, 0))
     centre = sources.Centroid(x, y, np.eye(2) * 1e-6)
-    return view.View(seen, centre, Position(*HOST), np.eye(2) * 1e-6, 0, 0.05)
+    return view.View(seen, centre, Position(*HOST), np.eye(2) * 1e-6, 0, 0.05, FILTER)
 
 
 @pytest.mark.parametrize("name", ["north up", "turned", "east to the right"])
@@ -272,7 +275,7 @@ def test_what_is_masked_on_both_sides_is_said():
     holes = np.abs(x - 200) < 6
     hidden = view.View(
         Seen(seen.image, seen.seen.noise, holes), seen.host, seen.host_place,
-        seen.host_covariance, 0, 0.05,
+        seen.host_covariance, 0, 0.05, FILTER,
     )  # fmt: skip
     found = host.grow(hidden, AXIS, CIRCLES)
     assert not found.usable().all()
@@ -301,7 +304,7 @@ def test_neighbours_are_masked_and_the_feature_is_not():
         + gaussian(wcs, 401, neighbour, 4.0, 0.15)
         + correlated(rng, 401, 0.01, 0.2)
     )
-    found = view.look(image(data, wcs), AXIS, LENGTH, view.Looking())
+    found = view.look(image(data, wcs), AXIS, LENGTH, view.Looking(), FILTERS)
     x, y = (round(float(v)) for v in wcs.all_world2pix(*neighbour, 0))
     assert found.seen.excluded[y, x]
     assert found.neighbours == 1

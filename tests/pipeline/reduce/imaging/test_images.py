@@ -3,15 +3,18 @@
 Oracles: astropy's own conversion of flux densities, closed forms, planted flags.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from astropy import units as u
 from astropy.io import fits
-from skyimages import PHOTFLAM, PHOTPLAM, correlated, drizzled, grid, written
+from skyimages import HOST, PHOTFLAM, PHOTPLAM, correlated, drizzled, grid, written
 
 from ard.errors import FormatError, UnitError
+from manifests import Position, load_target
 from pipeline.reduce.imaging.images import Known, ab_zero_point, read_image, read_images
-from pipeline.reduce.imaging.parts import solid_angles
+from pipeline.reduce.imaging.parts import middle, solid_angles
 
 SIZE = 120
 WCS = grid(30.0, size=SIZE)
@@ -199,6 +202,40 @@ def test_of_a_large_image_the_part_around_its_target_is_kept(tmp_path):
     assert image.shape == (1201, 1201)
     row, column = np.unravel_index(np.argmax(image.flux), image.shape)
     assert [float(v) for v in image.wcs.all_pix2world(column, row, 0)] == pytest.approx([ra, dec])
+
+
+@pytest.mark.parametrize("pointed", [False, True], ids=["no RA_TARG", "RA_TARG elsewhere"])
+def test_of_a_mosaic_the_part_around_the_target_of_the_manifest_is_read(tmp_path, pointed):
+    """Planted: a pixel at the host, near a corner of a mosaic that was pointed at nothing of it."""
+    size = 2300
+    wcs = grid(75.0, size=size, centre=HOST)
+    wcs.wcs.crpix = [1650.0, 650.0]
+    wcs.wcs.set()
+    data = np.zeros((size, size), np.float32)
+    data[649, 1649] = 9.0
+    away = [float(v) for v in wcs.all_pix2world(300, 2000, 0)]
+    cards = dict(zip(("RA_TARG", "DEC_TARG"), away, strict=True)) if pointed else {}
+    path = written(drizzled(data, wcs, **cards), tmp_path)
+    target = load_target("rbh1")
+    known = Known(weight_kind="exposure")
+    image = read_image(path, known, target=target)
+    assert image.shape == (1201, 1201)
+    row, column = np.unravel_index(np.argmax(image.flux), image.shape)
+    place = [float(v) for v in image.wcs.all_pix2world(column, row, 0)]
+    assert place == pytest.approx(HOST, abs=1e-9)
+    x, y = image.wcs.all_world2pix(target.tip.ra_deg, target.tip.dec_deg, 0)
+    # Host and tip lie on both sides of the middle, as far from it.
+    assert (column + x) / 2 == pytest.approx(600, abs=1)
+    assert (row + y) / 2 == pytest.approx(600, abs=1)
+    shape = read_image(path, known).shape
+    assert shape == ((900, 901) if pointed else (size, size))
+    elsewhere = replace(target, host=Position(10.0, 10.0), tip=None)
+    assert read_image(path, known, target=elsewhere).shape == shape
+
+
+def test_the_middle_of_a_target_across_the_meridian():
+    target = replace(load_target("rbh1"), host=Position(359.999, 1.0), tip=Position(0.003, 1.002))
+    assert middle(target) == pytest.approx((0.001, 1.001))
 
 
 def test_solid_angles_are_those_of_the_scale():

@@ -8,12 +8,14 @@ from skyimages import HOST, correlated, gaussian, grid, image
 
 from ard.errors import ArdError, FormatError
 from manifests import Position, load_target
+from manifests.filters import load_filters
 from pipeline.reduce.imaging import bands, geometry, photometry, view
 from pipeline.reduce.imaging.sphere import Axis
 
 LENGTH, PA = 4.0, 147.4
 AXIS = Axis(*HOST, PA)
 SIZE = 301
+FILTERS = load_filters()
 CONFIG = geometry.Config(draws=20, whole_sections_arcsec=(1.0, 3.5), shift_search_arcsec=0.2)
 
 
@@ -47,12 +49,18 @@ def two_grids():
 
 def test_filters_on_different_grids_are_brought_together_on_the_sky(two_grids):
     """Equal rates with zero points 0.5 mag apart: a colour of 0.5 mag everywhere."""
-    found = geometry.run(images=two_grids, cubes={}, target=target(), config=CONFIG)["geometry"]
+    found = geometry.run(
+        images=two_grids, cubes={}, target=target(), filters=FILTERS, config=CONFIG
+    )["geometry"]
     assert found["wake"]["pa_deg"] == pytest.approx(PA, abs=4 * found["wake"]["pa_err"])
     first, second = (row["pixel_arcsec"] for row in found["images"])
     assert (first, second) == (pytest.approx(0.05, rel=1e-6), pytest.approx(0.04, rel=1e-6))
     light = photometry.run(
-        images=two_grids, geometry=found, target=target(), config=photometry.Config()
+        images=two_grids,
+        geometry=found,
+        target=target(),
+        filters=FILTERS,
+        config=photometry.Config(),
     )
     table = light["colours"].data
     assert set(table["kind"]) == {"colour"}
@@ -71,12 +79,16 @@ def test_images_of_one_filter_are_averaged():
     """Three visits: one row for the filter, with an error smaller by the root of three."""
     one, three = (named(*(shot(seed, pa=17.0 * seed) for seed in range(1, n + 1))) for n in (1, 3))
     config = photometry.Config()
-    found = geometry.run(images=three, cubes={}, target=target(), config=CONFIG)["geometry"]
+    found = geometry.run(images=three, cubes={}, target=target(), filters=FILTERS, config=CONFIG)[
+        "geometry"
+    ]
     assert [(b["band"], b["images"]) for b in found["bands"]] == [("F606W", 3)]
     errors = []
     for images in (one, three):
         pairs = images | named(shot(9, "F814W"))
-        light = photometry.run(images=pairs, geometry=found, target=target(), config=config)
+        light = photometry.run(
+            images=pairs, geometry=found, target=target(), filters=FILTERS, config=config
+        )
         table = light["photometry"].data
         errors.append(np.median(table["brightness_err"].value[table["band"] == "F606W"]))
     assert errors[0] / errors[1] == pytest.approx(np.sqrt(3.0), rel=0.1)
@@ -88,7 +100,13 @@ def test_an_image_of_another_field_is_refused_by_name(two_grids):
     for run, extra in ((geometry.run, {"cubes": {}}), (photometry.run, {"geometry": {}})):
         config = CONFIG if run is geometry.run else photometry.Config()
         with pytest.raises(FormatError, match="does not cover the target") as raised:
-            run(images=two_grids | named(moved), target=target(), config=config, **extra)
+            run(
+                images=two_grids | named(moved),
+                target=target(),
+                filters=FILTERS,
+                config=config,
+                **extra,
+            )
         assert raised.value.file == "away_drc.fits"
 
 
@@ -101,7 +119,9 @@ def test_the_chip_that_shows_the_target_is_chosen():
 def test_filters_are_in_order_of_their_pivot_whatever_the_headers_lack():
     """Oracle: the declared pivots. A cut-out without PHOTPLAM has a pivot of NaN."""
     nowhere = [
-        view.look(replace(shot(1, band), pivot_angstrom=pivot), AXIS, LENGTH, view.Looking())
+        view.look(
+            replace(shot(1, band), pivot_angstrom=pivot), AXIS, LENGTH, view.Looking(), FILTERS
+        )
         for band, pivot in (("F814W", np.nan), ("F606W", np.nan), ("F350LP", 5873.9))
     ]
     assert list(view.by_band(nowhere).items()) == [("F350LP", [2]), ("F606W", [1]), ("F814W", [0])]
@@ -125,7 +145,13 @@ def test_of_a_mosaic_the_part_around_the_feature_is_taken():
 
 def test_a_target_without_tip_is_refused(two_grids):
     with pytest.raises(ArdError, match="no feature to measure"):
-        geometry.run(images=two_grids, cubes={}, target=replace(target(), tip=None), config=CONFIG)
+        geometry.run(
+            images=two_grids,
+            cubes={},
+            target=replace(target(), tip=None),
+            filters=FILTERS,
+            config=CONFIG,
+        )
 
 
 def test_an_empty_sky_has_no_ridge():
@@ -134,23 +160,37 @@ def test_an_empty_sky_has_no_ridge():
     data += correlated(np.random.default_rng(4), SIZE, 0.01, 0.2)
     bare = named(replace(image(data, wcs), band="F606W", file="bare_drc.fits"))
     with pytest.raises(FormatError, match="no filter shows a ridge") as raised:
-        geometry.run(images=bare, cubes={}, target=target(), config=CONFIG)
+        geometry.run(images=bare, cubes={}, target=target(), filters=FILTERS, config=CONFIG)
     assert "bare_drc.fits" in raised.value.file
 
 
 def test_one_filter_makes_no_colour(two_grids):
-    found = geometry.run(images=two_grids, cubes={}, target=target(), config=CONFIG)["geometry"]
+    found = geometry.run(
+        images=two_grids, cubes={}, target=target(), filters=FILTERS, config=CONFIG
+    )["geometry"]
     with pytest.raises(ArdError, match="one filter makes no colour"):
         photometry.run(
-            images=named(shot(1)), geometry=found, target=target(), config=photometry.Config()
+            images=named(shot(1)),
+            geometry=found,
+            target=target(),
+            filters=FILTERS,
+            config=photometry.Config(),
         )
 
 
 def test_a_wider_filter_that_collects_less_is_refused(two_grids):
-    found = geometry.run(images=two_grids, cubes={}, target=target(), config=CONFIG)["geometry"]
+    found = geometry.run(
+        images=two_grids, cubes={}, target=target(), filters=FILTERS, config=CONFIG
+    )["geometry"]
     pair = named(shot(1, "F200LP", zero_point=26.0), shot(2, "F350LP", zero_point=26.5))
     with pytest.raises(ArdError, match="collects less light"):
-        photometry.run(images=pair, geometry=found, target=target(), config=photometry.Config())
+        photometry.run(
+            images=pair,
+            geometry=found,
+            target=target(),
+            filters=FILTERS,
+            config=photometry.Config(),
+        )
 
 
 def test_averages_grow_their_error_where_filters_disagree():

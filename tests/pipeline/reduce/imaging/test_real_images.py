@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from manifests import load_target
+from manifests.filters import load_filters
 from pipeline.reduce.imaging import geometry, noise, photometry, sources
 from pipeline.reduce.imaging.images import Known, read_image
 
@@ -12,6 +13,7 @@ pytestmark = pytest.mark.real_data
 # From data/README.md: the cut-out itself states no PHOTFLAM and no unit.
 ZERO_POINTS = {"F606W": 26.4847, "F814W": 25.9332}
 RBH1 = load_target("rbh1")
+FILTERS = load_filters()
 
 
 @pytest.fixture(scope="module")
@@ -25,12 +27,16 @@ def acs(shared_data):
 
 @pytest.fixture(scope="module")
 def found(acs):
-    return geometry.run(images=acs, cubes={}, target=RBH1, config=geometry.Config())["geometry"]
+    return geometry.run(
+        images=acs, cubes={}, target=RBH1, filters=FILTERS, config=geometry.Config()
+    )["geometry"]
 
 
 @pytest.fixture(scope="module")
 def light(acs, found):
-    return photometry.run(images=acs, geometry=found, target=RBH1, config=photometry.Config())
+    return photometry.run(
+        images=acs, geometry=found, target=RBH1, filters=FILTERS, config=photometry.Config()
+    )
 
 
 def test_direction_and_tip_of_rbh1(found):

@@ -17,6 +17,7 @@ from ard import table as tabular
 from ard.describe import unit_text
 from ard.fitsio import write_hdus
 from manifests import load_target
+from manifests.filters import load_filters
 from pipeline.reduce import ingest
 from pipeline.reduce.imaging import geometry, photometry, register, view
 from pipeline.reduce.imaging.images import Image, read_images
@@ -25,6 +26,7 @@ from pipeline.simulate import headers, hst, scenes, twin
 from schemas import tables
 
 RBH1 = load_target("rbh1")
+FILTERS = load_filters()
 CONFIG = geometry.Config(draws=60)
 TRUE_PA = position_angle_deg(scenes.HOST_DEG, scenes.TIP_DEG)
 TRUE_LENGTH = separation_arcsec(scenes.HOST_DEG, scenes.TIP_DEG)
@@ -50,9 +52,11 @@ def measured(folder):
             path = folder / f"{seed}_{band.name}_drc.fits"
             hst.hdus(band, data).writeto(path)
             images[path.name] = read_images(path)
-        found = geometry.run(images=images, cubes={}, target=RBH1, config=CONFIG)["geometry"]
+        found = geometry.run(images=images, cubes={}, target=RBH1, filters=FILTERS, config=CONFIG)[
+            "geometry"
+        ]
         light = photometry.run(
-            images=images, geometry=found, target=RBH1, config=photometry.Config()
+            images=images, geometry=found, target=RBH1, filters=FILTERS, config=photometry.Config()
         )
         return found, light
 
@@ -205,9 +209,13 @@ def test_bytes_are_the_same_for_the_same_images(measured, folder):
     names = [f"1_{band.name}_drc.fits" for band in hst.BANDS]
     images = {name: read_images(folder / name) for name in names}
     found, light = measured(1)
-    again = geometry.run(images=images, cubes={}, target=RBH1, config=CONFIG)["geometry"]
+    again = geometry.run(images=images, cubes={}, target=RBH1, filters=FILTERS, config=CONFIG)[
+        "geometry"
+    ]
     assert io.json_bytes(again) == io.json_bytes(found)
-    more = photometry.run(images=images, geometry=again, target=RBH1, config=photometry.Config())
+    more = photometry.run(
+        images=images, geometry=again, target=RBH1, filters=FILTERS, config=photometry.Config()
+    )
     for name in light:
         assert tabular.ecsv_bytes(more[name]) == tabular.ecsv_bytes(light[name])
 
@@ -227,7 +235,7 @@ def test_simulated_cubes_lie_where_their_coordinates_say(folder):
     data = hst.image(scenes.scene("bow_ring"), band, np.random.default_rng(1))
     hst.hdus(band, data).writeto(path)
     (image,) = read_images(path)
-    seen = view.look(image, *view.declared_axis(RBH1), view.Looking()).seen
+    seen = view.look(image, *view.declared_axis(RBH1), view.Looking(), FILTERS).seen
     for planted in (0.0, 0.06):
         moved = cube.wcs.deepcopy()
         moved.wcs.crval = moved.wcs.crval + np.array([0.0, planted / 3600.0])
