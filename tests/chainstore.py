@@ -57,4 +57,4 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _read(path: Path) -> Block:
-    return Block(**pickle.loads(path.read_bytes()))  # noqa: S301
+    return Block(**pickle.loads(path.read_bytes()))
