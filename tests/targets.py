@@ -32,11 +32,11 @@ def gaussian(mean, covariance) -> Target:
     return Target(names(len(mean)), _gaussian, np.asarray, data)
 
 
-def correlated(size, seed=3):
-    """Mean and covariance with correlations, and scales from 0.01 to 100."""
+def correlated(size, seed=3, top=100.0):
+    """Mean and covariance with correlations, and scales over four decades."""
     rng = np.random.default_rng(seed)
     factor = rng.normal(size=(size, size)) + np.eye(size)
-    scales = np.logspace(-2.0, 2.0, size)
+    scales = top * np.logspace(-4.0, 0.0, size)
     covariance = factor @ factor.T
     spread = np.sqrt(np.diagonal(covariance))
     covariance = covariance / np.outer(spread, spread) * np.outer(scales, scales)

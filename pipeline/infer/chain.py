@@ -90,7 +90,7 @@ def start(target: Target, z: FloatArray, inverse_mass: FloatArray, step: float) 
         If the density has no value there.
     """
     place = as_place(z)
-    value, slope = _value(target.log_density)(place, target.data)
+    value, slope = compiled_value(target.log_density)(place, target.data)
     require_finite(target, z, value, slope)
     learned = adaptation.begin(inverse_mass, step)
     return State(place, slope, value, jnp.zeros((), jnp.int32), learned)
@@ -234,7 +234,8 @@ def _flat(state: State) -> Arrays:
 
 
 @functools.lru_cache(maxsize=8)
-def _value(log_density: Callable[[Any, Any], Any]) -> Any:
+def compiled_value(log_density: Callable[[Any, Any], Any]) -> Any:
+    """Compile a density with its derivative, once."""
     return jax.jit(jax.value_and_grad(log_density))
 
 
