@@ -25,6 +25,7 @@ _WIDEST: Final = 4.0
 _BOUND: Final = 12.0  # on the line: within 6e-6 of a bound of the prior
 _TRIES: Final = 20
 _POLISH: Final = 10
+_PATIENCE, _GAIN = 5, 0.05  # a climb ends that gains so little of ln in so many steps
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,8 +105,10 @@ def find_modes(
             found=f"none at {len(places)}",
             action="see whether the model can be computed within its prior (pipeline.scene.valid)",
         )
-    ends = sorted((end for end in ends if end[0] >= best - keep), key=lambda end: -end[0])
-    return _distinct(target, ends)
+    # Climbs end a little below the maxima.
+    near = (end for end in ends if end[0] >= best - keep - 1.0)
+    modes = _distinct(target, sorted(near, key=lambda end: -end[0]))
+    return tuple(mode for mode in modes if mode.log_density >= modes[0].log_density - keep)
 
 
 def _climb(target: Target, place: FloatArray, n_steps: int) -> tuple[float, FloatArray] | None:
@@ -118,6 +121,13 @@ def _climb(target: Target, place: FloatArray, n_steps: int) -> tuple[float, Floa
             return np.inf, np.zeros_like(slopes)  # a line search steps back from there
         return -float(value), slopes
 
+    heights: list[float] = []
+
+    def watch(intermediate_result: Any) -> None:
+        heights.append(float(intermediate_result.fun))
+        if len(heights) > _PATIENCE and heights[-1 - _PATIENCE] - heights[-1] < _GAIN:
+            raise StopIteration  # what is left is for the curvature, once for each maximum
+
     if not np.isfinite(downhill(place)[0]):
         return None
     found = optimize.minimize(
@@ -125,6 +135,7 @@ def _climb(target: Target, place: FloatArray, n_steps: int) -> tuple[float, Floa
         place,
         jac=True,
         method="L-BFGS-B",
+        callback=watch,
         bounds=[(-_BOUND, _BOUND)] * place.size,
         options={"maxiter": n_steps, "maxcor": 20},
     )
