@@ -188,7 +188,7 @@ def run_emcee(prior, target, options) -> Row:
     sampler = emcee.EnsembleSampler(
         32, middle.size, lambda z: np.asarray(function(z)), vectorize=True
     )
-    sampler.random_state = np.random.RandomState(1).get_state()  # noqa: NPY002 (what it takes)
+    sampler.random_state = np.random.RandomState(1).get_state()
     sampler.run_mcmc(first, options.emcee)
     draws = np.moveaxis(sampler.get_chain(discard=options.emcee // 4), (0, 1, 2), (2, 1, 0))
     return _row("emcee, 32 walkers", began, draws, 1.0, f"{options.emcee} steps of each walker")

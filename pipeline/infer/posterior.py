@@ -113,7 +113,7 @@ class Posterior:
         """
         dtype = jnp.result_type(float)
         seen = jnp.asarray(self.data if data is None else data, dtype)
-        cubes = self._cubes({name: jnp.asarray(v, dtype) for name, v in values.items()})
+        cubes = self.cubes({name: jnp.asarray(v, dtype) for name, v in values.items()})
         noise = self.noise
         if self.scale_name is not None:
             noise = noise.scaled(jnp.asarray(values[self.scale_name], dtype))
@@ -163,7 +163,8 @@ class Posterior:
         own = np.asarray(self.prior.log_prior(draws), np.float64)
         return own, np.asarray(lp - self.prior.log_density(z), np.float64)
 
-    def _cubes(self, values: Mapping[str, Any]) -> Any:
+    def cubes(self, values: Mapping[str, Any]) -> Any:
+        """Give the cubes of unit amplitude, those of the background last."""
         dtype = jnp.result_type(float)
         if self.model_dtype == SINGLE and dtype == np.float64:
             single = {name: value.astype(SINGLE) for name, value in values.items()}
