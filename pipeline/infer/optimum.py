@@ -1,0 +1,261 @@
+"""Where is the posterior highest, are there rival heights, and how wide is it there?
+
+All on the scale on which a sampler moves, Jacobian included: what is found is where its chains
+start and which metric they start with, not an estimate to quote.
+"""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import jax
+import numpy as np
+from scipy import optimize
+
+from ard.cube import FloatArray
+from ard.errors import ArdError
+from pipeline.infer.chain import compiled_value
+from pipeline.infer.prior import Prior
+from pipeline.infer.sampler import Starts
+from pipeline.infer.target import Target, as_place
+
+# A prior between two bounds is as wide as this where the data say nothing (logistic: pi^2 / 3).
+_WIDEST: Final = 4.0
+_BOUND: Final = 12.0  # on the line: within 6e-6 of a bound of the prior
+_TRIES: Final = 20
+_POLISH: Final = 10
+_PATIENCE, _GAIN = 5, 0.05  # a climb ends that gains so little of ln in so many steps
+
+
+@dataclass(frozen=True, eq=False)
+class Mode:
+    """A local maximum.
+
+    Attributes
+    ----------
+    z : array, shape (n,)
+    log_density : float
+    covariance : array, shape (n, n)
+        Inverse of the curvature.
+    n_found : int
+        How many starts ended here.
+    repaired : bool
+        Whether the curvature was not that of a maximum in some direction, and was made one.
+    """
+
+    z: FloatArray
+    log_density: float
+    covariance: FloatArray
+    n_found: int
+    repaired: bool
+
+
+def dispersed(prior: Prior, count: int, seed: int) -> FloatArray:
+    """Give places to look from: draws from the prior, on the line, shape (count, n)."""
+    draws = prior.sample(np.random.default_rng(seed), count)
+    return np.asarray(np.clip(prior.unconstrain(draws), -_BOUND, _BOUND))
+
+
+def find_modes(
+    target: Target,
+    places: FloatArray,
+    *,
+    keep: float = 10.0,
+    n_steps: int = 200,
+    say: Callable[[int, int, float], None] | None = None,
+) -> tuple[Mode, ...]:
+    """Climb from many places, and give the maxima that matter.
+
+    Parameters
+    ----------
+    target : Target
+    places : array, shape (n_start, n)
+        64 or more where it matters (reference/inference.md section 4); see `dispersed`.
+    keep : float
+        Maxima lower than the best by more than this in ln of the density are left out.
+    n_steps : int
+        Steps of a climb, at most.
+    say : callable, optional
+        Told after each climb: how many are done, of how many, and the best value so far.
+
+    Returns
+    -------
+    tuple of Mode
+        The best first.
+
+    Raises
+    ------
+    ArdError
+        If no climb ended at a finite value.
+    """
+    ends: list[tuple[float, FloatArray]] = []
+    best = -np.inf
+    for number, place in enumerate(np.asarray(places, np.float64)):
+        end = _climb(target, place, n_steps)
+        if end is not None:
+            ends.append(end)
+            best = max(best, end[0])
+        if say is not None:
+            say(number + 1, len(places), best)
+    if not ends:
+        raise ArdError(
+            "the posterior has no value anywhere that was looked",
+            expected="a finite log density at one start or more",
+            found=f"none at {len(places)}",
+            action="see whether the model can be computed within its prior (pipeline.scene.valid)",
+        )
+    # Climbs end a little below the maxima.
+    near = (end for end in ends if end[0] >= best - keep - 1.0)
+    modes = _distinct(target, sorted(near, key=lambda end: -end[0]))
+    return tuple(mode for mode in modes if mode.log_density >= modes[0].log_density - keep)
+
+
+def _climb(target: Target, place: FloatArray, n_steps: int) -> tuple[float, FloatArray] | None:
+    function = compiled_value(target.log_density)
+
+    def downhill(z: FloatArray) -> tuple[float, FloatArray]:
+        value, slope = function(as_place(z), target.data)
+        slopes = -np.asarray(slope, np.float64)
+        if not np.isfinite(value) or not np.isfinite(slopes).all():
+            return np.inf, np.zeros_like(slopes)  # a line search steps back from there
+        return -float(value), slopes
+
+    heights: list[float] = []
+
+    def watch(intermediate_result: Any) -> None:
+        heights.append(float(intermediate_result.fun))
+        if len(heights) > _PATIENCE and heights[-1 - _PATIENCE] - heights[-1] < _GAIN:
+            raise StopIteration  # what is left is for the curvature, once for each maximum
+
+    if not np.isfinite(downhill(place)[0]):
+        return None
+    found = optimize.minimize(
+        downhill,
+        place,
+        jac=True,
+        method="L-BFGS-B",
+        callback=watch,
+        bounds=[(-_BOUND, _BOUND)] * place.size,
+        options={"maxiter": n_steps, "maxcor": 20},
+    )
+    return (-float(found.fun), np.asarray(found.x)) if np.isfinite(found.fun) else None
+
+
+def _distinct(target: Target, ends: list[tuple[float, FloatArray]]) -> tuple[Mode, ...]:
+    """Count ends that are one maximum: nearer than half a width, and as high."""
+    modes: list[Mode] = []
+    for height, z in ends:
+        for place, mode in enumerate(modes):
+            off = z - mode.z
+            near = off @ np.linalg.solve(mode.covariance, off) < 0.25 * z.size
+            # A climb that ended early lies lower by what its distance says.
+            if near or _same_hill(target, mode, z, height):
+                modes[place] = Mode(mode.z, mode.log_density, mode.covariance, mode.n_found + 1,
+                                    mode.repaired)  # fmt: skip
+                break
+        else:
+            modes.append(_summit(target, z, height))
+    return tuple(sorted(modes, key=lambda mode: -mode.log_density))
+
+
+def _summit(target: Target, z: FloatArray, height: float) -> Mode:
+    """Go the rest of the way by the curvature, which knows the scales that a climb has to learn."""
+    function = compiled_value(target.log_density)
+    covariance, repaired = covariance_at(target, z)
+    for _ in range(_POLISH):
+        slope = np.asarray(function(as_place(z), target.data)[1], np.float64)
+        step = covariance @ slope
+        reached = float(function(as_place(z + step), target.data)[0])
+        if not reached > height:
+            break
+        z, height = z + step, reached
+        covariance, repaired = covariance_at(target, z)
+    return Mode(z, height, covariance, 1, repaired)
+
+
+def _same_hill(target: Target, mode: Mode, z: FloatArray, height: float) -> bool:
+    """Say whether the way from a maximum to a place leads down only."""
+    function = compiled_value(target.log_density)
+    shares = np.linspace(0.0, 1.0, 8)[1:-1]
+    way = [float(function(as_place(mode.z + s * (z - mode.z)), target.data)[0]) for s in shares]
+    return bool(np.all(np.asarray(way) >= height - 0.05))
+
+
+def covariance_at(target: Target, z: FloatArray) -> tuple[FloatArray, bool]:
+    """Give the inverse of the curvature at a place, and whether it had to be repaired.
+
+    Where the density does not curve down, the width of a prior takes the place of the curvature's.
+
+    Parameters
+    ----------
+    target : Target
+    z : array, shape (n,)
+
+    Returns
+    -------
+    (ndarray, shape (n, n); bool)
+    """
+    push = _compiled_push(target.log_density)
+    place = as_place(z)
+    rows = [np.asarray(push(place, as_place(e), target.data), np.float64) for e in np.eye(z.size)]
+    curvature = -np.array(rows)
+    if not np.isfinite(curvature).all():
+        return _WIDEST * np.eye(z.size), True
+    values, axes = np.linalg.eigh(0.5 * (curvature + curvature.T))
+    poor = values < 1.0 / _WIDEST
+    widths = 1.0 / np.where(poor, 1.0 / _WIDEST, values)
+    return np.asarray((axes * widths) @ axes.T), bool(np.any(values <= 0.0))
+
+
+@functools.lru_cache(maxsize=8)
+def _compiled_push(log_density: Callable[[Any, Any], Any]) -> Any:
+    return jax.jit(
+        lambda z, along, data: jax.jvp(
+            lambda place: jax.grad(log_density)(place, data), (z,), (along,)
+        )[1]
+    )
+
+
+def starts_from(
+    target: Target, modes: tuple[Mode, ...], n_chain: int, seed: int, inflation: float = 2.0
+) -> Starts:
+    """Give starts of chains: around the modes in turn, farther out than the posterior is wide.
+
+    Parameters
+    ----------
+    target : Target
+    modes : tuple of Mode
+    n_chain : int
+    seed : int
+    inflation : float
+        By how much wider than the curvature says. Where the density has no value so far out, a
+        start comes nearer by half, again and again.
+
+    Raises
+    ------
+    ArdError
+        If there is no value near a mode.
+    """
+    function = compiled_value(target.log_density)
+    rng = np.random.default_rng(seed)
+    places = []
+    for number in range(n_chain):
+        mode = modes[number % len(modes)]
+        step = inflation * (np.linalg.cholesky(mode.covariance) @ rng.normal(size=mode.z.size))
+        for _ in range(_TRIES):
+            place = np.clip(mode.z + step, -_BOUND, _BOUND)
+            value, slope = function(as_place(place), target.data)
+            if np.isfinite(value) and np.isfinite(np.asarray(slope)).all():
+                break
+            step = 0.5 * step
+        else:
+            raise ArdError(
+                "there is no start of a chain near a mode",
+                expected="a finite log density with finite derivatives",
+                found=f"none at {target.constrain(mode.z)}",
+                action="narrow the prior to where the model can be computed",
+            )
+        places.append(place)
+    # At the best mode: chains in others learn theirs while they warm up.
+    return Starts(np.array(places), modes[0].covariance)

@@ -1,0 +1,99 @@
+"""Are maxima found, told apart, and is the curvature theirs? Oracles: densities in closed form."""
+
+import fits
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import targets
+from precision import x64
+
+from ard.errors import ArdError
+from pipeline.infer import optimum
+from pipeline.infer.target import Target
+
+
+def test_the_maximum_of_a_gaussian_and_its_covariance(double):
+    mean, covariance = targets.correlated(6, top=1.0)
+    target = targets.gaussian(mean, covariance)
+    places = np.random.default_rng(0).normal(size=(6, 6)) * np.logspace(-3, 1, 6)
+    (mode,) = optimum.find_modes(target, places)
+    spread = np.sqrt(np.diagonal(covariance))
+    np.testing.assert_allclose((mode.z - mean) / spread, 0.0, atol=1e-2)
+    np.testing.assert_allclose(mode.covariance / covariance, 1.0, rtol=1e-6)
+    assert mode.n_found == 6
+    assert not mode.repaired
+
+
+def test_rival_maxima_are_kept_and_low_ones_are_not(double):
+    places = np.array([[-5.0, 0.0], [5.0, 0.0], [0.0, 8.0]])
+    target = targets.two_modes(places, 0.5, [1.0, 0.2, 1e-6])
+    starts = np.random.default_rng(1).uniform(-6.0, 9.0, size=(24, 2))
+    modes = optimum.find_modes(target, starts)
+    assert [np.sign(m.z[0]) for m in modes] == [-1.0, 1.0]
+    assert modes[0].log_density - modes[1].log_density == pytest.approx(np.log(5.0), abs=1e-6)
+    assert sum(m.n_found for m in modes) <= 24
+    assert len(optimum.find_modes(target, starts, keep=20.0)) == 3
+    inflated = optimum.starts_from(target, modes, 4, seed=2)
+    assert [np.sign(z[0]) for z in inflated.z] == [-1.0, 1.0, -1.0, 1.0]
+
+
+def test_a_saddle_has_a_metric_all_the_same(double):
+    def log_density(z, data):
+        return -0.5 * z[0] ** 2 + 0.5 * z[1] ** 2
+
+    covariance, repaired = optimum.covariance_at(
+        Target(("a", "b"), log_density, np.asarray), np.zeros(2)
+    )
+    assert repaired
+    np.testing.assert_allclose(covariance, np.diag([1.0, 4.0]), atol=1e-12)
+
+
+def test_what_the_data_do_not_tell_is_as_wide_as_a_prior(double):
+    def log_density(z, data):
+        return -0.5 * z[0] ** 2 - 1e-9 * z[1] ** 2
+
+    covariance, repaired = optimum.covariance_at(
+        Target(("a", "b"), log_density, np.asarray), np.zeros(2)
+    )
+    assert not repaired
+    np.testing.assert_allclose(covariance, np.diag([1.0, 4.0]), atol=1e-12)
+
+
+def test_starts_come_nearer_where_there_is_no_value(double):
+    def log_density(z, data):
+        return jnp.where(jnp.abs(z[0]) < 0.3, -0.5 * z[0] ** 2, jnp.nan)
+
+    target = Target(("a",), log_density, np.asarray)
+    mode = optimum.Mode(np.zeros(1), 0.0, np.eye(1), 1, False)
+    starts = optimum.starts_from(target, (mode,), 8, seed=1)
+    assert np.all(np.abs(starts.z) < 0.3)
+
+
+def test_nowhere_a_value_is_an_error(double):
+    target = Target(("a",), lambda z, data: jnp.log(-jnp.exp(z[0])), np.asarray)
+    with pytest.raises(ArdError, match="no value anywhere"):
+        optimum.find_modes(target, np.zeros((3, 1)))
+    mode = optimum.Mode(np.zeros(1), 0.0, np.eye(1), 1, False)
+    with pytest.raises(ArdError, match="no start of a chain"):
+        optimum.starts_from(target, (mode,), 1, seed=1)
+
+
+@pytest.mark.parametrize("precise", [False, True])
+def test_a_scene_is_found_from_draws_of_its_prior(precise):
+    truth = {"x_arcsec": 0.07, "y_arcsec": -0.05, "speed_kms": 60.0, "dispersion_kms": 55.0}
+    with x64(precise):
+        cube = fits.knot_cube(truth, 8.0)
+        data = cube + np.random.default_rng(3).normal(0.0, 0.05, cube.shape)
+        posterior = fits.knot_posterior(data)
+        target = posterior.target()
+        said = []
+        places = optimum.dispersed(posterior.prior, 8, seed=4)
+        modes = optimum.find_modes(target, places, say=lambda *a: said.append(a))
+        found = posterior.prior.constrain(modes[0].z)
+        jacobian = np.exp(posterior.prior.log_jacobian(modes[0].z))
+        sigma = np.sqrt(np.diagonal(modes[0].covariance)) * jacobian
+        expected = np.array(list(truth.values()))
+        # Four numbers of a fixed seed, each within 4 sigma.
+        assert np.all(np.abs(found - expected) < 4.0 * sigma)
+        assert len(modes) == 1
+        assert [s[0] for s in said] == list(range(1, 9))
