@@ -62,6 +62,8 @@ RESAMPLING: Final = "resampling"
 GHOSTS: Final = "ghosts"
 GHOSTMAP: Final = "ghostmap"
 SUBTRACTION: Final = "subtraction"
+CHAINS: Final = "chains"
+CHAIN_SUMMARY: Final = "chainsummary"
 
 # The layer that each product belongs to.
 LAYER_OF: Final = {
@@ -86,6 +88,8 @@ LAYER_OF: Final = {
     GHOSTS: "validation",
     GHOSTMAP: "validation",
     SUBTRACTION: "validation",
+    CHAINS: "inference",
+    CHAIN_SUMMARY: "inference",
 }
 
 # What the name of an item alone means, where it has several products of a kind.

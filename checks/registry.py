@@ -16,6 +16,7 @@ Applies = Callable[[Product], bool]
 FAMILIES: Final = (
     *("checks.integrity", "checks.structure", "checks.physics", "checks.combine", "checks.noise"),
     *("checks.apertures", "checks.difference", "checks.imaging", "checks.recovery"),
+    "checks.convergence",
 )
 
 
