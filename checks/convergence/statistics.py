@@ -249,8 +249,11 @@ def _rank_normalised(halves: FloatArray) -> tuple[FloatArray, FloatArray, FloatA
     order = np.argsort(flat, axis=1)
     ordered = np.take_along_axis(flat, order, axis=1)
     bulk = _scores(ordered, order)
-    # Down to the median and up again: two runs, which a stable sort merges.
-    distance = np.abs(ordered - _quantiles(ordered, (0.5,)))
+    # Down to the median and up again: two runs, which a stable sort merges. Which one of the two
+    # draws in the middle is nearer is a matter of rounding: the median is that of numpy and ArviZ.
+    n = ordered.shape[1]
+    median = 0.5 * (ordered[:, (n - 1) // 2] + ordered[:, n // 2])
+    distance = np.abs(ordered - median[:, None])
     far = np.argsort(distance, axis=1, kind="stable")
     distance = np.take_along_axis(distance, far, axis=1)
     folded = _scores(distance, np.take_along_axis(order, far, axis=1))
