@@ -215,6 +215,20 @@ def test_scalars_of_a_file_are_read_one_after_the_other(tmp_path):
     np.testing.assert_array_equal(found.diagnostics.rhat, expected.diagnostics.rhat)
 
 
+def test_files_of_arviz_are_read(tmp_path):
+    """Oracle: a DataTree of ArviZ, written by xarray: coordinates, and flags as bytes."""
+    arviz_base = pytest.importorskip("arviz_base")
+    draws = {"velocity": iid(1), "flux": iid(2, (*SHAPE, 2))}
+    coords = {"line": ["OIII", "Halpha"]}
+    tree = arviz_base.from_dict(
+        {"posterior": draws, "sample_stats": nuts_stats()}, dims={"flux": ["line"]}, coords=coords
+    )
+    tree.to_netcdf(tmp_path / "chains.nc", engine="h5netcdf")
+    found = measure_file(tmp_path / "chains.nc")
+    expected = gate(draws, nuts_stats(), chain_limits()).measured
+    assert found.to_dict() == expected.to_dict()
+
+
 # ---- no way round
 
 
