@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from chains import SHAPE, iid, nuts_stats, planted, write_chains
+from chains import SHAPE, autoregressive, iid, nuts_stats, planted, write_chains
 
 from ard import io
 from checks import Status, all_checks, judge
@@ -73,30 +73,37 @@ def test_single_precision_does_not_matter(tmp_path):
     assert judge(make_folder(tmp_path, dtype="f4"), checks=FAMILY).verdict == "PASSED"
 
 
-@pytest.mark.parametrize("kind", planted())
+BAD = {**planted(), "slow": autoregressive(0.99, SHAPE, 5)}
+FOUND_BY = {
+    **{"constant": {"distinct"}, "stuck": {"distinct"}, "nan": {"finite"}, "inf": {"finite"}},
+    **{"single": {"chains"}, "wide": {"ess_tail"}, "slow": {"ess_bulk", "mcse"}},
+    **{"second mode": {"rhat"}, "cauchy": {"tail_shape"}},
+}
+SAMPLER_FAULTS = {
+    "bfmi": {"energy": None},
+    "divergences": {"diverging": np.eye(*SHAPE, dtype=bool)},
+    "depth_hits": {"reached_max_treedepth": None},
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
 def test_planted_chains_fail_in_both(kind, tmp_path):
-    expected = {
-        **dict.fromkeys(("constant", "stuck"), "distinct"),
-        **dict.fromkeys(("nan", "inf"), "finite"),
-        **{"single": "chains", "wide": "ess_tail"},
-        **{"second mode": "rhat", "cauchy": "tail_shape"},
-    }[kind]
-    found = bad(make_folder(tmp_path, {"velocity": planted()[kind]}))
-    assert expected in found["chains"]
-    assert expected in found["summary"]
+    found = bad(make_folder(tmp_path, {"velocity": BAD[kind]}))
+    assert FOUND_BY[kind] <= found["chains"]
+    assert FOUND_BY[kind] <= found["summary"]
     assert "agrees" not in found["summary"]
 
 
-@pytest.mark.parametrize(
-    ("stats", "check"),
-    [
-        ({"energy": None}, "bfmi"),
-        ({"diverging": np.eye(*SHAPE, dtype=bool)}, "divergences"),
-        ({"reached_max_treedepth": None}, "depth_hits"),
-    ],
-)
-def test_faults_of_the_sampler_fail(stats, check, tmp_path):
-    assert bad(make_folder(tmp_path, **stats)) == {"chains": {check}, "summary": {check}}
+@pytest.mark.parametrize("check", SAMPLER_FAULTS)
+def test_faults_of_the_sampler_fail(check, tmp_path):
+    found = bad(make_folder(tmp_path, **SAMPLER_FAULTS[check]))
+    assert found == {"chains": {check}, "summary": {check}}
+
+
+def test_every_check_of_the_family_has_a_planted_fault():
+    """That of the last one is a summary of other chains, below."""
+    checked = {name for names in FOUND_BY.values() for name in names} | SAMPLER_FAULTS.keys()
+    assert checked | {"agrees"} == {one.name.removeprefix("convergence.") for one in FAMILY}
 
 
 def test_a_plain_sampler_is_not_asked_for_an_energy(tmp_path):
