@@ -2,17 +2,14 @@
 
 from checks.convergence import family
 from checks.convergence.files import measure_file
-from checks.convergence.gate import (
+from checks.convergence.measurement import Finding, Measured, measure, measured_from
+from checks.convergence.statistics import Diagnostics, diagnose
+from checks.convergence.verdict import (
     Convergence,
-    Finding,
-    Measured,
     accepted,
     chain_limits,
     gate,
-    measure,
-    measured_from,
 )
-from checks.convergence.statistics import Diagnostics, diagnose
 
 __all__ = [
     "Convergence",

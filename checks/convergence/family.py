@@ -13,7 +13,7 @@ import numpy as np
 from ard import layout
 from ard.errors import ArdError, ExtraMissingError
 from checks.convergence.files import measured_chains
-from checks.convergence.gate import (
+from checks.convergence.measurement import (
     BAD_DRAWS,
     BFMI,
     CHAINS,

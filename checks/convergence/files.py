@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ard.errors import ArdError, ExtraMissingError, FormatError
-from checks.convergence.gate import ENERGY, Measured, measure
+from checks.convergence.measurement import ENERGY, Measured, measure
 
 POSTERIOR: Final = "posterior"
 STATS: Final = "sample_stats"
