@@ -64,6 +64,8 @@ GHOSTMAP: Final = "ghostmap"
 SUBTRACTION: Final = "subtraction"
 KINEMATICS: Final = "kinematics"
 POSTERIORS: Final = "posteriors"
+CHAINS: Final = "chains"
+CHAIN_SUMMARY: Final = "chainsummary"
 
 # The layer that each product belongs to.
 LAYER_OF: Final = {
@@ -90,6 +92,8 @@ LAYER_OF: Final = {
     SUBTRACTION: "validation",
     KINEMATICS: "inference",
     POSTERIORS: "validation",
+    CHAINS: "inference",
+    CHAIN_SUMMARY: "inference",
 }
 
 # What the name of an item alone means, where it has several products of a kind.
