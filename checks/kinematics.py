@@ -25,7 +25,7 @@ def values(product: Product, limits: Limits) -> Outcome:
     for name, layer in data.layers.items():
         inside = layer[~data.mask]
         good = np.isfinite(inside)
-        bad += np.count_nonzero(~(good & (inside > 0)) if name.endswith("_err") else ~good)
+        bad += int((~(good & (inside > 0)) if name.endswith("_err") else ~good).sum())
     return compare(limits["kinematics.bad_values"], bad, f"{bad} values are none", AGAIN)
 
 
@@ -40,7 +40,7 @@ def quantiles(product: Product, limits: Limits) -> Outcome:
     bad = 0
     for stem in whole:
         rows = np.stack([data[f"{stem}{ending}"][~data.mask] for ending in ENDINGS])
-        bad += np.count_nonzero(~(np.diff(rows, axis=0) >= 0).all(axis=0))
+        bad += int((~(np.diff(rows, axis=0) >= 0).all(axis=0)).sum())
     return compare(limits["kinematics.quantile_order"], bad, f"{bad} are out of order", AGAIN)
 
 

@@ -71,4 +71,6 @@ def effective(log_weight: FloatArray) -> FloatArray:
     weight = np.exp(log_weight - np.where(np.isfinite(top), top, 0.0))
     square = (weight**2).sum(axis=1)
     total: FloatArray = weight.sum(axis=1) ** 2
-    return np.divide(total, square, out=np.zeros(square.shape), where=square > 0)
+    number = np.zeros(square.shape)
+    np.divide(total, square, out=number, where=square > 0)
+    return number

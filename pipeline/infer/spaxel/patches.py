@@ -108,9 +108,8 @@ def make_patches(
     for most, size in _SIZES:
         rows = np.flatnonzero(alive & (step > least) & (step <= most))
         if rows.size:
-            patches.append(
-                _patch(tables.take(rows), cells, low[rows], high[rows], size, prior, count)
-            )
+            box = (low[rows], high[rows])
+            patches.append(_patch(tables.take(rows), cells, box, size, prior, count))
         least = most
     return patches
 
@@ -151,12 +150,13 @@ def _shrink(
 def _patch(
     tables: Tables,
     cells: Cells,
-    low: FloatArray,
-    high: FloatArray,
+    box: tuple[FloatArray, FloatArray],
     size: int,
     prior: Prior,
     count: int,
 ) -> Patch:
+    """Fill boxes, given as their low and high corners, with grids of one size."""
+    low, high = box
     nodes, weights = rule(size)
     at = low[:, :, None] + (high - low)[:, :, None] * nodes
     grid = tables.on_grid(cells, at[:, 0], at[:, 1], count)

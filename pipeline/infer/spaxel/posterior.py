@@ -135,7 +135,7 @@ class Model:
     @property
     def least_channels(self) -> int:
         """Fewer channels than this have no posterior."""
-        return self.terms.shape[1] + self.count + 3
+        return int(self.terms.shape[1]) + self.count + 3
 
 
 def fit(
