@@ -62,6 +62,11 @@ RESAMPLING: Final = "resampling"
 GHOSTS: Final = "ghosts"
 GHOSTMAP: Final = "ghostmap"
 SUBTRACTION: Final = "subtraction"
+STRENGTHS: Final = "strengths"
+MOSAIC: Final = "mosaic"
+DIFFERENCED: Final = "differenced"
+DEGHOSTED: Final = "deghosted"
+SHARING: Final = "sharing"
 
 # The layer that each product belongs to.
 LAYER_OF: Final = {
@@ -86,6 +91,11 @@ LAYER_OF: Final = {
     GHOSTS: "validation",
     GHOSTMAP: "validation",
     SUBTRACTION: "validation",
+    STRENGTHS: "validation",
+    MOSAIC: "likelihood",
+    DIFFERENCED: "likelihood",
+    DEGHOSTED: "likelihood",
+    SHARING: "likelihood",
 }
 
 # What the name of an item alone means, where it has several products of a kind.

@@ -118,6 +118,8 @@ class Background:
         Where there is one.
     live : ndarray of bool, shape (n_wave,)
         Channels in which there is one.
+    measured : ndarray of bool, shape (n_wave, ny, nx)
+        Voxels of which more than half was measured, and the rest filled.
     fitted : bool
         Whether it follows the noise of every spaxel, in channels without lines only.
     """
@@ -126,6 +128,7 @@ class Background:
     var: FloatArray
     seen: BoolArray
     live: BoolArray
+    measured: BoolArray
     fitted: bool = False
 
 
@@ -154,11 +157,13 @@ def other_pointing(
     )  # fmt: skip
     shape = (own.shape[0], *own.shape[1:])
     grid = seen.reshape(own.shape[1:])
+    known = onto @ filling.measured.reshape(shape[0], -1).T.astype(np.float64)
     return Background(
         np.where(grid, flux.reshape(shape), 0.0),
         np.where(grid, var.reshape(shape), 0.0),
         grid,
         filling.live,
+        (known.T > _LIVE).reshape(shape),
     )
 
 
@@ -186,7 +191,8 @@ def annulus(own: Filled, sky: BoolArray, blocked: BoolArray) -> Background:
     error = np.where(kept, var, 0.0).sum(axis=1) / count**2
     shape = own.flux.shape
     spread = [np.broadcast_to(v[:, None, None], shape) for v in (level, error)]
-    return Background(spread[0], spread[1], own.seen, own.measured[:, chosen].any(axis=1))
+    live = own.measured[:, chosen].any(axis=1)
+    return Background(spread[0], spread[1], own.seen, live, own.measured)
 
 
 def low_rank(own: Filled, sky: BoolArray, blocked: BoolArray, rank: int) -> Background:
@@ -227,9 +233,8 @@ def low_rank(own: Filled, sky: BoolArray, blocked: BoolArray, rank: int) -> Back
     spectra = bridged(spectra, ~clear)
     model = spectra[:, :1] + spectra[:, 1:] @ scores
     shape = own.flux.shape
-    return Background(
-        np.where(own.seen, model.reshape(shape), 0.0), own.var, own.seen, live, fitted=True
-    )
+    flux = np.where(own.seen, model.reshape(shape), 0.0)
+    return Background(flux, own.var, own.seen, live, own.measured, fitted=True)
 
 
 def bridged(spectra: FloatArray, blocked: BoolArray) -> FloatArray:
