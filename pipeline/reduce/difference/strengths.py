@@ -143,8 +143,7 @@ def _pooled(method: str, item: str, rows: list[Row]) -> Row:
         undetected = any(row["status"] == UNDETECTED for row in rows)
         return facts | _nothing(UNDETECTED if undetected else NO_INPUT)
     over = mean([Ratio(row["strength"], row["strength_err"]) for row in some])
-    noisy = [row for row in some if row["misfit_err"] > 0]
-    misfit = mean([Ratio(row["misfit"], row["misfit_err"]) for row in noisy]) if noisy else NOTHING
+    misfit = _mean_misfit([row for row in some if row["misfit_err"] > 0])
     return facts | {
         "status": MEASURED,
         "strength": over.value,
@@ -153,6 +152,15 @@ def _pooled(method: str, item: str, rows: list[Row]) -> Row:
         "misfit_err": misfit.err,
         "places": max(row["places"] for row in some),
     }
+
+
+def _mean_misfit(rows: list[Row]) -> Ratio:
+    """Average by noise alone: a misfit of one line does not make that of another less certain."""
+    if not rows:
+        return NOTHING
+    value, err = (np.array([row[name] for row in rows]) for name in ("misfit", "misfit_err"))
+    weight = 1.0 / err**2
+    return Ratio(float(weight @ value / weight.sum()), float(weight.sum() ** -0.5))
 
 
 def _nothing(status: str) -> Row:

@@ -113,8 +113,8 @@ def test_the_mosaics_hold_wake_and_ghosts_on_one_grid(quiet, observe, target):
     y, x = np.mgrid[14 : ny - 14, 16 : nx - 16]  # both look, at the ghosts as well
     ghost = 0.5 * (wake[y - 6, x + 9] + wake[y + 6, x - 9])  # to a quarter of a spaxel
     assert np.abs(less[y, x] - (wake[y, x] - ghost)).max() < 0.2 * wake.max()
-    # Light that is put back: what was taken off there, but for the sky.
-    assert np.abs(back[y, x] - wake[y, x]).max() < 1e-6 * wake.max()
+    # Light that is put back: all but that farther than 1.6 arcsec, where exp(-8) is left.
+    assert np.abs(back[y, x] - wake[y, x]).max() < 4e-4 * wake.max()
     assert np.abs(less[y, x] - wake[y, x]).max() > 0.3 * wake.max()
 
 
@@ -156,13 +156,13 @@ def test_the_continuum_under_a_line_is_a_straight_line():
     assert (rows[:, blocked | ~live] == 0).all()
     np.testing.assert_allclose(rows.sum(axis=1), 1.0)
     spectrum = 3.0 - 0.1 * np.arange(60)
-    np.testing.assert_allclose((rows @ spectrum)[4:], spectrum[blocked][4:])
+    np.testing.assert_allclose((rows @ spectrum)[4:], spectrum[blocked][4:], atol=1e-12)
     np.testing.assert_allclose((rows @ spectrum)[:4], spectrum[4:10].mean())  # one side
 
 
 def test_a_stranger_opens_them_with_astropy(noisy, tmp_path):
     """Plain astropy: extensions, units, coordinates, masks and keywords."""
-    made, found = noisy
+    found = noisy[1]
     for name in CUBES:
         ard.write(tmp_path / f"{name}.fits", found[name])
         with fits.open(tmp_path / f"{name}.fits", checksum=True) as hdus:
