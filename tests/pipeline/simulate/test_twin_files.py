@@ -10,6 +10,7 @@ import pytest
 from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.wcs import WCS
+from scipy.special import ndtr
 
 from ard import ArdError
 from ard.fitsio import write_hdus
