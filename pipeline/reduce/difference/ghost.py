@@ -58,7 +58,7 @@ class Strength:
     value, err : float
     misfit, misfit_err : float
         Mean square of what was taken off less the strength times own light, over that of noise,
-        and its standard deviation by noise; NaN where there is no noise.
+        and its standard deviation by noise; NaN where rounding is all the noise there is.
     places : int
         Places of the sky, once for each pointing.
     """
@@ -254,7 +254,7 @@ def strength(seen: Sequence[Views]) -> Strength | None:
     left = sum(float(np.sum((v.taken - value * v.own) ** 2)) for v in seen)
     expected = sum(np.sum((v.taken_noise - value * v.own_noise) ** 2, axis=1) for v in seen)
     usual = float(np.median(expected))
-    over = usual if usual > 0 else np.nan
+    over = usual if usual > light * _SAMPLING**2 else np.nan
     return Strength(
         value,
         float(np.hypot(_spread(change) / light, _SAMPLING)),
