@@ -66,6 +66,11 @@ KINEMATICS: Final = "kinematics"
 POSTERIORS: Final = "posteriors"
 CHAINS: Final = "chains"
 CHAIN_SUMMARY: Final = "chainsummary"
+STRENGTHS: Final = "strengths"
+MOSAIC: Final = "mosaic"
+DIFFERENCED: Final = "differenced"
+DEGHOSTED: Final = "deghosted"
+SHARING: Final = "sharing"
 
 # The layer that each product belongs to.
 LAYER_OF: Final = {
@@ -94,6 +99,11 @@ LAYER_OF: Final = {
     POSTERIORS: "validation",
     CHAINS: "inference",
     CHAIN_SUMMARY: "inference",
+    STRENGTHS: "validation",
+    MOSAIC: "likelihood",
+    DIFFERENCED: "likelihood",
+    DEGHOSTED: "likelihood",
+    SHARING: "likelihood",
 }
 
 # What the name of an item alone means, where it has several products of a kind.

@@ -12,12 +12,16 @@ from checks.result import Outcome, compare, passed, skipped
 
 GHOSTS: Final = of_kind("table", layout.GHOSTS)
 SUBTRACTION: Final = of_kind("document", layout.SUBTRACTION)
+STRENGTHS: Final = of_kind("table", layout.STRENGTHS)
 MEASURED: Final = "measured"
 COMBINED: Final = "combined"
+POINTINGS: Final = "pointings"
+ALL: Final = "all"
 EVALUATED: Final = "EVALUATED"
 ENOUGH: Final = "recovery.ghosts_compared"
 FAINT: Final = "look at masks and apertures; waive it for a scene without lines"
-PAIRS: Final = ("ghost_fraction", "relative_flux", "ghost_strength")
+PAIRS: Final = ("ghost_fraction", "relative_flux", "ghost_strength", "model_fraction")
+WHOLE: Final = 1.0  # strength of a ghost where the whole of the light was taken off
 
 
 def _columns(product: Product) -> dict[str, np.ndarray[Any, Any]]:
@@ -65,6 +69,23 @@ def strength(product: Product, limits: Limits) -> Outcome:
     detail = f"flux at the place of a ghost is {mean:.3f} of the wake, over {asked.sum()} lines"
     remedy = "look whether the exposures have their background subtracted already"
     return compare(limits["difference.ghost_strength"], abs(mean), detail, remedy)
+
+
+@check("difference.model", STRENGTHS, ("difference.model_strength", "difference.model_pull"))
+def model(product: Product, limits: Limits) -> Outcome:
+    """Is what the difference of the pointings took off the wake's own light, displaced?"""
+    table = _columns(product)
+    mine = (table["method"] == POINTINGS) & (table["item"] == ALL) & (table["line"] == ALL)
+    mine &= table["status"] == MEASURED
+    if not mine.any():
+        return skipped("no line is bright enough, or there is no other pointing", FAINT)
+    value, err = (float(table[name][mine][0]) for name in ("strength", "strength_err"))
+    off = abs(value - WHOLE)
+    detail = f"strength of the ghosts {value:.4f} +- {err:.4f}"
+    if limits["difference.model_pull"].accepts(off / err):
+        return passed(f"{detail}: 1 within its error", off)
+    remedy = "look at the offset of the pointings (TARG_RA, TARG_DEC), and at their flux scales"
+    return compare(limits["difference.model_strength"], off, detail, remedy)
 
 
 @check("difference.fraction", SUBTRACTION, ("difference.ghost_fraction",))
@@ -136,3 +157,47 @@ def _too_few(found: Any, limits: Limits) -> Outcome | None:
     if enough.accepts(compared):
         return None
     return skipped(f"{compared:g} fractions are too few to judge: {enough} needed", FAINT)
+
+
+def _of_truth(kind: Any, column: str) -> Any:
+    """Mean tables in which the truth of a simulated observation is known somewhere."""
+
+    def applies(product: Product) -> bool:
+        if not kind(product) or product.facts is None:
+            return False
+        values = _columns(product).get(column)
+        return values is not None and bool(np.isfinite(values.astype(float)).any())
+
+    return applies
+
+
+def _worst_pull(
+    product: Product, limit: Any, names: tuple[str, str, str], chosen: np.ndarray[Any, Any]
+) -> Outcome:
+    """Compare values with true ones, in their errors."""
+    table = _columns(product)
+    value, err, truth = (table[name].astype(float) for name in names)
+    some = chosen & (table["status"] == MEASURED) & np.isfinite(truth) & np.isfinite(value)
+    if not some.any():
+        return skipped("no line is bright enough to be compared with the truth", FAINT)
+    pulls = (value - truth)[some] / err[some]
+    worst = float(np.abs(pulls).max())
+    scatter = float(np.sqrt(np.mean(pulls * pulls)))
+    detail = f"{some.sum()} values, root mean square of (measured - true) / error {scatter:.2f}"
+    return compare(limit, worst, f"{detail}, largest {worst:.2f}", "look at offsets and errors")
+
+
+@check("recovery.ghost_strength", _of_truth(STRENGTHS, "truth_strength"), ("recovery.ghost_pull",))
+def ghost_strengths(product: Product, limits: Limits) -> Outcome:
+    """Are the fitted strengths of ghosts of a simulated observation the true ones?"""
+    names = ("strength", "strength_err", "truth_strength")
+    everything = np.ones(len(_columns(product)["status"]), bool)
+    return _worst_pull(product, limits["recovery.ghost_pull"], names, everything)
+
+
+@check("recovery.ghost_model", _of_truth(GHOSTS, "truth_fraction"), ("recovery.ghost_pull",))
+def ghost_model(product: Product, limits: Limits) -> Outcome:
+    """Are the fractions of the fitted ghost the true ones, within their errors?"""
+    names = ("model_fraction", "model_fraction_err", "truth_fraction")
+    pointings = _columns(product)["method"] == POINTINGS
+    return _worst_pull(product, limits["recovery.ghost_pull"], names, pointings)

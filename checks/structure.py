@@ -25,7 +25,9 @@ ITEM_OF_SOURCE: Final = {"twin": (layout.RECOVERY, *COMBINE), "archive": COMBINE
 # What a run must have once, and what it must have besides, by where its cubes came from; what a
 # run with images must have.
 ONCE: Final = (layout.LINES,)
-DIFFERENCE: Final = (layout.EXPOSURES, layout.GHOSTS, layout.SUBTRACTION)
+DIFFERENCE: Final = (layout.EXPOSURES, layout.GHOSTS, layout.STRENGTHS, layout.SUBTRACTION)
+# What there is as soon as there are several items to put together.
+TOGETHER: Final = (layout.MOSAIC, layout.DIFFERENCED, layout.DEGHOSTED, layout.SHARING)
 IMAGING: Final = (layout.GEOMETRY, layout.PHOTOMETRY, layout.MAGNITUDES, layout.COLOURS)
 ONCE_OF_SOURCE: Final = {
     "twin": (*DIFFERENCE, *IMAGING),
@@ -92,6 +94,7 @@ def _missing(product: Product) -> list[str]:
     source = str(known.get("source"))
     per_item = PER_ITEM + ITEM_OF_SOURCE.get(source, ())
     once = ONCE + ONCE_OF_SOURCE.get(source, ())
+    once += TOGETHER if source in ITEM_OF_SOURCE and len(here.items) > 1 else ()
     expected: list[tuple[str | None, str]]
     expected = [(item, name) for item in here.items for name in per_item]
     expected += [(None, name) for name in once]

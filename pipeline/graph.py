@@ -137,7 +137,9 @@ def build_tasks(plan: Plan, stages: Iterable[Stage]) -> tuple[Task, ...]:
     active = [
         stage
         for stage in stages
-        if plan.source in stage.sources and set(stage.needs) <= set(plan.inputs)
+        if plan.source in stage.sources
+        and set(stage.needs) <= set(plan.inputs)
+        and len(plan.items) >= stage.least_items
     ]
     tasks: list[Task] = []
     made: dict[str, tuple[Stage, Files]] = {}

@@ -237,7 +237,29 @@ def ghosts_table() -> ard.Table:
             "relative_flux_err": [0.0, 0.01, 0.02, 0.01, 0.01] * 2,
             "ghost_strength": [0.01, 0.01, -0.99, 0.01, 0.01] * 2,
             "ghost_strength_err": [0.02] * n,
+            "model_fraction": [0.0, np.nan, 0.015, np.nan, np.nan] * 2,
+            "model_fraction_err": [0.01, np.nan, 0.02, np.nan, np.nan] * 2,
             "truth_fraction": [0.0] * n,
+        }
+    )
+    return ard.Table(data, {}, record("difference"))
+
+
+def strengths_table() -> ard.Table:
+    """One line, and all together: one pointing is taken off the other, none off the archive's."""
+    n = 4
+    data = QTable(
+        {
+            "method": ["pointings"] * 2 + ["standard"] * 2,
+            "item": ["all"] * n,
+            "line": ["Halpha", "all"] * 2,
+            "status": ["measured"] * n,
+            "strength": [1.01, 1.005, 0.001, 0.002],
+            "strength_err": [0.02] * n,
+            "misfit": [1.1, 1.05, np.nan, np.nan],
+            "misfit_err": [0.1, 0.1, np.nan, np.nan],
+            "truth_strength": [1.0, 1.0, 0.0, 0.0],
+            "places": [400] * n,
         }
     )
     return ard.Table(data, {}, record("difference"))

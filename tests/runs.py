@@ -28,6 +28,7 @@ from run_products import (
     noise_product,
     resampling_table,
     spectra_table,
+    strengths_table,
 )
 
 import ard
@@ -106,6 +107,7 @@ def make_run(root: Path, edits: Mapping[str, Edit] | None = None) -> Path:
         combination_document(masked_fraction(products / "likelihood/t001_combined.fits"), {}),
     )
     put("ghosts", validation / "ghosts.ecsv", ghosts_table())
+    put("strengths", validation / "strengths.ecsv", strengths_table())
     put("subtraction", validation / "subtraction.json", subtraction_document())
     put("ghostmap", validation / "t001_ghostmap.fits", ghost_map(cube))
     put("quality", validation / "t001_quality.json", quality_document(masked, from_map))

@@ -20,6 +20,9 @@ PLAIN: Final = "plain_"
 DIFFERENCED: Final = "differenced_"
 _COLOURS: Final = {"pointings": style.VERMILION, "annulus": style.BLUE, "lowrank": style.BLACK}
 _APERTURES: Final = ("tip", "wake")
+FRACTION: Final = ("ghost_fraction", "ghost_fraction_err")
+MODEL: Final = ("model_fraction", "model_fraction_err")
+POINTINGS: Final = "pointings"
 _ARCSEC: Final = 3600.0
 
 
@@ -150,7 +153,7 @@ def _values(linemap: Map) -> Table:
 
 
 def _fractions(ghosts: Table) -> Table:
-    names = ("item", "aperture", "line", "method", "ghost_fraction", "ghost_fraction_err")
+    names = ("item", "aperture", "line", "method", *FRACTION, *MODEL)
     return Table(ghosts.data[list(names)], {"SIMULATD": ghosts.simulated})
 
 
@@ -158,7 +161,12 @@ def _overview(ghosts: Table, criterion: float, target: Target, config: Config) -
     data = ghosts.data
     text = {name: np.asarray(data[name]).astype(str) for name in ("item", "aperture", "line")}
     method = np.asarray(data["method"]).astype(str)
-    value, err = (np.asarray(data[n], float) for n in ("ghost_fraction", "ghost_fraction_err"))
+    measured, modelled = (
+        [np.asarray(data[n], float) for n in names] for names in (FRACTION, MODEL)
+    )
+    # What is drawn: label, method, values and errors, colour, and how markers are filled.
+    series = [(name, name, measured, colour, colour) for name, colour in _COLOURS.items()]
+    series.append(("fitted ghost", POINTINGS, modelled, _COLOURS[POINTINGS], "white"))
     lines = list(dict.fromkeys(text["line"]))
     items = list(dict.fromkeys(text["item"]))
     labels = {line.name: line.label for line in target.lines}
@@ -168,15 +176,15 @@ def _overview(ghosts: Table, criterion: float, target: Target, config: Config) -
         for axes, aperture in zip(panels, _APERTURES, strict=True):
             axes.axhspan(-criterion, criterion, color=style.GREY, alpha=0.2, lw=0)
             axes.axhline(0.0, color=style.GREY, lw=0.8)
-            for k, (name, colour) in enumerate(_COLOURS.items()):
+            for k, (label, name, (value, err), colour, fill) in enumerate(series):
                 for j, item in enumerate(items):
                     mine = (text["aperture"] == aperture) & (method == name)
                     mine &= (text["item"] == item) & np.isfinite(value)
-                    step = 0.22 * (k - 1) + 0.09 * (j - 0.5 * (len(items) - 1))
+                    step = 0.2 * (k - 1.5) + 0.08 * (j - 0.5 * (len(items) - 1))
                     x = np.array([lines.index(line) for line in text["line"][mine]]) + step
                     axes.errorbar(
-                        x, value[mine], err[mine], fmt="os^v"[j % 4], color=colour, ms=3.5,
-                        lw=0.9, label=f"{name}, {item}",
+                        x, value[mine], err[mine], fmt="os^v"[j % 4], color=colour, mfc=fill,
+                        ms=3.5, lw=0.9, label=f"{label}, {item}",
                     )  # fmt: skip
             axes.set_xticks(range(len(lines)), [labels.get(n, n) for n in lines], rotation=30)
             axes.set_title(aperture)

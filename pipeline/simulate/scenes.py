@@ -46,6 +46,9 @@ WAKE_FADING_ARCSEC: Final = 1.6
 WAKE_ONSET_KPC: Final = (0.8, 3.0)  # gas in the wake starts to glow here, fully after that
 ENVELOPE_FRACTION: Final = 0.35
 ENVELOPE_SIGMA_KPC: Final = 2.0
+# Chosen so wide that a third of the wake's light lies 1.06 arcsec beside it: there the ghost of a
+# subtraction of the other pointing lies on the wake.
+BROAD_SIGMA_KPC: Final = 6.0
 SIGMA_TIP_KMS: Final = 31.0  # LRIS, corrected
 SIGMA_WAKE_KMS: Final = 40.0
 SIGMA_ENVELOPE_KMS: Final = 70.0
@@ -225,6 +228,14 @@ def _wake() -> Scene:
     )
 
 
+def broad_wake() -> Component:
+    """Which samples does a wake emit that is as wide as the pointings are apart?
+
+    No hypothesis about the target: a scene in which a ghost takes off tens of per cent.
+    """
+    return _stream("wake", BROAD_SIGMA_KPC, SIGMA_ENVELOPE_KMS, 1.0)
+
+
 def edge_on(r_max: float, scale: float, z0: float, n: int = 450) -> tuple[FloatArray, ...]:
     """Which samples does a flat-rotating exponential disc seen exactly edge-on give?
 
@@ -309,6 +320,7 @@ TRUTHS: Final[Mapping[str, Callable[[], Scene]]] = {
     "thin_shell": lambda: (thin_shell(), *_wake()),
     "disc": lambda: (edge_on_disc(), _knot()),
     "rotator": lambda: (compact_rotator(), *_wake()),
+    "broad_wake": lambda: (broad_wake(),),
     "blank": lambda: (),
 }
 

@@ -48,7 +48,7 @@ class TwinConfig:
     Attributes
     ----------
     truth : str
-        bow_ring, thin_shell, disc, rotator or blank.
+        bow_ring, thin_shell, disc, rotator, broad_wake (ghosts lie on the wake) or blank.
     size : str
         tiny (seconds, for tests), demo ([O III] to [S II], whole field) or full.
     seed : int

@@ -97,6 +97,8 @@ class Stage:
     needs : tuple of str
         Inputs of the plan without which the stage is left out of a run: a store need not hold
         images.
+    least_items : int
+        Number of items (cubes) below which the stage is left out of a run.
     collects : bool
         It also receives every output that has a layer, and puts them into products/.
     in_main : bool
@@ -117,6 +119,7 @@ class Stage:
     per_item: bool = False
     sources: tuple[str, ...] = SOURCES
     needs: tuple[str, ...] = ()
+    least_items: int = 1
     collects: bool = False
     in_main: bool = False
     typical_seconds: float = 1.0

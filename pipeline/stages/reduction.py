@@ -249,6 +249,7 @@ REDUCTION: Final[tuple[Stage, ...]] = (
         ),
         writes=(
             Write("ghosts", "work/ghosts.ecsv", "table", layer="validation", schema="ghosts"),
+            Write("strengths", "work/strengths.ecsv", "table", "validation", "strengths"),
             Write(
                 "subtraction",
                 "work/subtraction.json",
@@ -260,6 +261,27 @@ REDUCTION: Final[tuple[Stage, ...]] = (
         ),
         code=(*_REDUCE, "pipeline/linemaps"),
         sources=(TWIN, ARCHIVE),
+        typical_seconds=6.0,
+    ),
+    Stage(
+        name="mosaic",
+        module="pipeline.reduce.difference.mosaic",
+        summary="put the pointings together, with and without each taken off the other",
+        reads=(
+            Read("combined", "combine.cube"),
+            Read("strengths", "difference.strengths"),
+            _TARGET,
+        ),
+        writes=(
+            *(
+                Write(name, f"work/{name}.fits", "cube", layer="likelihood", schema="cube")
+                for name in ("mosaic", "differenced", "deghosted")
+            ),
+            Write("sharing", "work/sharing.ecsv", "table", "likelihood", "sharing"),
+        ),
+        code=(*_REDUCE, "pipeline/linemaps"),
+        sources=(TWIN, ARCHIVE),
+        least_items=2,
         typical_seconds=6.0,
     ),
 )

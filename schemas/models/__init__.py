@@ -7,7 +7,7 @@ does so when it is needed.
 from typing import Final
 
 from schemas.models.apertures import Fluxes, Spectra
-from schemas.models.difference import Ghosts, Resampling
+from schemas.models.difference import Ghosts, Resampling, Sharing, Strengths
 from schemas.models.images import Colours, Magnitudes, Photometry
 from schemas.models.observation import Archive, Exposures, Lines
 
@@ -21,5 +21,7 @@ MODELS: Final = {
     "magnitudes": Magnitudes,
     "photometry": Photometry,
     "resampling": Resampling,
+    "sharing": Sharing,
     "spectra": Spectra,
+    "strengths": Strengths,
 }

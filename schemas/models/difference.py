@@ -80,6 +80,13 @@ class Ghosts(pa.DataFrameModel):
         nullable=True,
     )
     ghost_strength_err: float = column("strength error", "Standard error.", nullable=True, ge=0)
+    model_fraction: float = column(
+        "model fraction",
+        "Share of the flux of the aperture that the fitted ghost takes off: the common strength "
+        "times the light displaced into the aperture, over that of the aperture.",
+        nullable=True,
+    )
+    model_fraction_err: float = column("model error", "Standard error.", nullable=True, ge=0)
     truth_fraction: float = column(
         "true fraction",
         "Of a simulated observation; NaN elsewhere, and for lines without a truth.",
@@ -91,3 +98,50 @@ class Ghosts(pa.DataFrameModel):
         """Say for each row whether what was measured has its numbers."""
         taken = table["method"].isin(METHODS[2:])
         return (table["status"] != "measured") | ~taken | table["ghost_fraction"].notna()
+
+
+class Strengths(pa.DataFrameModel):
+    """How strong is the ghost that a subtraction leaves, in the wake's own light displaced?"""
+
+    method: str = column(
+        "difference",
+        "pointings (the difference that the study makes) or standard (the archive's cube).",
+        isin=("pointings", "standard"),
+    )
+    item: str = column("pointing", "Pointing; all: one strength of all pointings.")
+    line: str = column("line", "Name of the line; all: one strength of all lines.")
+    status: str = column(
+        "status", "Whether and why there is no value.",
+        isin=("measured", "undetected", "not evaluated"),
+    )  # fmt: skip
+    strength: float = column(
+        "strength", "1 where the whole of the wake's light was taken off, 0 where none of it.",
+        nullable=True,
+    )  # fmt: skip
+    strength_err: float = column("strength error", "Standard error.", nullable=True, gt=0)
+    misfit: float = column(
+        "misfit",
+        "Mean square of what was taken off less the strength times own light, over that of noise; "
+        "empty where nothing was taken off.",
+        nullable=True, ge=0,
+    )  # fmt: skip
+    misfit_err: float = column("misfit error", "Its scatter by noise.", nullable=True, ge=0)
+    truth_strength: float = column(
+        "true strength", "Of a simulated observation; empty elsewhere.", nullable=True
+    )
+    places: int = column("places", "Places of the sky, once for each pointing.", ge=0)
+
+
+class Sharing(pa.DataFrameModel):
+    """Which noise do voxels of a mosaic share, by resampling and by subtraction?"""
+
+    product: str = column("product", "The mosaic.", isin=("mosaic", "differenced"))
+    dx: int = column("separation x", "Number of spaxels along x.")
+    dy: int = column("separation y", "Number of spaxels along y.", ge=0)
+    correlation: float = column(
+        "correlation", "Mean correlation over places that all pointings cover, for independent "
+        "voxels in each pointing.", ge=-1, le=1,
+    )  # fmt: skip
+    correlation_min: float = column("smallest", "Smallest correlation of such a pair.")
+    correlation_max: float = column("largest", "Largest correlation of such a pair.")
+    pairs: int = column("pairs", "Number of pairs.", gt=0)

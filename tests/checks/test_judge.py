@@ -238,7 +238,7 @@ def test_checks_never_import_the_pipeline_nor_what_they_may_do_without():
 def test_command_line_passes_a_good_run(good_run):
     done = CliRunner().invoke(cli, [str(good_run)])
     assert done.exit_code == 0
-    assert done.stdout.startswith("PASSED: 21 products")
+    assert done.stdout.startswith("PASSED: 22 products")
 
 
 def test_command_line_prints_the_report_as_json(noisy_run, tmp_path):

@@ -530,6 +530,14 @@ FAULTS = [
     Fault(
         "difference.strength", "ghosts", text("1.0 0.01 0.01 0.02 0.0", "1.0 0.01 -0.9 0.02 0.0")
     ),
+    Fault(
+        "difference.model",
+        "strengths",
+        text("all measured 1.005 ", "all measured 0.6 "),
+        also=("recovery.ghost_strength",),
+    ),
+    Fault("recovery.ghost_strength", "strengths", text("measured 0.001 ", "measured 0.2 ")),
+    Fault("recovery.ghost_model", "ghosts", text(" 0.015 ", " 0.5 ")),
     Fault("recovery.ghosts", "subtraction", set_field("recovery", "pull_largest", value=9.0)),
     Fault("recovery.ghosts", "subtraction", set_field("recovery", "pull_largest", value=None)),
     Fault("recovery.ghost_scatter", "subtraction", set_field("recovery", "pull_scatter", value=2)),
@@ -557,7 +565,7 @@ def test_good_run_passes(good_run):
     report = judge(good_run)
     assert report.bad == ()
     assert report.verdict == "PASSED"
-    assert report.counts["products"] == 21
+    assert report.counts["products"] == 22
 
 
 def test_lossless_compression_passes(tmp_path):

@@ -145,7 +145,7 @@ def ghosts():
     numbers = (
         "coverage filled flux flux_err flux_limit ghost_fraction ghost_fraction_err "
         "ghost_fraction_limit relative_flux relative_flux_err ghost_strength ghost_strength_err "
-        "truth_fraction"
+        "model_fraction model_fraction_err truth_fraction"
     )
     columns = {
         "item": ["t001", "t001"],
@@ -159,6 +159,27 @@ def ghosts():
     return columns, dict.fromkeys(("flux", "flux_err", "flux_limit"), "erg/(cm2 s)")
 
 
+def strengths():
+    columns = {
+        "method": ["pointings", "standard"],
+        "item": ["t001", "all"],
+        "line": ["Halpha", "all"],
+        "status": ["measured", "undetected"],
+        "strength": [1.0, NAN],
+        "strength_err": [0.1, NAN],
+        "misfit": [1.1, NAN],
+        "misfit_err": [0.1, NAN],
+        "truth_strength": [1.0, NAN],
+        "places": [9, 0],
+    }
+    return columns, {}
+
+
+def sharing():
+    columns, units = resampling()
+    return columns | {"product": ["mosaic", "differenced"]}, units
+
+
 GOOD = {
     "archive": archive,
     "colours": lambda: of(imagery.colours_table),
@@ -169,7 +190,9 @@ GOOD = {
     "magnitudes": lambda: of(imagery.magnitudes_table),
     "photometry": lambda: of(imagery.photometry_table),
     "resampling": resampling,
+    "sharing": sharing,
     "spectra": spectra,
+    "strengths": strengths,
 }
 
 
@@ -233,6 +256,10 @@ def test_each_column_is_needed(name):
         ("ghosts", "flux_err", [0.0, NAN], "flux_err", "greater_than"),
         ("ghosts", "ghost_fraction", [NAN, NAN], ".", "has a fraction"),
         ("resampling", "pairs", [9, 0], "pairs", "greater_than"),
+        ("sharing", "product", ["mosaic", "deghosted"], "product", "isin"),
+        ("sharing", "correlation", [1.0, -1.2], "correlation", "greater_than"),
+        ("strengths", "method", ["annulus", "standard"], "method", "isin"),
+        ("strengths", "strength_err", [0.0, NAN], "strength_err", "greater_than"),
         ("exposures", "role", ["science", "sky"], "role", "isin"),
         ("exposures", "role", ["imprint", "imprint"], ".", "no other"),
         ("exposures", "filename", ["a.fits", "a.fits"], "filename", "uniqueness"),

@@ -118,6 +118,8 @@ class Background:
         Where there is one.
     live : ndarray of bool, shape (n_wave,)
         Channels in which there is one.
+    measured : ndarray of bool, shape (n_wave, ny, nx)
+        Voxels of which more than half was measured, and the rest filled.
     fitted : bool
         Whether it follows the noise of every spaxel, in channels without lines only.
     """
@@ -126,6 +128,7 @@ class Background:
     var: FloatArray
     seen: BoolArray
     live: BoolArray
+    measured: BoolArray
     fitted: bool = False
 
 
@@ -154,11 +157,13 @@ def other_pointing(
     )  # fmt: skip
     shape = (own.shape[0], *own.shape[1:])
     grid = seen.reshape(own.shape[1:])
+    known = onto @ filling.measured.reshape(shape[0], -1).T.astype(np.float64)
     return Background(
         np.where(grid, flux.reshape(shape), 0.0),
         np.where(grid, var.reshape(shape), 0.0),
         grid,
         filling.live,
+        (known.T > _LIVE).reshape(shape),
     )
 
 
@@ -186,7 +191,8 @@ def annulus(own: Filled, sky: BoolArray, blocked: BoolArray) -> Background:
     error = np.where(kept, var, 0.0).sum(axis=1) / count**2
     shape = own.flux.shape
     spread = [np.broadcast_to(v[:, None, None], shape) for v in (level, error)]
-    return Background(spread[0], spread[1], own.seen, own.measured[:, chosen].any(axis=1))
+    live = own.measured[:, chosen].any(axis=1)
+    return Background(spread[0], spread[1], own.seen, live, own.measured)
 
 
 def low_rank(own: Filled, sky: BoolArray, blocked: BoolArray, rank: int) -> Background:
@@ -197,33 +203,38 @@ def low_rank(own: Filled, sky: BoolArray, blocked: BoolArray, rank: int) -> Back
     own : Filled
     sky : ndarray of bool, shape (ny, nx)
     blocked : ndarray of bool, shape (n_wave,)
-        Channels that lines can reach. They are bridged by straight lines before components are
-        learned, and not used when these are fitted.
+        Channels that lines can reach. They are left out when components are learned and when
+        these are fitted; the spectra that are found are bridged there by straight lines.
     rank : int
         Number of components.
+
+    Notes
+    -----
+    The variance is that of the cube, of which the fit follows a part: it says how noise changes
+    with the channel, and its size means nothing.
     """
     chosen = own.seen & sky
     live = own.measured[:, chosen].any(axis=1)
-    blocked = blocked | ~live  # an empty channel is no end of a bridge
-    learned = bridged(own.flux[:, chosen], blocked)
-    # In a median spectrum and clipped scores, a hit that was left does not become a component.
-    middle = np.median(learned, axis=1)
     sigma = np.sqrt(np.median(own.var[:, chosen], axis=1))
-    spread = (learned - middle[:, None]) / np.where(sigma > 0, sigma, 1.0)[:, None]
+    # Bridges are left out when components are learned: every channel of one repeats the noise of
+    # its two ends, which alone would be taken for the main component of the sky.
+    clear = ~blocked & live & (sigma > 0)
+    sky_flux, scale = own.flux[:, chosen][clear], sigma[clear][:, None]
+    # In a median spectrum and clipped scores, a hit that was left does not become a component.
+    middle = np.median(sky_flux, axis=1)[:, None]
+    spread = (sky_flux - middle) / scale
     limit = _FAR * max(MAD_TO_SIGMA * float(np.median(np.abs(spread))), 1e-300)
     left, _, _ = np.linalg.svd(np.clip(spread, -limit, limit), full_matrices=False)
-    components = bridged(left[:, :rank] * sigma[:, None], blocked)
-    clear = ~blocked & (sigma > 0)
-    white = (components / np.where(sigma > 0, sigma, 1.0)[:, None])[clear]
-    data = (own.flux - middle[:, None, None]).reshape(own.flux.shape[0], -1)
-    scores = np.linalg.pinv(white) @ (data[clear] / sigma[clear][:, None])
-    model = middle[:, None] + components @ scores
+    white = left[:, :rank]
+    data = own.flux.reshape(own.flux.shape[0], -1)[clear]
+    scores = white.T @ ((data - middle) / scale)
+    spectra = np.zeros((blocked.size, 1 + white.shape[1]))
+    spectra[clear] = np.hstack([middle, white * scale])
+    spectra = bridged(spectra, ~clear)
+    model = spectra[:, :1] + spectra[:, 1:] @ scores
     shape = own.flux.shape
-    var = (components**2).sum(axis=1) / max(float((white**2).sum()) / max(rank, 1), 1e-300)
-    error = np.broadcast_to(np.asarray(var)[:, None, None], shape)
-    return Background(
-        np.where(own.seen, model.reshape(shape), 0.0), error, own.seen, live, fitted=True
-    )
+    flux = np.where(own.seen, model.reshape(shape), 0.0)
+    return Background(flux, own.var, own.seen, live, own.measured, fitted=True)
 
 
 def bridged(spectra: FloatArray, blocked: BoolArray) -> FloatArray:

@@ -25,7 +25,7 @@ RESIDUAL: Final = "residual"
 NOISE: Final = "noise"
 # Of independent placements without a line; fewer do not give a robust scatter to better than a
 # fifth. Placements that overlap count for less than one: `effective_placements`.
-_ENOUGH: Final = 20
+ENOUGH: Final = 20
 _SAME: Final = 1e-5  # relative: files hold float32
 _HALVINGS: Final = 60  # of an interval: to the last digit
 LIMIT_SIGMA: Final = float(ndtri(0.95))  # of a one-sided limit of 95 %
@@ -92,7 +92,7 @@ def measure(
             for s in shifts
         ]
     )
-    enough = effective_placements(functional, shifts) >= _ENOUGH
+    enough = effective_placements(functional, shifts) >= ENOUGH
     if propagated is not None:
         return Measured(value, propagated, pulls if enough else np.zeros(0), NOISE)
     if enough:

@@ -179,7 +179,7 @@ def differenced(own: Cube, other: Cube) -> Cube:
     """Give a pointing minus the other, place by place of the detector.
 
     The wake appears twice: where it is, and negative where the other pointing had it on the
-    detector.
+    detector. A voxel of which the other pointing measured less than half is masked.
 
     Parameters
     ----------
@@ -194,11 +194,24 @@ def differenced(own: Cube, other: Cube) -> Cube:
     require_pair(own, other, ("one pointing", "the other"))
     offset = offset_arcsec(own.meta, other.meta)
     taken = background.other_pointing(own, other, background.filled(other), offset)
-    mask = own.mask | ~taken.seen
+    return less(own, taken.flux, taken.var, ~taken.measured)
+
+
+def less(own: Cube, flux: FloatArray, var: FloatArray, mask: BoolArray) -> Cube:
+    """Give a cube from which something was taken off, masked where that is not known.
+
+    Parameters
+    ----------
+    own : Cube
+    flux, var : ndarray, shape (n_wave, ny, nx)
+        What is taken off, and its variance, independent of that of the cube.
+    mask : ndarray of bool, shape (n_wave, ny, nx)
+    """
+    mask = own.mask | mask
     meta: dict[str, Any] = dict(own.meta) | {"S_BKDSUB": "COMPLETE"}
     return own.replace(
-        flux=np.where(mask, np.nan, own.flux - taken.flux),
-        var=np.where(mask, np.nan, own.var + taken.var),
+        flux=np.where(mask, np.nan, own.flux - flux),
+        var=np.where(mask, np.nan, own.var + var),
         mask=mask,
         dq=None,
         weight=None if own.weight is None else np.where(mask, 0.0, own.weight),

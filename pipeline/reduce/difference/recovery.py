@@ -81,7 +81,8 @@ def true_fractions(
                 found |= {(*key, method): 0.0 for method in (COMBINED, LOWRANK)}
                 if not already:
                     found[*key, STANDARD] = 0.0
-                found[*key, ANNULUS] = float(own[sky].mean() * shares.sum()) / total
+                if sky.any():
+                    found[*key, ANNULUS] = float(own[sky].mean() * shares.sum()) / total
                 if copy is not None:
                     found[*key, POINTINGS] = float((shares * copy).sum()) / total
                     if already:

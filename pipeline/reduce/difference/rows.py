@@ -36,6 +36,7 @@ from pipeline.reduce.difference.functional import (
     others_of,
     profile_of,
 )
+from pipeline.reduce.difference.ghost import displaced
 from pipeline.reduce.difference.pointing import Pointing
 
 MEASURED: Final = "measured"
@@ -77,12 +78,31 @@ class Sums:
         As of `Pointing`.
     taken : mapping of str to Spectrum
         By subtracting method.
+    displaced : Spectrum or None
+        Light of which the ghost lies in the aperture; None without another pointing.
     """
 
     plain: Spectrum
     standard: Spectrum
     common: Spectrum
     taken: Mapping[str, Spectrum]
+    displaced: Spectrum | None
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """What is known beforehand.
+
+    Attributes
+    ----------
+    noise : Noise or None
+        Of the combined cube.
+    strengths : mapping of str to Ratio
+        Fitted strength of the ghost by method.
+    """
+
+    noise: Noise | None
+    strengths: Mapping[str, Ratio]
 
 
 def sums(pointing: Pointing, shares: FloatArray) -> Sums:
@@ -92,6 +112,7 @@ def sums(pointing: Pointing, shares: FloatArray) -> Sums:
         pointing.spectrum(pointing.standard, shares),
         pointing.spectrum(pointing.common, shares),
         {name: pointing.spectrum(found, shares) for name, found in pointing.backgrounds.items()},
+        displaced(pointing, shares),
     )
 
 
@@ -106,13 +127,25 @@ def aperture_rows(
     target: Target,
     blocked: BoolArray,
     rules: Rules,
-    noise: Noise | None,
+    given: Given,
 ) -> Iterator[dict[str, Any]]:
-    """Give one row for each line and method of an aperture."""
+    """Give one row for each line and method of an aperture.
+
+    Parameters
+    ----------
+    pointing : Pointing
+    aperture : Aperture
+    target : manifests.Target
+    blocked : ndarray of bool, shape (n_wave,)
+        Channels that lines can reach.
+    rules : Rules
+    given : Given
+    """
     shares, coverage = pointing.share(aperture, target)
     facts = {"item": pointing.item, "aperture": aperture.name, "coverage": coverage}
     inside = coverage >= rules.min_coverage
     here = sums(pointing, shares) if inside else None
+    noise = given.noise
     ghost = None
     if here is not None and pointing.offset is not None:
         moved, part = pointing.share(aperture.moved(*pointing.offset), target)
@@ -122,7 +155,7 @@ def aperture_rows(
         live &= pointing.live(moved)
     closed = blocked | ~live
     found = {f.line: f for f in _functionals(pointing, target, here, rules, live)}
-    for line in _line_names(pointing, target):
+    for line in line_names(pointing, target):
         common = facts | {"line": line, "filled": float("nan")}
         functional = found.get(line)
         if here is None or functional is None:
@@ -134,7 +167,9 @@ def aperture_rows(
         if noise is not None:
             weight = (functional.values * pointing.unit[functional.channels])[:, None, None]
             err = propagated_error(noise, weight * shares, functional.channels)
-        yield from _line_rows(common, functional, here, ghost, (closed, rules, err))
+        yield from _line_rows(
+            common, functional, here, ghost, (closed, rules, err, given.strengths)
+        )
 
 
 def _filled(pointing: Pointing, functional: Functional, shares: FloatArray) -> float:
@@ -153,7 +188,7 @@ def aperture_functionals(
     return tuple(_functionals(pointing, target, here, rules, pointing.plain.live))
 
 
-def _line_names(pointing: Pointing, target: Target) -> tuple[str, ...]:
+def line_names(pointing: Pointing, target: Target) -> tuple[str, ...]:
     """Give the brightest line of every free amplitude of the groups that a cube covers."""
     return tuple(
         lines.names[int(np.argmax(lines.ratio[:, k]))]
@@ -205,9 +240,9 @@ def _line_rows(
     functional: Functional,
     here: Sums,
     ghost: Sums | None,
-    how: tuple[BoolArray, Rules, float | None],
+    how: tuple[BoolArray, Rules, float | None, Mapping[str, Ratio]],
 ) -> Iterator[dict[str, Any]]:
-    blocked, rules, propagated = how
+    blocked, rules, propagated, strengths = how
 
     def flux(spectrum: Spectrum, err: float | None = None) -> Measured:
         return measure(functional, spectrum, blocked, err)
@@ -221,6 +256,7 @@ def _line_rows(
         STANDARD: Ratio(1.0 - lost.value, lost.err),
     }
     seen = plain.value > rules.detected_snr * plain.err
+    shifted = NOTHING if here.displaced is None else ratio(flux(here.displaced), plain)
     for method in METHODS:
         if method in SUBTRACTING and method not in taken:
             yield _empty(common, method, NO_INPUT)
@@ -240,7 +276,14 @@ def _line_rows(
             fraction if seen else NOTHING,
             relative if seen and certain else NOTHING,
             strength if seen else NOTHING,
+            _product(strengths.get(method, NOTHING), shifted) if seen else NOTHING,
         )
+
+
+def _product(one: Ratio, other: Ratio) -> Ratio:
+    """Multiply two numbers with independent errors."""
+    err = np.hypot(one.err * other.value, one.value * other.err)
+    return Ratio(one.value * other.value, float(err))
 
 
 def _rounded(found: Ratio) -> Ratio:
@@ -273,7 +316,12 @@ def _relative(method: str, same: Ratio, fraction: Ratio) -> Ratio:
 
 
 def _row(
-    common: dict[str, Any], left: Measured, fraction: Ratio, relative: Ratio, strength: Ratio
+    common: dict[str, Any],
+    left: Measured,
+    fraction: Ratio,
+    relative: Ratio,
+    strength: Ratio,
+    model: Ratio,
 ) -> dict[str, Any]:
     return common | {
         "flux": left.value,
@@ -286,11 +334,14 @@ def _row(
         "relative_flux_err": relative.err,
         "ghost_strength": strength.value,
         "ghost_strength_err": strength.err,
+        "model_fraction": model.value,
+        "model_fraction_err": model.err,
         "error_from": left.source,
     }
 
 
 def _empty(common: dict[str, Any], method: str, status: str) -> dict[str, Any]:
     nothing = Measured(float("nan"), float("nan"), np.zeros(0), "")
-    row = _row(common | {"method": method, "status": status}, nothing, NOTHING, NOTHING, NOTHING)
+    known = common | {"method": method, "status": status}
+    row = _row(known, nothing, NOTHING, NOTHING, NOTHING, NOTHING)
     return row | {"flux_limit": float("nan")}

@@ -24,7 +24,8 @@ from pipeline.reduce.difference.background import POINTINGS
 from pipeline.reduce.difference.fraction import require_noise_of
 from pipeline.reduce.difference.functional import line_channels
 from pipeline.reduce.difference.pointing import Pointing, partner_of, prepare
-from pipeline.reduce.difference.rows import Rules, aperture_functionals, aperture_rows
+from pipeline.reduce.difference.rows import Given, Rules, aperture_functionals, aperture_rows
+from pipeline.reduce.difference.strengths import common_strengths, strength_rows, true_strength
 
 _FLUX: Final = u.erg / u.s / u.cm**2
 _SURFACE: Final = "erg s-1 cm-2 arcsec-2"
@@ -32,8 +33,10 @@ _TEXT: Final = ("item", "aperture", "line", "method", "status", "error_from")
 _NUMBERS: Final = (
     *("coverage", "filled", "ghost_fraction", "ghost_fraction_err", "ghost_fraction_limit"),
     *("relative_flux", "relative_flux_err", "ghost_strength", "ghost_strength_err"),
-    "truth_fraction",
+    *("model_fraction", "model_fraction_err", "truth_fraction"),
 )
+_STRENGTH_TEXT: Final = ("method", "item", "line", "status")
+_STRENGTH_NUMBERS: Final = ("strength", "strength_err", "misfit", "misfit_err", "truth_strength")
 _FLUXES: Final = ("flux", "flux_err", "flux_limit")
 
 
@@ -121,7 +124,8 @@ def measured(
     dict
         ``ghosts``: a Table, one row for each item, aperture, line and method; ``subtraction``: the
         fraction of the difference of the pointings beside the distribution over methods, and the
-        outcome, as a document; ``ghostmap``: for each item a Map
+        outcome, as a document; ``strengths``: a Table of the fitted strength of the ghosts by
+        method, item and line; ``ghostmap``: for each item a Map
         of every line with and without the other pointing taken off.
 
     Raises
@@ -140,22 +144,28 @@ def measured(
     pointings = prepare(combined, standard, target, blocked, config, config.rank)
     rules = Rules(config.detected_snr, config.min_coverage, config.velocity_kms, config.sigma_kms)
     places = apertures(target, config)
+    fitted = strength_rows(pointings, blocked, target, config, rules)
     rows = [
         row
         for item, pointing in pointings.items()
         for aperture in places
         for row in aperture_rows(
-            pointing, aperture, target, blocked[item], rules, (noise or {}).get(item)
+            pointing, aperture, target, blocked[item], rules,
+            Given((noise or {}).get(item), common_strengths(fitted)),
         )
-    ]
+    ]  # fmt: skip
     if truth is None:
         rows = [row | {"truth_fraction": float("nan")} for row in rows]
     else:
         known = recovery.true_fractions(pointings, standard, truth, places, target, config)
         rows = [row | {"truth_fraction": known.get(_key(row), float("nan"))} for row in rows]
     simulated = any(cube.simulated for cube in combined.values())
+    for row in fitted:
+        told = true_strength(row["method"], row["item"], standard)
+        row["truth_strength"] = float("nan") if truth is None else told
     return {
         "ghosts": _table(rows, simulated=simulated),
+        "strengths": _strengths(fitted, simulated=simulated),
         "subtraction": _document(combined, pointings, rows, config)
         | {"recovery": None if truth is None else recovery.recovered(rows)},
         "ghostmap": {
@@ -172,6 +182,15 @@ def _table(rows: list[dict[str, Any]], *, simulated: bool) -> Table:
     columns: dict[str, Any] = {name: [str(row[name]) for row in rows] for name in _TEXT}
     columns |= {name: np.array([row[name] for row in rows], float) for name in _NUMBERS}
     columns |= {name: np.array([row[name] for row in rows], float) * _FLUX for name in _FLUXES}
+    return Table(QTable(columns), {"SIMULATD": simulated})
+
+
+def _strengths(rows: list[dict[str, Any]], *, simulated: bool) -> Table:
+    columns: dict[str, Any] = {
+        name: np.array([row[name] for row in rows], str) for name in _STRENGTH_TEXT
+    }
+    columns |= {name: np.array([row[name] for row in rows], float) for name in _STRENGTH_NUMBERS}
+    columns["places"] = np.array([row["places"] for row in rows], int)
     return Table(QTable(columns), {"SIMULATD": simulated})
 
 

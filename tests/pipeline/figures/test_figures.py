@@ -212,6 +212,8 @@ def ghost_products(*, both: bool = True):
         "method": methods * 2,
         "ghost_fraction": [0.1, 0.0, 0.01, 0.2, 0.0, np.nan],
         "ghost_fraction_err": [0.02, 0.01, 0.01, 0.05, 0.01, np.nan],
+        "model_fraction": [0.12, np.nan, np.nan, 0.18, np.nan, np.nan],
+        "model_fraction_err": [0.03, np.nan, np.nan, 0.04, np.nan, np.nan],
     }
     offsets = [{"item": "t001", "east_arcsec": 0.88, "north_arcsec": 0.59}] if both else []
     return {
@@ -234,7 +236,8 @@ def test_ghost_figures_repeat_and_their_tables_hold_what_they_show():
     expected = ghost_products()["ghostmap"]["t001"]["differenced_halpha"][y, x]
     np.testing.assert_array_equal(table["differenced_halpha"].value, expected)
     shown = one["overview_data"].data
-    assert shown.colnames[-2:] == ["ghost_fraction", "ghost_fraction_err"]
+    assert shown.colnames[-4:-2] == ["ghost_fraction", "ghost_fraction_err"]
+    assert shown.colnames[-2:] == ["model_fraction", "model_fraction_err"]
     assert len(shown) == 6
 
 

@@ -10,6 +10,7 @@ import pytest
 from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.wcs import WCS
+from scipy.special import ndtr
 
 from ard import ArdError
 from ard.fitsio import write_hdus
@@ -272,6 +273,17 @@ def test_ghost_fraction_is_the_share_of_the_wake_removed(observe: Observe) -> No
         ]
         assert (fraction is not None) is expected
         assert fraction is None or 0 < fraction < 0.05
+
+
+def test_a_broad_wake_loses_tens_of_per_cent_to_its_ghost(observe: Observe) -> None:
+    """Closed form: shares of a Gaussian of 6 kpc, and of the same 1.063 arcsec aside, in 0.6."""
+    width = float(np.hypot(6.0 / 7.937, 0.08))  # with the point-spread function
+    shares = [float(np.diff(ndtr((np.array([-0.3, 0.3]) - d) / width))[0]) for d in (0, 1.063)]
+    items = observe(truth="broad_wake")["truth/truth.json"]["pointings"]
+    for item in items.values():
+        fraction = item["ghost"]["wake_fraction"]
+        assert fraction == pytest.approx(shares[1] / shares[0], abs=0.03)  # edges of spaxels
+        assert 0.3 < fraction < 0.5
 
 
 def test_truth_maps_agree_with_the_noiseless_cube(observe: Observe) -> None:
