@@ -90,9 +90,11 @@ def residuals_of(pull: np.ndarray, spacing: float = 25.0) -> Residuals:
     )
 
 
-def write_twin(folder: Path, size: str, seed: int = SEED) -> Path:
+def write_twin(
+    folder: Path, size: str, seed: int = SEED, dithers: str = geometry.WHOLE
+) -> Path:
     """Write the simulated JWST files, and give the folder of the archive's files."""
-    for name, hdus in twin.run(twin.TwinConfig(size=size, seed=seed)):
+    for name, hdus in twin.run(twin.TwinConfig(size=size, seed=seed, dithers=dithers)):
         if not isinstance(hdus, dict) and name.endswith("s3d.fits"):
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -100,7 +102,9 @@ def write_twin(folder: Path, size: str, seed: int = SEED) -> Path:
     return folder / "archive"
 
 
-def injected_noise(size: str, pointing: int, seed: int = SEED) -> np.ndarray:
+def injected_noise(
+    size: str, pointing: int, seed: int = SEED, dithers: str = geometry.WHOLE
+) -> np.ndarray:
     """The noise of a simulated Level-3 cube over its ERR, without sky and outliers: the truth."""
     config, cut = twin.TwinConfig(size=size, seed=seed), geometry.window(size)
     seen, hot = geometry.footprint(cut), twin._hot(config, cut)
@@ -111,6 +115,6 @@ def injected_noise(size: str, pointing: int, seed: int = SEED) -> np.ndarray:
             err = noise.error_cube(cut.wave, shape, rng)
             noise.hits(shape, rng)  # takes the random numbers that it takes in the simulation
             values = np.float32(config.scatter_ratio) * err * noise.correlated(shape, rng)
-            stack.add(noise.Noisy(values, err), seen & (hot == 0), exposure.shift)
+            stack.add(noise.Noisy(values, err), seen & (hot == 0), exposure.nearest(dithers))
     found = stack.combined()
     return np.asarray(found.sci / found.err, dtype=np.float64)

@@ -118,6 +118,11 @@ class Exposure:
         """Give the offset (x, y) on the grid of the pointing for one of `SHIFTS`, spaxels."""
         return SHIFTS[dithers][self.dither]
 
+    def nearest(self, dithers: str) -> tuple[int, int]:
+        """Give the whole spaxels next to that."""
+        x, y = self.placed(dithers)
+        return round(x), round(y)
+
     @property
     def item(self) -> str:
         """Name of the pointing."""

@@ -172,9 +172,8 @@ def _exposures(
                 own = _sky(config, cut, scene, pointing, exposure.placed(config.dithers))
             data = _record(config, cut, exposure, own, hot)
             if not exposure.imprint:
-                # Where spaxels are divided, the scene of the Level-3 cube is not made of them.
                 noisy = data if whole else Noisy(data.sci - own, data.err)
-                stack.add(noisy, seen & (hot == 0), exposure.placed(config.dithers))
+                stack.add(noisy, seen & (hot == 0), exposure.nearest(config.dithers))
             hdus = files.exposure_hdus(exposure, data, seen, cut, config.dithers)
             yield f"{ARCHIVE_DIR}/{exposure.name}_s3d.fits", hdus
 
