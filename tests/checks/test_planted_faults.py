@@ -588,7 +588,7 @@ def test_every_gating_check_has_a_planted_fault():
     planted = {fault.check for fault in FAULTS}
     planted |= {"integrity.bundle", "structure.papers", "recovery.sigma_bias"}
     planted |= {"imaging.direction", "imaging.registration"}
-    planted |= {"difference.fraction", "noise.exposures"}
+    planted |= {"difference.fraction", "noise.exposures", "noise.left_out_errors"}
     assert planted == {check.name for check in all_checks()}
 
 
