@@ -69,8 +69,8 @@ def test_real_dithers_are_parts_of_spaxels_and_fill_the_grid() -> None:
     shifts = np.array(geometry.SHIFTS[geometry.REAL])
     assert (np.abs(shifts - np.rint(shifts)).max(axis=1) > 0.03).all()
     for x, y in shifts:
-        assert (seen.min(axis=0) + [y, x] > -0.5).all()
-        assert (seen.max(axis=0) + [y, x] < [52.5, 48.5]).all()
+        assert (np.add(seen.min(axis=0), (y, x)) > -0.5).all()
+        assert (np.add(seen.max(axis=0), (y, x)) < (52.5, 48.5)).all()
     for exposure in geometry.EXPOSURES:
         x, y = exposure.nearest(geometry.REAL)
         assert 0 <= x <= 2
