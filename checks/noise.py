@@ -23,6 +23,7 @@ FIR: Final = "fir"
 FORMS: Final = (KRONECKER, FIR)
 ERRORS: Final = "noise.errors"
 LOOK: Final = "look at the figure of the noise model, and at lines that the target does not declare"
+EXPOSURE: Final = "look whether one exposure differs from the others: its ERR, stray light, guiding"
 AGAIN: Final = "make the noise again from the cube that is there"
 
 
@@ -196,7 +197,7 @@ def exposures(product: Product, limits: Limits) -> Outcome:
     if not used:
         reason = found.get("reason") or "no reason is given"
         detail = f"scale and left-out exposures were not evaluated: {reason}"
-    remedy = "give exposures on whole spaxels and channels of the cube"
+    remedy = "give two or more exposures in the unit and with the channels of the cube"
     return compare(limits["noise.exposures"], used, detail, remedy)
 
 
@@ -228,6 +229,46 @@ def left_out(product: Product, limits: Limits) -> Outcome:
     each = ", ".join(f"{number(row, 'ratio'):.3f}" for row in rows)
     detail = f"variance over prediction: {each or 'no exposure was left out'}"
     return compare(limits["noise.left_out"], _worst(off), detail, LOOK)
+
+
+def _left_out_white(product: Product) -> list[dict[str, Any]]:
+    rows = _rows(_part(document(product), "dithers"), "left_out")
+    return [_part(row, "whitened") for row in rows]
+
+
+@check("noise.left_out_white", _has_dithers, ("noise.left_out_white", ERRORS))
+def left_out_white(product: Product, limits: Limits) -> Outcome:
+    """Have exposures unit variance when a model made without them whitens them?"""
+    rows = _left_out_white(product)
+    off = [_off(row, "variance", "variance_error", limits[ERRORS]) for row in rows]
+    each = ", ".join(
+        f"{number(row, 'variance'):.3f} +- {number(row, 'variance_error'):.3f}" for row in rows
+    )
+    detail = f"variance of whitened differences: {each or 'no exposure was left out'}"
+    return compare(limits["noise.left_out_white"], _worst(off), detail, EXPOSURE)
+
+
+@check("noise.left_out_errors", _has_dithers, ("noise.left_out_errors",))
+def left_out_errors(product: Product, limits: Limits) -> Outcome:
+    """Is that variance 1 as precisely as so many voxels can tell?"""
+    rows = _left_out_white(product)
+    value, error = (
+        np.array([number(row, name) for row in rows]) for name in ("variance", "variance_error")
+    )
+    error[error <= 0] = np.nan
+    worst = _worst((np.abs(value - 1.0) / error).tolist())
+    voxels = sum(number(row, "count") for row in rows)
+    detail = f"off by {worst:.1f} standard errors at most, of {voxels:g} voxels in all"
+    return compare(limits["noise.left_out_errors"], worst, detail, EXPOSURE)
+
+
+@check("noise.left_out_lags", _has_dithers, ("noise.left_out_lags", "noise.lag_errors"))
+def left_out_lags(product: Product, limits: Limits) -> Outcome:
+    """Is little correlation left in exposures that a model made without them whitens?"""
+    errors = _number(limits["noise.lag_errors"])
+    left = _worst([_left_over(row, errors) for row in _left_out_white(product)])
+    detail = f"{left:.3f} beyond {errors:g} errors in the worst exposure"
+    return compare(limits["noise.left_out_lags"], left, detail, EXPOSURE)
 
 
 @check("noise.mask", NOISE, ("noise.unusable",))

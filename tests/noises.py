@@ -22,13 +22,15 @@ def make_wave(n_wave: int, first: float = 1.10) -> np.ndarray:
     return first + geometry.CDELT3 * np.arange(n_wave)
 
 
-def sky(nx: int, ny: int) -> WCS:
+def sky(nx: int, ny: int, dx: float = 0.0, dy: float = 0.0, angle: float = 0.0) -> WCS:
+    """A north-up grid; or one whose pixels lie at (dx, dy) of that, turned by an angle in deg."""
     wcs = WCS(naxis=2)
     wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
-    wcs.wcs.crpix = [(nx + 1) / 2, (ny + 1) / 2]
+    wcs.wcs.crpix = [(nx + 1) / 2 - dx, (ny + 1) / 2 - dy]
     wcs.wcs.crval = [RBH1.anchor.ra_deg, RBH1.anchor.dec_deg]
     wcs.wcs.cdelt = [0.1 / 3600, 0.1 / 3600]
-    wcs.wcs.pc = [[-1, 0], [0, 1]]
+    turn = np.deg2rad(angle)
+    wcs.wcs.pc = [[-np.cos(turn), np.sin(turn)], [np.sin(turn), np.cos(turn)]]
     wcs.wcs.set()
     return wcs
 
@@ -90,9 +92,9 @@ def residuals_of(pull: np.ndarray, spacing: float = 25.0) -> Residuals:
     )
 
 
-def write_twin(folder: Path, size: str, seed: int = SEED) -> Path:
+def write_twin(folder: Path, size: str, seed: int = SEED, dithers: str = geometry.WHOLE) -> Path:
     """Write the simulated JWST files, and give the folder of the archive's files."""
-    for name, hdus in twin.run(twin.TwinConfig(size=size, seed=seed)):
+    for name, hdus in twin.run(twin.TwinConfig(size=size, seed=seed, dithers=dithers)):
         if not isinstance(hdus, dict) and name.endswith("s3d.fits"):
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -100,7 +102,9 @@ def write_twin(folder: Path, size: str, seed: int = SEED) -> Path:
     return folder / "archive"
 
 
-def injected_noise(size: str, pointing: int, seed: int = SEED) -> np.ndarray:
+def injected_noise(
+    size: str, pointing: int, seed: int = SEED, dithers: str = geometry.WHOLE
+) -> np.ndarray:
     """The noise of a simulated Level-3 cube over its ERR, without sky and outliers: the truth."""
     config, cut = twin.TwinConfig(size=size, seed=seed), geometry.window(size)
     seen, hot = geometry.footprint(cut), twin._hot(config, cut)
@@ -111,6 +115,6 @@ def injected_noise(size: str, pointing: int, seed: int = SEED) -> np.ndarray:
             err = noise.error_cube(cut.wave, shape, rng)
             noise.hits(shape, rng)  # takes the random numbers that it takes in the simulation
             values = np.float32(config.scatter_ratio) * err * noise.correlated(shape, rng)
-            stack.add(noise.Noisy(values, err), seen & (hot == 0), exposure.shift)
+            stack.add(noise.Noisy(values, err), seen & (hot == 0), exposure.nearest(dithers))
     found = stack.combined()
     return np.asarray(found.sci / found.err, dtype=np.float64)

@@ -113,6 +113,11 @@ def noise_document(inputs: dict[str, str]) -> dict[str, Any]:
     left_out = {
         **{"file": "jw1_s3d.fits", "count": 200, "ratio": 1.02, "error": 0.05},
         **{"aperture_ratio": 0.97, "aperture_error": 0.1},
+        "whitened": {
+            **{"count": 200, "variance": 1.03, "variance_error": 0.1},
+            **{"left_max": 0.02, "left_sigma": 2.0, "left_lag": [0, 1, -1]},
+            **{"left": [[[0.02, -0.01, 0.02]]], "left_error": [[[0.01, 0.01, 0.01]]]},
+        },
     }
     aperture = {"count": 200, "ratio": 1.02, "error": 0.03, "ratio_fir": 1.05, "beyond_err": 1.5}
     counts = {

@@ -2,7 +2,9 @@
 
 An exact shift and average: no resampling, every exposure has the same weight. Voxels on hot
 pixels of the detector are left out; outliers of a single exposure stay in, as they do in the
-real cubes.
+real cubes. Where dithers are parts of spaxels, that is done to the noise alone, by the nearest
+whole spaxels: the real Level-3 cube is made from the detector's pixels, not from the exposures'
+cubes, so that neither its scene nor its noise is smoothed twice.
 """
 
 from dataclasses import dataclass

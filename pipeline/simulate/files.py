@@ -16,7 +16,13 @@ from pipeline.simulate.noise import Float32Array, Noisy
 UNSEEN: Final = 513  # DO_NOT_USE + NON_SCIENCE
 
 
-def exposure_hdus(exposure: Exposure, data: Noisy, seen: BoolArray, cut: Window) -> fits.HDUList:
+def exposure_hdus(
+    exposure: Exposure,
+    data: Noisy,
+    seen: BoolArray,
+    cut: Window,
+    dithers: str = geometry.WHOLE,
+) -> fits.HDUList:
     """How does a per-exposure s3d file look?
 
     Parameters
@@ -26,6 +32,8 @@ def exposure_hdus(exposure: Exposure, data: Noisy, seen: BoolArray, cut: Window)
         Shape (n_wave, ny, nx), MJy/sr.
     seen : ndarray of bool, shape (ny, nx)
     cut : geometry.Window
+    dithers : str
+        Which of `geometry.SHIFTS`.
     """
     nan = np.float32(np.nan)
     counts = combine.pixel_counts(seen.shape) * seen
@@ -34,7 +42,7 @@ def exposure_hdus(exposure: Exposure, data: Noisy, seen: BoolArray, cut: Window)
         np.where(seen, data.err, nan),
         np.broadcast_to(counts, data.sci.shape).copy(),
     )
-    wcs = geometry.sky(cut, exposure.pointing, exposure.shift)
+    wcs = geometry.sky(cut, exposure.pointing, exposure.placed(dithers))
     head = headers.primary(headers.exposure_values(exposure), f"{exposure.name}_s3d.fits")
     return fits.HDUList([head, *_images(cube, cut, wcs), s3d.asdf_hdu(wcs, cut.wave)])
 

@@ -1,9 +1,9 @@
 """Where did GO-3149 point, and which spaxels of which grid saw the sky?
 
-All exposures of a pointing lie on one common grid, that of its Level-3 cube: the dithers are
-whole spaxels. The real dithers are not, and the real cubes are resampled; here combination is
-an exact shift and average, so that the 8 exposures and the 2 combined cubes hold the same
-scene and the same noise and can be compared number by number.
+Unless asked otherwise, all exposures of a pointing lie on one common grid, that of its Level-3
+cube: the dithers are whole spaxels. Combination is then an exact shift and average, so that the 8
+exposures and the 2 combined cubes hold the same scene and the same noise and can be compared
+number by number. The real dithers are parts of spaxels; they can be asked for as well.
 
 Which sequence is what: the HDRTAB times of the two real Level-3 cubes leave 350 s between the
 last exposure of t001 and the first of t002, too little for four imprints in between. So 02101
@@ -11,6 +11,7 @@ is t001, 04101 is t002, and the imprints follow, 06101 for t001 and 08101 for t0
 is known to be one: its ERR has a median of 2.36).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -35,8 +36,46 @@ SPAXEL_DEG: Final = float(np.float32(SPAXEL_ARCSEC / 3600.0))
 PA_APER_DEG: Final = 28.222
 # Edge of the square that an exposure fills, in spaxels: 50.5 % of its cube is NaN.
 FIELD_SPAXELS: Final = 33.8
+# Telescope offsets of the dithers, arcsec: HDRTAB of the real Level-3 cubes.
+OFFSETS_ARCSEC: Final = (
+    (-0.2328004, -0.0433), (0.0292004, 0.2415001), (0.1292004, 0.0433), (-0.1332004, -0.1333002),
+)  # fmt: skip
+
+
+def sky_shifts(
+    offsets_arcsec: Sequence[tuple[float, float]], room: tuple[int, int]
+) -> tuple[tuple[float, float], ...]:
+    """Where do dithers lie on a north-up grid, x and y in spaxels, in the middle of its room?
+
+    The telescope's y points to PA_APER, its x to the right of that (PA_APER - 90 degrees). With x
+    to the left, the real dithers would range over more columns than rows, and the real grids, 53 x
+    49 made of 49 x 47, are the other way round.
+
+    Parameters
+    ----------
+    offsets_arcsec : sequence of (float, float)
+    room : (int, int)
+        By how many columns and rows the grid of all is larger than that of one.
+    """
+    angle = np.deg2rad(PA_APER_DEG)
+    right, up = np.array(offsets_arcsec).T / SPAXEL_ARCSEC
+    x = right * np.cos(angle) - up * np.sin(angle)  # east is to the left
+    y = right * np.sin(angle) + up * np.cos(angle)
+    middle = [0.5 * (r - v.min() - v.max()) for r, v in zip(room, (x, y), strict=True)]
+    return tuple((float(a + middle[0]), float(b + middle[1])) for a, b in zip(x, y, strict=True))
+
+
 # Shift (x, y) of each dither on the common grid; their range is what makes 49 x 47 a 53 x 49.
+WHOLE: Final = "whole"
+REAL: Final = "real"
 DITHERS: Final = ((0, 0), (2, 4), (0, 4), (1, 0))
+SHIFTS: Final = {
+    WHOLE: DITHERS,
+    REAL: sky_shifts(
+        OFFSETS_ARCSEC,
+        (LEVEL3_SHAPE[2] - EXPOSURE_SHAPE[2], LEVEL3_SHAPE[1] - EXPOSURE_SHAPE[1]),
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -72,8 +111,17 @@ class Exposure:
 
     @property
     def shift(self) -> tuple[int, int]:
-        """Offset (x, y) on the grid of the pointing, spaxels."""
+        """Offset (x, y) on the grid of the pointing, spaxels, where dithers are whole ones."""
         return DITHERS[self.dither]
+
+    def placed(self, dithers: str) -> tuple[float, float]:
+        """Give the offset (x, y) on the grid of the pointing for one of `SHIFTS`, spaxels."""
+        return SHIFTS[dithers][self.dither]
+
+    def nearest(self, dithers: str) -> tuple[int, int]:
+        """Give the whole spaxels next to that."""
+        x, y = self.placed(dithers)
+        return round(x), round(y)
 
     @property
     def item(self) -> str:
@@ -155,7 +203,7 @@ def window(size: str) -> Window:
     return SIZES[size]
 
 
-def sky(cut: Window, pointing: int, shift: tuple[int, int] = (0, 0)) -> WCS:
+def sky(cut: Window, pointing: int, shift: tuple[float, float] = (0, 0)) -> WCS:
     """Where does each spaxel of a cube lie on the sky?
 
     Parameters
@@ -163,7 +211,7 @@ def sky(cut: Window, pointing: int, shift: tuple[int, int] = (0, 0)) -> WCS:
     cut : Window
     pointing : int
         Index into `POINTINGS`.
-    shift : (int, int)
+    shift : (float, float)
         The dither's offset (x, y), spaxels; (0, 0) for the Level-3 cube.
 
     Returns

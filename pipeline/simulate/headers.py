@@ -28,10 +28,6 @@ EXPOSURE_SECONDS: Final = 3501.334
 IMPRINT_SECONDS: Final = 145.889
 _GROUPS: Final = {False: (3, 16), True: (1, 2)}
 _DURATION_DAYS: Final = {False: 3545.1 / 86400.0, True: 160.5 / 86400.0}
-# Telescope offsets of the dithers, HDRTAB: their ranges are the real ones.
-_OFFSETS: Final = (
-    (-0.2328004, -0.0433), (0.0292004, 0.2415001), (0.1292004, 0.0433), (-0.1332004, -0.1333002),
-)  # fmt: skip
 
 # Cards of a file about one exposure that its HDRTAB row repeats: name, format, comment.
 _COMMON: Final[tuple[tuple[str, str, str], ...]] = (
@@ -172,7 +168,7 @@ def exposure_values(exposure: Exposure, *, subtracted: bool = False) -> dict[str
     """
     pointing = geometry.POINTINGS[exposure.pointing]
     group = exposure.name.split("_")[1]
-    x_offset, y_offset = _OFFSETS[exposure.dither]
+    x_offset, y_offset = geometry.OFFSETS_ARCSEC[exposure.dither]
     return (
         _CONSTANT
         | _timing(exposure)

@@ -224,8 +224,14 @@ def sharing_variance(component: scenes.Component) -> float:
     return float(spread * _VELOCITY_STEP**2)
 
 
-def render(scene: scenes.Scene, cut: geometry.Window, pointing: int, gain: float) -> FloatArray:
-    """What is the noiseless line emission of a scene on the Level-3 grid of a pointing?
+def render(
+    scene: scenes.Scene,
+    cut: geometry.Window,
+    pointing: int,
+    gain: float,
+    shift: tuple[float, float] | None = None,
+) -> FloatArray:
+    """What is the noiseless line emission of a scene on a grid of a pointing?
 
     Parameters
     ----------
@@ -234,15 +240,17 @@ def render(scene: scenes.Scene, cut: geometry.Window, pointing: int, gain: float
     pointing : int
     gain : float
         See `lsf_fwhm_um`.
+    shift : (float, float), optional
+        Of the grid of an exposure, spaxels; the grid of the Level-3 cube if absent.
 
     Returns
     -------
     ndarray, shape (n_wave, ny, nx)
         MJy/sr.
     """
-    n_wave, ny, nx = cut.shape
+    n_wave, ny, nx = cut.shape if shift is None else cut.exposure_shape
     cube = np.zeros((n_wave, ny * nx))
-    wcs = geometry.sky(cut, pointing)
+    wcs = geometry.sky(cut, pointing, shift or (0, 0))
     for component in scene:
         sigma = np.sqrt(max(component.sigma_kms**2 - sharing_variance(component), 0.0))
         for fwhm, group in by_psf(cut).items():

@@ -6,7 +6,7 @@ or written here; files are given one at a time, so that memory stays bounded.
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -61,6 +61,9 @@ class TwinConfig:
         Resolving power over the pre-launch curve.
     outliers : bool
         Whether hits and hot pixels are added.
+    dithers : str
+        "whole": by whole spaxels, so that exposures and Level-3 cubes can be compared number by
+        number; "real": by those of GO-3149, parts of spaxels.
     """
 
     truth: str = "bow_ring"
@@ -70,6 +73,7 @@ class TwinConfig:
     scatter_ratio: float = 1.9
     lsf_gain: float = 1.1
     outliers: bool = True
+    dithers: str = geometry.WHOLE
 
     def __post_init__(self) -> None:
         if self.subtraction not in SUBTRACTIONS:
@@ -77,6 +81,13 @@ class TwinConfig:
                 "there is no such subtraction",
                 expected=", ".join(SUBTRACTIONS),
                 found=self.subtraction,
+                action="name one of them",
+            )
+        if self.dithers not in geometry.SHIFTS:
+            raise ArdError(
+                "there are no such dithers",
+                expected=", ".join(geometry.SHIFTS),
+                found=self.dithers,
                 action="name one of them",
             )
         if self.truth not in scenes.TRUTHS:
@@ -121,11 +132,17 @@ def run(config: TwinConfig) -> Iterator[Product]:
     """
     cut = geometry.window(config.size)
     scene = scenes.scene(config.truth)
-    stacks = [combine.Stack(cut.shape) for _ in geometry.POINTINGS]
-    for pointing, stack in enumerate(stacks):
+    averages = []
+    for pointing in range(len(geometry.POINTINGS)):
+        stack = combine.Stack(cut.shape)
         yield from _exposures(config, cut, scene, pointing, stack)
+        combined = stack.combined()
+        if config.dithers != geometry.WHOLE:
+            sky = _sky(config, cut, scene, pointing)
+            combined = replace(combined, sci=combined.sci + sky)
+        averages.append(combined)
     errorless = {}
-    for pointing, cube in enumerate(_level3(config, stacks)):
+    for pointing, cube in enumerate(_level3(config, averages)):
         item = geometry.POINTINGS[pointing].item
         spoiled, errorless[item] = _spoil(config, cube, pointing)
         subtracted = config.subtraction == "pointings"
@@ -143,20 +160,35 @@ def _exposures(
     """Give the files of one pointing, and add its science exposures to the stack."""
     seen = geometry.footprint(cut)
     hot = _hot(config, cut)
+    whole = config.dithers == geometry.WHOLE
     sky = _sky(config, cut, scene, pointing)
     for exposure in geometry.EXPOSURES:
         if exposure.pointing == pointing:
-            data = _record(config, cut, exposure, sky, hot)
+            own = sky
+            if whole:
+                (dx, dy), (_, ny, nx) = exposure.shift, cut.exposure_shape
+                own = sky[:, dy : dy + ny, dx : dx + nx]
+            elif not exposure.imprint:
+                own = _sky(config, cut, scene, pointing, exposure.placed(config.dithers))
+            data = _record(config, cut, exposure, own, hot)
             if not exposure.imprint:
-                stack.add(data, seen & (hot == 0), exposure.shift)
-            hdus = files.exposure_hdus(exposure, data, seen, cut)
+                noisy = data if whole else Noisy(data.sci - own, data.err)
+                stack.add(noisy, seen & (hot == 0), exposure.nearest(config.dithers))
+            hdus = files.exposure_hdus(exposure, data, seen, cut, config.dithers)
             yield f"{ARCHIVE_DIR}/{exposure.name}_s3d.fits", hdus
 
 
-def _sky(config: TwinConfig, cut: Window, scene: scenes.Scene, pointing: int) -> Float32Array:
-    """Give what the pointing sees without noise, on its Level-3 grid, MJy/sr."""
-    emission = optics.render(scene, cut, pointing, config.lsf_gain)
-    stars = optics.continuum(scene, geometry.sky(cut, pointing), cut.shape[1:])
+def _sky(
+    config: TwinConfig,
+    cut: Window,
+    scene: scenes.Scene,
+    pointing: int,
+    shift: tuple[float, float] | None = None,
+) -> Float32Array:
+    """Give what the pointing sees without noise, MJy/sr, on its Level-3 grid or an exposure's."""
+    emission = optics.render(scene, cut, pointing, config.lsf_gain, shift)
+    wcs = geometry.sky(cut, pointing, shift or (0, 0))
+    stars = optics.continuum(scene, wcs, (emission.shape[1], emission.shape[2]))
     middle = geometry.CRVAL3 + geometry.CDELT3 * geometry.LEVEL3_SHAPE[0] / 2
     slope = 1 + _BACKGROUND_SLOPE * (cut.wave - middle)
     background = BACKGROUND[pointing] * slope[:, None, None]
@@ -172,7 +204,7 @@ def _hot(config: TwinConfig, cut: Window) -> Float32Array:
 def _record(
     config: TwinConfig, cut: Window, exposure: Exposure, sky: Float32Array, hot: Float32Array
 ) -> Noisy:
-    """Give what one exposure records, imprint or science."""
+    """Give what one exposure records of the sky that it sees, imprint or science."""
     shape = cut.exposure_shape
     rng = config.rng(_EXPOSURE, geometry.EXPOSURES.index(exposure))
     if exposure.imprint:
@@ -181,13 +213,11 @@ def _record(
         return noise.expose(leak, error, hot, config.scatter_ratio, rng)
     error = noise.error_cube(cut.wave, shape, rng)
     outliers = noise.hits(shape, rng) - hot if config.outliers else -hot
-    dx, dy = exposure.shift
-    window = sky[:, dy : dy + shape[1], dx : dx + shape[2]]
-    return noise.expose(window, error, outliers, config.scatter_ratio, rng)
+    return noise.expose(sky, error, outliers, config.scatter_ratio, rng)
 
 
-def _level3(config: TwinConfig, stacks: list[combine.Stack]) -> list[combine.Combined]:
-    first, second = (stack.combined() for stack in stacks)
+def _level3(config: TwinConfig, averages: list[combine.Combined]) -> list[combine.Combined]:
+    first, second = averages
     if config.subtraction == "none":
         return [first, second]
     return [combine.subtract(first, second), combine.subtract(second, first)]

@@ -14,7 +14,8 @@ _LINEMAPS: Final = (
     "manifests",
 )
 _NOISE: Final = (
-    *("pipeline/reduce/noise", "pipeline/reduce/outliers.py", "pipeline/roles.py", "manifests"),
+    *("pipeline/reduce/noise", "pipeline/reduce/combine", "pipeline/reduce/outliers.py"),
+    *("pipeline/roles.py", "manifests"),
 )
 _APERTURES: Final = (*_REDUCE, "pipeline/descent.py", "pipeline/lineprofile.py")
 _IMAGING: Final = ("pipeline/reduce/imaging", "pipeline/reduce/outliers.py", "manifests")

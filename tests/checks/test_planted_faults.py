@@ -300,6 +300,10 @@ def left_out(field: str, value: float) -> Edit:
     return set_field("dithers", "left_out", "0", field, value=value)
 
 
+def left_out_white(field: str, value: object) -> Edit:
+    return set_field("dithers", "left_out", "0", "whitened", field, value=value)
+
+
 def other_unit(hdus: fits.HDUList) -> None:
     hdus["SIGMA"].header["BUNIT"] = "mJy/arcsec2"
 
@@ -492,6 +496,9 @@ FAULTS = [
     Fault("noise.apertures", "noisemodel", set_field("apertures", "0", "ratio", value=0.7)),
     Fault("noise.left_out", "noisemodel", left_out("ratio", 1.5)),
     Fault("noise.left_out", "noisemodel", left_out("aperture_ratio", 2.0)),
+    Fault("noise.left_out_white", "noisemodel", left_out_white("variance", 1.5)),
+    Fault("noise.left_out_white", "noisemodel", left_out_white("variance", 0.5)),
+    Fault("noise.left_out_lags", "noisemodel", left_out_white("left", [[[0.02, 0.2, 0.02]]])),
     Fault("noise.mask", "noise", edit_fits(uses_what_the_cube_masks)),
     Fault("noise.mask", "noise", edit_fits(no_error)),
     Fault("noise.same", "noise", edit_fits(other_scale)),
@@ -592,7 +599,7 @@ def test_every_gating_check_has_a_planted_fault():
     planted = {fault.check for fault in FAULTS}
     planted |= {"integrity.bundle", "structure.papers", "recovery.sigma_bias"}
     planted |= {"imaging.direction", "imaging.registration"}
-    planted |= {"difference.fraction", "noise.exposures"}
+    planted |= {"difference.fraction", "noise.exposures", "noise.left_out_errors"}
     names = {check.name for check in all_checks()}
     assert planted == {name for name in names if not name.startswith("convergence.")}
 

@@ -3,7 +3,7 @@
 Numbers have six significant digits, far more than are known.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -11,9 +11,9 @@ import numpy as np
 from ard.cube import FloatArray
 from pipeline.reduce.noise.apertures import Aperture
 from pipeline.reduce.noise.correlation import Covariance
-from pipeline.reduce.noise.dithers import DitherNoise
-from pipeline.reduce.noise.goodness import Whiteness
+from pipeline.reduce.noise.goodness import Whiteness, worst_lag
 from pipeline.reduce.noise.kernel import Kronecker
+from pipeline.reduce.noise.leaveout import DitherNoise, LeftOut
 from pipeline.reduce.noise.model import Measured
 
 AXES: Final = ("wave", "y", "x")
@@ -114,16 +114,34 @@ def describe_dithers(found: DitherNoise | str, names: Sequence[str], given: int)
     if isinstance(found, str):
         empty: dict[str, Any] = {"scale": None, "lag1": None, "left_out": []}
         return {"reason": found, "given": given, "files": [], **empty}
-    rows: list[dict[str, Any]] = [_rounded(row) for row in found.left_out]
     return {
         "reason": "",
         "given": given,
         "files": list(names),
         "scale": {"value": numbers(found.curve.value), "error": numbers(found.curve.error)},
-        "lag1": _lag1(found.correlation),
-        "left_out": rows,
+        "lag1": _lag1(found.model.correlation),
+        "left_out": [_left_out(one) for one in found.left_out],
     }
 
 
-def _rounded(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: number(v) if isinstance(v, float) else v for key, v in row.items()}
+def _left_out(found: LeftOut) -> dict[str, Any]:
+    white, sums = found.whitened, (found.aperture_ratio, found.aperture_error)
+    worst, sigmas, lag = worst_lag(white.left, white.left_error)
+    return {
+        "file": found.filename,
+        "count": found.count,
+        "ratio": number(found.ratio),
+        "error": number(found.error),
+        "aperture_ratio": None if sums[0] is None else number(sums[0]),
+        "aperture_error": None if sums[1] is None else number(sums[1]),
+        "whitened": {
+            "count": white.count,
+            "variance": number(white.variance),
+            "variance_error": number(white.variance_error),
+            "left_max": number(worst),
+            "left_sigma": number(sigmas),
+            "left_lag": list(lag),
+            "left": numbers(white.left),
+            "left_error": numbers(white.left_error),
+        },
+    }

@@ -60,12 +60,17 @@ class Whiteness:
 
     @property
     def worst(self) -> tuple[float, float, tuple[int, int, int]]:
-        """Give the largest correlation left, the largest over its error, and the lag of that."""
-        pull = np.abs(self.left) / np.maximum(self.left_error, 1e-12)
-        pull[tuple(n // 2 for n in pull.shape)] = 0.0
-        lag = np.unravel_index(int(pull.argmax()), pull.shape)
-        wave, y, x = (int(k) - n // 2 for k, n in zip(lag, pull.shape, strict=True))
-        return float(np.abs(self.left).max()), float(pull.max()), (wave, y, x)
+        """Give what `worst_lag` says."""
+        return worst_lag(self.left, self.left_error)
+
+
+def worst_lag(left: FloatArray, error: FloatArray) -> tuple[float, float, tuple[int, int, int]]:
+    """Give the largest correlation left, the largest over its error, and the lag of that."""
+    pull = np.abs(left) / np.maximum(error, 1e-12)
+    pull[tuple(n // 2 for n in pull.shape)] = 0.0
+    lag = np.unravel_index(int(pull.argmax()), pull.shape)
+    wave, y, x = (int(k) - n // 2 for k, n in zip(lag, pull.shape, strict=True))
+    return float(np.abs(left).max()), float(pull.max()), (wave, y, x)
 
 
 def sample(density: Any, shape: tuple[int, ...], rng: np.random.Generator) -> FloatArray:

@@ -89,7 +89,7 @@ def measure_noise(
     sides : sequence of int
         Sizes of the apertures whose sums are held against both forms.
     """
-    matrix, diagonal = _response(found, lags[0])
+    matrix, diagonal = response_of(found, lags[0])
     number = found.used.sum(axis=(1, 2))
     square = found.mean_square
     correlation = undo_continuum(measure(found.pull, found.index, lags), matrix)
@@ -113,7 +113,7 @@ def measure_noise(
     return Measured(curve, observed, correlation, retained, form, filtered, one, other)
 
 
-def _response(found: Residuals, lags: int) -> tuple[FloatArray, FloatArray]:
+def response_of(found: Residuals, lags: int) -> tuple[FloatArray, FloatArray]:
     """Give `continuum.response` of spaxels that are spread over the field."""
     y, x = np.nonzero(found.spaxels)
     chosen = np.unique(np.linspace(0, y.size - 1, _EXAMPLES).astype(int))

@@ -1,12 +1,14 @@
 """What is the noise of this cube, as data that a likelihood can use?
 
-Line-free residuals give the scale of the errors and the correlation of neighbours; differences of
-exposures, where there are any, give both once more, without a continuum. The result is a noise file
-for the whole cube and a document from which the noise of any part of it can be made.
+Line-free residuals give the scale of the errors and the correlation of neighbours. Exposures, where
+there are any, give both once more: each by itself, and by how it differs from the others. The
+result is a noise file for the whole cube and a document from which the noise of any part of it can
+be made.
 """
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,9 +22,11 @@ from ard.table import Table
 from manifests import Target
 from pipeline.reduce.noise import dithers, document, goodness, kernel
 from pipeline.reduce.noise.channels import FreeChannels, free_channels, without_busy
+from pipeline.reduce.noise.leaveout import from_exposures
 from pipeline.reduce.noise.model import Measured, measure_noise
 from pipeline.reduce.noise.residuals import Limits, Residuals, find_residuals
 from pipeline.reduce.noise.scale import raised
+from pipeline.reduce.noise.single import Measure
 from pipeline.reduce.outliers import nanmedian
 
 
@@ -151,15 +155,15 @@ def run(
     before = found
     if channels.busy:
         found = find_residuals(cube, channels, limits)
-    measured = measure_noise(
-        found,
-        cube.wave.size,
+    measure = partial(
+        measure_noise,
+        n_wave=cube.wave.size,
         lags=(config.lag_wave, config.lag_sky, config.lag_sky),
         taps=(config.tap_wave, config.tap_sky, config.tap_sky),
         n_sigma=config.lag_sigma,
         spacing=config.scale_channels,
-        sides=range(1, config.largest_aperture + 1),
     )
+    measured = measure(found, sides=range(1, config.largest_aperture + 1))
     measured = _with_busy(measured, channels, before)
     model = {
         "schema": "noise-model",
@@ -176,7 +180,8 @@ def run(
     mask = cube.mask | found.outliers | found.odd
     model["whitened"] = _whitened(model, found, measured, mask, config.seed)
     model["apertures"] = document.describe_apertures(measured.apertures, measured.apertures_fir)
-    model["dithers"] = _dithers(cube, exposures, roles, config)
+    settings = channels, limits, partial(measure, sides=())
+    model["dithers"] = _dithers(cube, exposures, roles, settings)
     noise = _form(model, np.sqrt(cube.var), mask, KRONECKER)
     # So that it cannot be taken for the noise of another cube of this shape.
     ends = {"WAVEMIN": float(cube.wave[0]), "WAVEMAX": float(cube.wave[-1])}
@@ -255,21 +260,17 @@ def _dithers(
     cube: Cube,
     exposures: Mapping[str, dithers.Dither] | None,
     roles: Table | None,
-    config: Config,
+    settings: tuple[FreeChannels, Limits, Measure],
 ) -> dict[str, Any]:
     if exposures is None or roles is None:
         return document.describe_dithers("no exposures were given", (), 0)
     given = len(exposures)
-    stacked = dithers.stack(cube, exposures, roles)
-    if isinstance(stacked, str):
-        return document.describe_dithers(stacked, (), given)
+    science = dithers.usable(cube, exposures, roles)
+    if isinstance(science, str):
+        return document.describe_dithers(science, (), given)
+    names = [one.filename for one in science]
     try:
-        found = dithers.from_dithers(
-            stacked,
-            n_sigma=config.outlier_sigma,
-            n_sigma_lag=config.lag_sigma,
-            spacing=config.scale_channels,
-        )
+        found = from_exposures(science, cube.wave, *settings)
     except ArdError as error:
-        return document.describe_dithers(error.problem, stacked.names, given)
-    return document.describe_dithers(found, stacked.names, given)
+        return document.describe_dithers(error.problem, names, given)
+    return document.describe_dithers(found, names, given)

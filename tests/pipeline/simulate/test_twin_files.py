@@ -10,6 +10,7 @@ import pytest
 from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.wcs import WCS
+from scipy.ndimage import map_coordinates
 from scipy.special import ndtr
 
 from ard import ArdError
@@ -165,6 +166,31 @@ def test_level3_is_the_average_of_its_exposures(observe: Observe) -> None:
         spread = np.sqrt(np.nansum(err**2, axis=0)[seen]) / count[seen]
         known = np.isfinite(level3["ERR"].data[seen])
         np.testing.assert_allclose(level3["ERR"].data[seen][known], spread[known], rtol=2e-6)
+
+
+def test_exposures_between_spaxels_see_the_same_sky(observe: Observe) -> None:
+    """Oracle: the noiseless Level-3 cube, interpolated by cubic splines at the sky of the file."""
+    observation = observe(dithers="real", outliers=False, scatter_ratio=0.0)
+    level3 = observation[T001]
+    there = WCS(level3["SCI"].header).celestial
+    cube = np.nan_to_num(level3["SCI"].data)
+    channel = int(cube.max(axis=(1, 2)).argmax())  # of H alpha
+    image = cube[channel]
+    for name in observation["truth/truth.json"]["pointings"]["t001"]["science"]:
+        hdus = observation[f"archive/{name}"]
+        data = hdus["SCI"].data[channel]
+        y, x = np.indices(data.shape)
+        sky = WCS(hdus["SCI"].header).celestial.wcs_pix2world(x, y, 0)
+        place = np.array(there.wcs_world2pix(*sky, 0))[::-1]
+        inside = np.isfinite(data) & (place > 2).all(axis=0)
+        inside &= (place[0] < image.shape[0] - 3) & (place[1] < image.shape[1] - 3)
+        peak = data[inside].max() - np.median(data[inside])
+        off = [
+            np.abs(map_coordinates(image, at) - data)[inside].max() / peak
+            for at in (place, np.rint(place))
+        ]
+        assert off[0] < 0.1
+        assert off[1] > 2.0 * off[0]
 
 
 def test_hot_pixels_are_negative_in_science_and_left_out_of_level3(tiny: Observation) -> None:
@@ -390,6 +416,7 @@ def test_specutils_reads_a_level3_cube(tiny: Observation, tmp_path: Path) -> Non
         ({"truth": "comet"}, "no such truth"),
         ({"size": "huge"}, "no such size"),
         ({"subtraction": "sky"}, "no such subtraction"),
+        ({"dithers": "half"}, "no such dithers"),
         ({"lsf_gain": 0.0}, "impossible"),
         ({"scatter_ratio": -1.0}, "impossible"),
     ],

@@ -45,6 +45,38 @@ def test_dithers_lie_on_the_common_grid() -> None:
         assert (x, y) == pytest.approx(exposure.shift, abs=1e-6)
 
 
+def test_real_dithers_are_those_of_the_telescope() -> None:
+    """Oracle: offsets and PA_APER of the headers, by astropy on the sphere."""
+    cut = geometry.window("full")
+    own = [e for e in geometry.EXPOSURES if e.pointing == 0 and not e.imprint]
+    places = [_coordinates(geometry.sky(cut, 0, e.placed(geometry.REAL)), 23.0, 24.0) for e in own]
+    for exposure, place in zip(own, places, strict=True):
+        one, first = (np.array(geometry.OFFSETS_ARCSEC[k]) for k in (exposure.dither, 0))
+        across, along = one - first
+        angle = np.rad2deg(np.arctan2(across, along))  # of x, to the right of y
+        expected = (geometry.PA_APER_DEG - angle) % 360.0
+        assert places[0].separation(place).arcsec == pytest.approx(
+            np.hypot(across, along), abs=2e-4
+        )
+        if exposure.dither:
+            assert places[0].position_angle(place).deg == pytest.approx(expected, abs=0.05)
+
+
+def test_real_dithers_are_parts_of_spaxels_and_fill_the_grid() -> None:
+    """Oracle: the real grids: 53 x 49 of 49 x 47. No exposure sees anything beyond it."""
+    cut = geometry.window("full")
+    seen = np.argwhere(geometry.footprint(cut))
+    shifts = np.array(geometry.SHIFTS[geometry.REAL])
+    assert (np.abs(shifts - np.rint(shifts)).max(axis=1) > 0.03).all()
+    for x, y in shifts:
+        assert (np.add(seen.min(axis=0), (y, x)) > -0.5).all()
+        assert (np.add(seen.max(axis=0), (y, x)) < (52.5, 48.5)).all()
+    for exposure in geometry.EXPOSURES:
+        x, y = exposure.nearest(geometry.REAL)
+        assert 0 <= x <= 2
+        assert 0 <= y <= 4
+
+
 def test_unseen_fractions_are_the_measured_ones() -> None:
     """Oracle: the real cubes: 46.4 % NaN at Level 3, 50.5 % in an exposure."""
     cut = geometry.window("full")

@@ -11,6 +11,7 @@ import pytest
 import ard
 from pipeline.reduce import exposures, ingest
 from pipeline.reduce.noise import dithers, stage
+from pipeline.simulate import geometry
 
 
 class Observed(NamedTuple):
@@ -22,8 +23,8 @@ class Observed(NamedTuple):
     result: dict[str, Any]
 
 
-def _observe(folder: Path, size: str) -> Observed:
-    archive = noises.write_twin(folder, size)
+def _observe(folder: Path, size: str, dithers_of: str) -> Observed:
+    archive = noises.write_twin(folder, size, dithers=dithers_of)
     names = sorted(archive.glob("jw*_nrs1_s3d.fits"))
     level3 = next(path for path in archive.iterdir() if "t001" in path.name)
     found = {path.name: exposures.read_exposure(path) for path in names}
@@ -48,14 +49,20 @@ def _observe(folder: Path, size: str) -> Observed:
 
 
 @pytest.fixture(scope="session")
-def observed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Observed]:
+def observed(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Observed]:
     @cache
-    def make(size: str) -> Observed:
-        return _observe(tmp_path_factory.mktemp(size), size)
+    def make(size: str, dithers_of: str = geometry.WHOLE) -> Observed:
+        return _observe(tmp_path_factory.mktemp(size), size, dithers_of)
 
     return make
 
 
 @pytest.fixture(scope="session")
-def tiny(observed: Callable[[str], Observed]) -> Observed:
+def tiny(observed: Callable[..., Observed]) -> Observed:
     return observed("tiny")
+
+
+@pytest.fixture(scope="session")
+def divided(observed: Callable[..., Observed]) -> Observed:
+    """The same with the dithers of GO-3149, which are parts of spaxels."""
+    return observed("tiny", geometry.REAL)
