@@ -528,7 +528,7 @@ FAULTS = [
     Fault("difference.filled", "ghosts", text(" 0.125 ", " 0.7 ")),
     Fault("difference.filled", "ghosts", text(" 0.125 ", " nan ")),
     Fault(
-        "difference.strength", "ghosts", text("1.0 0.01 0.01 0.02 0.0", "1.0 0.01 -0.9 0.02 0.0")
+        "difference.strength", "ghosts", text("1.0 0.01 0.01 0.02 nan", "1.0 0.01 -0.9 0.02 nan")
     ),
     Fault(
         "difference.model",
