@@ -787,7 +787,7 @@ def test_a_stamped_product_is_known_by_the_digest_of_the_runs_product(good_run, 
         io.sha256_file(cube)
     )
     rows = [row for row in judge(bundle).results if row.check == "structure.provenance"]
-    assert len(rows) == 20
+    assert len(rows) == 21
     assert {row.status for row in rows} == {Status.PASSED}
 
 
