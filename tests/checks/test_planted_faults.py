@@ -535,7 +535,7 @@ FAULTS = [
     Fault("difference.filled", "ghosts", text(" 0.125 ", " 0.7 ")),
     Fault("difference.filled", "ghosts", text(" 0.125 ", " nan ")),
     Fault(
-        "difference.strength", "ghosts", text("1.0 0.01 0.01 0.02 0.0", "1.0 0.01 -0.9 0.02 0.0")
+        "difference.strength", "ghosts", text("1.0 0.01 0.01 0.02 nan", "1.0 0.01 -0.9 0.02 nan")
     ),
     Fault(
         "difference.model",
@@ -822,7 +822,7 @@ def test_a_stamped_product_is_known_by_the_digest_of_the_runs_product(good_run, 
         io.sha256_file(cube)
     )
     rows = [row for row in judge(bundle).results if row.check == "structure.provenance"]
-    assert len(rows) == 20
+    assert len(rows) == 21
     assert {row.status for row in rows} == {Status.PASSED}
 
 
