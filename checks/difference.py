@@ -76,6 +76,9 @@ def model(product: Product, limits: Limits) -> Outcome:
     """Is what the difference of the pointings took off the wake's own light, displaced?"""
     table = _columns(product)
     mine = (table["method"] == POINTINGS) & (table["item"] == ALL) & (table["line"] == ALL)
+    if not (table["places"] > 0).any():
+        # Nothing rests on a strength that nobody could have measured.
+        return passed("not evaluated: nowhere do the pointings see one another's place")
     mine &= table["status"] == MEASURED
     if not mine.any():
         return skipped("no line is bright enough, or there is no other pointing", FAINT)
@@ -159,14 +162,15 @@ def _too_few(found: Any, limits: Limits) -> Outcome | None:
     return skipped(f"{compared:g} fractions are too few to judge: {enough} needed", FAINT)
 
 
-def _of_truth(kind: Any, column: str) -> Any:
-    """Mean tables in which the truth of a simulated observation is known somewhere."""
+def _of_truth(kind: Any, measured: str, truth: str) -> Any:
+    """Mean tables in which something was measured whose truth is known, by simulation."""
 
     def applies(product: Product) -> bool:
         if not kind(product) or product.facts is None:
             return False
-        values = _columns(product).get(column)
-        return values is not None and bool(np.isfinite(values.astype(float)).any())
+        table = _columns(product)
+        pairs = [table[name].astype(float) for name in (measured, truth) if name in table]
+        return len(pairs) == 2 and bool(np.isfinite(pairs[0] + pairs[1]).any())
 
     return applies
 
@@ -187,7 +191,11 @@ def _worst_pull(
     return compare(limit, worst, f"{detail}, largest {worst:.2f}", "look at offsets and errors")
 
 
-@check("recovery.ghost_strength", _of_truth(STRENGTHS, "truth_strength"), ("recovery.ghost_pull",))
+@check(
+    "recovery.ghost_strength",
+    _of_truth(STRENGTHS, "strength", "truth_strength"),
+    ("recovery.ghost_pull",),
+)
 def ghost_strengths(product: Product, limits: Limits) -> Outcome:
     """Are the fitted strengths of ghosts of a simulated observation the true ones?"""
     names = ("strength", "strength_err", "truth_strength")
@@ -195,7 +203,11 @@ def ghost_strengths(product: Product, limits: Limits) -> Outcome:
     return _worst_pull(product, limits["recovery.ghost_pull"], names, everything)
 
 
-@check("recovery.ghost_model", _of_truth(GHOSTS, "truth_fraction"), ("recovery.ghost_pull",))
+@check(
+    "recovery.ghost_model",
+    _of_truth(GHOSTS, "model_fraction", "truth_fraction"),
+    ("recovery.ghost_pull",),
+)
 def ghost_model(product: Product, limits: Limits) -> Outcome:
     """Are the fractions of the fitted ghost the true ones, within their errors?"""
     names = ("model_fraction", "model_fraction_err", "truth_fraction")

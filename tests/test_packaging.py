@@ -143,7 +143,7 @@ def test_name_python_and_extras():
     assert PROJECT["requires-python"] == ">=3.12"
     assert (ROOT / ".python-version").read_text().split() == ["3.12"]
     assert set(PROJECT["optional-dependencies"]) == {
-        "study", "cuda", "mdb", "peers", "docs", "test",
+        "study", "cuda", "mdb", "peers", "samplers", "docs", "test",
     }  # fmt: skip
     assert set(requirements()) == {"numpy", "astropy"}
 
