@@ -105,7 +105,7 @@ def by_emcee(spaxels: list[OneSpaxel], starts: list[np.ndarray]) -> dict[str, An
     begun, effective, tau = time.process_time(), [], []
     for spaxel, start in zip(spaxels, starts, strict=True):
         sampler = emcee.EnsembleSampler(WALKERS, start.shape[1], spaxel.log_density, vectorize=True)
-        sampler.random_state = np.random.RandomState(7).get_state()  # noqa: NPY002
+        sampler.random_state = np.random.RandomState(7).get_state()
         sampler.run_mcmc(start, STEPS)
         worst = float(np.max(sampler.get_autocorr_time(discard=BURN, tol=0)))
         tau.append(worst)
