@@ -10,6 +10,7 @@ Arrays have the flux (or the pair of fluxes) as their first axis.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -23,7 +24,10 @@ from pipeline.lineprofile import IntArray
 EXACT_UP_TO: Final = 2  # fluxes whose integrals need no draws
 _SAFE: Final = 7.0  # standard deviations above zero: what a cut takes off is below 1e-11
 _TAIL: Final = -5.0  # farther below zero, probabilities are handled as logarithms
-_NODES: Final = 12
+_NODES: Final = 16
+_NEAR_ZERO: Final = -2.0  # standard deviations: a pair above both has no small probability
+_SLIGHT: Final = 0.7  # a correlation whose integral needs few nodes
+_PAIR_NODES: Final = 6
 _LATTICE: Final = 16  # points, for three fluxes and more: their draws correct it
 _FAR: Final = -300.0
 _ABOVE: Final = 9.0  # what is above is as good as certain: 1e-19
@@ -219,11 +223,11 @@ def above_zero(given: Conditional, *, moments: bool = True) -> Cut:
             if moments:
                 mean[:, alone], square[:, alone] = found.mean, found.square
     several = number > 1
-    if several.any():
-        found = _moments(given.take(several), moments)
-        log_share[several] = found.log_factor
+    for where, integrate in _ways(given, rows, several):
+        found = integrate(given.take(where), moments)
+        log_share[where] = found.log_factor
         if moments:
-            mean[:, several], square[:, several] = found.mean, found.square
+            mean[:, where], square[:, where] = found.mean, found.square
     return Cut(log_share + given.count * _LOG_2, mean, square)
 
 
@@ -253,6 +257,56 @@ def _marginal(
     # Rounding must not leave a negative mean far below zero.
     means[j], squares[j] = first * width, second * own
     return Cut(log_share, np.stack(means), np.stack(squares))
+
+
+def _ways(
+    given: Conditional, rows: list[list[FloatArray]], where: np.ndarray
+) -> list[tuple[np.ndarray, Callable[[Conditional, bool], Cut]]]:
+    """Say how several fluxes are integrated where: pairs near zero have a cheaper way."""
+    if not where.any():
+        return []
+    if given.count != 2:
+        return [(where, _moments)]
+    slope = rows[1][0] / np.hypot(rows[1][0], rows[1][1])
+    low = _NEAR_ZERO * np.stack([1.0 / given.factor[0, 0], np.hypot(*rows[1])])
+    simple = where & (np.abs(slope) < _SLIGHT) & (given.mean > low).all(axis=0)
+    both = [(simple, _pair), (where & ~simple, _moments)]
+    return [(places, way) for places, way in both if places.any()]
+
+
+def _pair(given: Conditional, moments: bool) -> Cut:
+    """Integrate over two fluxes neither of which is far below zero.
+
+    The probability is Phi(h) Phi(k) and an integral over the correlation (Drezner & Wesolowsky
+    1990, J. Stat. Comput. Simul. 35, 101); moments are those of Tallis (1961, J. R. Stat. Soc. B
+    23, 223).
+    """
+    rows = given.rows()
+    sd = np.stack([rows[0][0], np.hypot(rows[1][0], rows[1][1])])
+    rho = rows[1][0] / sd[1]
+    h, k = given.mean / sd
+    nodes, weights = np.polynomial.legendre.leggauss(_PAIR_NODES)
+    angle = np.arcsin(rho)
+    total = np.zeros(h.shape)
+    square, product = h * h + k * k, 2.0 * h * k
+    for node, weight in zip(0.5 * (nodes + 1.0), 0.5 * weights, strict=True):
+        sine = np.sin(node * angle)
+        total += weight * np.exp(-0.5 * (square - product * sine) / (1.0 - sine * sine))
+    share = ndtr(h) * ndtr(k) + angle * total / (2.0 * math.pi)
+    if not moments:
+        return Cut(np.log(share), *np.empty((2, 0)))
+    root = np.sqrt((1.0 - rho) * (1.0 + rho))
+    scale = 1.0 / (math.sqrt(2.0 * math.pi) * share)
+    a = scale * np.exp(-0.5 * h * h) * ndtr((k - rho * h) / root)
+    b = scale * np.exp(-0.5 * k * k) * ndtr((h - rho * k) / root)
+    far = h * h + ((rho * h - k) / root) ** 2
+    corner = rho * root * np.exp(-0.5 * far) / (2.0 * math.pi * share)
+    u, v = a + rho * b, rho * a + b
+    uu = 1.0 - h * a - rho * rho * k * b + corner
+    vv = 1.0 - k * b - rho * rho * h * a + corner
+    mean = np.stack([h + u, k + v])
+    second = np.stack([uu + h * (h + 2.0 * u), vv + k * (k + 2.0 * v)])
+    return Cut(np.log(share), mean * sd, second * sd * sd)
 
 
 def _moments(given: Conditional, moments: bool) -> Cut:

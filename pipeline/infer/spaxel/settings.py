@@ -108,7 +108,7 @@ class Numerics:
     n_draw: int = 1000
     seed: int = 9069
     depth: float = 18.0
-    chunk: int = 64
+    chunk: int = 32
     ess_min: float = 400.0
     khat_max: float = 0.7
     log_bayes_min: float = 3.0

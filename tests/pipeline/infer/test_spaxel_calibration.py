@@ -21,6 +21,7 @@ BATCH = 100
 SETS = {
     "oiii": (cases.lines.OIII, PRIOR),
     "halpha": (cases.lines.HALPHA, PRIOR),
+    "six fluxes": (cases.lines.EVERY, PRIOR),
     "any sign": (cases.lines.HALPHA, replace(PRIOR, non_negative=False)),
     "shift": (cases.lines.OIII, replace(PRIOR, offset_kms=40.0)),
 }
