@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import IntFlag
 from types import MappingProxyType
 from typing import Any, Final, Self
 
@@ -17,6 +18,16 @@ from ard.headers import celestial_cards, celestial_wcs, kept_cards, write_cards
 from ard.provenance import Provenance, from_hdus, to_hdu
 
 MASK: Final = "MASK"
+
+
+class Flag(IntFlag):
+    """What is odd about the posterior of a spaxel? Bits of the layer `flag`; 0 = nothing."""
+
+    TOO_FEW_CHANNELS = 1  # no posterior: masked, altogether or nearly
+    BAD_VARIANCE = 2  # some channels have no variance above zero, and are not used
+    AT_EDGE = 4  # the posterior reaches an end of the prior, or light falls off the channels
+    BELOW_GATE = 8  # too few effective draws, or k-hat too large
+    NO_LINE = 16  # ln B against no line is below what counts as a detection
 
 
 @dataclass(frozen=True, eq=False)

@@ -169,8 +169,10 @@ def _of_truth(kind: Any, measured: str, truth: str) -> Any:
         if not kind(product) or product.facts is None:
             return False
         table = _columns(product)
-        pairs = [table[name].astype(float) for name in (measured, truth) if name in table]
-        return len(pairs) == 2 and bool(np.isfinite(pairs[0] + pairs[1]).any())
+        if measured not in table or truth not in table:
+            return False
+        pairs = table[measured].astype(float) + table[truth].astype(float)
+        return bool(np.isfinite(pairs).any())
 
     return applies
 

@@ -5,6 +5,7 @@ from typing import Final
 import numpy as np
 
 from ard import layout
+from ard.maps import Flag
 from checks.folder import Product
 from checks.load import document, line_map, number
 from checks.registry import Limits, check, of_kind
@@ -14,7 +15,6 @@ KINEMATICS: Final = of_kind("map", layout.KINEMATICS)
 POSTERIORS: Final = of_kind("document", layout.POSTERIORS)
 ENDINGS: Final = ("_p025", "_p160", "_p500", "_p840", "_p975")
 AGAIN: Final = "correct the stage that writes it"
-BELOW_GATE: Final = 8  # bit of the layer `flag`
 
 
 @check("kinematics.values", KINEMATICS, ("kinematics.bad_values",))
@@ -52,7 +52,7 @@ def gate(product: Product, limits: Limits) -> Outcome:
     if absent:
         return failed(f"no layer {', '.join(absent)}", AGAIN)
     khat, ess, flag = (data[name][~data.mask] for name in ("khat", "ess", "flag"))
-    unflagged = np.nan_to_num(flag).astype(int) & BELOW_GATE == 0
+    unflagged = np.nan_to_num(flag).astype(int) & Flag.BELOW_GATE == 0
     few = float(np.min(ess[unflagged], initial=np.inf))
     heavy = float(np.max(khat[unflagged], initial=-np.inf))
     detail = f"k-hat up to {heavy:.2f}, {few:.0f} effective draws or more without a flag"

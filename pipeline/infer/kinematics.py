@@ -15,9 +15,9 @@ from scipy.linalg import toeplitz
 from ard.cube import Cube, FloatArray
 from ard.errors import ArdError, UnitError
 from ard.layout import flux_layer
-from ard.maps import Map
+from ard.maps import Flag, Map
 from manifests import Target
-from pipeline.infer.spaxel.posterior import LEVELS, Flag, Posterior, fit
+from pipeline.infer.spaxel.posterior import LEVELS, Posterior, fit
 from pipeline.infer.spaxel.settings import Numerics, Prior
 from pipeline.infer.spaxel.spectra import Spectra
 from pipeline.linemaps.spaxels import FLUX_UNIT, covered_groups

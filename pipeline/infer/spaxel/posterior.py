@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import IntFlag
 from typing import Final
 
 import numpy as np
@@ -10,6 +9,7 @@ from scipy.special import ndtr
 
 from ard.cube import FloatArray
 from ard.errors import misfit
+from ard.maps import Flag
 from pipeline.infer.spaxel.amplitudes import EXACT_UP_TO, pairs
 from pipeline.infer.spaxel.draws import Draws, Nodes, Sampler
 from pipeline.infer.spaxel.patches import Patch, make_patches
@@ -28,16 +28,6 @@ _FINE: Final = 9
 _BRIGHT: Final = 12.0  # ln gain from which the fine ones are needed
 # Between coarse nodes the gain may be larger than at them by this share.
 _MISSED: Final = 0.1
-
-
-class Flag(IntFlag):
-    """What is odd about a spaxel? Bits of the layer `flag`; 0 = nothing."""
-
-    TOO_FEW_CHANNELS = 1  # no posterior: masked, altogether or nearly
-    BAD_VARIANCE = 2  # some channels have no variance above zero, and are not used
-    AT_EDGE = 4  # the posterior reaches an end of the prior, or light falls off the channels
-    BELOW_GATE = 8  # too few effective draws, or k-hat too large
-    NO_LINE = 16  # ln B against no line is below what counts as a detection
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,10 +12,10 @@ import ard
 import schemas
 from ard.errors import ArdError, UnitError
 from ard.likelihood import Noise, inverse_cholesky
+from ard.maps import Flag
 from manifests import load_target
 from pipeline.infer import kinematics
 from pipeline.infer.kinematics import Config
-from pipeline.infer.spaxel.posterior import Flag
 from pipeline.lineprofile import flux_density_per_mjy_sr
 from pipeline.reduce import ingest
 from pipeline.reduce.apertures.covariance import GivenNoise

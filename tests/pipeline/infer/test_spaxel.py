@@ -9,9 +9,10 @@ from loading import load
 
 from ard.errors import FormatError
 from ard.likelihood import LinearPrior, Noise, inverse_cholesky, marginal_likelihood, normal
+from ard.maps import Flag
 from pipeline.infer.spaxel.amplitudes import Conditional, above_zero
 from pipeline.infer.spaxel.pareto import khat
-from pipeline.infer.spaxel.posterior import Flag, Model, fit
+from pipeline.infer.spaxel.posterior import Model, fit
 from pipeline.infer.spaxel.settings import Numerics, Prior
 from pipeline.infer.spaxel.spectra import Scales, Spectra
 from pipeline.infer.spaxel.templates import basis, light
