@@ -294,7 +294,7 @@ def _edges(
         calm = err <= _INFLATED * _around(least_err, shape)
     steps = np.sort([_steps(image, shape) for image in np.where(calm, flux, np.nan)], axis=0)
     middle = np.maximum(np.isfinite(steps).sum(axis=0) - 1, 0) // 2
-    return np.nan_to_num(np.take_along_axis(steps, middle[None], 0)[0])
+    return np.asarray(np.nan_to_num(np.take_along_axis(steps, middle[None], 0)[0]))
 
 
 def _steps(image: FloatArray, shape: tuple[int, int]) -> FloatArray:
