@@ -3,9 +3,10 @@
 On the same simulated spaxels, in one run: independent draws by quadrature, emcee (32 walkers, one
 spaxel after another, its likelihood vectorised over the walkers), and lmfit, which gives a best fit
 and errors only. CPU seconds, and effective draws of the velocity for each of them.
-Run: python benchmarks/bench_spaxel.py [SPAXELS]; emcee is in the extra "samplers".
+Run: python benchmarks/bench_spaxel.py [--spaxels 1000]; emcee is in the extra "samplers".
 """
 
+import argparse
 import importlib.util
 import json
 import sys
@@ -188,8 +189,10 @@ def measure(groups: tuple[str, ...], n: int) -> dict[str, Any]:
 
 def main() -> None:
     """Measure and print JSON."""
-    n = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
-    report = {name: measure(groups, n) for name, groups in GROUPS.items()}
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--spaxels", type=int, default=1000, help="of each set of lines")
+    spaxels = parser.parse_args().spaxels
+    report = {name: measure(groups, spaxels) for name, groups in GROUPS.items()}
     sys.stdout.write(json.dumps(report, indent=2) + "\n")
 
 

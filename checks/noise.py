@@ -231,6 +231,16 @@ def left_out(product: Product, limits: Limits) -> Outcome:
     return compare(limits["noise.left_out"], _worst(off), detail, LOOK)
 
 
+@check("noise.left_out_odd", _has_dithers, ("noise.odd",))
+def left_out_odd(product: Product, limits: Limits) -> Outcome:
+    """Was nearly all of each exposure compared, and not set aside for scattering otherwise?"""
+    rows = _rows(_part(document(product), "dithers"), "left_out")
+    shares = [number(row, "set_aside") for row in rows]
+    each = ", ".join(f"{share:.3f}" for share in shares)
+    detail = f"part of the spaxels set aside: {each or 'no exposure was left out'}"
+    return compare(limits["noise.odd"], _worst(shares), detail, EXPOSURE)
+
+
 def _left_out_white(product: Product) -> list[dict[str, Any]]:
     rows = _rows(_part(document(product), "dithers"), "left_out")
     return [_part(row, "whitened") for row in rows]

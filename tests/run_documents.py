@@ -112,6 +112,7 @@ def noise_document(inputs: dict[str, str]) -> dict[str, Any]:
     }
     left_out = {
         **{"file": "jw1_s3d.fits", "count": 200, "ratio": 1.02, "error": 0.05},
+        "set_aside": 0.02,
         **{"aperture_ratio": 0.97, "aperture_error": 0.1},
         "whitened": {
             **{"count": 200, "variance": 1.03, "variance_error": 0.1},

@@ -496,6 +496,7 @@ FAULTS = [
     Fault("noise.apertures", "noisemodel", set_field("apertures", "0", "ratio", value=0.7)),
     Fault("noise.left_out", "noisemodel", left_out("ratio", 1.5)),
     Fault("noise.left_out", "noisemodel", left_out("aperture_ratio", 2.0)),
+    Fault("noise.left_out_odd", "noisemodel", left_out("set_aside", 0.27)),
     Fault("noise.left_out_white", "noisemodel", left_out_white("variance", 1.5)),
     Fault("noise.left_out_white", "noisemodel", left_out_white("variance", 0.5)),
     Fault("noise.left_out_lags", "noisemodel", left_out_white("left", [[[0.02, 0.2, 0.02]]])),

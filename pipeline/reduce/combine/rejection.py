@@ -10,10 +10,15 @@ reference is the median where the samples next to the middle agree, else the mid
 and none at all where no two samples agree: then nobody knows which is right, and all are rejected.
 The error of a hit grows with it, so two hits that happen to agree are told by their errors: held
 against those of the other samples, and where all are hits against those of the places around.
+
+Where dithers are parts of spaxels, a sample is made of four voxels, so that four times as many have
+a part of a hit. So the comparison is made twice there, the second time without the hits of the
+first; and how steep the sky is at a place, which decides what may differ, is asked of samples whose
+errors are usual.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -33,6 +38,8 @@ _FEW: Final = 2
 # Of the typical error of a channel. Spaxels gather like numbers of detector pixels, within a factor
 # of four, so that good errors are not smaller than half of it, but for places where all are.
 _SMALLEST: Final = 0.5
+# Times that samples of parts of spaxels are compared: a third finds next to nothing.
+_ROUNDS: Final = 2
 # Of their robust scatter: beyond, differences are those of outliers.
 _FAR: Final = 5.0
 
@@ -90,14 +97,35 @@ def reject(
     least : int
         Number of samples below which a place is not judged.
     slope : float
-        What is allowed besides, in largest steps of the median from a place to its neighbours,
-        where exposures are offset by parts of spaxels: they sample a sharp source differently, and
-        a resampled one is blunter.
+        What is allowed besides, in largest steps of a sample from a place to its neighbours, where
+        exposures are offset by parts of spaxels: they sample a sharp source differently, and a
+        resampled one is blunter. Of the steps of the samples the median counts.
 
     Returns
     -------
     Rejection
     """
+    found = _compare(samples, shape, (n_sigma, least, slope))
+    if n_sigma == 0 or all(sample.operator.whole for sample in samples):
+        return found
+    for _ in range(_ROUNDS - 1):
+        left = [_without(*pair) for pair in zip(samples, found.outliers, strict=True)]
+        more = _compare(left, shape, (n_sigma, least, slope))
+        outliers = [a | b for a, b in zip(found.outliers, more.outliers, strict=True)]
+        found = Rejection(outliers, more.scale)
+    return found
+
+
+def _without(sample: Samples, outliers: BoolArray) -> Samples:
+    flux, err = (np.where(outliers, 0.0, values) for values in (sample.flux, sample.err))
+    return replace(sample, flux=flux, err=err, good=sample.good & ~outliers)
+
+
+def _compare(
+    samples: Sequence[Samples], shape: tuple[int, int], how: tuple[float, int, float]
+) -> Rejection:
+    """Compare all samples once; `how` is n_sigma, least and slope of `reject`."""
+    n_sigma, least, slope = how
     flux, err = (np.stack(values) for values in zip(*map(_on_grid, samples), strict=True))
     scale = _scale(flux, err, samples)
     if n_sigma == 0 or len(samples) < max(least, 2):
@@ -105,7 +133,7 @@ def reject(
     factor = n_sigma * np.fmax(scale, 1.0)
     least_err = _least(err)
     partial = slope > 0 and not all(sample.operator.whole for sample in samples)
-    edges = slope * _steps(nanmedian(flux, axis=0), shape) if partial else np.zeros(least_err.shape)
+    edges = slope * _edges(flux, err, least_err, shape) if partial else np.zeros(least_err.shape)
     agree = factor * least_err + edges
     centre, known, disputed = _reference(flux, err, least_err, agree, least)
     hit = known & _all_hits(flux, centre, agree, least_err, shape)
@@ -255,13 +283,27 @@ def _around(image: FloatArray, shape: tuple[int, int]) -> FloatArray:
     return np.asarray(nanmedian(np.stack(near), axis=0).reshape(image.shape))
 
 
+def _edges(
+    flux: FloatArray, err: FloatArray, least_err: FloatArray, shape: tuple[int, int]
+) -> FloatArray:
+    """Give the largest step from each place to a neighbour, shape (n_out, n); 0 where unknown.
+
+    The lower median of the samples, of which none is asked whose error is that of a hit.
+    """
+    with np.errstate(invalid="ignore"):
+        calm = err <= _INFLATED * _around(least_err, shape)
+    steps = np.sort([_steps(image, shape) for image in np.where(calm, flux, np.nan)], axis=0)
+    middle = np.maximum(np.isfinite(steps).sum(axis=0) - 1, 0) // 2
+    return np.asarray(np.nan_to_num(np.take_along_axis(steps, middle[None], 0)[0]))
+
+
 def _steps(image: FloatArray, shape: tuple[int, int]) -> FloatArray:
-    """Give the largest step from each place to one of its four neighbours, shape (n_out, n)."""
-    largest = np.zeros((*shape, image.shape[1]))
+    """Give the largest step from each place to one of its four neighbours, NaN without any."""
+    largest = np.full((*shape, image.shape[1]), np.nan)
     for axis in (0, 1):
-        step = np.nan_to_num(np.abs(np.diff(image.reshape(largest.shape), axis=axis)))
+        step = np.abs(np.diff(image.reshape(largest.shape), axis=axis))
         edges = [(0, 0)] * 3
         for before in (0, 1):
             edges[axis] = (before, 1 - before)
-            largest = np.maximum(largest, np.pad(step, edges))
+            largest = np.fmax(largest, np.pad(step, edges, constant_values=np.nan))
     return largest.reshape(image.shape)

@@ -130,6 +130,7 @@ def _left_out(found: LeftOut) -> dict[str, Any]:
     return {
         "file": found.filename,
         "count": found.count,
+        "set_aside": number(found.set_aside),
         "ratio": number(found.ratio),
         "error": number(found.error),
         "aperture_ratio": None if sums[0] is None else number(sums[0]),

@@ -67,6 +67,9 @@ class LeftOut:
     filename : str
     count : int
         Number of voxels that were compared.
+    set_aside : float
+        Part of its spaxels that scatter unlike the others, alone or in the difference: of them
+        nothing is compared.
     ratio, error : float
         Mean square of single voxels over prediction, and its standard error.
     aperture_ratio, aperture_error : float or None
@@ -76,6 +79,7 @@ class LeftOut:
 
     filename: str
     count: int
+    set_aside: float
     ratio: float
     error: float
     aperture_ratio: float | None
@@ -131,7 +135,7 @@ def from_exposures(
         If too few spaxels of an exposure, or of a difference, can be measured, or two exposures do
         not overlap.
     """
-    clean, alone = zip(
+    clean, alone, odd = zip(
         *(measure_alone(one, wave, channels, limits, measure_noise) for one in exposures),
         strict=True,
     )
@@ -144,7 +148,7 @@ def from_exposures(
         residuals = find_residuals(cube, channels, limits)
         measured = measure_noise(residuals)
         curves.append(measured.curve)
-        left_out.append(_judge(found, residuals, measured, model))
+        left_out.append(_judge(found, residuals, measured, model, odd[number]))
     return DitherNoise(_average(curves), in_common(alone), tuple(left_out))
 
 
@@ -159,15 +163,19 @@ def _average(curves: Sequence[ScaleCurve]) -> ScaleCurve:
     return ScaleCurve(value, error, measured, float(np.mean([c.chi2_dof for c in curves])))
 
 
-def _judge(found: Difference, residuals: Residuals, measured: Measured, model: Model) -> LeftOut:
+def _judge(
+    found: Difference, residuals: Residuals, measured: Measured, model: Model, odd: int
+) -> LeftOut:
     """Hold a difference against what the others predict."""
     share = measured.retained * model.scale[residuals.index] ** 2
     square = (residuals.pull**2 / share[:, None, None])[residuals.used]
     ratio, error = float(square.mean()), error_of_variance(measured.correlation)
     white, sums = _whiten(found, residuals, model, share)
+    aside = odd + int(residuals.odd.sum())
     return LeftOut(
         filename=found.one.filename,
         count=int(square.size),
+        set_aside=aside / (aside + int(residuals.spaxels.sum())),
         ratio=ratio,
         error=ratio * float(np.hypot(error, model.variance_error)),
         aperture_ratio=float(sums.mean()) if sums.size > 1 else None,

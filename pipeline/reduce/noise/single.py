@@ -66,7 +66,7 @@ class Model:
 
 def measure_alone(
     one: Exposure, wave: FloatArray, channels: FreeChannels, limits: Limits, measure: Measure
-) -> tuple[Exposure, Measured]:
+) -> tuple[Exposure, Measured, int]:
     """Measure the noise of one exposure on its line-free residuals.
 
     Returns
@@ -74,6 +74,8 @@ def measure_alone(
     Exposure
         Without the outliers and the odd spaxels that came to light.
     Measured
+    int
+        Number of these spaxels.
 
     Raises
     ------
@@ -85,7 +87,7 @@ def measure_alone(
     found = find_residuals(Cube(flux, var, ~one.good, wave, one.wcs), channels, limits)
     good = one.good & ~found.outliers & ~found.odd
     flux, err = (np.where(good, values, 0) for values in (one.flux, one.err))
-    return replace(one, flux=flux, err=err, good=good), measure(found)
+    return replace(one, flux=flux, err=err, good=good), measure(found), int(found.odd.sum())
 
 
 def in_common(found: Sequence[Measured]) -> Model:

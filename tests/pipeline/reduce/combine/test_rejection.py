@@ -141,6 +141,34 @@ def test_hits_and_hot_pixels_of_the_simulated_detector_are_found(twin, clean_twi
     assert found.parts[0].rejected > lost.sum()
 
 
+def test_hits_are_found_as_well_between_spaxels(expose, moved):
+    """As many hits as in the simulated exposures, on dithers of parts of spaxels.
+
+    Oracle: the same sky and noise without hits. One voxel in 16 is a hit, so that a fifth of the
+    samples, which are made of four, hold one; their errors grow with them.
+    """
+    rng = np.random.default_rng(11)
+    clean = exposures(expose, moved, PARTS)
+    made = []
+    for one in clean:
+        section = one.channels(0, WAVE.size)
+        size = rng.choice([-1, 1], section.flux.shape) * 10 ** rng.uniform(
+            0.5, 3.5, section.flux.shape
+        )
+        size = np.where(rng.random(size.shape) < 1 / 16, size, 0.0)
+        err = np.hypot(0.1, size / 5.0)
+        made.append(expose(one.filename, section.flux + size, one.wcs, err=err, wave=WAVE))
+    grid = common_grid(clean)
+    found, raw = (combine(made, grid, config=Config(reject_sigma=n)) for n in (6.0, 0.0))
+    true = combine(clean, grid, config=Config(reject_sigma=0))
+    # Where the scene is smooth, what is left out moves the mean by noise alone.
+    smooth = ~true.mask & (np.abs(np.arange(WAVE.size) - 20) > 4)[:, None, None]
+    off, before = (np.abs(one.flux - true.flux)[smooth] for one in (found, raw))
+    assert np.nanmean(before > 2.0) > 0.1
+    assert np.nanmean(off > 2.0) < 1e-3
+    assert np.isnan(off).mean() < 0.05
+
+
 def test_two_hits_that_happen_to_agree_are_told_by_their_errors(expose, moved):
     y, x = np.mgrid[:18, :17]
     for n in (3, 4):

@@ -96,6 +96,17 @@ def test_an_err_that_is_too_small_is_found():
     assert np.abs(rows[2].whitened.left).max() < 0.06
 
 
+def test_an_err_that_is_wrong_in_a_part_of_the_field_is_told():
+    """Oracle: construction; a quarter of the spaxels of one exposure, which are not compared."""
+    exposures = observe(1)
+    err = exposures[2].err.copy()
+    err[:, :9, :8] *= 0.4
+    exposures[2] = dataclasses.replace(exposures[2], err=err)
+    rows = judge(exposures).left_out
+    assert rows[2].set_aside == pytest.approx(9 * 8 / (18 * 17), abs=0.05)
+    assert max(row.set_aside for row in (*rows[:2], rows[3])) < 0.03
+
+
 def test_another_correlation_is_found():
     """Oracle: one exposure has white noise of the same variance; the others know nothing of it."""
     rows = judge(observe(3, (RHOS, RHOS, (0.0, 0.0, 0.0), RHOS))).left_out
