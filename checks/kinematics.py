@@ -15,6 +15,7 @@ KINEMATICS: Final = of_kind("map", layout.KINEMATICS)
 POSTERIORS: Final = of_kind("document", layout.POSTERIORS)
 ENDINGS: Final = ("_p025", "_p160", "_p500", "_p840", "_p975")
 AGAIN: Final = "correct the stage that writes it"
+TWO: Final = "two_log_bayes"
 
 
 @check("kinematics.values", KINEMATICS, ("kinematics.bad_values",))
@@ -22,8 +23,11 @@ def values(product: Product, limits: Limits) -> Outcome:
     """Has every unmasked spaxel a number in every layer, and an error above zero?"""
     data = line_map(product)
     bad = 0
+    tried = ~data.mask
+    if TWO in data.layers:  # two components are tried where one is there without doubt
+        tried = tried & np.isfinite(data[TWO])
     for name, layer in data.layers.items():
-        inside = layer[~data.mask]
+        inside = layer[tried if name.startswith("two_") else ~data.mask]
         good = np.isfinite(inside)
         bad += int((~(good & (inside > 0)) if name.endswith("_err") else ~good).sum())
     return compare(limits["kinematics.bad_values"], bad, f"{bad} values are none", AGAIN)

@@ -6,6 +6,7 @@ not from a constant: with and without `jax.checkpoint` the same gradient differs
 """
 
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -43,6 +44,11 @@ class Program:
     size: int
     executable: Any
     n_bytes: int | None
+
+
+def _n_bytes(array: Any) -> int:
+    """Give the size of an array of JAX, whose kinds do not all have `nbytes`."""
+    return int(math.prod(array.shape) * np.dtype(array.dtype).itemsize)
 
 
 class Batched:
@@ -130,7 +136,7 @@ class Batched:
         device = jax.devices()[0]
         # Data and noise that the function closes over are on the device as well.
         traced, self._result = jax.make_jaxpr(self._function, return_shape=True)(spec)
-        self._constants = sum(int(constant.nbytes) for constant in traced.consts)
+        self._constants = sum(_n_bytes(constant) for constant in traced.consts)
         self._kind, self._most, self._programs = kind, None, {}
         self._budget = device_budget(device) if self._stated is None else self._stated
         if self._together is None:

@@ -21,8 +21,11 @@ BLACK: Final = "#000000"
 BLUE: Final = "#0072B2"
 VERMILION: Final = "#D55E00"
 GREY: Final = "#8A8A8A"
-COMPASS: Final = "#E69F00"  # seen on both ends of the colour scales
+PALE: Final = "#DDDDDD"  # places of which there is nothing to show
+ORANGE: Final = "#E69F00"
+COMPASS: Final = ORANGE  # seen on both ends of the colour scales
 
+Extent = tuple[float, float, float, float]
 _DPI: Final = 110
 _STYLE: Final[Any] = {
     "font.size": 9.0,
@@ -63,7 +66,7 @@ def png(figure: "Figure") -> bytes:
     return buffer.getvalue()
 
 
-def extent(wcs: WCS, shape: tuple[int, int], x0: float, y0: float) -> tuple[float, ...]:
+def extent(wcs: WCS, shape: tuple[int, int], x0: float, y0: float) -> Extent:
     """Give the edges of an image in arcsec from the pixel (x0, y0), for `imshow`."""
     ny, nx = shape
     scale = pixel_arcsec(wcs)

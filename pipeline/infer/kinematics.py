@@ -17,6 +17,7 @@ from ard.errors import ArdError, UnitError
 from ard.layout import flux_layer
 from ard.maps import Flag, Map
 from manifests import Target
+from pipeline.infer.spaxel.pair import Pairs, fit_pairs
 from pipeline.infer.spaxel.posterior import LEVELS, Posterior, fit
 from pipeline.infer.spaxel.settings import Numerics, Prior
 from pipeline.infer.spaxel.spectra import Spectra
@@ -40,6 +41,7 @@ _KEPT: Final = (
     *("TIMESYS", "DATE-BEG", "DATE-END", "XPOSURE", "EFFEXPTM", "EXPTIME", "PROGRAM", "PROPOSID"),
 )
 _DIGITS: Final = 6
+SECOND: Final = "that of the first, independently; the first is the one of lower velocity"
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,10 @@ class Config:
         Spaxels below, or above, are flagged as below the gate.
     log_bayes_min : float
         ln B of a line against none from which a line counts as found.
+    two_components : bool
+        Whether two components are held against one where a line is there without doubt.
+    two_from_log_bayes : float
+        ln B of a line against none from which that is done.
     lsf_gain : float
         Resolving power over that of the cube's line-spread function.
     resolving_power : float or None
@@ -79,6 +85,8 @@ class Config:
     ess_min: float = 400.0
     khat_max: float = 0.7
     log_bayes_min: float = 3.0
+    two_components: bool = False
+    two_from_log_bayes: float = 10.0
     lsf_gain: float = 1.0
     resolving_power: float | None = None
 
@@ -89,6 +97,8 @@ class Config:
             raise ValueError("lsf_gain and resolving_power must be positive")
         if self.n_draw < self.ess_min:
             raise ValueError("n_draw must be ess_min or more: no spaxel could pass")
+        if self.two_components and self.offset_kms:
+            raise ValueError("two_components must be off where offset_kms is not 0")
         _ = self.prior, self.numerics  # which judge the rest
 
     @property
@@ -139,8 +149,10 @@ def run(
     dict
         ``kinematics``: one Map for each covered group, by name of the group. Layers: velocity and
         sigma (km/s) and flux_<line>, each with its mean under its own name, _err (standard
-        deviation) and quantiles _p025, _p160, _p500, _p840, _p975; log_bayes, log_evidence, khat,
-        ess, flag (`Flag`). Masked are spaxels without a posterior.
+        deviation) and quantiles _p025, _p160, _p500, _p840, _p975; log_bayes, khat, ess, flag
+        (`Flag`). Masked are spaxels without a posterior. With `two_components`, of either
+        component two_velocity_1 and so on with _err, and two_log_bayes, two_khat, two_ess,
+        two_flag; NaN where two were not tried.
         ``posteriors``: a document with priors and counts, and whether any line was found.
 
     Raises
@@ -166,8 +178,13 @@ def run(
         spectra = spectra_of(cube, known, windows.channels)
         found = fit(spectra, response, config.prior, config.numerics)
         meta = _meta(cube, target, name, lines) | {"LSFSRC": lsf.source, "NOISESRC": known.source}
-        maps[name] = _map(cube, lines, found, meta)
-        rows.append(_row(name, found, lines))
+        pair = None
+        if config.two_components:
+            least = config.two_from_log_bayes
+            settings = (config.prior, config.numerics)
+            pair = fit_pairs(spectra, response, *settings, found, log_bayes_min=least)
+        maps[name] = _map(cube, lines, found, pair, meta)
+        rows.append(_row(name, found, lines) | _two_row(pair, config))
     return {"kinematics": maps, "posteriors": _document(item, cube, rows, known, config)}
 
 
@@ -209,7 +226,9 @@ def _along_wave(correlation: Correlation, channels: IntArray) -> FloatArray:
     return np.eye(channels.size)
 
 
-def _map(cube: Cube, lines: LineSet, found: Posterior, meta: Mapping[str, Any]) -> Map:
+def _map(
+    cube: Cube, lines: LineSet, found: Posterior, pair: Pairs | None, meta: Mapping[str, Any]
+) -> Map:
     layers: dict[str, FloatArray] = {}
     units: dict[str, str] = {}
     names = ("velocity", "sigma", *(flux_layer(name) for name in lines.names))
@@ -228,6 +247,10 @@ def _map(cube: Cube, lines: LineSet, found: Posterior, meta: Mapping[str, Any]) 
     parts = {"log_bayes": found.log_bayes, "khat": found.khat, "ess": found.ess, "flag": flag}
     layers |= parts
     units |= dict.fromkeys(parts, "")
+    if pair is not None:
+        two = _two_layers(pair)
+        layers |= {name: values for name, (values, _) in two.items()}
+        units |= {name: unit for name, (_, unit) in two.items()}
     shape = cube.shape[1:]
     return Map(
         layers={name: values.reshape(shape) for name, values in layers.items()},
@@ -236,6 +259,34 @@ def _map(cube: Cube, lines: LineSet, found: Posterior, meta: Mapping[str, Any]) 
         wcs=cube.wcs,
         meta=meta,
     )
+
+
+def _two_layers(pair: Pairs) -> dict[str, tuple[FloatArray, str]]:
+    """Give the layers of two components with their units; NaN where they were not tried."""
+    layers = {
+        "two_log_bayes": (pair.log_bayes, ""),
+        "two_khat": (pair.khat, ""),
+        "two_ess": (pair.ess, ""),
+        "two_flag": (pair.flag.astype(np.float64), ""),
+    }
+    for column, name in enumerate(pair.names):
+        unit = FLUX_UNIT if name.startswith("flux_") else "km/s"
+        layers[f"two_{name}"] = (pair.mean[:, column], unit)
+        layers[f"two_{name}_err"] = (pair.sd[:, column], unit)
+    return layers
+
+
+def _two_row(pair: Pairs | None, config: Config) -> dict[str, Any]:
+    """Say of a group in how many spaxels two components were tried, and found."""
+    if pair is None:
+        return {}
+    tried, below = np.isfinite(pair.log_bayes), pair.flag & Flag.BELOW_GATE != 0
+    two = tried & ~below & (pair.log_bayes >= config.log_bayes_min)
+    return {
+        "two_tried": int(tried.sum()),
+        "two_found": int(two.sum()),
+        "two_below_gate": int((tried & below).sum()),
+    }
 
 
 def _meta(cube: Cube, target: Target, group: str, lines: LineSet) -> dict[str, Any]:
@@ -300,7 +351,7 @@ def _document(
         "n_draw": config.n_draw,
         "seed": config.seed,
         "log_bayes_min": config.log_bayes_min,
-        "prior": config.prior.describe(),
+        "prior": config.prior.describe() | ({"second": SECOND} if config.two_components else {}),
         "groups": rows,
     }
 

@@ -30,6 +30,28 @@ DRAWING: Final[tuple[Stage, ...]] = (
         typical_seconds=6.0,
     ),
     Stage(
+        name="kinematicsfigure",
+        module="pipeline.figures.kinematics",
+        summary="draw the posteriors of the spaxels, and the run of velocity along the wake",
+        reads=(
+            Read("kinematics", "kinematics.kinematics"),
+            Read("cube", "ingest.cube"),
+            _TARGET,
+        ),
+        writes=tuple(
+            Write(name, f"work/figures/{{item}}_{file}", kind, _FIGURES, parts="groups")
+            for name, file, kind in (
+                ("figure", "kinematics{part}.png", "figure"),
+                ("data", "kinematics{part}.ecsv", "table"),
+                ("pv", "pv{part}.png", "figure"),
+                ("pv_data", "pv{part}.ecsv", "table"),
+            )
+        ),
+        code=("pipeline/figures", "pipeline/lineprofile.py", *_IMAGING),
+        per_item=True,
+        typical_seconds=6.0,
+    ),
+    Stage(
         name="spectra",
         module="pipeline.figures.spectra",
         summary="draw spectrum and noise",

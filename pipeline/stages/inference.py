@@ -46,6 +46,6 @@ INFERENCE: Final[tuple[Stage, ...]] = (
         ),
         code=_KINEMATICS,
         per_item=True,
-        typical_seconds=22.0,
+        typical_seconds=12.0,
     ),
 )

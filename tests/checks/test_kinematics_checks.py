@@ -80,3 +80,15 @@ def test_few_spaxels_may_be_below_the_gate(monkeypatch, below, status):
     monkeypatch.setattr(family, "document", lambda product: rows)
     assert family.flagged(None, LIMITS).status is status
     assert family.found(None, LIMITS).status is Status.PASSED
+
+
+def test_two_components_are_judged_where_they_were_tried(monkeypatch):
+    layers = good_layers()
+    two = np.full(SHAPE, np.nan)
+    two[0, :2] = 1.0
+    layers |= {"two_log_bayes": two, "two_velocity_1": two, "two_velocity_1_err": two}
+    assert judge(monkeypatch, family.values, layers).status is Status.PASSED
+    bad = two.copy()
+    bad[0, 1] = np.nan
+    layers["two_velocity_1_err"] = bad
+    assert judge(monkeypatch, family.values, layers).status is Status.FAILED

@@ -21,7 +21,30 @@ _PROBES: Final = 12  # points a side of the grid that looks for the posterior in
 _ROUNDS: Final = 12
 _SHRUNK: Final = 0.7  # a box that keeps more than this of both sides fits
 # Nodes a side, by the largest step of ln density between neighbouring probes.
-_SIZES: Final = ((0.3, 5), (1.2, 14), (np.inf, 30))
+_SIZES: Final = ((0.3, 5), (0.6, 8), (1.2, 14), (np.inf, 30))
+# Nodes of a table are twice as far apart as probes or more; up to this step between them an item
+# fills its box, and nothing hides between its nodes.
+_WIDER: Final = 2.0
+_QUIET: Final = 2.4
+
+
+@dataclass(frozen=True, eq=False)
+class Glance:
+    """What the nodes of their own tables say of some items.
+
+    Attributes
+    ----------
+    peak, step : ndarray, shape (m,)
+        Largest ln density at the nodes, and its largest step between neighbours.
+    """
+
+    peak: FloatArray
+    step: FloatArray
+
+    @classmethod
+    def none(cls, size: int) -> "Glance":
+        """Say that nothing is known of items."""
+        return cls(np.full(size, -np.inf), np.full(size, np.inf))
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,16 +88,23 @@ def rule(size: int) -> tuple[FloatArray, FloatArray]:
 
 
 def make_patches(
-    tables: Tables, cells: Cells, top: FloatArray, prior: Prior, numerics: Numerics, count: int
+    tables: Tables,
+    cells: Cells,
+    known: tuple[FloatArray, Glance],
+    prior: Prior,
+    numerics: Numerics,
+    count: int,
 ) -> list[Patch]:
     """Zoom in on the posterior of all items and put grids there.
+
+    An item in which the density hardly varies is its own box: there is nothing to zoom in on.
 
     Parameters
     ----------
     tables : Tables
     cells : Cells
-    top : ndarray, shape (n,)
-        Largest ln density of each spaxel that is known so far.
+    known : tuple
+        Largest ln density of each spaxel so far, shape (n,), and a Glance at the items.
     prior, numerics
     count : int
         Number of fluxes.
@@ -86,10 +116,9 @@ def make_patches(
     """
     low = np.stack([cells.velocity[tables.cell, 0], np.sqrt(cells.variance[tables.cell, 0])], 1)
     high = np.stack([cells.velocity[tables.cell, 1], np.sqrt(cells.variance[tables.cell, 1])], 1)
-    step = np.zeros(len(tables))
-    peak = np.full(len(tables), -np.inf)
-    top = top.copy()
-    busy = np.arange(len(tables))
+    top, glance = known[0].copy(), known[1]
+    step, peak = glance.step / _WIDER, glance.peak.copy()
+    busy = np.flatnonzero(glance.step > _QUIET)
     for _ in range(_ROUNDS):
         if busy.size == 0:
             break
@@ -99,7 +128,7 @@ def make_patches(
         peak[busy] = log_density.max(axis=(1, 2))
         np.maximum.at(top, some.spaxel, peak[busy])
         floor = np.maximum(peak[busy], top[some.spaxel]) - numerics.depth
-        step[busy] = _largest_step(log_density, floor)
+        step[busy] = largest_step(np.maximum(log_density, floor[:, None, None]))
         shrunk = _shrink(log_density, peak[busy] - numerics.depth, low, high, busy)
         busy = busy[shrunk]
     alive = peak > top[tables.spaxel] - numerics.depth
@@ -122,10 +151,9 @@ def _log_density(
     return density(grid, (velocity[:, :, None], sigma[:, None, :]), prior, count).log_density
 
 
-def _largest_step(log_density: FloatArray, floor: FloatArray) -> FloatArray:
-    """Give the largest difference of neighbours, where one of them counts."""
-    kept = np.maximum(log_density, floor[:, None, None])
-    largest = [np.abs(np.diff(kept, axis=axis)).max(axis=(1, 2)) for axis in (1, 2)]
+def largest_step(log_density: FloatArray) -> FloatArray:
+    """Give the largest difference of neighbours in the grid of each item, shape (m,)."""
+    largest = [np.abs(np.diff(log_density, axis=axis)).max(axis=(1, 2)) for axis in (1, 2)]
     return np.asarray(np.maximum(*largest))
 
 

@@ -12,7 +12,7 @@ from ard.errors import misfit
 from ard.maps import Flag
 from pipeline.infer.spaxel.amplitudes import EXACT_UP_TO, pairs
 from pipeline.infer.spaxel.draws import Draws, Nodes, Sampler
-from pipeline.infer.spaxel.patches import Patch, make_patches
+from pipeline.infer.spaxel.patches import Glance, Patch, largest_step, make_patches
 from pipeline.infer.spaxel.settings import Numerics, Prior
 from pipeline.infer.spaxel.shift import shift_moments, split_shift
 from pipeline.infer.spaxel.spectra import Condensed, Scales, Spectra, condense, continuum
@@ -256,23 +256,25 @@ def find_patches(condensed: Condensed, model: Model) -> list[Patch]:
     n = condensed.pulled.shape[0]
     spaxel, cell = (axis.ravel() for axis in np.indices((n, cells.count)))
     coarse = tabulate(condensed, model.library, _COARSE, (spaxel, cell))
-    peak, gain = _at_nodes(coarse, model)
-    peak, gain = peak.reshape(n, -1), gain.reshape(n, -1)
+    peaks, gains, steps = _at_nodes(coarse, model)
+    peak, gain = peaks.reshape(n, -1), gains.reshape(n, -1)
     top, most = peak.max(axis=1), np.maximum(gain.max(axis=1), 0.0)
     kept = peak > (top - numerics.depth - _MISSED * most)[:, None]
     bright = most > _BRIGHT
     rows, columns = np.nonzero(kept & bright[:, None])
     fine = tabulate(condensed, model.library, _FINE, (rows, columns))
-    faint = coarse.take(np.flatnonzero((kept & ~bright[:, None]).ravel()))
+    some = np.flatnonzero((kept & ~bright[:, None]).ravel())
+    faint = Glance(peaks[some], steps[some])
+    unseen = Glance.none(len(fine))
     patches: list[Patch] = []
-    for tables in (faint, fine):
+    for tables, glance in ((coarse.take(some), faint), (fine, unseen)):
         if len(tables):
-            patches += make_patches(tables, cells, top, model.prior, numerics, count)
+            patches += make_patches(tables, cells, (top, glance), model.prior, numerics, count)
     return patches
 
 
-def _at_nodes(tables: Tables, model: Model) -> tuple[FloatArray, FloatArray]:
-    """Give the largest ln density and gain of each item at the nodes of its own table."""
+def _at_nodes(tables: Tables, model: Model) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Give the largest ln density, gain and step of each item at the nodes of its own table."""
     velocity, variance = model.library.cells.nodes(tables.order)
     v = velocity[tables.cell][:, :, None]
     s = np.sqrt(np.maximum(variance, 0.0))[tables.cell][:, None, :]
@@ -280,7 +282,8 @@ def _at_nodes(tables: Tables, model: Model) -> tuple[FloatArray, FloatArray]:
     quantities = np.ascontiguousarray(tables.values[:, :size].swapaxes(0, 1))
     found = density(quantities, (v, s), model.prior, model.count)
     gain = found.log_density - model.prior.log_velocity(v) - model.prior.log_sigma(s)
-    return found.log_density.max(axis=(1, 2)), gain.max(axis=(1, 2))
+    step = largest_step(found.log_density)
+    return found.log_density.max(axis=(1, 2)), gain.max(axis=(1, 2)), step
 
 
 def _moments(patches: Sequence[Patch], nodes: Nodes, model: Model) -> FloatArray:

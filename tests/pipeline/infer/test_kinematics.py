@@ -280,3 +280,27 @@ def test_ngc7469_has_the_published_numbers(disc):
     assert np.median(data["sigma"][bright]) == pytest.approx(51.0, abs=6.0)
     assert measured["posteriors"]["status"] == "found"
     assert measured["posteriors"]["groups"][0]["below_gate"] == 0
+
+
+def test_two_components_are_layers_of_their_own(cube, noise, found, tmp_path):
+    # Oracle: the stage without them, and the schemas; the cube has one component.
+    config = Config(two_components=True)
+    both = kinematics.run(item="t001", cube=cube, noise=noise, target=RBH1, config=config)
+    data = both["kinematics"]["halpha"]
+    for name, layer in found["kinematics"]["halpha"].layers.items():
+        np.testing.assert_array_equal(data[name], layer)
+    tried = data["log_bayes"] >= config.two_from_log_bayes
+    np.testing.assert_array_equal(np.isfinite(data["two_log_bayes"]), tried)
+    assert tried.sum() == NX
+    assert (data["two_log_bayes"][0] < 3.0).all()
+    row = both["posteriors"]["groups"][0]
+    assert (row["two_tried"], row["two_found"]) == (NX, 0)
+    assert "lower velocity" in both["posteriors"]["prior"]["second"]
+    ard.write(tmp_path / "map.fits", data)
+    from ard.describe import describe
+
+    assert not schemas.validate(describe(tmp_path / "map.fits"), "kinematics")
+    assert not schemas.validate({**both["posteriors"], "provenance": None}, "posteriors")
+    assert data.units["two_flux_halpha_2_err"] == kinematics.FLUX_UNIT
+    with pytest.raises(ValueError, match="two_components must be off"):
+        Config(two_components=True, offset_kms=5.0)
