@@ -2,8 +2,9 @@
 
 Three cubes on one grid that holds all pointings: nothing taken off; each pointing minus the other
 at the same place of the detector, with the ghosts that this leaves; and the same with the wake's
-light put back where it was taken off, as often as the fitted strength of the ghosts says. The last
-minus the one before is the model of the ghosts, with its sign turned.
+light put back where it was taken off. What was taken off is known, place by place, so all of it is
+put back, however strong the ghosts were found to be. The last minus the one before is the model of
+the ghosts, with its sign turned.
 """
 
 from collections.abc import Mapping
@@ -31,7 +32,6 @@ from pipeline.reduce.difference.background import (
     filled,
     other_pointing,
 )
-from pipeline.reduce.difference.fraction import Ratio
 from pipeline.reduce.difference.functional import line_channels
 from pipeline.reduce.difference.grids import require_pairs
 from pipeline.reduce.difference.pointing import less, partner_of
@@ -103,7 +103,7 @@ def run(
     combined : mapping of str to Cube
         Cubes of the combine stage, by item: nothing is subtracted.
     strengths : Table
-        What the difference stage fitted; where it could not, the light is put back once.
+        What the difference stage fitted: told in the header of ``deghosted``, where there is one.
     target : manifests.Target
     config : Config
 
@@ -120,13 +120,10 @@ def run(
         be taken off one another.
     """
     pairs = pairs_of(combined)
-    strength = fitted_strength(strengths)
     cubes = {
         MOSAIC: dict(combined),
         DIFFERENCED: {item: _differenced(pair) for item, pair in pairs.items()},
-        DEGHOSTED: {
-            item: deghosted(pair, strength, target, config) for item, pair in pairs.items()
-        },
+        DEGHOSTED: {item: deghosted(pair, target, config) for item, pair in pairs.items()},
     }
     made = {name: _combined(members) for name, members in cubes.items()}
     meta = _meta(list(combined.values()))
@@ -134,7 +131,7 @@ def run(
     facts: dict[str, dict[str, Any]] = {
         MOSAIC: {"S_BKDSUB": "SKIPPED"},
         DIFFERENCED: taken,
-        DEGHOSTED: taken | {"GHOSTSTR": strength.value, "GHOSTERR": strength.err},
+        DEGHOSTED: taken | strength_facts(strengths),
     }
     wave = made[MOSAIC].grid.wave
     optics = {"lsf": lsf_for(meta, wave), "psf": psf_for(meta, wave)}
@@ -171,51 +168,45 @@ def pairs_of(combined: Mapping[str, Cube]) -> dict[str, Pair]:
     return found
 
 
-def fitted_strength(strengths: Table) -> Ratio:
-    """Give the strength of all pointings and lines; 1 without an error where none was measured."""
+def strength_facts(strengths: Table) -> dict[str, float]:
+    """Give the strength of all pointings and lines as keywords; none where it was not measured."""
     names = ("method", "item", "line", "status", "strength", "strength_err")
     columns = [np.asarray(strengths.data[name]).tolist() for name in names]
     rows = [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
-    return common_strengths(rows).get(POINTINGS, Ratio(1.0, 0.0))
+    found = common_strengths(rows).get(POINTINGS)
+    return {} if found is None else {"GHOSTSTR": found.value, "GHOSTERR": found.err}
 
 
 def _differenced(pair: Pair) -> Cube:
     return less(pair.cube, pair.taken.flux, pair.taken.var, ~pair.taken.measured)
 
 
-def deghosted(pair: Pair, strength: Ratio, target: Target, config: Config) -> Cube:
+def deghosted(pair: Pair, target: Target, config: Config) -> Cube:
     """Take the other pointing off, but not the light of lines of the wake.
 
     Parameters
     ----------
     pair : Pair
-    strength : Ratio
-        Of the ghost: how often the light is put back.
     target : manifests.Target
     config : Config
 
     Returns
     -------
     Cube
-        Its variance knows the noise of the continuum under the line, and the error of the strength.
+        Where light is put back, its variance has that of the continuum under the line instead of
+        that of the voxel that was taken off.
     """
     cube, taken = pair.cube, pair.taken
     reach = (config.line_low_kms, config.line_high_kms)
     blocked = line_channels(cube.wave, target.lines, target.redshift, reach)
     there = moved_wcs(cube.wcs, -pair.offset[0], -pair.offset[1])
     wake = ~sky_spaxels(target, there, cube.shape[1:], config.clear_arcsec) & taken.seen
-    flux, var = taken.flux[:, wake], taken.var[:, wake]
     under = continuum_rows(blocked, taken.live, config.continuum)
-    light = flux[blocked] - under @ flux
     left, noise = taken.flux.copy(), taken.var.copy()
-    ghost, ghost_var = flux.copy(), var.copy()
-    ghost[blocked] -= strength.value * light
-    ghost_var[blocked] = (
-        (1.0 - strength.value) ** 2 * var[blocked]
-        + strength.value**2 * ((under * under) @ var)
-        + strength.err**2 * light**2
-    )
-    left[:, wake], noise[:, wake] = ghost, ghost_var
+    for values, rows in ((left, under), (noise, under * under)):
+        part = values[:, wake]
+        part[blocked] = rows @ part
+        values[:, wake] = part
     return less(cube, left, noise, ~taken.measured)
 
 

@@ -19,9 +19,9 @@ from pipeline.reduce.difference.functional import line_channels
 from pipeline.reduce.difference.mosaic import (
     Config,
     continuum_rows,
-    fitted_strength,
     pairs_of,
     run,
+    strength_facts,
 )
 from pipeline.reduce.difference.pointing import differenced
 from schemas import tables
@@ -118,19 +118,31 @@ def test_the_mosaics_hold_wake_and_ghosts_on_one_grid(quiet, observe, target):
     assert np.abs(less[y, x] - wake[y, x]).max() > 0.3 * wake.max()
 
 
-def test_light_is_put_back_as_often_as_the_strength_says(observe, target, quiet):
-    made = observe(width=0.4, noise=0.0)
-    half = run(combined=made.combined, strengths=strengths(0.5), target=target, config=REACH)
-    none, whole = quiet["differenced"].flux, quiet["deghosted"].flux
-    np.testing.assert_allclose(half["deghosted"].flux, 0.5 * (none + whole), atol=1e-9)
-    assert half["deghosted"].meta["GHOSTSTR"] == 0.5
-    np.testing.assert_array_equal(half["differenced"].flux, none)
+@pytest.mark.parametrize("scale", [0.8, 1.25])
+def test_all_light_is_put_back_whatever_the_strength(observe, target, quiet, scale):
+    """Two views of other flux scales: what was taken off is scale times the wake, and known.
+
+    Closed form: the mean of both scales times the wake remains, and no ghost.
+    """
+    made = observe(width=0.4, noise=0.0).combined
+    other = made["t002"]
+    made["t002"] = other.replace(flux=scale * other.flux)
+    found = run(combined=made, strengths=strengths(0.5, 0.1), target=target, config=REACH)
+    cube = found["deghosted"]
+    assert (cube.meta["GHOSTSTR"], cube.meta["GHOSTERR"]) == (0.5, 0.1)
+    again = run(combined=made, strengths=strengths(), target=target, config=REACH)["deghosted"]
+    np.testing.assert_array_equal(cube.flux, again.flux)
+    np.testing.assert_array_equal(cube.var, again.var)
+    wake = np.nan_to_num(quiet["mosaic"].flux[501]) - 1.0
+    back = np.nan_to_num(cube.flux[501])
+    y, x = np.mgrid[14 : wake.shape[0] - 14, 16 : wake.shape[1] - 16]  # both look
+    expected = 0.5 * (1.0 + scale) * wake
+    assert np.abs(back - expected)[y, x].max() < 1e-2 * wake.max()
 
 
-def test_a_line_that_was_not_fitted_is_put_back_once():
-    assert fitted_strength(strengths(0.3, 0.1)).value == 0.3
-    faint = fitted_strength(strengths(np.nan, np.nan, "undetected"))
-    assert (faint.value, faint.err) == (1.0, 0.0)
+def test_a_strength_that_was_not_measured_is_not_told():
+    assert strength_facts(strengths(0.3, 0.1)) == {"GHOSTSTR": 0.3, "GHOSTERR": 0.1}
+    assert strength_facts(strengths(np.nan, np.nan, "undetected")) == {}
 
 
 def test_what_the_other_pointing_lacks_is_masked(observe, target):
