@@ -14,6 +14,7 @@ GHOSTS: Final = of_kind("table", layout.GHOSTS)
 SUBTRACTION: Final = of_kind("document", layout.SUBTRACTION)
 STRENGTHS: Final = of_kind("table", layout.STRENGTHS)
 MEASURED: Final = "measured"
+NOT_EVALUATED: Final = "not evaluated"
 COMBINED: Final = "combined"
 POINTINGS: Final = "pointings"
 ALL: Final = "all"
@@ -76,12 +77,14 @@ def model(product: Product, limits: Limits) -> Outcome:
     """Is what the difference of the pointings took off the wake's own light, displaced?"""
     table = _columns(product)
     mine = (table["method"] == POINTINGS) & (table["item"] == ALL) & (table["line"] == ALL)
-    if not (table["places"] > 0).any():
+    if not (mine & (table["status"] != NOT_EVALUATED)).any():
         # Nothing rests on a strength that nobody could have measured.
-        return passed("not evaluated: nowhere do the pointings see one another's place")
+        some = bool((table["places"][mine] > 0).any())
+        reason = "too few channels without lines" if some else "no place is seen by both pointings"
+        return passed(f"not evaluated: {reason}")
     mine &= table["status"] == MEASURED
     if not mine.any():
-        return skipped("no line is bright enough, or there is no other pointing", FAINT)
+        return skipped("no line is bright enough where both pointings look", FAINT)
     value, err = (float(table[name][mine][0]) for name in ("strength", "strength_err"))
     off = abs(value - WHOLE)
     detail = f"strength of the ghosts {value:.4f} +- {err:.4f}"

@@ -129,7 +129,12 @@ class Strengths(pa.DataFrameModel):
     truth_strength: float = column(
         "true strength", "Of a simulated observation; empty elsewhere.", nullable=True
     )
-    places: int = column("places", "Places of the sky, once for each pointing.", ge=0)
+    places: int = column(
+        "places",
+        "Places of the sky that are seen twice, once for each pointing, whether a line is seen or "
+        "not.",
+        ge=0,
+    )
 
 
 class Sharing(pa.DataFrameModel):

@@ -59,15 +59,12 @@ class Strength:
     misfit, misfit_err : float
         Mean square of what was taken off less the strength times own light, over that of noise,
         and its standard deviation by noise; NaN where rounding is all the noise there is.
-    places : int
-        Places of the sky, once for each pointing.
     """
 
     value: float
     err: float
     misfit: float
     misfit_err: float
-    places: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -260,7 +257,6 @@ def strength(seen: Sequence[Views]) -> Strength | None:
         float(np.hypot(_spread(change) / light, _SAMPLING)),
         left / over,
         _spread(expected - usual) / over,
-        sum(v.own.size for v in seen),
     )
 
 

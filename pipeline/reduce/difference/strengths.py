@@ -78,9 +78,19 @@ def strength_rows(
             for line in line_names(paired[first], target)
         }
         for item in (*paired, ALL):
-            mine = [_row(method, item, line, views) for line, views in seen.items()]
-            rows += [*mine, _pooled(method, item, mine)]
+            facts = {"method": method, "item": item, "places": _count(where, item)}
+            mine = [_row(facts | {"line": line}, views) for line, views in seen.items()]
+            rows += [*mine, _pooled(facts | {"line": ALL}, mine)]
     return rows
+
+
+def _count(where: Mapping[str, ghost.Places | None], item: str) -> int:
+    """Say how many places are seen twice, whether a line is bright enough there or not."""
+    return sum(
+        place.own.shape[0]
+        for name, place in where.items()
+        if item in (name, ALL) and place is not None
+    )
 
 
 def _taken(pointing: Pointing, method: str) -> tuple[Filled, Filled | Background]:
@@ -117,12 +127,10 @@ def _views(
     }
 
 
-def _row(method: str, item: str, line: str, views: dict[str, ghost.Views] | None) -> Row:
-    facts = {"method": method, "item": item, "line": line}
-    if views is None:
+def _row(facts: Row, views: dict[str, ghost.Views] | None) -> Row:
+    if views is None or not facts["places"]:
         return facts | _nothing(NO_INPUT)
-    chosen = [view for name, view in views.items() if item in (name, ALL)]
-    found = ghost.strength(chosen)
+    found = ghost.strength([v for name, v in views.items() if facts["item"] in (name, ALL)])
     if found is None:
         return facts | _nothing(UNDETECTED)
     return facts | {
@@ -131,13 +139,11 @@ def _row(method: str, item: str, line: str, views: dict[str, ghost.Views] | None
         "strength_err": found.err,
         "misfit": found.misfit,
         "misfit_err": found.misfit_err,
-        "places": found.places,
     }
 
 
-def _pooled(method: str, item: str, rows: list[Row]) -> Row:
+def _pooled(facts: Row, rows: list[Row]) -> Row:
     """Give one strength of all lines: their weighted mean."""
-    facts = {"method": method, "item": item, "line": ALL}
     some = [row for row in rows if row["status"] == MEASURED]
     if not some:
         undetected = any(row["status"] == UNDETECTED for row in rows)
@@ -150,7 +156,6 @@ def _pooled(method: str, item: str, rows: list[Row]) -> Row:
         "strength_err": over.err,
         "misfit": misfit.value,
         "misfit_err": misfit.err,
-        "places": max(row["places"] for row in some),
     }
 
 
@@ -165,7 +170,7 @@ def _mean_misfit(rows: list[Row]) -> Ratio:
 
 def _nothing(status: str) -> Row:
     names = ("strength", "strength_err", "misfit", "misfit_err")
-    return {"status": status, "places": 0} | dict.fromkeys(names, float("nan"))
+    return {"status": status} | dict.fromkeys(names, float("nan"))
 
 
 def common_strengths(rows: list[Row]) -> dict[str, Ratio]:

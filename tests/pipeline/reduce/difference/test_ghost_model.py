@@ -197,8 +197,21 @@ def test_an_offset_that_is_not_that_of_the_archive_is_noticed(target):
 
 def test_a_field_without_lines_has_no_strength(target):
     _, _, rows = fit(scenes.observe("blank", 70), target)
-    assert {row["status"] for row in rows} <= {"undetected", "not evaluated"}
+    assert {row["status"] for row in rows} == {"undetected"}
     assert common_strengths(rows) == {}
+    assert all(row["places"] > 100 for row in rows)  # they are there; nothing shines in them
+
+
+def test_pointings_that_see_no_common_place_have_no_strength(target):
+    """The other field lies beyond that of the first; lines are as bright as ever."""
+    cubes = scenes.observe("broad_wake", 72)
+    other = cubes["t002"]
+    meta = dict(other.meta)
+    meta["TARG_DEC"] += 5.0 / 3600  # more than the 32 spaxels of the field
+    moved = other.replace(meta=meta, wcs=moved_wcs(other.wcs, 0.0, 5.0))
+    _, _, rows = fit(cubes | {"t002": moved}, target)
+    assert {row["status"] for row in rows} == {"not evaluated"}
+    assert {row["places"] for row in rows} == {0}
 
 
 def test_a_lone_pointing_has_no_strength(target):
