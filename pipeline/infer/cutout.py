@@ -43,8 +43,8 @@ class Cut:
         Channels within that of a line, and velocities that are counted.
     """
 
-    half_arcsec: float = 0.85
-    behind_arcsec: float = 0.3
+    half_arcsec: float = 0.65
+    behind_arcsec: float = 0.25
     half_kms: float = 1250.0
     v_max_kms: float = 1200.0
 

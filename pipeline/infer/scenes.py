@@ -24,9 +24,10 @@ from pipeline.scene.psf import Gaussian
 from pipeline.values import unknown_name
 
 # The part of the wake behind the jump that is computed; the cut-out ends before it does.
-_BEHIND_ARCSEC: Final = 2.2
-# Nodes every 0.06 arcsec along, under a point-spread function of 0.18 (see `pipeline.scene.wake`).
-_ALONG, _ACROSS = 36, 7
+_BEHIND_ARCSEC: Final = 1.6
+# Nodes 0.11 arcsec apart at most along, under a point-spread function of 0.18: its standard deviation
+# is 0.076, so that the sum is the integral to 1e-4. Across, 9 nodes do for widths up to 0.15 arcsec.
+_ALONG, _ACROSS = 22, 9
 # The disc's tables: dense enough for the edge, and for a turnover of 0.05 arcsec.
 _RADII, _FARTHEST_ARCSEC, _EDGE_ARCSEC = 161, 8.0, 0.1
 _DEPTHS: Final = 24

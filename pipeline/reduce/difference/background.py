@@ -30,6 +30,7 @@ _FEW: Final = 5  # channels: about two line widths
 _CONTRAST: Final = 4.0  # a point source has less over the mean of a spaxel and its neighbours
 _INFLATED: Final = 3.0  # over the median error of the sky
 _FAR: Final = 5.0  # robust standard deviations
+_ROUNDS: Final = 10  # of clipping: without hits the first changes nothing
 _LIVE: Final = 0.5  # share of the channels that a spaxel needs to count as seen
 
 
@@ -220,14 +221,14 @@ def low_rank(own: Filled, sky: BoolArray, blocked: BoolArray, rank: int) -> Back
     # its two ends, which alone would be taken for the main component of the sky.
     clear = ~blocked & live & (sigma > 0)
     sky_flux, scale = own.flux[:, chosen][clear], sigma[clear][:, None]
-    # In a median spectrum and clipped scores, a hit that was left does not become a component.
+    # In a median spectrum and clipped values, a hit that was left does not become a component.
     middle = np.median(sky_flux, axis=1)[:, None]
     spread = (sky_flux - middle) / scale
     limit = _FAR * max(MAD_TO_SIGMA * float(np.median(np.abs(spread))), 1e-300)
     left, _, _ = np.linalg.svd(np.clip(spread, -limit, limit), full_matrices=False)
     white = left[:, :rank]
     data = own.flux.reshape(own.flux.shape[0], -1)[clear]
-    scores = white.T @ ((data - middle) / scale)
+    scores = _scores(white, (data - middle) / scale)
     spectra = np.zeros((blocked.size, 1 + white.shape[1]))
     spectra[clear] = np.hstack([middle, white * scale])
     spectra = bridged(spectra, ~clear)
@@ -235,6 +236,24 @@ def low_rank(own: Filled, sky: BoolArray, blocked: BoolArray, rank: int) -> Back
     shape = own.flux.shape
     flux = np.where(own.seen, model.reshape(shape), 0.0)
     return Background(flux, own.var, own.seen, live, own.measured, fitted=True)
+
+
+def _scores(white: FloatArray, data: FloatArray) -> FloatArray:
+    """Fit orthonormal components to spectra, in each of which a hit counts as five sigma do.
+
+    Huber's estimate, by clipping what is left around the last fit; it begins with what is left
+    around the median of each spectrum.
+    """
+    level = np.median(data, axis=0)
+    scores = white.T @ (level + _clipped(data - level))
+    for _ in range(_ROUNDS):
+        scores = scores + white.T @ _clipped(data - white @ scores)
+    return np.asarray(scores)
+
+
+def _clipped(left: FloatArray) -> FloatArray:
+    limit = _FAR * MAD_TO_SIGMA * np.median(np.abs(left), axis=0)
+    return np.clip(left, -limit, limit)
 
 
 def bridged(spectra: FloatArray, blocked: BoolArray) -> FloatArray:

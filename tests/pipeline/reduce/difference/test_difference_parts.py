@@ -219,6 +219,34 @@ def test_a_low_rank_sky_has_the_error_of_what_it_takes_off(target):
     assert 0.8 < np.sqrt(np.mean(np.square(pulls))) < 1.2
 
 
+@pytest.mark.parametrize("size", [100.0, -1e5])
+def test_a_hit_in_the_wake_is_not_taken_for_its_sky(target, size):
+    """Oracle: the same noise without it. A hit of so many errors, in one channel without lines.
+
+    It may count as five errors do in one of 400 channels: a quarter of an error of the score, of
+    which a channel holds a twentieth.
+    """
+    rng = np.random.default_rng(42)
+    blocked = line_channels(WAVE, target.lines, target.redshift, (-1200.0, 600.0))
+    flux = 1.0 + 0.2 * rng.normal(size=(600, 16, 16))
+    # So bright that every channel is beyond the limit, with a slope that is a component.
+    slope = np.linspace(0.0, 1.0, 600)[:, None, None]
+    flux += slope * rng.normal(0.0, 2.0, (16, 16))
+    flux[:, 8, 8] += 3.0 * slope[:, 0, 0]
+    sky, whole = np.ones((16, 16), bool), np.ones((16, 16), bool)
+    sky[7:10, 7:10] = False
+    hit = flux.copy()
+    hit[np.flatnonzero(~blocked)[200], 8, 8] += 0.2 * size
+    measured, var = np.ones(flux.shape, bool), np.full(flux.shape, 0.04)
+    clean, found = (
+        background.low_rank(Filled(f, var, whole, measured), sky, blocked, 3).flux
+        for f in (flux, hit)
+    )
+    assert np.abs(found - clean)[blocked].max() < 0.2 * 0.05
+    # The spectrum itself is followed: what is left is noise, of which rank 3 takes little.
+    assert np.std((flux - clean)[~blocked][:, 8, 8]) == pytest.approx(0.2, rel=0.1)
+
+
 def test_the_difference_leaves_a_negative_copy_at_the_offset(observe, target, offset):
     """Construction: W(x) - W(x - d), with d from the wake to its ghost."""
     made = observe(noise=0.0).combined
