@@ -30,7 +30,7 @@ _FEW: Final = 5  # channels: about two line widths
 _CONTRAST: Final = 4.0  # a point source has less over the mean of a spaxel and its neighbours
 _INFLATED: Final = 3.0  # over the median error of the sky
 _FAR: Final = 5.0  # robust standard deviations
-_ROUNDS: Final = 10  # of clipping: without hits the first changes nothing
+_ROUNDS: Final = 6  # of clipping: without hits the first changes nothing
 _LIVE: Final = 0.5  # share of the channels that a spaxel needs to count as seen
 
 
