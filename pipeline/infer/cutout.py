@@ -17,8 +17,8 @@ from ard.errors import ArdError
 from ard.likelihood import Noise, exact_noise
 from manifests import Target
 from pipeline.infer.scenes import Frame
-from pipeline.lineprofile import flux_density_per_mjy_sr
 from pipeline.linemaps.spaxels import covered_groups
+from pipeline.lineprofile import flux_density_per_mjy_sr
 from pipeline.reduce.apertures.covariance import GivenNoise
 from pipeline.scene import observed
 from pipeline.scene.observed import Observed

@@ -25,8 +25,8 @@ from pipeline.values import unknown_name
 
 # The part of the wake behind the jump that is computed; the cut-out ends before it does.
 _BEHIND_ARCSEC: Final = 1.6
-# Nodes 0.11 arcsec apart at most along, under a point-spread function of 0.18: its standard deviation
-# is 0.076, so that the sum is the integral to 1e-4. Across, 9 nodes do for widths up to 0.15 arcsec.
+# Along, nodes are 0.11 arcsec apart at most; the point-spread function of 0.18 has a standard
+# deviation of 0.076, so that the sum is the integral to 1e-4. Across, 9 do for widths to 0.15.
 _ALONG, _ACROSS = 22, 9
 # The disc's tables: dense enough for the edge, and for a turnover of 0.05 arcsec.
 _RADII, _FARTHEST_ARCSEC, _EDGE_ARCSEC = 161, 8.0, 0.1
