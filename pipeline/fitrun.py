@@ -4,6 +4,7 @@ Reads cube, noise product and target of the run; samples into the durable store;
 table, summary and figure; puts them among the products. Whatever stops it, the same call goes on.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -41,6 +42,7 @@ _CODE: Final = (
 )
 _CACHE: Final = "jax"
 _STARTS: Final = "fits"
+_SECONDS: Final = 5.0  # between two lines of progress
 _KEPT: Final = ("rhat", "ess_bulk", "ess_tail", "mcse")
 
 type Say = Callable[[str], None]
@@ -157,11 +159,14 @@ def fit_item(
         run = _run(problem, fit, provenance, inputs, state / _STARTS, say)
         starts = fitting.starts_from_dict(run.config["starts"])
         outcome = fitting.sample_problem(
-            problem, fit, starts, run, store, item=target.item, say=lambda p: say(_line(p))
+            problem, fit, starts, run, store, item=target.item, say=_Teller(say)
         )
         facts = {"run": run.name, "status": outcome.status}
         if not next(iter(outcome.draws.values())).size:
             return Report(False, outcome.sentence, facts, {})
+        if isinstance(outcome.verdict, Convergence):
+            # The file of chains then says of itself how well they are mixed.
+            store.put_summaries(run.name, _diagnostics(outcome.verdict, problem))
         files, verdict = _export(problem, run, store, inputs, target, provenance)
     with folder.locked(inputs.root):
         folder.clear_results(inputs.root)
@@ -242,19 +247,11 @@ def _export(
         constant={"noise": {"file": noise, "sha256": digests[noise]}},
         provenance=provenance,
     )
-    limits = chain_limits(target.item)
-    export_netcdf(store, run.name, files["chains"], content, overwrite=True)
-    measured = measure_file(files["chains"])
-    verdict = Convergence(measured, measured.findings(limits))
-    said = verdict.to_dict(problem.units())
-    rows = {
-        row["name"]: {key: float("nan") if row[key] is None else row[key] for key in _KEPT}
-        for row in said["scalars"]
-    }
-    store.put_summaries(run.name, rows)
-    # Again, with what was measured: the file says of itself how well its chains are mixed.
     export_netcdf(store, run.name, files["chains"], content, overwrite=True)
     export_table(files["chains"], files["table"], overwrite=True)
+    measured = measure_file(files["chains"])
+    verdict = Convergence(measured, measured.findings(chain_limits(target.item)))
+    said = verdict.to_dict(problem.units())
     document = {
         "schema": "chain-summary",
         "item": inputs.item,
@@ -275,6 +272,14 @@ def _export(
     return files, verdict
 
 
+def _diagnostics(verdict: Convergence, problem: Problem) -> dict[str, dict[str, float]]:
+    rows = verdict.to_dict(problem.units())["scalars"]
+    return {
+        row["name"]: {key: float("nan") if row[key] is None else row[key] for key in _KEPT}
+        for row in rows
+    }
+
+
 def _of_chains(provenance: Provenance, chains: Path, root: Path) -> Provenance:
     more = {chains.relative_to(root).as_posix(): io.sha256_file(chains)}
     record = {**provenance.to_dict(), "inputs": {**provenance.inputs, **more}}
@@ -290,18 +295,30 @@ def _facts(problem: Problem, outcome: Outcome, verdict: Convergence) -> dict[str
         "n_draw": said["n_draw"],
         "rhat": max((row["rhat"] or float("inf") for row in said["scalars"]), default=None),
         "ess": min((row["ess_bulk"] or 0.0 for row in said["scalars"]), default=None),
-        "chi2_per_voxel": round(problem.reduced_chi2(outcome), 3),
+        "chi2_red": round(problem.reduced_chi2(outcome), 3),
         "scalars": {row["name"]: {key: row[key] for key in keys} for row in said["scalars"]},
     }
 
 
-def _line(progress: Progress) -> str:
-    found = progress.mixing
-    return (
-        f"{progress.phase} {progress.n_draw}/{progress.n_planned} draws a chain, "
-        f"R-hat {found.rhat:.3f}, ESS {found.ess:.0f}, {progress.n_diverging} diverging, "
-        f"{progress.elapsed_s:.0f} s, about {progress.eta_s:.0f} s left"
-    )
+class _Teller:
+    """Tells of progress, not more often than one can read."""
+
+    def __init__(self, say: Say) -> None:
+        self._say, self._phase, self._told_s = say, "", -_SECONDS
+
+    def __call__(self, progress: Progress) -> None:
+        """Say a line, if the phase is another or some seconds are over."""
+        same = progress.phase == self._phase
+        if same and progress.elapsed_s < self._told_s + _SECONDS:
+            return
+        self._phase, self._told_s = progress.phase, progress.elapsed_s
+        found, left = progress.mixing, progress.eta_s
+        more = f", about {left:.0f} s left" if math.isfinite(left) else ""
+        mixed = f", R-hat {found.rhat:.3f}, ESS {found.ess:.0f}" if math.isfinite(found.ess) else ""
+        self._say(
+            f"{progress.phase} {progress.n_draw}/{progress.n_planned} draws a chain{mixed}, "
+            f"{progress.n_diverging} diverging, {progress.elapsed_s:.0f} s{more}"
+        )
 
 
 def _existing(path: Path, words: str) -> Path:

@@ -35,7 +35,8 @@ TRUTH = {
     "dispersion_kms": 60.0,
     "lsf_gain": 1.1,
 }
-TARGET = f"""
+TARGET = (
+    f"""
 [target]
 name = "Test object"
 item = "test"
@@ -50,10 +51,12 @@ dec_deg = {DEC_DEG}
 [target.cosmology]
 h0 = 70.0
 om0 = 0.3
-""" + "".join(
-    f'[sources.{name}]\nsource = "a test"\nevidence = "computed"\n'
-    for name in ("redshift", "host", "tip", "position_angle_deg", "cosmology")
-) + """
+"""
+    + "".join(
+        f'[sources.{name}]\nsource = "a test"\nevidence = "computed"\n'
+        for name in ("redshift", "host", "tip", "position_angle_deg", "cosmology")
+    )
+    + """
 [[groups]]
 name = "halpha"
 title = "H alpha"
@@ -64,6 +67,7 @@ wave_vac_um = 0.6564632
 group = "halpha"
 source = "a test"
 """
+)
 
 
 def _wcs() -> WCS:
@@ -84,7 +88,7 @@ def _noise() -> tuple[Noise, np.ndarray]:
     factor = inverse_cholesky(correlation)
     shape = (CHANNELS, SIDE, SIDE)
     mask = np.zeros(shape, bool)
-    mask[3, 2, 2] = mask[12, 5, 4] = True
+    mask[8, 2, 2] = mask[12, 5, 4] = True
     noise = Noise(np.full(shape, SIGMA_MJY_SR), mask, (None, factor, factor), masks="approximate")
     lower = np.linalg.cholesky(correlation)
     white = np.random.default_rng(5).normal(size=shape)

@@ -35,6 +35,8 @@ from pipeline.store.netcdf import Content
 # spaxel, and a background at that everywhere. It is proper, and says nothing else.
 _LINE_SNR, _BACKGROUND_SNR = 300.0, 100.0
 _BATCH: Final = 64
+# Of how many draws the likelihood is exported: each costs one computation of the model.
+_N_LIKELIHOOD: Final = 10_000
 CUBE: Final = "cube"
 
 
@@ -123,6 +125,7 @@ class Problem:
             lambda draws: {CUBE: density(draws)},
             derived=lambda draws: self.derived(named(draws)),
             derived_units=self.scene.units,
+            n_likelihood=_N_LIKELIHOOD,
             **more,
         )
 
