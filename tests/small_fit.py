@@ -12,7 +12,7 @@ from ard import io
 from ard.likelihood import Noise, write_noise
 from ard.likelihood.factors import inverse_cholesky
 from manifests.target import load_target
-from pipeline.infer.cutout import _flux_per_voxel
+from pipeline.infer.cutout import flux_per_voxel
 from pipeline.infer.fit import problem_for
 from pipeline.infer.scenes import scene
 from pipeline.reduce.apertures.covariance import GivenNoise
@@ -21,7 +21,7 @@ ITEM = "t001"
 SIDE, CHANNELS = 9, 26
 RA_DEG, DEC_DEG = 40.44, -8.35
 SIGMA_MJY_SR = 0.02
-FLUX = 60.0  # of the line, 1e-19 erg s-1 cm-2: about 60 sigma in the brightest voxel
+FLUX = 60.0  # of the line, 1e-19 erg s-1 cm-2: about 30 sigma in the brightest voxel
 TRUTH = {
     "along_arcsec": 0.05,
     "across_arcsec": -0.04,
@@ -120,7 +120,7 @@ def write_fit_run(root: Path) -> Path:
     line = np.asarray(problem.posterior.posterior.templates(values))[0] * FLUX
     flux = np.zeros(blank.shape)
     channels = problem.cutout.observed.channels
-    flux[channels] = line / _flux_per_voxel(blank)[channels][:, None, None]
+    flux[channels] = line / flux_per_voxel(blank)[channels][:, None, None]
     flux = np.where(noise.mask, np.nan, flux + 0.1 + SIGMA_MJY_SR * drawn)
     ard.write(root / "products/likelihood/t001_cube.fits", blank.replace(flux=flux))
     ard.write(root / "work/t001_cube.fits", blank.replace(flux=flux))

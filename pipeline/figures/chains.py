@@ -4,6 +4,7 @@ Traces and ranks beside each other for the scalars that matter, and below them e
 Chains that have mixed have ranks that are uniform (Vehtari et al. 2021, BA 16, 667).
 """
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -50,7 +51,8 @@ def run(*, chains: Path, summary: Mapping[str, Any], target: Target) -> dict[str
     labels = {name: f"{name} [{units[name]}]" if units[name] else name for name in draws}
     with style.style():
         figure = style.new(9.0, 3.0 * len(draws) + 0.5)
-        top, bottom = figure.subfigures(2, 1, height_ratios=[1.0, 1.3])
+        parts: Any = figure.subfigures(2, 1, height_ratios=[1.0, 1.3])
+        top, bottom = parts
         rows = [*_traces(top, draws, labels)]
         _corner(bottom, draws, labels)
         note = "  (SIMULATED)" if summary["simulated"] else ""
@@ -68,8 +70,6 @@ def _read(chains: Path, units: Mapping[str, str]) -> dict[str, FloatArray]:
         import h5netcdf
     except ModuleNotFoundError as error:
         raise ExtraMissingError.for_module("h5netcdf", "reading chains") from error
-    import json
-
     with h5netcdf.File(chains, "r") as file:
         group = file.groups["posterior"]
         first = sorted(json.loads(file.attrs["derived"]))

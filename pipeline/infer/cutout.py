@@ -100,7 +100,7 @@ def cutout(
     settings = observed.Settings(half_kms=chosen.half_kms, v_max_kms=chosen.v_max_kms)
     seen = observed.model_for(small, _only(small, target, groups), settings)
     frame = _frame(small, target, seen)
-    per_voxel = _flux_per_voxel(small)[seen.channels][:, None, None]
+    per_voxel = flux_per_voxel(small)[seen.channels][:, None, None]
     mask = np.asarray(small.mask)[seen.channels]
     data = np.where(mask, 0.0, np.asarray(small.flux)[seen.channels]) * per_voxel
     return Cutout(seen, frame, data, _noise(noise, seen, rows, columns, mask, per_voxel))
@@ -191,7 +191,7 @@ def _frame(cube: Cube, target: Target, seen: Observed) -> Frame:
     )
 
 
-def _flux_per_voxel(cube: Cube) -> FloatArray:
+def flux_per_voxel(cube: Cube) -> FloatArray:
     """Give 1 MJy/sr as flux in a voxel of each channel, `FLUX_UNIT`."""
     density = flux_density_per_mjy_sr(cube.wave) * np.diff(cube.wave_edges)
     return np.asarray(density * cube.pixel_area_arcsec2 / FLUX_UNIT)

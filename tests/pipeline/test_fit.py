@@ -26,8 +26,10 @@ from checks.judging import judge
 from checks.result import Status
 from manifests.target import load_target
 from pipeline import cli, fitted
+from pipeline.graph import build_tasks
 from pipeline.infer.fit import problem_for
 from pipeline.infer.scenes import SCENES, scene
+from pipeline.plans import stages_for, twin_plan
 from pipeline.reduce.apertures.covariance import read_given_noise
 from pipeline.store.blocks import SAMPLE, Block, MemoryStore, Run
 from pipeline.store.netcdf import Content, export_netcdf
@@ -177,6 +179,11 @@ def test_the_next_run_collects_what_was_fitted(tmp_path):
     names = ["inference/t001_chains-jump.nc", "validation/figures/t001_chains-jump.png"]
     assert sorted(found) == names
     assert fitted.row(names[0]) == {"path": names[0], "kind": "chains", "stage": "fit"}
+    plan = twin_plan(tmp_path)
+    last = build_tasks(plan, stages_for(plan.source))[-1]
+    assert set(names) <= {row["path"] for row in last.values["rows"]}
+    assert last.inputs["products"][names[0]] == tmp_path / "work/fits/t001_chains-jump.nc"
+    assert last.outputs["products"][names[0]] == tmp_path / "products" / names[0]
 
 
 @pytest.mark.slow
