@@ -33,6 +33,11 @@ _ARCSEC: Final = 3600.0
 _UNUSABLE: Final = DO_NOT_USE | NON_SCIENCE
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 _PNG_SIZE: Final = struct.Struct(">II")
+# HDF5 (netCDF 4 is HDF5), and where its superblock keeps the end of the file: by version, the HDF5
+# file format specification, section II.A.
+_HDF5: Final = b"\x89HDF\r\n\x1a\n"
+_HDF5_END: Final = {0: 40, 1: 44, 2: 28, 3: 28}
+_HDF5_ADDRESS: Final = struct.Struct("<Q")
 _HEAD: Final = 512
 _DTYPES: Final = {8: "uint8", 16: "int16", 32: "int32", 64: "int64", -32: "float32", -64: "float64"}
 # BZERO of the unsigned integers that FITS has no type for (FITS 4.0, table 11).
@@ -42,6 +47,7 @@ _MEDIA: Final = {
     "ECSV": "text/x-ecsv",
     "JSON": "application/json",
     "PNG": "image/png",
+    "netCDF": "application/x-netcdf",
     "ZIP": "application/zip",
     "HTML": "text/html",
     "text": "text/plain",
@@ -53,6 +59,7 @@ _PROMISED: Final = {
     ".ecsv": "ECSV",
     ".json": "JSON",
     ".png": "PNG",
+    ".nc": "netCDF",
     ".zip": "ZIP",
     ".html": "HTML",
     ".md": "text",
@@ -72,7 +79,7 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
     Returns
     -------
     dict
-        Plain JSON values. Always `file`, `kind` (cube, map, noise, table, image, document,
+        Plain JSON values. Always `file`, `kind` (cube, map, noise, table, image, chains, document,
         figure, archive, text or page), `media_type`, `size` in bytes, `format` and `provenance`;
         the rest depends on the kind and is documented in the schema of that name.
 
@@ -126,6 +133,7 @@ def _describe(path: Path) -> dict[str, Any]:
         "ECSV": _ecsv,
         "JSON": _json,
         "PNG": _png,
+        "netCDF": _netcdf,
         "ZIP": _zip,
         "HTML": _page,
         "text": _text,
@@ -148,6 +156,8 @@ def _format(path: Path, head: bytes) -> str:
         return "ECSV"
     if head.startswith(_PNG):
         return "PNG"
+    if head.startswith(_HDF5):
+        return "netCDF"
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return "ZIP"
     if start.startswith((b"<!doctype html", b"<html")):
@@ -242,6 +252,26 @@ def _png(path: Path) -> dict[str, Any]:
         )
     width, height = _PNG_SIZE.unpack_from(data, start)
     return {"kind": "figure", "shape": [height, width]}
+
+
+def _netcdf(path: Path) -> dict[str, Any]:
+    """Look at the first bytes only: what the chains are, readers of netCDF say."""
+    size = path.stat().st_size
+    with path.open("rb") as stream:
+        head = stream.read(_HEAD)
+    version = head[len(_HDF5)] if len(head) > len(_HDF5) else -1
+    place = _HDF5_END.get(version)
+    whole = place is not None and len(head) >= place + _HDF5_ADDRESS.size
+    end = _HDF5_ADDRESS.unpack_from(head, place)[0] if whole and place is not None else None
+    if end != size:
+        raise FormatError(
+            "the file of chains is damaged",
+            file=path.name,
+            expected="a netCDF file of the length that it says itself",
+            found=f"{size} bytes" if end is None else f"{size} bytes of {end}",
+            action="make or fetch the file again",
+        )
+    return {"kind": "chains"}
 
 
 def _zip(path: Path) -> dict[str, Any]:

@@ -25,6 +25,7 @@ RUN_FILE: Final = "run.json"
 CHECKS_FILE: Final = "checks.json"
 REPORT_FILE: Final = "report.html"
 FIGURES_DIR: Final = "figures"
+FITS_DIR: Final = "work/fits"
 
 # Files of a bundle that belong to no layer.
 MANIFEST_FILE: Final = "manifest.json"
@@ -133,6 +134,18 @@ def product_stem(item: str | None, product: str, part: str | None = None) -> str
     """
     stem = product if item is None else f"{item}_{product}"
     return stem if part is None else f"{stem}-{part}"
+
+
+def fit_files(item: str, model: str) -> dict[str, str]:
+    """Name the files of a fit in `FITS_DIR`: chains, their table, their summary, their figure."""
+    chains = product_stem(item, CHAINS, model)
+    return {
+        "chains": f"{chains}.nc",
+        "table": f"{chains}.fits",
+        "summary": f"{product_stem(item, CHAIN_SUMMARY, model)}.json",
+        "figure": f"{chains}.png",
+        "figure_data": f"{chains}.ecsv",
+    }
 
 
 def product_parts(stem: str) -> tuple[str | None, str]:

@@ -25,6 +25,7 @@ KINDS: Final = (
     "noise",
     "table",
     "image",
+    "chains",
     "document",
     "figure",
     "archive",

@@ -12,6 +12,7 @@ from typing import Any
 
 from ard import layout
 from ard.errors import ArdError
+from pipeline import fitted
 from pipeline.code import code_sha256, state_sha256
 from pipeline.config import RunConfig
 from pipeline.stages import Read, Stage, Write
@@ -271,4 +272,8 @@ def _collected(
                 found[name] = (source, plan.root / layout.PRODUCTS_DIR / name)
                 row = {"path": name, "kind": write.kind, "stage": task.stage.name}
                 rows.append(row | ({"schema": write.schema} if write.schema else {}))
+    # What was sampled in its own time (`rbh1 fit`) is collected as it lies there.
+    for name, source in flatten(plan.inputs.get(fitted.INPUT, {})):
+        found[name] = (source, plan.root / layout.PRODUCTS_DIR / name)
+        rows.append(fitted.row(name))
     return found, sorted(rows, key=lambda row: row["path"])

@@ -18,6 +18,7 @@ from manifests import Target
 from manifests.acceptance import ACCEPTANCE_FILE
 from manifests.filters import FILTERS_FILE
 from manifests.target import TARGETS_DIR, load_target
+from pipeline import fitted
 from pipeline.code import code_sha256
 from pipeline.config import RunConfig, make_config
 from pipeline.graph import Files, Plan
@@ -194,11 +195,13 @@ def _plan(
     x1d: Mapping[str, Path] | None = None,
 ) -> Plan:
     code = tuple(entry for stage in stages_for(source) for entry in stage.code)
+    fits = fitted.products_of(root, tuple(cubes))
+    more: dict[str, Files] = {fitted.INPUT: fits} if fits else {}
     return Plan(
         root=root,
         source=source,
         items=tuple(cubes),
-        inputs={**inputs, "filters": FILTERS_FILE, "acceptance": ACCEPTANCE_FILE},
+        inputs={**inputs, "filters": FILTERS_FILE, "acceptance": ACCEPTANCE_FILE, **more},
         item_inputs={"cube": cubes} | ({"x1d": x1d} if x1d else {}),
         parts={"groups": groups},
         context={

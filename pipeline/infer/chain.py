@@ -282,6 +282,7 @@ def _piece(log_density: Callable[[Any, Any], Any], settings: Settings, together:
             "diverging": info.is_divergent,
             "n_steps": jnp.asarray(info.num_integration_steps, jnp.int32),
             "tree_depth": jnp.asarray(info.num_trajectory_expansions, jnp.int32),
+            "reached_max_treedepth": info.num_trajectory_expansions >= settings.max_doublings,
             "acceptance_rate": info.acceptance_rate,
             "step_size": step,
         }

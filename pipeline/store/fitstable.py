@@ -38,10 +38,10 @@ def export_table(
 ) -> None:
     """Write the FITS table that lies beside a netCDF of chains.
 
-    HDU ``SUMMARY``: a row for each parameter, mean, standard deviation and quantiles of all draws,
-    and the diagnostics that were stored. ``PRIOR``: the prior of each, in JSON. ``POSTERIOR``:
-    draws that are equally far apart, with ``lp``, ``log_prior_<parameter>`` and
-    ``log_likelihood_<block>``.
+    HDU ``SUMMARY``: a row for each parameter and derived quantity, mean, standard deviation and
+    quantiles of all draws, and the diagnostics that were stored. ``PRIOR``: the prior of each
+    parameter, in JSON. ``POSTERIOR``: draws that are equally far apart, with ``lp``,
+    ``log_prior_<parameter>`` and ``log_likelihood_<block>``.
 
     Parameters
     ----------
@@ -66,6 +66,7 @@ def export_table(
         attributes = {key: _plain(value) for key, value in file.attrs.items()}
         names = json.loads(attributes["parameters"])
         prior = json.loads(attributes["prior_spec"])
+        derived = json.loads(attributes.get("derived", "{}"))
         primary = fits.PrimaryHDU()
         header = primary.header
         write_cards(header, {"SIMULATD": True} if attributes["simulated"] else {})
@@ -73,9 +74,9 @@ def export_table(
         header["RUN"] = (attributes["run"], "name of the run")
         hdus = [
             primary,
-            _summary(file, names, json.loads(attributes["summaries"])),
+            _summary(file, [*names, *sorted(derived)], json.loads(attributes["summaries"])),
             _prior(names, prior),
-            _posterior(file, names, prior, n_draw),
+            _posterior(file, names, prior, derived, n_draw),
         ]
     record = json.loads(attributes["provenance"])
     if record is not None:
@@ -130,13 +131,17 @@ def _text(name: str, values: list[str]) -> fits.Column:
 
 
 def _posterior(
-    file: Any, names: list[str], prior: Mapping[str, Any], n_draw: int
+    file: Any,
+    names: list[str],
+    prior: Mapping[str, Any],
+    derived: Mapping[str, str],
+    n_draw: int,
 ) -> fits.BinTableHDU:
     likelihood = file["log_likelihood"]
     # A dimension of groups has no numbers along chains.
     blocks = sorted(name for name, values in likelihood.items() if values.ndim > 1)
-    derived = [f"log_prior_{name}" for name in names] + [f"log_likelihood_{n}" for n in blocks]
-    _require_apart(["chain", "draw", "lp", *names, *derived])
+    densities = [f"log_prior_{name}" for name in names] + [f"log_likelihood_{n}" for n in blocks]
+    _require_apart(["chain", "draw", "lp", *names, *sorted(derived), *densities])
     n_chain, n_thinned = len(likelihood["chain"]), len(likelihood["draw"])
     # log_likelihood is kept of every so many draws; these are of those.
     step = math.ceil(n_thinned / max(n_draw // n_chain, 1))
@@ -147,9 +152,9 @@ def _posterior(
         fits.Column(name="draw", format="K", array=np.tile(draw, n_chain)),
     ]
     thin = int(draw[1] - draw[0]) if len(draw) > 1 else 1
-    for name in names:
+    for name in (*names, *sorted(derived)):
         spec = prior.get(name)
-        unit = spec.get("unit") if isinstance(spec, Mapping) else None
+        unit = spec.get("unit") if isinstance(spec, Mapping) else derived.get(name)
         values = _every(file["posterior"][name], thin)
         columns.append(fits.Column(name=name, format="E", array=values, unit=unit))
     if "lp" in file["sample_stats"]:

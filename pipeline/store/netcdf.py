@@ -53,6 +53,11 @@ class Content:
         What made the chains.
     n_likelihood : int
         Of how many draws log_likelihood is kept at most.
+    derived : callable, optional
+        Takes draws; gives what follows from the parameters, (n_draw,) for each name: it stands
+        beside them in the group of the posterior.
+    derived_units : mapping of str to str
+        Units of those.
     """
 
     log_prior: Density
@@ -61,6 +66,8 @@ class Content:
     constant: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     provenance: Provenance | None = None
     n_likelihood: int = N_LIKELIHOOD
+    derived: Density | None = None
+    derived_units: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -149,10 +156,11 @@ class _Plan:
     stats: tuple[_Variable, ...]
     priors: tuple[_Variable, ...]
     likelihoods: tuple[_Variable, ...]
+    derived: tuple[_Variable, ...] = ()
 
     @property
     def variables(self) -> tuple[_Variable, ...]:
-        return (*self.draws, *self.stats, *self.priors, *self.likelihoods)
+        return (*self.draws, *self.derived, *self.stats, *self.priors, *self.likelihoods)
 
 
 def _plan(run: Run, first: Block, n_draw: int, content: Content) -> _Plan:
@@ -165,6 +173,9 @@ def _plan(run: Run, first: Block, n_draw: int, content: Content) -> _Plan:
     likelihoods = _evaluated(content.log_likelihood, sample, "log_likelihood")
     if set(priors) != set(run.parameters):
         raise _unfit("log_prior", f"one for each of {', '.join(run.parameters)}", sorted(priors))
+    derived = _derived(content, sample)
+    if both := sorted(set(derived) & set(run.parameters)):
+        raise _unfit("a derived quantity", "other names than those of the parameters", both)
     plan = _Plan(
         run.n_chain,
         n_draw,
@@ -184,6 +195,7 @@ def _plan(run: Run, first: Block, n_draw: int, content: Content) -> _Plan:
             )
             for name, value in sorted(likelihoods.items())
         ),
+        tuple(_Variable("posterior", name, f32, n_draw, piece) for name in sorted(derived)),
     )
     names = [variable.name for variable in plan.variables]
     taken = ("chain", "draw")
@@ -205,6 +217,13 @@ def _evaluated(density: Density, draws: FloatArray, what: str) -> dict[str, Arra
     if wrong:
         raise _unfit(what, f"({len(draws)},) or ({len(draws)}, n_group)", wrong)
     return values
+
+
+def _derived(content: Content, draws: FloatArray) -> dict[str, Array]:
+    found = {} if content.derived is None else _evaluated(content.derived, draws, "a derived")
+    if wrong := sorted(name for name, value in found.items() if value.ndim != 1):
+        raise _unfit("a derived quantity", f"({len(draws)},)", wrong)
+    return found
 
 
 def _unfit(what: str, expected: str, found: object) -> FormatError:
@@ -230,6 +249,7 @@ def _attributes(
         "simulated": int(provenance is not None and provenance.simulated),
         "n_draw_stored": stored,
         "parameters": _json(list(run.parameters)),
+        "derived": _json(dict(content.derived_units)),
         "prior_spec": _json(run.prior),
         "sampler_config": _json(run.config),
         "digests": _json(run.digests),
@@ -320,6 +340,8 @@ class _Filling:
         rows: list[tuple[_Variable, Array]] = [
             (variable, block.draws[:, column]) for column, variable in enumerate(self._plan.draws)
         ]
+        derived = _derived(self._content, block.draws)
+        rows += [(variable, derived[variable.name]) for variable in self._plan.derived]
         rows += [(variable, block.stats[variable.name]) for variable in self._plan.stats]
         rows += [(variable, priors[variable.name]) for variable in self._plan.priors]
         self._put(chain, number, rows)

@@ -1,0 +1,97 @@
+"""Which products of fits lie in a run folder, and how do they come among the others?
+
+A fit takes as long as it takes, and is no stage: `rbh1 fit` writes its files below work/, with
+their provenance, and puts them into products/ at once. The next `rbh1 run` finds them there and
+collects them like the outputs of stages.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from ard import io, layout
+from ard.errors import ArdError
+from ard.fileio import atomic_write_bytes
+
+# Their name among the inputs of a plan, and the stage that they are said to come from.
+INPUT: Final = "fits"
+STAGE: Final = "fit"
+_FIGURES: Final = f"{layout.LAYER_OF[layout.QUALITY]}/{layout.FIGURES_DIR}"
+# Suffix: folder below products/, kind, schema.
+_PLACES: Final[dict[str, tuple[str, str, str]]] = {
+    ".nc": (layout.LAYER_OF[layout.CHAINS], "chains", ""),
+    ".fits": (layout.LAYER_OF[layout.CHAINS], "table", ""),
+    ".json": (layout.LAYER_OF[layout.CHAIN_SUMMARY], "document", "chain-summary"),
+    ".png": (_FIGURES, "figure", ""),
+    ".ecsv": (_FIGURES, "table", ""),
+}
+
+
+def products_of(root: Path, items: Sequence[str]) -> dict[str, Path]:
+    """Give the files of the fits of these items, by their names below products/."""
+    folder = root / layout.FITS_DIR
+    files = sorted(folder.iterdir()) if folder.is_dir() else []
+    return {
+        f"{_PLACES[path.suffix][0]}/{path.name}": path
+        for path in files
+        if path.suffix in _PLACES and layout.product_parts(path.stem)[0] in items
+    }
+
+
+def row(name: str) -> dict[str, str]:
+    """Describe a product of a fit, as the run document does."""
+    _, kind, schema = _PLACES[Path(name).suffix]
+    found = {"path": name, "kind": kind, "stage": STAGE}
+    return found | ({"schema": schema} if schema else {})
+
+
+def collect(root: Path, files: Mapping[str, Path], plan_file: Path) -> None:
+    """Put products of a fit among those of a finished run.
+
+    Parameters
+    ----------
+    root : path
+        The run folder; whoever calls holds its lock.
+    files : mapping of str to path
+        By their names below products/, as `products_of` gives them.
+    plan_file : path
+        What the run is said to make, by which it knows its own files.
+
+    Raises
+    ------
+    ArdError
+        If a file cannot be read or written.
+    """
+    products = root / layout.PRODUCTS_DIR
+    document = io.read_json(products / layout.RUN_FILE)
+    rows = {str(one["path"]): one for one in document["products"]}
+    inputs = dict(document["provenance"]["inputs"])
+    for name, source in files.items():
+        data = source.read_bytes()
+        (products / name).parent.mkdir(parents=True, exist_ok=True)
+        atomic_write_bytes(products / name, data, overwrite=True)
+        rows[name] = {"schema": None, **row(name)}
+        inputs[source.relative_to(root).as_posix()] = io.sha256_file(source)
+    filled = {name.partition("/")[0] for name in rows}
+    absent = {k: v for k, v in document["absent_layers"].items() if k not in filled}
+    listed = [rows[name] for name in sorted(rows)]
+    record = {**document["provenance"], "inputs": inputs}
+    changed = {"products": listed, "absent_layers": absent, "provenance": record}
+    _note(plan_file, [f"{layout.PRODUCTS_DIR}/{name}" for name in files])
+    io.write_json(products / layout.RUN_FILE, {**document, **changed}, overwrite=True)
+
+
+def _note(plan_file: Path, names: Sequence[str]) -> None:
+    """Say in the plan that these files are the run's own."""
+    plan: dict[str, Any] = io.read_json(plan_file)
+    tasks = [dict(task) for task in plan["tasks"]]
+    if not tasks:
+        raise ArdError(
+            "the plan of the run holds no task",
+            file=plan_file,
+            expected="the tasks of a finished run",
+            found="none",
+            action="run again: rbh1 run",
+        )
+    tasks[-1]["outputs"] = sorted({*tasks[-1]["outputs"], *names})
+    io.write_json(plan_file, {**plan, "tasks": tasks}, overwrite=True)

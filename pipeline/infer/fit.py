@@ -1,0 +1,279 @@
+"""How is a named scene fitted to the tip in a cube, and what is kept of the fit?
+
+The posterior is made from cube, noise product and target; its maxima are looked for; chains start
+there and go on until the gate of the judge is passed or a budget ends. What decides a draw is in
+the `Run` that a store holds them by, so that the same call goes on where another stopped.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ard.cube import Cube, FloatArray
+from ard.errors import ArdError
+from ard.likelihood import LinearPrior
+from checks.convergence import Convergence, chain_limits, gate
+from manifests import Target
+from pipeline.infer.chain import Settings
+from pipeline.infer.cutout import Cut, Cutout, cutout
+from pipeline.infer.optimum import dispersed, find_modes, starts_from
+from pipeline.infer.posterior import SINGLE, Posterior, scene_templates
+from pipeline.infer.sampler import Budget, Outcome, Progress, Starts, config_of, sample
+from pipeline.infer.scenes import Scene
+from pipeline.infer.whitened import Whitened
+from pipeline.reduce.apertures.covariance import GivenNoise
+from pipeline.scene.background import Smoothness
+from pipeline.scene.background import templates as backgrounds
+from pipeline.store.blocks import BlockStore, Run
+from pipeline.store.netcdf import Content
+
+# The prior of amplitudes, in median errors of a voxel: lines that would be seen at that in every
+# spaxel, and a background at that everywhere. It is proper, and says nothing else.
+_LINE_SNR, _BACKGROUND_SNR = 300.0, 100.0
+_BATCH: Final = 64
+# Of how many draws the likelihood is exported: each costs one computation of the model.
+_N_LIKELIHOOD: Final = 10_000
+CUBE: Final = "cube"
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How is it fitted?
+
+    Attributes
+    ----------
+    n_chain, seed : int
+    n_start : int
+        Draws of the prior from which maxima are looked for.
+    n_warmup : int
+        Draws in which step and metric are learned.
+    n_first, n_most : int
+        Draws of each chain before the gate is asked, and at most.
+    block : int
+        Draws that are lost at most.
+    wall_s : float
+        Seconds after which no block is begun.
+    """
+
+    n_chain: int = 4
+    seed: int = 1
+    n_start: int = 24
+    n_warmup: int = 250
+    n_first: int = 500
+    n_most: int = 4000
+    block: int = 50
+    wall_s: float = np.inf
+
+    @property
+    def settings(self) -> Settings:
+        """What decides the draws."""
+        return Settings(n_warmup=self.n_warmup)
+
+    @property
+    def budget(self) -> Budget:
+        """What decides how many there are."""
+        return Budget(self.block, self.n_first, self.n_most, self.wall_s)
+
+    def deciding(self) -> dict[str, Any]:
+        """Give what another run would differ in, as JSON has it."""
+        chosen = asdict(self.settings)
+        return {**chosen, "n_chain": self.n_chain, "seed": self.seed, "n_start": self.n_start}
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """A scene, and what it is held against.
+
+    Attributes
+    ----------
+    scene : Scene
+    cutout : Cutout
+    posterior : Whitened
+    """
+
+    scene: Scene
+    cutout: Cutout
+    posterior: Whitened
+
+    def derived(self, draws: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
+        """Give the derived quantities of draws, each of the shape of the parameters."""
+        found = self.scene.derived(draws, self.cutout.frame)
+        return {name: np.asarray(value, np.float64) for name, value in found.items()}
+
+    def units(self) -> dict[str, str]:
+        """Give the units of parameters and derived quantities."""
+        own = {p.name: p.unit for p in self.scene.prior.parameters}
+        return {**own, **self.scene.units}
+
+    def content(self, **more: Any) -> Content:
+        """Give what is exported beside the draws."""
+        names = self.scene.prior.names
+
+        def named(draws: FloatArray) -> dict[str, FloatArray]:
+            return {name: draws[:, i] for i, name in enumerate(names)}
+
+        def log_prior(draws: FloatArray) -> dict[str, FloatArray]:
+            return named(np.asarray(self.scene.prior.log_prior(draws), np.float64))
+
+        density = _likelihood_of(self.posterior)
+        return Content(
+            log_prior,
+            lambda draws: {CUBE: density(draws)},
+            derived=lambda draws: self.derived(named(draws)),
+            derived_units=self.scene.units,
+            n_likelihood=_N_LIKELIHOOD,
+            **more,
+        )
+
+    def reduced_chi2(self, outcome: Outcome) -> float:
+        """Give chi2 over voxels at the draw of highest density: far above 1, the scene is wrong."""
+        lp = np.asarray(outcome.stats["lp"])
+        best = np.unravel_index(int(np.argmax(lp)), lp.shape)
+        values = {name: jnp.asarray(draws[best]) for name, draws in outcome.draws.items()}
+        return float(self.posterior.chi2(values)) / self.cutout.noise.count
+
+
+def problem_for(
+    cube: Cube, noise: GivenNoise, target: Target, scene: Scene, cut: Cut | None = None
+) -> Problem:
+    """Make the posterior of a scene.
+
+    Raises
+    ------
+    ArdError
+        If cube, noise and target do not allow it: see `cutout`.
+    """
+    seen = cutout(cube, noise, target, scene.groups, cut)
+    model = seen.observed.model
+    smooth = backgrounds(model.sky, model.wave_edges, Smoothness(1, 1))
+    used = ~np.asarray(seen.noise.mask)
+    error = float(np.median(np.asarray(seen.noise.sigma)[used]))
+    n_line = len(seen.observed.amplitude_names)
+    line = _LINE_SNR * error * np.sqrt(model.sky.ny * model.sky.nx)
+    widths = np.r_[np.full(n_line, line), np.full(len(smooth), _BACKGROUND_SNR * error)]
+    posterior = Posterior(
+        scene.prior,
+        scene_templates(model, scene.build(seen.frame, model)),
+        seen.data,
+        seen.noise,
+        LinearPrior(np.zeros(widths.size), widths),
+        smooth,
+        model_dtype=SINGLE,
+    )
+    return Problem(scene, seen, Whitened(posterior))
+
+
+def find_starts(
+    problem: Problem, fit: Fit, say: Callable[[int, int, float], None] | None = None
+) -> Starts:
+    """Look for the maxima, and give a start for each chain."""
+    target = problem.posterior.target
+    places = dispersed(problem.scene.prior, fit.n_start, fit.seed)
+    modes = find_modes(target, places, say=say)
+    return starts_from(target, modes, fit.n_chain, fit.seed)
+
+
+def starts_to_dict(starts: Starts) -> dict[str, Any]:
+    """Give starts as JSON has them, to the last bit."""
+    return {
+        "z": np.asarray(starts.z, np.float64).tolist(),
+        "inverse_mass": np.asarray(starts.inverse_mass, np.float64).tolist(),
+        "step": float(starts.step),
+    }
+
+
+def starts_from_dict(document: Mapping[str, Any]) -> Starts:
+    """Make the starts that `starts_to_dict` gave.
+
+    Raises
+    ------
+    ArdError
+        If the document is another.
+    """
+    try:
+        z, metric = (np.asarray(document[name], np.float64) for name in ("z", "inverse_mass"))
+        return Starts(z, metric, float(document["step"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ArdError(
+            "the starts of chains cannot be read",
+            expected="z, inverse_mass and step",
+            found=f"{type(error).__name__}: {error}",
+            action="remove the file: the maxima are looked for again",
+        ) from error
+
+
+def run_of(
+    problem: Problem, fit: Fit, starts: Starts, name: str, digests: Mapping[str, str], **more: Any
+) -> Run:
+    """Give what a store holds the chains by."""
+    return Run(
+        name,
+        problem.scene.prior.names,
+        fit.n_chain,
+        fit.seed,
+        digests,
+        prior=problem.scene.prior.describe(),
+        config={**config_of(fit.settings, starts), "model": problem.scene.name},
+        **more,
+    )
+
+
+def sample_problem(
+    problem: Problem,
+    fit: Fit,
+    starts: Starts,
+    run: Run,
+    store: BlockStore,
+    *,
+    item: str | None = None,
+    say: Callable[[Progress], None] | None = None,
+) -> Outcome:
+    """Sample until the judge's gate is passed or the budget ends; goes on with what is stored.
+
+    Parameters
+    ----------
+    item : str, optional
+        Name of the target, which may have limits of its own.
+    """
+    limits = chain_limits(item)
+
+    def judge(draws: Mapping[str, Any], stats: Mapping[str, Any]) -> Convergence:
+        return gate({**draws, **problem.derived(draws)}, stats, limits)
+
+    return sample(
+        problem.posterior.target,
+        starts,
+        run,
+        store,
+        settings=fit.settings,
+        budget=fit.budget,
+        gate=judge,
+        say=say,
+    )
+
+
+def _likelihood_of(posterior: Whitened) -> Callable[[FloatArray], FloatArray]:
+    """Give ln L of draws (n_draw, n_parameter), a batch at a time: one number for the whole cube.
+
+    Noise is correlated over the whole sub-cube; its conditional densities by groups of spaxels
+    would cost a factor of the noise for each group.
+    """
+    one = jax.jit(
+        lambda batch: jax.lax.map(
+            lambda row: posterior.log_likelihood(posterior.prior.named(row)), batch
+        )
+    )
+
+    def density(draws: FloatArray) -> FloatArray:
+        found = []
+        for first in range(0, len(draws), _BATCH):
+            part = draws[first : first + _BATCH]
+            filled = np.concatenate([part, np.repeat(part[-1:], _BATCH - len(part), axis=0)])
+            found.append(np.asarray(one(filled), np.float64)[: len(part)])
+        return np.concatenate(found)
+
+    return density

@@ -1,0 +1,330 @@
+"""Which scenes can be fitted to the tip by name, with which priors, and what follows from them?
+
+A scene says what shines and how it moves as a function of at most twelve parameters; fluxes and
+backgrounds are linear, and integrated out (`pipeline.infer.posterior`). Places are relative to the
+declared tip and axis of the target, so that one prior serves every cube. Velocities and widths are
+those of the gas: what the optics do to them is in the model, not in the parameters.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import jax.numpy as jnp
+import numpy as np
+
+from pipeline.infer.families import Family, HalfNormal, LogNormal, LogUniform, Normal, Uniform
+from pipeline.infer.prior import Parameter, Prior
+from pipeline.scene.cube import Component, Emission, Optics, count_disc
+from pipeline.scene.disc import Disc, Sampler
+from pipeline.scene.model import LineModel
+from pipeline.scene.observed import GAIN_MAX
+from pipeline.scene.points import Points
+from pipeline.scene.psf import Gaussian
+from pipeline.values import unknown_name
+
+# The part of the wake behind the jump that is computed; the cut-out ends before it does.
+_BEHIND_ARCSEC: Final = 1.6
+# Along, nodes are 0.11 arcsec apart at most; the point-spread function of 0.18 has a standard
+# deviation of 0.076, so that the sum is the integral to 1e-4. Across, 9 do for widths to 0.15.
+_ALONG, _ACROSS = 22, 9
+# The disc's tables: dense enough for the edge, and for a turnover of 0.05 arcsec.
+_RADII, _FARTHEST_ARCSEC, _EDGE_ARCSEC = 161, 8.0, 0.1
+_DEPTHS: Final = 24
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Where tip and axis of a target lie on the grid of a model.
+
+    Attributes
+    ----------
+    x_arcsec, y_arcsec : float
+        The declared tip, from the middle of the field.
+    angle_deg : float
+        From host to tip, from +y over -x.
+    kpc_per_arcsec : float
+    fwhm_arcsec : tuple of float
+        Of the point-spread function, for each group of lines of the model.
+    """
+
+    x_arcsec: float
+    y_arcsec: float
+    angle_deg: float
+    kpc_per_arcsec: float
+    fwhm_arcsec: tuple[float, ...]
+
+    def place(self, along_arcsec: Any, across_arcsec: Any) -> tuple[Any, Any]:
+        """Give x and y of a place by its distances from the tip: ahead of it, and to its left."""
+        angle = np.deg2rad(self.angle_deg)
+        sin, cos = float(np.sin(angle)), float(np.cos(angle))
+        x = self.x_arcsec - along_arcsec * sin - across_arcsec * cos
+        y = self.y_arcsec + along_arcsec * cos - across_arcsec * sin
+        return x, y
+
+
+type Values = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A model that can be fitted by name.
+
+    Attributes
+    ----------
+    name, summary : str
+    prior : Prior
+    emission : callable
+        From parameters, frame and model to what shines, of unit flux.
+    derived : callable
+        From parameters, each of any one shape, and the frame to derived quantities of that shape.
+    units : mapping of str to str
+        Units of the derived quantities.
+    groups : tuple of str
+        Groups of lines that are fitted, where the cube covers them: bright ones, so that a fit
+        takes minutes.
+    """
+
+    name: str
+    summary: str
+    prior: Prior
+    emission: Callable[[Values, Frame, LineModel], Emission]
+    derived: Callable[[Values, Frame], dict[str, Any]]
+    units: Mapping[str, str]
+    groups: tuple[str, ...] = ("oiii", "halpha")
+
+    def build(
+        self, frame: Frame, model: LineModel
+    ) -> Callable[[Values], tuple[Optics, tuple[Component, ...]]]:
+        """Give the function from parameters to optics and components."""
+
+        def build(values: Values) -> tuple[Optics, tuple[Component, ...]]:
+            psfs = tuple(Gaussian.round(fwhm) for fwhm in frame.fwhm_arcsec)
+            optics = Optics(psfs, values["lsf_gain"])
+            return optics, (Component((self.emission(values, frame, model),)),)
+
+        return build
+
+
+def scene(name: str) -> Scene:
+    """Give a scene by name.
+
+    Raises
+    ------
+    ArdError
+        If there is none of that name.
+    """
+    if name not in SCENES:
+        raise unknown_name("model", name, SCENES)
+    return SCENES[name]
+
+
+def _parameters(*rows: tuple[str, str, Family, str]) -> Prior:
+    return Prior(tuple(Parameter(*row) for row in (*rows, _GAIN)))
+
+
+# What all scenes share.
+_GAIN: Final = (
+    "lsf_gain",
+    "1",
+    Uniform(1.0, GAIN_MAX),
+    "resolving power over that before launch: 1 to 24 % above it (Shajib+2025)",
+)
+_ALONG_ROW: Final = (
+    "along_arcsec",
+    "arcsec",
+    Normal(0.0, 0.15, -0.5, 0.5),
+    "of the end of the light ahead of the target's tip: pointing, 0.1 arcsec, and the bow",
+)
+_ACROSS_ROW: Final = (
+    "across_arcsec",
+    "arcsec",
+    Normal(0.0, 0.15, -0.5, 0.5),
+    "of the same, to the left of the axis: pointing",
+)
+_TURN_ROW: Final = (
+    "turn_deg",
+    "deg",
+    Normal(0.0, 3.0, -15.0, 15.0),
+    "of the line against the target's position angle, whose error is 0.3 deg, and which is that "
+    "of the whole line; locally it bends by a few degrees",
+)
+_DISPERSION_ROW: Final = (
+    "dispersion_kms",
+    "km/s",
+    Uniform(10.0, 150.0),
+    "of the gas at one place: 31 at the tip (LRIS), up to that of a blend",
+)
+
+
+def _jump_prior() -> Prior:
+    wide = Normal(-200.0, 250.0, -700.0, 400.0)
+    return _parameters(
+        _ALONG_ROW,
+        _ACROSS_ROW,
+        _TURN_ROW,
+        (
+            "jump_arcsec",
+            "arcsec",
+            LogUniform(0.02, 0.5),
+            "how far behind the end of the light the velocity jumps: 0.1 published (van "
+            "Dokkum+2025), to the reach of a bow of 4 kpc",
+        ),
+        (
+            "tip_share",
+            "1",
+            Uniform(0.01, 0.95),
+            "share of the light that is ahead of the jump: nothing is known",
+        ),
+        (
+            "fade_arcsec",
+            "arcsec",
+            LogNormal(1.0, 0.8),
+            "behind the jump, the light falls by e in about 8 kpc, within a factor of five",
+        ),
+        (
+            "width_arcsec",
+            "arcsec",
+            HalfNormal(0.1),
+            "across, standard deviation: 0.21 to 0.28 FWHM measured on HST images with their PSF",
+        ),
+        (
+            "v_tip_kms",
+            "km/s",
+            wide,
+            "ahead of the jump: -600 to +50 published, and as far beyond",
+        ),
+        ("v_wake_kms", "km/s", wide, "behind it: -301 published, a disc about -200"),
+        _DISPERSION_ROW,
+    )
+
+
+def _jump(values: Values, frame: Frame, _model: LineModel) -> Emission:
+    """Give two pieces of a line of light, each of one velocity: no place is cut by the jump."""
+    dtype = jnp.result_type(float)
+    steps, shares = np.polynomial.legendre.leggauss(_ALONG)
+    unit = jnp.asarray(0.5 * (steps + 1.0), dtype)
+    share = jnp.asarray(0.5 * shares, dtype)
+    places, weights = np.polynomial.hermite_e.hermegauss(_ACROSS)
+    ahead = values["jump_arcsec"] * unit
+    behind = values["jump_arcsec"] + _BEHIND_ARCSEC * unit
+    faded = share * jnp.exp(-_BEHIND_ARCSEC * unit / values["fade_arcsec"])
+    part = values["tip_share"]
+    light = jnp.stack([part * share, (1.0 - part) * faded / faded.sum()])
+    back = jnp.stack([ahead, behind])[:, :, None]
+    side = values["width_arcsec"] * jnp.asarray(places, dtype)
+    light = light[:, :, None] * jnp.asarray(weights / weights.sum(), dtype)
+    turn = jnp.deg2rad(values["turn_deg"])
+    # About the end of the light, which is where along and across say.
+    along = values["along_arcsec"] - back * jnp.cos(turn) - side * jnp.sin(turn)
+    across = values["across_arcsec"] - back * jnp.sin(turn) + side * jnp.cos(turn)
+    x, y = frame.place(along, across)
+    speed = jnp.stack([values["v_tip_kms"], values["v_wake_kms"]])
+    width = jnp.broadcast_to(values["dispersion_kms"], (2,))
+    flat = (2, _ALONG * _ACROSS)
+    return Points(x.reshape(flat), y.reshape(flat), speed, width, light.reshape(flat))
+
+
+def _jump_derived(values: Values, frame: Frame) -> dict[str, Any]:
+    return {
+        "delta_v_tip_kms": values["v_tip_kms"] - values["v_wake_kms"],
+        "jump_kpc": values["jump_arcsec"] * frame.kpc_per_arcsec,
+        "width_kpc": values["width_arcsec"] * frame.kpc_per_arcsec,
+    }
+
+
+def _disc_prior() -> Prior:
+    return _parameters(
+        _ALONG_ROW,
+        _ACROSS_ROW,
+        _TURN_ROW,
+        (
+            "radius_arcsec",
+            "arcsec",
+            Uniform(1.5, 4.5),
+            "from the centre to the end of the light: half of 40 to 62 kpc (Sanchez Almeida+2023)",
+        ),
+        ("scale_arcsec", "arcsec", LogNormal(0.9, 0.5), "scale length: 3 to 12 kpc"),
+        (
+            "height_arcsec",
+            "arcsec",
+            LogNormal(0.1, 0.4),
+            "scale height: 0.2 to 1.2 kpc (Sanchez Almeida+2023: 1.2)",
+        ),
+        ("v_sys_kms", "km/s", Normal(-200.0, 100.0, -500.0, 200.0), "of a disc: about -200"),
+        (
+            "v_max_kms",
+            "km/s",
+            Normal(0.0, 120.0, -300.0, 300.0),
+            "110 published; positive where the tip recedes from the centre",
+        ),
+        ("turnover_arcsec", "arcsec", LogNormal(0.3, 0.7), "the curve rises as tanh(R / this)"),
+        _DISPERSION_ROW,
+    )
+
+
+def _disc(values: Values, frame: Frame, model: LineModel) -> Emission:
+    """Give a disc that is seen edge-on, and whose light ends at the tip."""
+    dtype = jnp.result_type(float)
+    radii = jnp.asarray(np.linspace(0.0, _FARTHEST_ARCSEC, _RADII), dtype)
+    turn = jnp.deg2rad(values["turn_deg"])
+    radius = values["radius_arcsec"]
+    x, y = frame.place(
+        values["along_arcsec"] - radius * jnp.cos(turn),
+        values["across_arcsec"] - radius * jnp.sin(turn),
+    )
+    fading = jnp.exp(-radii / values["scale_arcsec"])
+    edge = 0.5 * (1.0 - jnp.tanh((radii - radius) / _EDGE_ARCSEC))
+    disc = Disc(
+        x,
+        y,
+        frame.angle_deg + values["turn_deg"],
+        90.0,
+        values["scale_arcsec"],
+        values["height_arcsec"],
+        values["v_sys_kms"],
+        values["v_max_kms"] * jnp.tanh(radii / values["turnover_arcsec"]),
+        jnp.broadcast_to(values["dispersion_kms"], radii.shape),
+        _FARTHEST_ARCSEC / (_RADII - 1),
+        fading * edge,
+    )
+    return count_disc(model, Sampler(model.sky, _DEPTHS), disc)
+
+
+def _disc_derived(values: Values, frame: Frame) -> dict[str, Any]:
+    # At the places of numpy and of JAX alike: draws come as numpy arrays.
+    radius, turnover = values["radius_arcsec"], values["turnover_arcsec"]
+    return {
+        "v_at_radius_kms": values["v_max_kms"] * np.tanh(radius / turnover),
+        "v_at_1arcsec_kms": values["v_max_kms"] * np.tanh(1.0 / turnover),
+        "radius_kpc": radius * frame.kpc_per_arcsec,
+        "height_kpc": values["height_arcsec"] * frame.kpc_per_arcsec,
+    }
+
+
+SCENES: Final[dict[str, Scene]] = {
+    one.name: one
+    for one in (
+        Scene(
+            "jump",
+            "a line of light whose velocity jumps near its tip",
+            _jump_prior(),
+            _jump,
+            _jump_derived,
+            {"delta_v_tip_kms": "km/s", "jump_kpc": "kpc", "width_kpc": "kpc"},
+        ),
+        Scene(
+            "disc",
+            "a rotating disc, seen edge-on, that ends at the tip",
+            _disc_prior(),
+            _disc,
+            _disc_derived,
+            {
+                "v_at_radius_kms": "km/s",
+                "v_at_1arcsec_kms": "km/s",
+                "radius_kpc": "kpc",
+                "height_kpc": "kpc",
+            },
+        ),
+    )
+}

@@ -1,0 +1,227 @@
+"""Does a fit of a tiny cube survive, end among the products of its run, and stand before the judge?
+
+Oracles: the scene that the cube was made of; the judge's own gate; the slower posterior, whose
+numbers the whitened one has to give.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from precision import x64
+from small_fit import ITEM, TRUTH, write_fit_run
+
+import pipeline
+from ard import io
+from ard.describe import describe
+from ard.errors import FormatError
+from checks.judging import judge
+from checks.result import Status
+from manifests.target import load_target
+from pipeline import cli, fitted
+from pipeline.graph import build_tasks
+from pipeline.infer.fit import problem_for
+from pipeline.infer.scenes import SCENES, scene
+from pipeline.plans import stages_for, twin_plan
+from pipeline.reduce.apertures.covariance import read_given_noise
+from pipeline.store.blocks import SAMPLE, Block, MemoryStore, Run
+from pipeline.store.netcdf import Content, export_netcdf
+
+pytest.importorskip("blackjax", reason="needs the extra study")
+pytest.importorskip("h5netcdf", reason="needs the extra study")
+
+SOURCE = Path(pipeline.__file__).parent.parent
+FIRST = "products/inference/t001_chains-jump.nc"
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory):
+    with x64(True):
+        return write_fit_run(tmp_path_factory.mktemp("run") / "run")
+
+
+@pytest.fixture
+def chain_store():
+    """Four short chains of one parameter, called x."""
+    store = MemoryStore()
+    store.begin(Run("x", ("speed_kms",), 4, 1, {}))
+    rng = np.random.default_rng(1)
+    for chain in range(4):
+        draws = rng.normal(size=(50, 1))
+        store.append("x", Block(chain, 0, SAMPLE, 0, draws, {"lp": draws[:, 0]}, b""))
+    return store
+
+
+def fit(root, *more, model="jump", item=ITEM):
+    command = [sys.executable, "-m", "pipeline", "fit", str(root), "--item", item]
+    command += ["--model", model, "--json", *map(str, more)]
+    return command, {**os.environ, "PYTHONPATH": str(SOURCE), "OMP_NUM_THREADS": "1"}
+
+
+def finished(root, *more):
+    command, environment = fit(root, *more)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900)
+
+
+def judged(root):
+    """What the judge says of the products of fits: by check, each with its statuses."""
+    found: dict[str, set[Status]] = {}
+    for row in judge(root, waivers=()).results:
+        if "chain" in row.product:
+            found.setdefault(row.check, set()).add(row.status)
+    return found
+
+
+def test_every_scene_has_twelve_parameters_at_most_and_says_where_priors_come_from():
+    for one in SCENES.values():
+        assert len(one.prior.names) <= 12
+        assert all(p.source and p.unit for p in one.prior.parameters)
+        values = one.prior.named(one.prior.sample(np.random.default_rng(1), 5))
+        frame = type("Frame", (), {"kpc_per_arcsec": 7.937})()
+        derived = one.derived(values, frame)
+        assert set(derived) == set(one.units)
+        assert all(value.shape == (5,) for value in derived.values())
+
+
+def test_the_velocity_jump_is_that_of_the_gas():
+    values = {name: np.float64(value) for name, value in TRUTH.items()}
+    frame = type("Frame", (), {"kpc_per_arcsec": 7.937})()
+    found = scene("jump").derived(values, frame)
+    assert found["delta_v_tip_kms"] == 400.0
+    assert found["jump_kpc"] == pytest.approx(0.2 * 7.937)
+
+
+@pytest.mark.parametrize("model", ["jump", "disc"])
+def test_the_whitened_posterior_is_the_posterior(run_folder, model):
+    cube = io.read(run_folder / "work/t001_cube.fits")
+    noise = read_given_noise(run_folder / "work/t001_noise.fits")
+    with x64(True):
+        target = load_target(run_folder / "test.toml")
+        problem = problem_for(cube, noise, target, scene(model))
+        assert problem.cutout.noise.count == problem.cutout.data.size - 2
+        for seed in (1, 2):
+            draws = problem.scene.prior.sample(np.random.default_rng(seed), 1)[0]
+            values = problem.scene.prior.named(draws)
+            slow = problem.posterior.posterior.evaluate(values)
+            found = float(problem.posterior.log_likelihood(values))
+            assert found == pytest.approx(float(slow.log_likelihood), abs=1e-5)
+            amplitudes = np.asarray(problem.posterior.amplitudes(values))
+            assert amplitudes == pytest.approx(np.asarray(slow.amplitudes), rel=1e-5, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "words"),
+    [
+        (["--model", "jmp"], 2, "unknown model 'jmp'"),
+        (["--item", "t009"], 3, "unknown item 't009'"),
+        (["--store", "mysql://x/y"], 3, "not the address of a database"),
+        (["--store", "postgresql://127.0.0.1:1/chains"], 3, "database"),
+        (["--chains", "0"], 2, "chains"),
+    ],
+)
+def test_what_cannot_be_fitted_is_said(run_folder, change, code, words):
+    given = {"--item": ITEM, "--model": "jump", change[0]: change[1]}
+    arguments = ["fit", str(run_folder), *(text for pair in given.items() for text in pair)]
+    with x64(True):
+        found = CliRunner().invoke(cli.cli, arguments)
+    assert found.exit_code == code, found.output
+    assert words in found.stderr
+
+
+def test_a_run_without_noise_or_end_is_refused(run_folder, tmp_path):
+    arguments = ["fit", str(tmp_path), "--item", ITEM, "--model", "jump"]
+    found = CliRunner().invoke(cli.cli, arguments)
+    assert found.exit_code == 3
+    assert "no finished run" in found.stderr
+    (tmp_path / ".rbh1").mkdir()
+    (tmp_path / "products").mkdir()
+    for name in (".rbh1/plan.json", "products/run.json"):
+        (tmp_path / name).write_bytes((run_folder / name).read_bytes())
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work/t001_cube.fits").write_bytes(b"")
+    found = CliRunner().invoke(cli.cli, arguments)
+    assert found.exit_code == 3
+    assert "the noise product of the run does not exist" in found.stderr
+
+
+def test_a_file_of_chains_is_known_by_its_bytes(chain_store, tmp_path):
+    whole = tmp_path / "t001_chains-jump.nc"
+    content = Content(
+        lambda draws: {name: draws[:, i] for i, name in enumerate(chain_store.run("x").parameters)},
+        lambda draws: {"cube": draws[:, 0]},
+        derived=lambda draws: {"twice": 2.0 * draws[:, 0]},
+        derived_units={"twice": "km/s"},
+    )
+    export_netcdf(chain_store, "x", whole, content)
+    assert describe(whole)["kind"] == "chains"
+    cut = tmp_path / "cut.nc"
+    cut.write_bytes(whole.read_bytes()[:-100])
+    with pytest.raises(FormatError, match="chains is damaged"):
+        describe(cut)
+    wrong = tmp_path / "wrong.nc"
+    wrong.write_text("<html>")
+    with pytest.raises(FormatError, match="not what its name promises"):
+        describe(wrong)
+
+
+def test_the_next_run_collects_what_was_fitted(tmp_path):
+    (tmp_path / "work/fits").mkdir(parents=True)
+    for name in ("t001_chains-jump.nc", "t002_chains-jump.nc", "t001_chains-jump.png", "x.part"):
+        (tmp_path / "work/fits" / name).touch()
+    found = fitted.products_of(tmp_path, ("t001",))
+    names = ["inference/t001_chains-jump.nc", "validation/figures/t001_chains-jump.png"]
+    assert sorted(found) == names
+    assert fitted.row(names[0]) == {"path": names[0], "kind": "chains", "stage": "fit"}
+    plan = twin_plan(tmp_path)
+    last = build_tasks(plan, stages_for(plan.source))[-1]
+    assert set(names) <= {row["path"] for row in last.values["rows"]}
+    assert last.inputs["products"][names[0]] == tmp_path / "work/fits/t001_chains-jump.nc"
+    assert last.outputs["products"][names[0]] == tmp_path / "products" / names[0]
+
+
+@pytest.mark.slow
+def test_a_killed_fit_goes_on_and_passes_and_one_that_is_cut_short_fails(tmp_path):
+    with x64(True):
+        root = write_fit_run(tmp_path / "run")
+    options = ("--draws", 600, "--warmup", 150, "--most", 1800)
+    command, environment = fit(root, *options)
+    log = tmp_path / "log"
+    with log.open("w") as stream:
+        process = subprocess.Popen(command, env=environment, stdout=stream, stderr=stream)
+        until = time.monotonic() + 600.0
+        while "sample 0/" not in log.read_text():  # another phase is always told of
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < until, log.read_text()
+            time.sleep(0.2)
+        time.sleep(1.0)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert not (root / FIRST).exists()
+    second = finished(root, *options)
+    assert second.returncode == 0, second.stderr
+    assert "warmup" not in second.stderr
+    assert "search" not in second.stderr
+    facts = json.loads(second.stdout)
+    for name, value in {**TRUTH, "delta_v_tip_kms": 400.0}.items():
+        row = facts["scalars"][name]
+        assert abs(row["mean"] - value) < 3.0 * row["sd"], name
+    said = judged(root)
+    assert {"convergence.rhat", "convergence.agrees", "structure.as_written"} <= set(said)
+    assert set().union(*said.values()) == {Status.PASSED}, said
+    before = (root / FIRST).read_bytes()
+    assert finished(root, *options).returncode == 0
+    assert (root / FIRST).read_bytes() == before
+
+    short = finished(root, "--draws", 40, "--warmup", 150, "--most", 40, "--seed", 2)
+    assert short.returncode == 1, short.stderr
+    assert "the gate is not passed" in short.stderr
+    said = judged(root)
+    assert said["convergence.ess_bulk"] == {Status.FAILED}
+    assert said["structure.schema"] == {Status.PASSED}

@@ -1,0 +1,139 @@
+"""A finished run with one tiny cube: a line of light whose velocity jumps at its tip."""
+
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+from astropy.wcs import WCS
+from small_run import provenance, write_record
+
+import ard
+from ard import io
+from ard.likelihood import Noise, write_noise
+from ard.likelihood.factors import inverse_cholesky
+from manifests.target import load_target
+from pipeline.infer.cutout import flux_per_voxel
+from pipeline.infer.fit import problem_for
+from pipeline.infer.scenes import scene
+from pipeline.reduce.apertures.covariance import GivenNoise
+
+ITEM = "t001"
+SIDE, CHANNELS = 9, 26
+RA_DEG, DEC_DEG = 40.44, -8.35
+SIGMA_MJY_SR = 0.02
+FLUX = 60.0  # of the line, 1e-19 erg s-1 cm-2: about 30 sigma in the brightest voxel
+TRUTH = {
+    "along_arcsec": 0.05,
+    "across_arcsec": -0.04,
+    "turn_deg": 2.0,
+    "jump_arcsec": 0.2,
+    "tip_share": 0.4,
+    "fade_arcsec": 0.8,
+    "width_arcsec": 0.06,
+    "v_tip_kms": 120.0,
+    "v_wake_kms": -280.0,
+    "dispersion_kms": 60.0,
+    "lsf_gain": 1.1,
+}
+TARGET = (
+    f"""
+[target]
+name = "Test object"
+item = "test"
+redshift = 0.964
+position_angle_deg = 147.4
+[target.host]
+ra_deg = {RA_DEG - 0.001}
+dec_deg = {DEC_DEG + 0.0016}
+[target.tip]
+ra_deg = {RA_DEG}
+dec_deg = {DEC_DEG}
+[target.cosmology]
+h0 = 70.0
+om0 = 0.3
+"""
+    + "".join(
+        f'[sources.{name}]\nsource = "a test"\nevidence = "computed"\n'
+        for name in ("redshift", "host", "tip", "position_angle_deg", "cosmology")
+    )
+    + """
+[[groups]]
+name = "halpha"
+title = "H alpha"
+[[lines]]
+name = "Halpha"
+label = "H alpha"
+wave_vac_um = 0.6564632
+group = "halpha"
+source = "a test"
+"""
+)
+
+
+def _wcs() -> WCS:
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
+    wcs.wcs.crpix = [(SIDE + 1) / 2] * 2
+    wcs.wcs.crval = [RA_DEG, DEC_DEG]
+    wcs.wcs.cdelt = [-0.1 / 3600, 0.1 / 3600]
+    wcs.wcs.radesys = "ICRS"
+    wcs.wcs.set()
+    return wcs
+
+
+def _noise() -> tuple[Noise, np.ndarray]:
+    """Neighbours on the sky are correlated; with one draw of it, in units of sigma."""
+    apart = np.abs(np.subtract.outer(np.arange(SIDE), np.arange(SIDE)))
+    correlation = np.where(apart == 0, 1.0, np.where(apart == 1, 0.3, 0.0))
+    factor = inverse_cholesky(correlation)
+    shape = (CHANNELS, SIDE, SIDE)
+    mask = np.zeros(shape, bool)
+    mask[8, 2, 2] = mask[12, 5, 4] = True
+    noise = Noise(np.full(shape, SIGMA_MJY_SR), mask, (None, factor, factor), masks="approximate")
+    lower = np.linalg.cholesky(correlation)
+    white = np.random.default_rng(5).normal(size=shape)
+    return noise, np.einsum("ij,cjk,lk->cil", lower, white, lower)
+
+
+def write_fit_run(root: Path) -> Path:
+    """Write run folder, cube, noise product and target; the truth is `TRUTH`."""
+    (root / "work").mkdir(parents=True)
+    target = root / "test.toml"
+    target.write_text(TARGET)
+    noise, drawn = _noise()
+    wave = 0.6564632 * 1.964 + 0.000636 * (np.arange(CHANNELS) - CHANNELS / 2)
+    width = float(wave[0]) / 1000.0
+    blank = ard.Cube(
+        np.zeros(noise.sigma.shape),
+        noise.sigma**2,
+        noise.mask,
+        wave,
+        _wcs(),
+        lsf=ard.Lsf([0.9, 1.4], [width, width], "a test"),
+        psf=ard.Psf([0.9, 1.4], [0.179, 0.179], "a test"),
+        meta={"TELESCOP": "JWST", "TARGNAME": "TEST", "SIMULATD": True},
+        provenance=provenance("ingest", simulated=True),
+    )
+    given = GivenNoise(noise, "t001_noise.fits")
+    problem = problem_for(blank, given, load_target(target), scene("jump"))
+    values = {name: jnp.asarray(value) for name, value in TRUTH.items()}
+    line = np.asarray(problem.posterior.posterior.templates(values))[0] * FLUX
+    flux = np.zeros(blank.shape)
+    channels = problem.cutout.observed.channels
+    flux[channels] = line / flux_per_voxel(blank)[channels][:, None, None]
+    flux = np.where(noise.mask, np.nan, flux + 0.1 + SIGMA_MJY_SR * drawn)
+    ard.write(root / "products/likelihood/t001_cube.fits", blank.replace(flux=flux))
+    ard.write(root / "work/t001_cube.fits", blank.replace(flux=flux))
+    made = {"unit": "MJy/sr", "provenance": provenance("noise", simulated=True)}
+    for folder in ("work", "products/likelihood"):
+        write_noise(root / folder / "t001_noise.fits", noise, **made)
+    record = provenance("materialize", simulated=True).to_dict()
+    work = ("work/t001_cube.fits", "work/t001_noise.fits")
+    record["inputs"] = {name: io.sha256_file(root / name) for name in work}
+    write_record(root, provenance=record)
+    inputs = {"target": {"path": str(target), "sha256": io.sha256_file(target)}}
+    tasks = [{"task": "materialize", "outputs": ["products/run.json"]}]
+    plan = {"schema": "plan", "source": "cube", "items": [ITEM], "config": {}, "inputs": inputs,
+            "tasks": tasks}  # fmt: skip
+    io.write_json(root / ".rbh1/plan.json", plan)
+    return root
