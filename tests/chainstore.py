@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from pipeline.store.blocks import SAMPLE, Block, Run, another_run, out_of_order
+from ard.errors import ArdError
+from pipeline.store.blocks import SAMPLE, Block, Run, out_of_order
 
 
 class FileStore:
@@ -22,7 +23,7 @@ class FileStore:
         text = json.dumps(asdict(run), sort_keys=True)
         if (own / "run.json").exists():
             if (own / "run.json").read_text() != text:
-                raise another_run(run.name)
+                raise ArdError(f"the name {run.name} belongs to another run")
             return
         _write(own / "run.json", text.encode())
 
