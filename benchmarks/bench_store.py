@@ -34,7 +34,7 @@ N_CHAIN, N_PARAMETER, N_BLOCK_DRAW = 4, 12, 10_000
 PLAIN_ROWS = 100_000
 STORE_SECONDS, EXPORT_SECONDS, MEGABYTES = 15.0, 120.0, 600.0
 NAMES = tuple(f"p{number}" for number in range(N_PARAMETER))
-PRIOR = {name: {"family": "normal", "mean": 0.0, "sd": 3.0} for name in NAMES}
+PRIOR = {name: {"family": "normal", "mean": 0.0, "sigma": 3.0} for name in NAMES}
 RUN = Run("bench", NAMES, N_CHAIN, 1, {}, PRIOR)
 _MB = 1e6
 

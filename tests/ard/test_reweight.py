@@ -57,7 +57,7 @@ def test_new_priors_within_reach(draws, new, khat, share):
     weights = swapped(draws, new)
     assert khat[0] < weights.khat < khat[1]
     assert weights.mean(draws) == pytest.approx(new.mean, abs=5 * weights.mean_err(draws))
-    assert weights.sd(draws) == pytest.approx(new.sd, rel=0.1)
+    assert weights.sd(draws) == pytest.approx(new.sigma, rel=0.1)
     if share is not None:
         assert weights.ess / N == pytest.approx(share, rel=0.2)
 
@@ -239,7 +239,7 @@ def test_it_needs_numpy_and_astropy_only(base_environment):
         (Normal(1.0, 2.0, 0.0, 4.0), "truncnorm", {"a": -0.5, "b": 1.5, "loc": 1, "scale": 2}),
         (Normal(0.0, 1.0, 6.0, 9.0), "truncnorm", {"a": 6, "b": 9}),
         (Uniform(-1.0, 3.0), "uniform", {"loc": -1, "scale": 4}),
-        (LogNormal(0.5, 0.8), "lognorm", {"s": 0.8, "scale": math.exp(0.5)}),
+        (LogNormal(math.exp(0.5), 0.8), "lognorm", {"s": 0.8, "scale": math.exp(0.5)}),
     ],
 )
 def test_densities_are_those_of_scipy(prior, name, arguments):
@@ -255,21 +255,23 @@ def test_densities_are_those_of_scipy(prior, name, arguments):
 
 
 def test_a_lognormal_with_bounds_is_normalised():
-    prior = LogNormal(0.5, 0.8, 1.0, 4.0)
+    prior = LogNormal(math.exp(0.5), 0.8, 1.0, 4.0)
     grid = np.linspace(1.0, 4.0, 20_001)
     assert np.trapezoid(np.exp(prior.log_density(grid)), grid) == pytest.approx(1.0, rel=1e-7)
     assert prior.log_density(np.array([0.9, 4.1, -1.0])).tolist() == [-np.inf] * 3
 
 
 def test_nan_is_no_value_of_a_prior():
-    for prior in (OLD, Uniform(0, 1), LogNormal(0, 1)):
+    for prior in (OLD, Uniform(0, 1), LogNormal(1, 1)):
         assert np.isnan(prior.log_density(np.array([np.nan]))).all()
 
 
 def test_priors_come_from_descriptions():
-    assert prior_from({"family": "normal", "mean": 0, "sd": 2, "low": None}) == Normal(0, 2)
+    assert prior_from(
+        {"family": "normal", "mean": 0, "sigma": 2, "low": None, "unit": "km/s"}
+    ) == Normal(0, 2)
     assert prior_from({"family": "uniform", "low": 0, "high": 1}) == Uniform(0, 1)
-    assert prior_from({"family": "lognormal", "mean_log": 0, "sd_log": 1}) == LogNormal(0, 1)
+    assert prior_from({"family": "log_normal", "median": 2, "sigma": 1}) == LogNormal(2, 1)
 
 
 @pytest.mark.parametrize(
@@ -295,8 +297,8 @@ def test_descriptions_that_are_none(description, match):
         lambda: Normal(math.nan, 1),
         lambda: Normal(0, 1, 2, 1),
         lambda: Normal(0, 1, 50, 60),
-        lambda: LogNormal(0, 1, -1, 2),
-        lambda: LogNormal(0, -1),
+        lambda: LogNormal(1, 1, -1, 2),
+        lambda: LogNormal(1, -1),
     ],
 )
 def test_parameters_that_are_no_prior(make):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
+import ard.priors
 from ard.errors import ArdError
 from pipeline.infer import families
 from pipeline.infer.families import HalfNormal, Isotropic, LogNormal, LogUniform, Normal, Uniform
@@ -124,6 +125,19 @@ def test_description_makes_the_same_prior_again():
     text = json.dumps(prior.describe(), allow_nan=False)
     assert prior_from(json.loads(text)) == prior
     assert json.loads(text)["half_normal"]["support"] == [0.0, None]
+
+
+def test_a_stranger_reads_the_same_prior_from_its_description(case):
+    """Oracle: scipy, for what `ard` makes of the text that goes with every chain."""
+    family, oracle = case
+    text = json.dumps(Prior((Parameter("a", "km/s", family, "a paper"),)).describe())
+    read = ard.priors.prior_from(json.loads(text)["a"])
+    values = oracle.ppf(np.linspace(0.01, 0.99, 25))
+    np.testing.assert_allclose(read.log_density(values), oracle.logpdf(values), rtol=1e-9)
+    assert (read.low, read.high) == family.support
+    assert read.probability(values[3], values[20]) == pytest.approx(17 * 0.98 / 24, rel=1e-6)
+    outside = [v for v in (read.low - 1.0, read.high + 1.0) if np.isfinite(v)]
+    assert np.all(read.log_density(np.array(outside)) == -np.inf)
 
 
 def test_draws_of_all_parameters_have_their_own_columns():

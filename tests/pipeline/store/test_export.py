@@ -72,7 +72,7 @@ def draws_of(chain: int, n_draw: int = N_DRAW) -> np.ndarray:
 
 
 def fill(store, sizes=(400,), n_draw=N_DRAW, short=0):
-    prior = {name: {"family": "normal", "mean": 0.0, "sd": PRIOR_SD[name]} for name in NAMES}
+    prior = {name: {"family": "normal", "mean": 0.0, "sigma": PRIOR_SD[name]} for name in NAMES}
     prior["v"]["unit"] = "km/s"
     store.begin(Run("fit", NAMES, 4, 11, {"data": "d"}, prior, {"steps": 9}, {"numpy": "2"}))
     for chain in range(4):
@@ -148,7 +148,7 @@ def test_the_likelihood_is_thinned_and_says_so(tree):
 
 def test_the_file_says_what_it_is_of(tree):
     assert json.loads(tree.attrs["prior_spec"])["v"] == {
-        "family": "normal", "mean": 0.0, "sd": 4.0, "unit": "km/s",
+        "family": "normal", "mean": 0.0, "sigma": 4.0, "unit": "km/s",
     }  # fmt: skip
     assert Provenance.from_dict(json.loads(tree.attrs["provenance"])) == PROVENANCE
     assert (tree.attrs["run"], tree.attrs["seed"], tree.attrs["simulated"]) == ("fit", "11", 1)
@@ -275,7 +275,7 @@ def test_the_table_beside_needs_astropy_alone(chains, tmp_path):
     assert summary["rhat"][1] == 1.001
     assert np.ma.is_masked(summary["ess_bulk"][1])  # astropy's word for NaN
     prior = Table.read(path, hdu="PRIOR")
-    assert json.loads(prior["prior"][1]) == {"family": "normal", "mean": 0.0, "sd": 3.0}
+    assert json.loads(prior["prior"][1]) == {"family": "normal", "mean": 0.0, "sigma": 3.0}
     draws = Table.read(path, hdu="POSTERIOR")
     thin = fits.getheader(path, "POSTERIOR")["THIN"]
     assert 300 < len(draws) <= 400
