@@ -7,6 +7,7 @@ table, summary and figure; puts them among the products. Whatever stops it, the 
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,9 +38,13 @@ from pipeline.values import sha256_of, unknown_name
 _CODE: Final = (
     "pipeline/infer",
     "pipeline/scene",
+    "pipeline/linemaps/spaxels.py",
     "pipeline/lineprofile.py",
     "pipeline/lineset.py",
+    "pipeline/reduce/apertures/covariance.py",
 )
+# Another version of these computes other last digits, and so other chains.
+_TOOLS: Final = ("blackjax", "jax", "jaxlib")
 _CACHE: Final = "jax"
 _STARTS: Final = "fits"
 _SECONDS: Final = 5.0  # between two lines of progress
@@ -191,6 +196,7 @@ def _run(
         "model": sha256_of({"scene": problem.scene.name, "prior": problem.scene.prior.describe()}),
         "config": provenance.config_sha256,
         "code": provenance.code_sha256,
+        "tools": sha256_of(dict(provenance.tools)),
     }
     name = f"{inputs.item}-{problem.scene.name}-{sha256_of(digests)[:12]}"
     place = folder_ / f"{name}.json"
@@ -223,7 +229,7 @@ def _provenance(inputs: Inputs, chosen: Scene, fit: Fit, cut: Cut, simulated: bo
         fit.seed,
         simulated,
         inputs.digests,
-        dict(tool_versions()),
+        {**dict(tool_versions()), **{name: version(name) for name in _TOOLS}},
     )
 
 

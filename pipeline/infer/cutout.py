@@ -159,10 +159,15 @@ def _cropped(cube: Cube, rows: slice, columns: slice) -> Cube:
 
 
 def _only(cube: Cube, target: Target, groups: Sequence[str]) -> Target:
-    """Give the target with the lines of those groups that the cube covers; with all, if none."""
+    """Give the target with the lines of those groups that the cube covers."""
     covered = [name for name in covered_groups(cube.wave_edges, target) if name in groups]
     if not covered:
-        return target
+        raise ArdError(
+            "the cube covers no line that the scene is fitted to",
+            expected=f"a line of {', '.join(groups)} of {target.name}",
+            found=f"{cube.wave[0]:.4f} to {cube.wave[-1]:.4f} um",
+            action="take another cube, or correct the redshift of the target",
+        )
     return replace(
         target,
         groups=tuple(group for group in target.groups if group.name in covered),

@@ -15,6 +15,7 @@ from scipy import special
 
 from ard.cube import FloatArray
 from ard.errors import ArdError
+from checks.convergence import diagnose
 from pipeline.infer import mixture
 from pipeline.infer.target import Target, as_place
 
@@ -148,9 +149,7 @@ def _densities(target: Target, places: FloatArray) -> FloatArray:
 
 def _effective(values: FloatArray) -> float:
     """Give the effective number of draws, shape (n_chain, n_draw), for their mean."""
-    from arviz_stats.base import array_stats
-
     if np.ptp(values) == 0.0:
         return float(values.size)
-    found = float(array_stats.ess(values, method="mean", chain_axis=0, draw_axis=1))
+    found = float(diagnose(values).ess_mean)
     return min(found, float(values.size)) if np.isfinite(found) else 1.0

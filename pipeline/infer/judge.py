@@ -6,15 +6,13 @@ in: this module only measures.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
-from ard.errors import ExtraMissingError
+from checks.convergence import diagnose
 
 type Arrays = Mapping[str, np.ndarray[Any, Any]]
-
-_FEWEST: Final = 8  # draws of a chain below which its halves say nothing
 
 
 class Verdict(Protocol):
@@ -59,22 +57,8 @@ def mixing(draws: Arrays) -> Mixing:
     Returns
     -------
     Mixing
-        By the estimators of ArviZ (Vehtari et al. 2021, BA 16, 667). NaN where a parameter is not
-        finite, does not move, or has too few draws.
+        By the estimators of the gate (`checks.convergence`). NaN where a parameter is not finite,
+        does not move, or has too few chains or draws.
     """
-    try:
-        from arviz_stats.base import array_stats
-    except ModuleNotFoundError as error:
-        raise ExtraMissingError.for_module("arviz_stats", "watching chains") from error
-    every = np.stack([np.asarray(value, np.float64) for value in draws.values()])
-    if every.shape[2] < _FEWEST or not np.isfinite(every).all():
-        return Mixing()
-    if np.any(np.ptp(every, axis=2) == 0.0):  # what stands still has as many as it has draws, or so
-        return Mixing()
-    axes = {"chain_axis": 1, "draw_axis": 2}
-    bulk = array_stats.ess(every, method="bulk", **axes)
-    tail = array_stats.ess(every, method="tail", prob=(0.05, 0.95), **axes)
-    if every.shape[1] < 2:
-        return Mixing(float(min(bulk.min(), tail.min())))
-    rhat = array_stats.rhat(every, method="rank", **axes)
-    return Mixing(float(min(bulk.min(), tail.min())), float(rhat.max()))
+    found = diagnose(np.stack([np.asarray(value, np.float64) for value in draws.values()]))
+    return Mixing(float(np.minimum(found.ess_bulk, found.ess_tail).min()), float(found.rhat.max()))

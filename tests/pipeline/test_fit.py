@@ -4,6 +4,7 @@ Oracles: the scene that the cube was made of; the judge's own gate; the slower p
 numbers the whitened one has to give.
 """
 
+import dataclasses
 import json
 import os
 import signal
@@ -21,7 +22,7 @@ from small_fit import ITEM, TRUTH, write_fit_run
 import pipeline
 from ard import io
 from ard.describe import describe
-from ard.errors import FormatError
+from ard.errors import ArdError, FormatError
 from checks.judging import judge
 from checks.result import Status
 from manifests.target import load_target
@@ -114,6 +115,15 @@ def test_the_whitened_posterior_is_the_posterior(run_folder, model):
             assert found == pytest.approx(float(slow.log_likelihood), abs=1e-5)
             amplitudes = np.asarray(problem.posterior.amplitudes(values))
             assert amplitudes == pytest.approx(np.asarray(slow.amplitudes), rel=1e-5, abs=1e-5)
+
+
+def test_other_lines_are_never_fitted_in_place_of_a_scenes_own(run_folder):
+    cube = io.read(run_folder / "work/t001_cube.fits")
+    noise = read_given_noise(run_folder / "work/t001_noise.fits")
+    target = load_target(run_folder / "test.toml")
+    elsewhere = dataclasses.replace(scene("jump"), groups=("siii",))
+    with pytest.raises(ArdError, match="covers no line that the scene is fitted to"):
+        problem_for(cube, noise, target, elsewhere)
 
 
 @pytest.mark.parametrize(
