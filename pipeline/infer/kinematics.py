@@ -13,7 +13,6 @@ import numpy as np
 from scipy.linalg import toeplitz
 
 from ard.cube import Cube, FloatArray
-from ard.errors import ArdError, UnitError
 from ard.layout import flux_layer
 from ard.maps import Flag, Map
 from manifests import Target
@@ -21,7 +20,7 @@ from pipeline.infer.spaxel.pair import Pairs, fit_pairs
 from pipeline.infer.spaxel.posterior import LEVELS, Posterior, fit
 from pipeline.infer.spaxel.settings import Numerics, Prior
 from pipeline.infer.spaxel.spectra import Spectra
-from pipeline.linemaps.spaxels import FLUX_UNIT, covered_groups
+from pipeline.linemaps.spaxels import FLUX_UNIT, groups_of
 from pipeline.linemaps.windows import cut
 from pipeline.lineprofile import IntArray, Response, flux_density_per_mjy_sr
 from pipeline.lineset import LineSet, line_set
@@ -161,12 +160,7 @@ def run(
         If no line is inside the wavelength range, the unit is another, the noise is that of
         another cube, or the line-spread function is not known.
     """
-    if cube.unit != "MJy/sr":
-        problem = "lines are inferred from a surface brightness"
-        raise UnitError(problem, file=_file(cube), expected="MJy/sr", found=cube.unit)
-    groups = covered_groups(cube.wave_edges, target)
-    if not groups:
-        raise _no_lines(cube, target)
+    groups = groups_of(cube, target)
     lsf = required_lsf(cube, config.lsf_gain, config.resolving_power)
     known = noise_of(cube, noise)
     maps, rows = {}, []
@@ -359,21 +353,3 @@ def _document(
 def _number(value: Any) -> float | None:
     """Give a number with six significant digits; None for what is not finite."""
     return float(f"{float(value):.{_DIGITS}g}") if np.isfinite(value) else None
-
-
-def _file(cube: Cube) -> str | None:
-    name = cube.meta.get("FILENAME")
-    return None if name is None else str(name)
-
-
-def _no_lines(cube: Cube, target: Target) -> ArdError:
-    wanted = ", ".join(
-        f"{line.label} at {line.wave_obs_um(target.redshift):.4f} um" for line in target.lines
-    )
-    return ArdError(
-        f"the cube covers no line of {target.name}",
-        file=_file(cube),
-        expected=wanted,
-        found=f"{cube.wave[0]:.4f} to {cube.wave[-1]:.4f} um",
-        action="give a cube of another band, or a target file with lines and redshift that fit",
-    )

@@ -86,13 +86,8 @@ def run(*, cube: Cube, target: Target, config: Config) -> dict[str, dict[str, Ma
         If the target is outside the field, no line is inside the wavelength range, the unit is
         another, or the line-spread function is not known.
     """
-    if cube.unit != "MJy/sr":
-        problem = "lines are extracted from a surface brightness"
-        raise UnitError(problem, file=_file(cube), expected="MJy/sr", found=cube.unit)
     _require_inside(cube, target)
-    groups = covered_groups(cube.wave_edges, target)
-    if not groups:
-        raise _no_lines(cube, target)
+    groups = groups_of(cube, target)
     lsf = required_lsf(cube, config.lsf_gain, config.resolving_power)
     density = flux_density_per_mjy_sr(cube.wave)
     flux = np.where(cube.mask, 0.0, cube.flux).reshape(cube.shape[0], -1).T * density
@@ -205,6 +200,25 @@ def _meta(
         "LINEMISS": ", ".join(missed) or "none",
         "GRPSKIP": ", ".join(skipped) or "none",
     }
+
+
+def groups_of(cube: Cube, target: Target) -> tuple[str, ...]:
+    """Name the groups of lines that can be fitted in a cube; see `covered_groups`.
+
+    Raises
+    ------
+    UnitError
+        If the cube is no surface brightness.
+    ArdError
+        If it covers no line.
+    """
+    if cube.unit != "MJy/sr":
+        problem = "lines are fitted to a surface brightness"
+        raise UnitError(problem, file=_file(cube), expected="MJy/sr", found=cube.unit)
+    groups = covered_groups(cube.wave_edges, target)
+    if not groups:
+        raise _no_lines(cube, target)
+    return groups
 
 
 def _file(cube: Cube) -> str | None:
