@@ -302,7 +302,8 @@ def test_a_channel_that_the_cube_lacks_altogether_is_no_obstacle():
     mask[60, 0, 1:11] = False
     models = [run(cube)["model"] for cube in (whole, whole.replace(mask=mask))]
     scale, without = (np.array(model["scale"]["value"]) for model in models)
-    np.testing.assert_allclose(without, scale, rtol=0.01)
+    # A channel of 200, even the first, is worth less than the error of the curve.
+    assert (np.abs(without - scale) < np.array(models[0]["scale"]["error"])).all()
     measured = models[1]["scale"]["measured"]
     assert [k for k, value in enumerate(measured) if value is None] == [0, 120]
     for form in ("kronecker", "fir"):
