@@ -79,6 +79,23 @@ def scatter(product: Product, limits: Limits) -> Outcome:
     return compare(limits["combine.scatter"], ratio, detail, "look at the errors and the offsets")
 
 
+@check("combine.tail", COMBINATION, ("combine.tail", "combine.tail_errors"))
+def hits_left(product: Product, limits: Limits) -> Outcome:
+    """Are there few voxels without a line so far from their spectrum that they must be hits?"""
+    found = document(product).get("tail")
+    found = found if isinstance(found, dict) else {}
+    beyond, compared = number(found, "beyond"), number(found, "compared")
+    # What chance makes of a few is not held against a small cube.
+    errors = limits["combine.tail_errors"]
+    allowed = errors.value[-1] if isinstance(errors.value, tuple) else errors.value
+    left = float(np.maximum(beyond - allowed * np.sqrt(beyond), 0.0))  # NaN stays NaN
+    share = left / compared if compared > 0 else float("nan")
+    sigma = number(found, "n_sigma")
+    detail = f"{beyond:g} of {compared:g} voxels without a line are beyond {sigma:g} sigma"
+    remedy = "look where in the field they are, and at the rejection of hits"
+    return compare(limits["combine.tail"], share, detail, remedy)
+
+
 @check("combine.agrees", COMBINATION, ("quality.disagreement",))
 def agrees(product: Product, limits: Limits) -> Outcome:
     """Is what the document says about a combined cube true of that cube?"""

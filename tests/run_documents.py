@@ -204,6 +204,7 @@ def combination_document(masked_fraction: float, inputs: dict[str, str]) -> dict
             "scatter_noise": 5e-8,
             "agreeing_fraction": 0.95,
         },
+        "tail": {"n_sigma": 8.0, "compared": 200_000, "beyond": 12},
         "provenance": record("combine", inputs).to_dict(),
     }
 

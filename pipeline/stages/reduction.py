@@ -38,6 +38,7 @@ REDUCTION: Final[tuple[Stage, ...]] = (
             Read("exposures", "plan.exposures", load=_OPEN),
             Read("roles", "exposures.exposures"),
             Read("cube", "plan.cube", load=_OPEN),
+            _TARGET,
         ),
         writes=(
             Write("cube", "work/{item}_combined.fits", "cube", layer="likelihood", schema="cube"),

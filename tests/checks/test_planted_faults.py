@@ -529,6 +529,9 @@ FAULTS = [
         "combine.archive_scatter", "combination", set_field("archive", "scatter_noise", value=None)
     ),
     Fault("combine.scatter", "combination", set_field("scatter_over_err", value=0.1)),
+    Fault("combine.tail", "combination", set_field("tail", "beyond", value=60)),
+    Fault("combine.tail", "combination", set_field("tail", "beyond", value=None), SCHEMA),
+    Fault("combine.tail", "combination", set_field("tail", "compared", value=0)),
     Fault("combine.agrees", "combination", set_field("masked_fraction", value=0.2)),
     Fault("combine.correlation", "resampling", text("1 0 0.4 0.3 0.5", "1 0 0.4 0.3 1.2")),
     Fault("combine.correlation", "resampling", text("0 0 1.0 1.0 1.0", "0 0 0.5 0.5 0.5")),

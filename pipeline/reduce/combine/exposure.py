@@ -88,6 +88,11 @@ class ExposureCube:
         """True if the file says that its data are simulated."""
         return bool(self.meta.get("SIMULATD", False))
 
+    @property
+    def subtracted(self) -> bool:
+        """True if the file says that a background was taken off, which may hold light."""
+        return str(self.meta.get("S_BKDSUB", "")).strip().upper() == "COMPLETE"
+
 
 def open_exposure(path: str | os.PathLike[str]) -> ExposureCube:
     """Open an s3d file without reading its data.

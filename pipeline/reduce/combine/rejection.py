@@ -15,6 +15,11 @@ Where dithers are parts of spaxels, a sample is made of four voxels, so that fou
 a part of a hit. So the comparison is made twice there, the second time without the hits of the
 first; and how steep the sky is at a place, which decides what may differ, is asked of samples whose
 errors are usual.
+
+What lies far below zero, with an error that is not usual, is told without the others: light is
+never negative, but a hot pixel is, once the imprint is taken off. At the edge of the field two
+dithers may be all there are; where they lie closer than a hit is wide, both see the same one, agree
+and have like errors, and so have the places around.
 """
 
 from collections.abc import Sequence
@@ -36,7 +41,8 @@ _INFLATED: Final = 4.0
 # So many samples of hits may agree by chance.
 _FEW: Final = 2
 # Of the typical error of a channel. Spaxels gather like numbers of detector pixels, within a factor
-# of four, so that good errors are not smaller than half of it, but for places where all are.
+# of four, so that good errors are not smaller than half of it, but for places where all are; nor
+# larger than twice it.
 _SMALLEST: Final = 0.5
 # Times that samples of parts of spaxels are compared: a third finds next to nothing.
 _ROUNDS: Final = 2
@@ -54,12 +60,15 @@ class Samples:
         0 where not good.
     good : ndarray of bool, shape (n_in, n)
     operator : Operator
+    subtracted : bool
+        Whether another pointing was taken off, so that light may be negative.
     """
 
     flux: FloatArray
     err: FloatArray
     good: BoolArray
     operator: Operator
+    subtracted: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +104,8 @@ def reject(
         of the samples, because that of a hit grows with it: two hits would vouch for one another.
         0 rejects nothing.
     least : int
-        Number of samples below which a place is not judged.
+        Number of samples below which a place is not judged. With fewer exposures than that nothing
+        is rejected.
     slope : float
         What is allowed besides, in largest steps of a sample from a place to its neighbours, where
         exposures are offset by parts of spaxels: they sample a sharp source differently, and a
@@ -131,6 +141,9 @@ def _compare(
     if n_sigma == 0 or len(samples) < max(least, 2):
         return Rejection([np.zeros(s.good.shape, bool) for s in samples], scale)
     factor = n_sigma * np.fmax(scale, 1.0)
+    dark = [_dark(sample, factor) for sample in samples]
+    samples = [_without(*pair) for pair in zip(samples, dark, strict=True)]
+    flux, err = (np.stack(values) for values in zip(*map(_on_grid, samples), strict=True))
     least_err = _least(err)
     partial = slope > 0 and not all(sample.operator.whole for sample in samples)
     edges = slope * _edges(flux, err, least_err, shape) if partial else np.zeros(least_err.shape)
@@ -139,7 +152,7 @@ def _compare(
     hit = known & _all_hits(flux, centre, agree, least_err, shape)
     known, disputed = known & ~hit, disputed | hit
     outliers = []
-    for sample in samples:
+    for sample, hole in zip(samples, dark, strict=True):
         back = sample.operator.matrix.T
         share = back @ known.astype(np.float64)
         judged = share > 0
@@ -149,8 +162,18 @@ def _compare(
         )
         far = judged & (np.abs(sample.flux - expected) > factor * level + edge)
         lost = ~judged & (back @ disputed.astype(np.float64) > 0)
-        outliers.append(sample.good & (far | lost))
+        outliers.append(hole | sample.good & (far | lost))
     return Rejection(outliers, scale)
+
+
+def _dark(sample: Samples, factor: FloatArray) -> BoolArray:
+    """Say which voxels are far below zero, and have an error beyond those of good ones."""
+    if sample.subtracted:
+        return np.zeros(sample.good.shape, bool)
+    usual = nanmedian(np.where(sample.good, sample.err, np.nan), axis=0)
+    with np.errstate(invalid="ignore"):
+        inflated = sample.err > usual / _SMALLEST
+    return np.asarray(sample.good & inflated & (sample.flux < -factor * sample.err))
 
 
 def _on_grid(sample: Samples) -> tuple[FloatArray, FloatArray]:

@@ -16,7 +16,7 @@ from ard.cube import BoolArray, Cube, FloatArray
 from ard.errors import FormatError, NotFoundError
 from ard.s3d import DO_NOT_USE, NON_SCIENCE, OUTLIER
 from pipeline.reduce.combine.covariance import Kernel, covariance, coverage, kernel
-from pipeline.reduce.combine.exposure import ExposureCube, Section
+from pipeline.reduce.combine.exposure import ExposureCube
 from pipeline.reduce.combine.grid import Grid, require_same_wave
 from pipeline.reduce.combine.overlap import Operator, operator
 from pipeline.reduce.combine.rejection import COVERED, Samples, reject
@@ -186,7 +186,7 @@ def combine(
     sums = _Sums(grid, operators, weights, config)
     for start in range(0, grid.wave.size, config.chunk):
         stop = min(start + config.chunk, grid.wave.size)
-        sums.add(start, stop, [exposure.channels(start, stop) for exposure in used])
+        sums.add(start, stop, used)
     if not sums.good.any():
         raise FormatError(
             "no exposure has a voxel that can be used",
@@ -265,12 +265,13 @@ class _Sums:
         self.scale = np.full(grid.wave.size, np.nan)
         self.good, self.errorless, self.rejected = (np.zeros(len(operators), int) for _ in "123")
 
-    def add(self, start: int, stop: int, sections: Sequence[Section]) -> None:
+    def add(self, start: int, stop: int, exposures: Sequence[ExposureCube]) -> None:
         """Combine channels start to stop."""
         config = self._config
+        sections = [exposure.channels(start, stop) for exposure in exposures]
         samples = [
-            Samples(_flat(s.flux), _flat(s.err), _flat(s.good), o)
-            for s, o in zip(sections, self._operators, strict=True)
+            Samples(_flat(s.flux), _flat(s.err), _flat(s.good), o, e.subtracted)
+            for e, s, o in zip(exposures, sections, self._operators, strict=True)
         ]
         found = reject(
             samples,

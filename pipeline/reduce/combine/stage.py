@@ -15,11 +15,14 @@ from ard.cube import Cube
 from ard.errors import FormatError
 from ard.s3d import NON_SCIENCE, OUTLIER
 from ard.table import Table
+from manifests import Target
 from pipeline.reduce.combine import stack
 from pipeline.reduce.combine.exposure import ExposureCube
 from pipeline.reduce.combine.grid import grid_of
 from pipeline.reduce.combine.stack import Combination, combine
+from pipeline.reduce.combine.tail import tail
 from pipeline.reduce.instruments import lsf_for, psf_for
+from pipeline.reduce.noise.channels import free_channels
 from pipeline.reduce.outliers import nanmedian, robust_sigma
 from pipeline.roles import POINTING_ARCSEC, SCIENCE, separation_arcsec
 
@@ -33,7 +36,7 @@ _DIGITS: Final = 9  # of a correlation: what is behind is rounding
 
 @dataclass(frozen=True)
 class Config(stack.Config):
-    """Settings of the combine stage: those of the combination, and two of its own.
+    """Settings of the combine stage: those of the combination, and its own.
 
     Attributes
     ----------
@@ -41,10 +44,22 @@ class Config(stack.Config):
         File names of exposures that are not used, for jackknives.
     pointing_arcsec : float
         Exposures of the pointing have target positions closer than this to that of the cube.
+    tail_sigma : float
+        Voxels without a line that are farther from their spectrum are counted as hits left in.
+    blue_kms, red_kms : float
+        Channels this far below and above any line of the target are not counted.
     """
 
     leave_out: tuple[str, ...] = ()
     pointing_arcsec: float = POINTING_ARCSEC
+    tail_sigma: float = 8.0
+    blue_kms: float = 1200.0
+    red_kms: float = 900.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.tail_sigma <= 0 or self.blue_kms <= 0 or self.red_kms <= 0:
+            raise ValueError("tail_sigma, blue_kms and red_kms must be above 0")
 
 
 @dataclass(frozen=True)
@@ -109,6 +124,7 @@ def run(
     exposures: Mapping[str, ExposureCube],
     roles: Table,
     cube: ExposureCube,
+    target: Target,
     config: Config,
 ) -> dict[str, Any]:
     """Combine the exposures of one pointing.
@@ -123,6 +139,8 @@ def run(
         What each of them is, from the exposures stage.
     cube : ExposureCube
         The archive's Level-3 cube: its grid is used, and its data are compared.
+    target : Target
+        Whose lines are not taken for hits.
     config : Config
         Settings.
 
@@ -160,6 +178,7 @@ def run(
         "masked_fraction": float(made.mask.mean()),
         "scatter_over_err": scatter,
         "archive": against_archive(combined, cube, scatter),
+        "tail": _tail(combined, target, config),
     }
     return {
         "cube": combined,
@@ -200,6 +219,13 @@ def _voxels(made: Combination) -> dict[str, int]:
         "seen_masked": int((seen & made.mask).sum()),
         "touched_by_rejection": int(((made.dq & OUTLIER) != 0).sum()),
     }
+
+
+def _tail(combined: Cube, target: Target, config: Config) -> dict[str, Any]:
+    """Count the hits that were left in."""
+    free = free_channels(combined.wave, target, config.blue_kms, config.red_kms, least=0).free
+    found = tail(combined, free, config.tail_sigma)
+    return {"n_sigma": config.tail_sigma, "compared": found.compared, "beyond": found.beyond}
 
 
 def against_archive(

@@ -86,7 +86,7 @@ def without_busy(
     ----------
     channels : FreeChannels
     mean_square : ndarray, shape (n_free,)
-        Of the residuals of each free channel.
+        Of the residuals of each free channel; 0 where there are none.
     n_sigma : float
         How far above, in robust standard deviations of ln(mean square), a busy channel is.
     least : int
@@ -98,7 +98,8 @@ def without_busy(
         If too few channels remain.
     """
     index = channels.index
-    level = np.log(mean_square)
+    seen = np.flatnonzero(mean_square > 0)
+    level = np.interp(np.arange(index.size), seen, np.log(mean_square[seen]))
     above = level - median_filter(level, size=min(_AROUND, index.size), mode="nearest")
     loud = np.zeros(channels.free.size, dtype=bool)
     loud[index] = above > n_sigma * robust_sigma(above, axis=0)

@@ -155,11 +155,15 @@ def from_exposures(
 def _average(curves: Sequence[ScaleCurve]) -> ScaleCurve:
     """Average scales of differences, of which each exposure has a part in every one.
 
-    Of n differences from the average of the others n - 1 are independent.
+    Of n differences from the average of the others n - 1 are independent. A channel that one of
+    them lacks is measured by the rest.
     """
     value = np.sqrt(np.mean([curve.value**2 for curve in curves], axis=0))
     error = np.sqrt(np.mean([curve.error**2 for curve in curves], axis=0) / (len(curves) - 1))
-    measured = np.sqrt(np.mean([curve.measured**2 for curve in curves], axis=0))
+    squares = np.stack([curve.measured**2 for curve in curves])
+    number = np.isfinite(squares).sum(axis=0)
+    mean = np.nansum(squares, axis=0) / np.maximum(number, 1)
+    measured = np.sqrt(np.where(number > 0, mean, np.nan))
     return ScaleCurve(value, error, measured, float(np.mean([c.chi2_dof for c in curves])))
 
 

@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from ard.cube import FloatArray
+from ard.cube import BoolArray, FloatArray
 from pipeline.reduce.noise import continuum
 from pipeline.reduce.noise.apertures import Aperture, measure_apertures
 from pipeline.reduce.noise.correlation import Covariance, measure, undo_continuum
@@ -43,7 +43,8 @@ class Measured:
     correlation : Covariance
         The same, corrected for the continuum.
     retained : ndarray, shape (n_free,)
-        Share of the variance that the continuum left in each line-free channel.
+        Share of the variance that the continuum left in each line-free channel; that of the
+        channels beside it in one that no voxel has.
     kronecker : Kronecker
     taps : ndarray, shape (a, b, c)
         The two forms of the correlation.
@@ -122,4 +123,16 @@ def response_of(found: Residuals, lags: int) -> tuple[FloatArray, FloatArray]:
     bases = [
         continuum.projector(found.basis, good, err) for good, err in zip(used, errors, strict=True)
     ]
-    return continuum.response(bases, found.index, used, lags)
+    matrix, diagonal = continuum.response(bases, found.index, used, lags)
+    return matrix, _bridged(diagonal, np.any(used, axis=0))
+
+
+def _bridged(diagonal: FloatArray, seen: BoolArray) -> FloatArray:
+    """Join rows by straight lines where none of the examples has the channel.
+
+    Such a channel may be one that a whole exposure lacks. A continuum takes off about as much from
+    one channel as from the next.
+    """
+    place, known = np.arange(seen.size), np.flatnonzero(seen)
+    columns = [np.interp(place, known, column[known]) for column in diagonal.T]
+    return np.stack(columns, axis=1)

@@ -83,3 +83,9 @@ def twin(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def clean_twin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny observation without outliers."""
     return write_twin(tmp_path_factory.mktemp("clean"), outliers=False)
+
+
+@pytest.fixture(scope="session")
+def real_twin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny observation on the dithers of GO-3149, parts of spaxels."""
+    return write_twin(tmp_path_factory.mktemp("real"), dithers="real")

@@ -176,7 +176,7 @@ def test_two_hits_that_happen_to_agree_are_told_by_their_errors(expose, moved):
         flux += 0.1 * np.random.default_rng(1).normal(size=flux.shape)
         err = np.full(flux.shape, 0.1)
         place = (7, 5, 5)
-        for k, value in ((0, -44.2), (2, -44.0)):
+        for k, value in ((0, 44.2), (2, 44.0)):
             flux[k][place], err[k][place] = value, 1.4
         made = [expose(f"e{k}", flux[k], moved(), err=err[k], wave=WAVE) for k in range(n)]
         found = combine(made, grid_of(made[0]))
@@ -213,14 +213,18 @@ def test_where_all_errors_are_small_hits_are_found(expose, moved):
 
 
 @pytest.mark.parametrize("values", [(-54.4, -31.5, -57.4, -109.1), (-87.6, -86.0)])
-def test_where_all_samples_are_hits_none_is_kept_though_two_agree(values, expose, moved):
-    """Values of the simulated detector; errors are 3 % of a hit. Beside it nothing is lost."""
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_where_all_samples_are_hits_none_is_kept_though_two_agree(sign, values, expose, moved):
+    """Values of the simulated detector; errors are 3 % of a hit. Beside it nothing is lost.
+
+    Below zero each is told for itself.
+    """
     y, x = np.mgrid[:18, :17]
     rng, n, place = np.random.default_rng(1), len(values), (7, 5, 5)
     flux = np.stack([scene(x, y)] * n) + 0.1 * rng.normal(size=(n, WAVE.size, 18, 17))
     err = np.full(flux.shape, 0.1)
     for k, value in enumerate(values):
-        flux[k][place], err[k][place] = value, 0.03 * abs(value)
+        flux[k][place], err[k][place] = sign * value, 0.03 * abs(value)
     made = [expose(f"e{k}", flux[k], moved(), err=err[k], wave=WAVE) for k in range(n)]
     found = combine(made, grid_of(made[0]))
     assert found.mask[place]

@@ -11,6 +11,7 @@ import ard
 import schemas
 from ard.describe import unit_text
 from ard.fitsio import write_hdus
+from manifests import load_target
 from pipeline.reduce import exposures as roles_stage
 from pipeline.reduce.combine.exposure import open_exposure
 from pipeline.reduce.combine.grid import Grid
@@ -29,6 +30,7 @@ def inputs(twin, item: str = "t001") -> dict:
         "exposures": {name: open_exposure(path) for name, path in files.items()},
         "roles": roles_stage.run(exposures=facts, config=roles_stage.Config())["exposures"],
         "cube": open_exposure(next((twin / "archive").glob(f"*_{item}_*_s3d.fits"))),
+        "target": load_target("rbh1"),
     }
 
 

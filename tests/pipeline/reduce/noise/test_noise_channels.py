@@ -61,6 +61,16 @@ def test_an_undeclared_line_makes_its_channels_busy():
     assert without_busy(channels, 1.0 / square, 6.0, 24).busy == ()
 
 
+def test_a_channel_without_a_residual_is_neither_busy_nor_in_the_way():
+    rng = np.random.default_rng(3)
+    channels = FreeChannels(np.ones(200, bool), ())
+    square = 3.6 * rng.chisquare(500, 200) / 500
+    square[[0, 50]] = 0.0
+    assert without_busy(channels, square, 6.0, 24).busy == ()
+    square[80:84] *= 2.0
+    assert without_busy(channels, square, 6.0, 24).busy == tuple(range(79, 85))
+
+
 def test_too_many_busy_channels_are_an_error():
     channels = FreeChannels(np.ones(30, bool), ())
     square = 1.0 + 0.01 * np.cos(np.arange(30.0))

@@ -130,6 +130,24 @@ def test_a_star_that_does_not_cancel_is_no_noise(found):
         assert row.whitened.variance == pytest.approx(other.whitened.variance, abs=0.02)
 
 
+def test_channels_that_exposures_lack_altogether_are_left_out(found):
+    """One exposure lacks a channel, all of them another. Oracle: the same with both."""
+    exposures = observe(1)
+    for one in exposures:
+        gone = [40, 77] if one.filename == "e1" else [77]
+        for values in (one.flux, one.err, one.good):
+            values[gone] = 0
+    without = judge(exposures)
+    lacking = np.flatnonzero(np.isnan(without.curve.measured))
+    assert lacking.tolist() == [77]
+    for name in ("value", "error"):
+        old, new = (getattr(noise.curve, name) for noise in (found, without))
+        np.testing.assert_allclose(new, old, rtol=0.03 if name == "error" else 0.01)
+    for row, other in zip(without.left_out, found.left_out, strict=True):
+        assert row.ratio == pytest.approx(other.ratio, abs=0.01)
+        assert row.whitened.variance == pytest.approx(other.whitened.variance, abs=0.015)
+
+
 def test_two_exposures_are_enough():
     both = judge(observe(4)[:2])
     assert both.curve.value == pytest.approx(SCALE, rel=0.06)

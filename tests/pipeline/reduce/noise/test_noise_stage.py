@@ -294,6 +294,23 @@ def test_an_undeclared_line_of_a_few_spaxels_does_not_raise_the_scale():
     np.testing.assert_allclose(np.array(model["scale"]["value"])[100:103], 1.5, rtol=0.15)
 
 
+def test_a_channel_that_the_cube_lacks_altogether_is_no_obstacle():
+    """Nor is one that ten spaxels have. Oracle: the same cube with it."""
+    whole = noises.make_cube(noises.draw(SHAPE, RHOS, 3))
+    mask = whole.mask.copy()
+    mask[[0, 60, 120]] = True
+    mask[60, 0, 1:11] = False
+    models = [run(cube)["model"] for cube in (whole, whole.replace(mask=mask))]
+    scale, without = (np.array(model["scale"]["value"]) for model in models)
+    # A channel of 200, even the first, is worth less than the error of the curve.
+    assert (np.abs(without - scale) < np.array(models[0]["scale"]["error"])).all()
+    measured = models[1]["scale"]["measured"]
+    assert [k for k, value in enumerate(measured) if value is None] == [0, 120]
+    for form in ("kronecker", "fir"):
+        variance = [model["whitened"][form]["variance"] for model in models]
+        assert variance[1] == pytest.approx(variance[0], abs=0.01)
+
+
 def test_spaxels_of_other_noise_are_not_used_with_the_scale_of_the_others():
     values = noises.draw(SHAPE, RHOS, 3)
     values[:, :2] *= 2.5
