@@ -38,13 +38,13 @@ UNITS: Final[Mapping[str, str]] = {
 WIDEST_ARCSEC: Final = 0.4
 # Smaller than other scenes' cut-outs: what is farther behind says nothing of the bow, and the time
 # of a fit goes as the square of the number of spaxels.
-CUT: Final = Cut(half_arcsec=0.5, behind_arcsec=0.15)
+CUT: Final = Cut(half_arcsec=0.4, behind_arcsec=0.1)
 # Where pieces of the wake begin and end, behind the middle of the ring: each rises linearly from
 # the place before to its own and falls to the next; the last stays. The cut-out ends before.
-_KNOTS_ARCSEC: Final = (0.0, 0.15, 0.45, 1.2)
+_KNOTS_ARCSEC: Final = (0.0, 0.15, 0.45, 1.1)
 N_PART: Final = len(_KNOTS_ARCSEC)  # the ring, and a piece of the wake for each knot but the first
 # Nodes between two knots are 0.11 arcsec apart at most, the others as in `pipeline.scene.psf`.
-_ALONG: Final = (3, 5, 9)
+_ALONG: Final = (3, 5, 8)
 _ACROSS: Final = 9
 _RING_NODES: Final = (4, 32)
 _ELLIPSE_NODES: Final = 5
@@ -79,7 +79,8 @@ def prior() -> Prior:
             "radius_kpc",
             "kpc",
             LogUniform(0.3, 4.0),
-            "outer radius of the ring: 1.5 published (van Dokkum+2025), 0.3 to 4 a bow at all",
+            "root mean square of the ring's radii, which the data tell whatever its inner one: "
+            "1.43 published (1.35 to 1.5, van Dokkum+2025), 0.3 to 4 a bow at all",
         ),
         (
             "inner_share",
@@ -152,7 +153,7 @@ def parts(values: Values, frame: Frame, _model: LineModel) -> tuple[Emission, ..
         values["dispersion_kms"],
         frame.kpc_per_arcsec,
     )
-    outer = values["radius_kpc"]
+    outer = values["radius_kpc"] * _outer(values["inner_share"])
     bow = ring(moving, values["inner_share"] * outer, outer, 45.0, nodes=_RING_NODES)
     return (bow, *_wake(values, frame))
 
@@ -180,9 +181,9 @@ def derived(values: Values, frame: Frame) -> dict[str, Any]:
     `step_seen_kms` is its largest step from one such column to the next.
     """
     swing = np.abs(np.asarray(values["swing_kms"], np.float64))
-    outer = np.asarray(values["radius_kpc"], np.float64) / frame.kpc_per_arcsec
-    sine = np.sin(np.deg2rad(np.asarray(values["inclination_deg"], np.float64)))
     share = np.asarray(values["inner_share"], np.float64)
+    outer = np.asarray(values["radius_kpc"], np.float64) * _outer(share) / frame.kpc_per_arcsec
+    sine = np.sin(np.deg2rad(np.asarray(values["inclination_deg"], np.float64)))
     flat = [np.ravel(one) for one in np.broadcast_arrays(outer, sine, share)]
     pieces = range(0, flat[0].size, _PIECE)
     found = [_seen(*(one[first : first + _PIECE] for one in flat)) for first in pieces]
@@ -193,6 +194,11 @@ def derived(values: Values, frame: Frame) -> dict[str, Any]:
         "step_seen_kms": swing * step,
         "extent_arcsec": 2.0 * outer * sine,
     }
+
+
+def _outer(share: Any) -> Any:
+    """Give the outer radius of a ring over the root mean square of its radii."""
+    return (2.0 / (1.0 + share**2)) ** 0.5
 
 
 def _seen(outer: FloatArray, sine: FloatArray, share: FloatArray) -> tuple[FloatArray, FloatArray]:
