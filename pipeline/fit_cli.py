@@ -15,7 +15,7 @@ from pipeline.guard import FAILED, JSON, USAGE, guarded, say, stop
 @click.command("fit")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--item", required=True, help="The cube, such as t001.")
-@click.option("--model", required=True, help="The scene (jump, disc).")
+@click.option("--model", required=True, help="The scene (jump, bow, disc).")
 @click.option("--draws", type=click.IntRange(8), default=500, show_default=True,
               help="Draws of each chain before the gate is asked.")  # fmt: skip
 @click.option("--most", type=click.IntRange(8), default=4000, show_default=True,

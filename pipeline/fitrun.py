@@ -42,6 +42,7 @@ _CODE: Final = (
     "pipeline/lineprofile.py",
     "pipeline/lineset.py",
     "pipeline/reduce/apertures/covariance.py",
+    "pipeline/reduce/apertures/wild.py",
 )
 # Another version of these computes other last digits, and so other chains.
 _TOOLS: Final = ("blackjax", "jax", "jaxlib")
@@ -142,7 +143,7 @@ def fit_item(
     store_url : str, optional
         Address of the database; else RBH1_DATABASE_URL; else a file in the run folder.
     cut : Cut, optional
-        Which part of the cube is fitted.
+        Which part of the cube is fitted; that of the scene if absent.
     say : callable
         Told of progress.
 
@@ -160,7 +161,7 @@ def fit_item(
         problem = fitting.problem_for(cube, read_given_noise(inputs.noise), target, chosen, cut)
         say(f"{inputs.item} {model}: {problem.cutout.noise.count} voxels, "
             f"{len(chosen.prior.names)} parameters")  # fmt: skip
-        provenance = _provenance(inputs, chosen, fit, cut or Cut(), cube.simulated)
+        provenance = _provenance(inputs, chosen, fit, cut or chosen.cut, cube.simulated)
         run = _run(problem, fit, provenance, inputs, state / _STARTS, say)
         starts = fitting.starts_from_dict(run.config["starts"])
         outcome = fitting.sample_problem(

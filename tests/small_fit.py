@@ -1,5 +1,6 @@
-"""A finished run with one tiny cube: a line of light whose velocity jumps at its tip."""
+"""A finished run with one tiny cube: a scene drawn from a model that can be fitted by name."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -12,7 +13,7 @@ from ard import io
 from ard.likelihood import Noise, write_noise
 from ard.likelihood.factors import inverse_cholesky
 from manifests.target import load_target
-from pipeline.infer.cutout import flux_per_voxel
+from pipeline.infer.cutout import Cut, flux_per_voxel
 from pipeline.infer.fit import problem_for
 from pipeline.infer.scenes import scene
 from pipeline.reduce.apertures.covariance import GivenNoise
@@ -35,6 +36,24 @@ TRUTH = {
     "dispersion_kms": 60.0,
     "lsf_gain": 1.1,
 }
+BOW_TRUTH = {
+    "along_arcsec": 0.03,
+    "across_arcsec": -0.02,
+    "turn_deg": 2.0,
+    "radius_kpc": 1.5,
+    "inner_share": 0.6,
+    "inclination_deg": 32.0,
+    "v_bow_kms": -280.0,
+    "swing_kms": 300.0,
+    "v_wake_kms": -250.0,
+    "width_arcsec": 0.06,
+    "dispersion_kms": 60.0,
+    "psf_scale": 0.85,
+    "psf_ratio": 0.85,
+    "lsf_gain": 1.1,
+}
+BOW_FLUX = (200.0, 5.0, 20.0, 50.0)  # of the ring and of the pieces of the wake
+PA_APER_DEG = 28.2
 TARGET = (
     f"""
 [target]
@@ -81,7 +100,7 @@ def _wcs() -> WCS:
     return wcs
 
 
-def _noise() -> tuple[Noise, np.ndarray]:
+def small_noise() -> tuple[Noise, np.ndarray]:
     """Neighbours on the sky are correlated; with one draw of it, in units of sigma."""
     apart = np.abs(np.subtract.outer(np.arange(SIDE), np.arange(SIDE)))
     correlation = np.where(apart == 0, 1.0, np.where(apart == 1, 0.3, 0.0))
@@ -95,35 +114,50 @@ def _noise() -> tuple[Noise, np.ndarray]:
     return noise, np.einsum("ij,cjk,lk->cil", lower, white, lower)
 
 
-def write_fit_run(root: Path) -> Path:
-    """Write run folder, cube, noise product and target; the truth is `TRUTH`."""
-    (root / "work").mkdir(parents=True)
-    target = root / "test.toml"
-    target.write_text(TARGET)
-    noise, drawn = _noise()
+def blank_cube(noise: Noise, fwhm_arcsec: float = 0.179, **more: object) -> ard.Cube:
+    """Give a cube of no light around H alpha, with more entries in its header."""
     wave = 0.6564632 * 1.964 + 0.000636 * (np.arange(CHANNELS) - CHANNELS / 2)
     width = float(wave[0]) / 1000.0
-    blank = ard.Cube(
+    return ard.Cube(
         np.zeros(noise.sigma.shape),
         noise.sigma**2,
         noise.mask,
         wave,
         _wcs(),
         lsf=ard.Lsf([0.9, 1.4], [width, width], "a test"),
-        psf=ard.Psf([0.9, 1.4], [0.179, 0.179], "a test"),
-        meta={"TELESCOP": "JWST", "TARGNAME": "TEST", "SIMULATD": True},
+        psf=ard.Psf([0.9, 1.4], [fwhm_arcsec, fwhm_arcsec], "a test"),
+        meta={"TELESCOP": "JWST", "TARGNAME": "TEST", "SIMULATD": True, **more},
         provenance=provenance("ingest", simulated=True),
     )
+
+
+def drawn_from(
+    model: str, truth: Mapping[str, float], flux: Sequence[float], target: Path, **more: object
+) -> tuple[ard.Cube, Noise]:
+    """Draw cube and noise product from a scene: flux of its parts, 1e-19 erg s-1 cm-2."""
+    target.write_text(TARGET)
+    noise, drawn = small_noise()
+    blank = blank_cube(noise, **more)
     given = GivenNoise(noise, "t001_noise.fits")
-    problem = problem_for(blank, given, load_target(target), scene("jump"))
-    values = {name: jnp.asarray(value) for name, value in TRUTH.items()}
-    line = np.asarray(problem.posterior.posterior.templates(values))[0] * FLUX
-    flux = np.zeros(blank.shape)
+    problem = problem_for(blank, given, load_target(target), scene(model), Cut())
+    assert problem.cutout.data.shape[1:] == (SIDE, SIDE)
+    values = {name: jnp.asarray(value) for name, value in truth.items()}
+    parts = np.asarray(problem.posterior.posterior.templates(values))
+    light = np.zeros(blank.shape)
     channels = problem.cutout.observed.channels
-    flux[channels] = line / flux_per_voxel(blank)[channels][:, None, None]
-    flux = np.where(noise.mask, np.nan, flux + 0.1 + SIGMA_MJY_SR * drawn)
-    ard.write(root / "products/likelihood/t001_cube.fits", blank.replace(flux=flux))
-    ard.write(root / "work/t001_cube.fits", blank.replace(flux=flux))
+    per_voxel = flux_per_voxel(blank)[channels][:, None, None]
+    light[channels] = np.tensordot(np.asarray(flux), parts, axes=1) / per_voxel
+    light = np.where(noise.mask, np.nan, light + 0.1 + SIGMA_MJY_SR * drawn)
+    return blank.replace(flux=light), noise
+
+
+def write_fit_run(root: Path) -> Path:
+    """Write run folder, cube, noise product and target; the truth is `TRUTH`."""
+    (root / "work").mkdir(parents=True)
+    target = root / "test.toml"
+    cube, noise = drawn_from("jump", TRUTH, (FLUX,), target)
+    ard.write(root / "products/likelihood/t001_cube.fits", cube)
+    ard.write(root / "work/t001_cube.fits", cube)
     made = {"unit": "MJy/sr", "provenance": provenance("noise", simulated=True)}
     for folder in ("work", "products/likelihood"):
         write_noise(root / folder / "t001_noise.fits", noise, **made)

@@ -2,7 +2,9 @@
 
 A sub-cube around the tip, and of it the channels that the lines touch. The noise is that of the
 noise product, cut to the same voxels: correlations between what is left stay as they are, and
-voxels that are masked among them are treated exactly.
+voxels that are masked among them are treated exactly. Hits of single exposures that ingestion let
+pass are masked by their ERR, which is far above that of their neighbours; no flux is looked at, so
+that nothing is left out because a scene does not have it.
 """
 
 from collections.abc import Sequence
@@ -16,10 +18,11 @@ from ard.cube import Cube, FloatArray
 from ard.errors import ArdError
 from ard.likelihood import Noise, exact_noise
 from manifests import Target
-from pipeline.infer.scenes import Frame
+from pipeline.infer.frame import Frame
 from pipeline.linemaps.spaxels import covered_groups
 from pipeline.lineprofile import flux_density_per_mjy_sr
 from pipeline.reduce.apertures.covariance import GivenNoise
+from pipeline.reduce.apertures.wild import err_excess
 from pipeline.scene import observed
 from pipeline.scene.observed import Observed
 
@@ -41,12 +44,18 @@ class Cut:
         How far behind the tip its middle lies.
     half_kms, v_max_kms : float
         Channels within that of a line, and velocities that are counted.
+    err_excess : float
+        An ERR larger by this factor than its neighbours' on the sky is that of a hit; see
+        `pipeline.reduce.apertures.wild`, which has to be right for brighter targets. Photon noise
+        alone comes to 2 in the one spaxel of a point source that outshines all else; the tip does
+        not outshine the sky and the detector.
     """
 
     half_arcsec: float = 0.65
     behind_arcsec: float = 0.25
     half_kms: float = 1250.0
     v_max_kms: float = 1200.0
+    err_excess: float = 1.7
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +70,8 @@ class Cutout:
     data : array, shape (n_channel, ny, nx)
         Flux in each voxel, `FLUX_UNIT`.
     noise : Noise
-        Of the same voxels, in the same unit; masks what the cube or the noise product masks.
+        Of the same voxels, in the same unit; masks what the cube or the noise product masks,
+        and hits.
     """
 
     observed: Observed
@@ -101,7 +111,8 @@ def cutout(
     seen = observed.model_for(small, _only(small, target, groups), settings)
     frame = _frame(small, target, seen)
     per_voxel = flux_per_voxel(small)[seen.channels][:, None, None]
-    mask = np.asarray(small.mask)[seen.channels]
+    hit = err_excess(small, np.asarray(small.mask)) > chosen.err_excess
+    mask = (np.asarray(small.mask) | hit)[seen.channels]
     data = np.where(mask, 0.0, np.asarray(small.flux)[seen.channels]) * per_voxel
     return Cutout(seen, frame, data, _noise(noise, seen, rows, columns, mask, per_voxel))
 
@@ -128,10 +139,11 @@ def _field(cube: Cube, target: Target, cut: Cut) -> tuple[slice, slice]:
             action="declare them in the target's file",
         )
     x, y = observed.place_of(cube, target.tip)
-    angle = np.deg2rad(observed.angle_of(cube, target.position_angle_deg))
-    x, y = x + cut.behind_arcsec * np.sin(angle), y - cut.behind_arcsec * np.cos(angle)
     side = float(np.sqrt(cube.pixel_area_arcsec2))
     _, ny, nx = cube.shape
+    outside = abs(x) > 0.5 * nx * side or abs(y) > 0.5 * ny * side
+    angle = np.deg2rad(observed.angle_of(cube, target.position_angle_deg))
+    x, y = x + cut.behind_arcsec * np.sin(angle), y - cut.behind_arcsec * np.cos(angle)
     found = tuple(
         slice(
             max(0, round((middle - cut.half_arcsec) / side + (n - 1) / 2.0)),
@@ -139,11 +151,11 @@ def _field(cube: Cube, target: Target, cut: Cut) -> tuple[slice, slice]:
         )
         for middle, n in ((y, ny), (x, nx))
     )
-    if any(part.stop - part.start < _LEAST_SPAXELS for part in found):
+    if outside or any(part.stop - part.start < _LEAST_SPAXELS for part in found):
         raise ArdError(
             "the cube does not show the tip",
-            expected=f"{_LEAST_SPAXELS} spaxels or more on each side around it",
-            found=f"the tip {x:.1f}, {y:.1f} arcsec from the middle of {nx} x {ny} spaxels",
+            expected=f"the tip, and {_LEAST_SPAXELS} spaxels or more each way around it",
+            found=f"{nx} x {ny} spaxels, the tip {x:.1f}, {y:.1f} arcsec from their middle",
             action="take another cube, or correct the tip in the target's file",
         )
     return found[0], found[1]
@@ -186,6 +198,7 @@ def _frame(cube: Cube, target: Target, seen: Observed) -> Frame:
         )
     x, y = observed.place_of(cube, target.anchor)
     cosmology = FlatLambdaCDM(H0=target.cosmology.h0, Om0=target.cosmology.om0)
+    aperture = cube.meta.get("PA_APER")
     distance_mpc = float(cosmology.angular_diameter_distance(target.redshift).value)
     return Frame(
         x,
@@ -193,6 +206,7 @@ def _frame(cube: Cube, target: Target, seen: Observed) -> Frame:
         observed.angle_of(cube, float(target.position_angle_deg or 0.0)),
         distance_mpc * _KPC_PER_ARCSEC,
         tuple(float(cube.psf.fwhm_at(wave)) for wave in seen.wave_um),
+        None if aperture is None else observed.angle_of(cube, float(aperture)),
     )
 
 

@@ -35,6 +35,8 @@ from pipeline.store.netcdf import Content
 # spaxel, and a background at that everywhere. It is proper, and says nothing else.
 _LINE_SNR, _BACKGROUND_SNR = 300.0, 100.0
 _BATCH: Final = 64
+# A fit to a tip that is masked would be one to the wake.
+_AT_TIP_ARCSEC, _LEAST_LEFT = 0.2, 0.5
 # Of how many draws the likelihood is exported: each costs one computation of the model.
 _N_LIKELIHOOD: Final = 10_000
 CUBE: Final = "cube"
@@ -145,14 +147,16 @@ def problem_for(
     Raises
     ------
     ArdError
-        If cube, noise and target do not allow it: see `cutout`.
+        If cube, noise and target do not allow it: see `cutout`; if the cube does not resolve what
+        the scene is about, or has no voxel left around the tip.
     """
-    seen = cutout(cube, noise, target, scene.groups, cut)
+    seen = cutout(cube, noise, target, scene.groups, cut or scene.cut)
+    _require_resolved(scene, seen)
     model = seen.observed.model
     smooth = backgrounds(model.sky, model.wave_edges, Smoothness(1, 1))
     used = ~np.asarray(seen.noise.mask)
     error = float(np.median(np.asarray(seen.noise.sigma)[used]))
-    n_line = len(seen.observed.amplitude_names)
+    n_line = len(seen.observed.amplitude_names) * scene.n_part
     line = _LINE_SNR * error * np.sqrt(model.sky.ny * model.sky.nx)
     widths = np.r_[np.full(n_line, line), np.full(len(smooth), _BACKGROUND_SNR * error)]
     posterior = Posterior(
@@ -165,6 +169,34 @@ def problem_for(
         model_dtype=SINGLE,
     )
     return Problem(scene, seen, Whitened(posterior))
+
+
+def _require_resolved(scene: Scene, seen: Cutout) -> None:
+    widest = max(seen.frame.fwhm_arcsec)
+    if widest > scene.widest_arcsec:
+        raise ArdError(
+            f"the cube does not resolve the tip: the scene '{scene.name}' would be its prior",
+            expected=f"a point-spread function of {scene.widest_arcsec:g} arcsec FWHM or less",
+            found=f"{widest:.2f} arcsec",
+            action="take a cube of a sharper instrument, or another scene",
+        )
+    tip = _spaxels_at(seen)
+    left = float(np.mean(~np.asarray(seen.noise.mask)[:, tip]))
+    if left < _LEAST_LEFT:
+        raise ArdError(
+            "the cube has hardly any data at the tip",
+            expected=f"{_LEAST_LEFT:.0%} of the voxels within {_AT_TIP_ARCSEC:g} arcsec of it",
+            found=f"{left:.0%}, the others are masked",
+            action="take another cube, or see why ingestion or the noise product masks them",
+        )
+
+
+def _spaxels_at(seen: Cutout) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Say which spaxels of the cut-out lie at the declared tip."""
+    sky, frame = seen.observed.model.sky, seen.frame
+    y, x = (0.5 * (edges[1:] + edges[:-1]) for edges in (sky.edges(sky.ny), sky.edges(sky.nx)))
+    away = np.hypot(y[:, None] - frame.y_arcsec, x[None, :] - frame.x_arcsec)
+    return np.asarray(away < _AT_TIP_ARCSEC)
 
 
 def find_starts(

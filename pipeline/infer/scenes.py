@@ -1,26 +1,28 @@
 """Which scenes can be fitted to the tip by name, with which priors, and what follows from them?
 
-A scene says what shines and how it moves as a function of at most twelve parameters; fluxes and
+A scene says what shines and how it moves as a function of a dozen parameters or so; fluxes and
 backgrounds are linear, and integrated out (`pipeline.infer.posterior`). Places are relative to the
 declared tip and axis of the target, so that one prior serves every cube. Velocities and widths are
 those of the gas: what the optics do to them is in the model, not in the parameters.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import jax.numpy as jnp
 import numpy as np
 
-from pipeline.infer.families import Family, HalfNormal, LogNormal, LogUniform, Normal, Uniform
-from pipeline.infer.prior import Parameter, Prior
+from pipeline.infer import bow
+from pipeline.infer.cutout import Cut
+from pipeline.infer.families import HalfNormal, LogNormal, LogUniform, Normal, Uniform
+from pipeline.infer.frame import ACROSS, ALONG, DISPERSION, TURN, Frame, Values, prior_of
+from pipeline.infer.prior import Prior
 from pipeline.scene.cube import Component, Emission, Optics, count_disc
 from pipeline.scene.disc import Disc, Sampler
 from pipeline.scene.model import LineModel
-from pipeline.scene.observed import GAIN_MAX
 from pipeline.scene.points import Points
-from pipeline.scene.psf import Gaussian
+from pipeline.scene.psf import Gaussian, Psf
 from pipeline.values import unknown_name
 
 # The part of the wake behind the jump that is computed; the cut-out ends before it does.
@@ -33,37 +35,8 @@ _RADII, _FARTHEST_ARCSEC, _EDGE_ARCSEC = 161, 8.0, 0.1
 _DEPTHS: Final = 24
 
 
-@dataclass(frozen=True)
-class Frame:
-    """Where tip and axis of a target lie on the grid of a model.
-
-    Attributes
-    ----------
-    x_arcsec, y_arcsec : float
-        The declared tip, from the middle of the field.
-    angle_deg : float
-        From host to tip, from +y over -x.
-    kpc_per_arcsec : float
-    fwhm_arcsec : tuple of float
-        Of the point-spread function, for each group of lines of the model.
-    """
-
-    x_arcsec: float
-    y_arcsec: float
-    angle_deg: float
-    kpc_per_arcsec: float
-    fwhm_arcsec: tuple[float, ...]
-
-    def place(self, along_arcsec: Any, across_arcsec: Any) -> tuple[Any, Any]:
-        """Give x and y of a place by its distances from the tip: ahead of it, and to its left."""
-        angle = np.deg2rad(self.angle_deg)
-        sin, cos = float(np.sin(angle)), float(np.cos(angle))
-        x = self.x_arcsec - along_arcsec * sin - across_arcsec * cos
-        y = self.y_arcsec + along_arcsec * cos - across_arcsec * sin
-        return x, y
-
-
-type Values = Mapping[str, Any]
+def _declared(_values: Values, frame: Frame) -> tuple[Psf, ...]:
+    return tuple(Gaussian.round(fwhm) for fwhm in frame.fwhm_arcsec)
 
 
 @dataclass(frozen=True)
@@ -74,8 +47,9 @@ class Scene:
     ----------
     name, summary : str
     prior : Prior
-    emission : callable
-        From parameters, frame and model to what shines, of unit flux.
+    parts : callable
+        From parameters, frame and model to what shines, each part of unit flux and with fluxes of
+        its own.
     derived : callable
         From parameters, each of any one shape, and the frame to derived quantities of that shape.
     units : mapping of str to str
@@ -83,15 +57,27 @@ class Scene:
     groups : tuple of str
         Groups of lines that are fitted, where the cube covers them: bright ones, so that a fit
         takes minutes.
+    n_part : int
+        How many parts there are.
+    psfs : callable
+        From parameters and frame to a point-spread function for each group of lines.
+    widest_arcsec : float
+        FWHM of the point-spread function above which nothing of the scene can be told.
+    cut : Cut
+        How much of a cube is fitted, if nothing else is asked for.
     """
 
     name: str
     summary: str
     prior: Prior
-    emission: Callable[[Values, Frame, LineModel], Emission]
+    parts: Callable[[Values, Frame, LineModel], tuple[Emission, ...]]
     derived: Callable[[Values, Frame], dict[str, Any]]
     units: Mapping[str, str]
     groups: tuple[str, ...] = ("oiii", "halpha")
+    n_part: int = 1
+    psfs: Callable[[Values, Frame], tuple[Psf, ...]] = _declared
+    widest_arcsec: float = np.inf
+    cut: Cut = field(default_factory=Cut)
 
     def build(
         self, frame: Frame, model: LineModel
@@ -99,9 +85,9 @@ class Scene:
         """Give the function from parameters to optics and components."""
 
         def build(values: Values) -> tuple[Optics, tuple[Component, ...]]:
-            psfs = tuple(Gaussian.round(fwhm) for fwhm in frame.fwhm_arcsec)
-            optics = Optics(psfs, values["lsf_gain"])
-            return optics, (Component((self.emission(values, frame, model),)),)
+            optics = Optics(self.psfs(values, frame), values["lsf_gain"])
+            shining = self.parts(values, frame, model)
+            return optics, tuple(Component((part,)) for part in shining)
 
         return build
 
@@ -119,50 +105,12 @@ def scene(name: str) -> Scene:
     return SCENES[name]
 
 
-def _parameters(*rows: tuple[str, str, Family, str]) -> Prior:
-    return Prior(tuple(Parameter(*row) for row in (*rows, _GAIN)))
-
-
-# What all scenes share.
-_GAIN: Final = (
-    "lsf_gain",
-    "1",
-    Uniform(1.0, GAIN_MAX),
-    "resolving power over that before launch: 1 to 24 % above it (Shajib+2025)",
-)
-_ALONG_ROW: Final = (
-    "along_arcsec",
-    "arcsec",
-    Normal(0.0, 0.15, -0.5, 0.5),
-    "of the end of the light ahead of the target's tip: pointing, 0.1 arcsec, and the bow",
-)
-_ACROSS_ROW: Final = (
-    "across_arcsec",
-    "arcsec",
-    Normal(0.0, 0.15, -0.5, 0.5),
-    "of the same, to the left of the axis: pointing",
-)
-_TURN_ROW: Final = (
-    "turn_deg",
-    "deg",
-    Normal(0.0, 3.0, -15.0, 15.0),
-    "of the line against the target's position angle, whose error is 0.3 deg, and which is that "
-    "of the whole line; locally it bends by a few degrees",
-)
-_DISPERSION_ROW: Final = (
-    "dispersion_kms",
-    "km/s",
-    Uniform(10.0, 150.0),
-    "of the gas at one place: 31 at the tip (LRIS), up to that of a blend",
-)
-
-
 def _jump_prior() -> Prior:
     wide = Normal(-200.0, 250.0, -700.0, 400.0)
-    return _parameters(
-        _ALONG_ROW,
-        _ACROSS_ROW,
-        _TURN_ROW,
+    return prior_of(
+        ALONG,
+        ACROSS,
+        TURN,
         (
             "jump_arcsec",
             "arcsec",
@@ -195,11 +143,11 @@ def _jump_prior() -> Prior:
             "ahead of the jump: -600 to +50 published, and as far beyond",
         ),
         ("v_wake_kms", "km/s", wide, "behind it: -301 published, a disc about -200"),
-        _DISPERSION_ROW,
+        DISPERSION,
     )
 
 
-def _jump(values: Values, frame: Frame, _model: LineModel) -> Emission:
+def _jump(values: Values, frame: Frame, _model: LineModel) -> tuple[Emission, ...]:
     """Give two pieces of a line of light, each of one velocity: no place is cut by the jump."""
     dtype = jnp.result_type(float)
     steps, shares = np.polynomial.legendre.leggauss(_ALONG)
@@ -222,7 +170,7 @@ def _jump(values: Values, frame: Frame, _model: LineModel) -> Emission:
     speed = jnp.stack([values["v_tip_kms"], values["v_wake_kms"]])
     width = jnp.broadcast_to(values["dispersion_kms"], (2,))
     flat = (2, _ALONG * _ACROSS)
-    return Points(x.reshape(flat), y.reshape(flat), speed, width, light.reshape(flat))
+    return (Points(x.reshape(flat), y.reshape(flat), speed, width, light.reshape(flat)),)
 
 
 def _jump_derived(values: Values, frame: Frame) -> dict[str, Any]:
@@ -234,10 +182,10 @@ def _jump_derived(values: Values, frame: Frame) -> dict[str, Any]:
 
 
 def _disc_prior() -> Prior:
-    return _parameters(
-        _ALONG_ROW,
-        _ACROSS_ROW,
-        _TURN_ROW,
+    return prior_of(
+        ALONG,
+        ACROSS,
+        TURN,
         (
             "radius_arcsec",
             "arcsec",
@@ -259,11 +207,11 @@ def _disc_prior() -> Prior:
             "110 published; positive where the tip recedes from the centre",
         ),
         ("turnover_arcsec", "arcsec", LogNormal(0.3, 0.7), "the curve rises as tanh(R / this)"),
-        _DISPERSION_ROW,
+        DISPERSION,
     )
 
 
-def _disc(values: Values, frame: Frame, model: LineModel) -> Emission:
+def _disc(values: Values, frame: Frame, model: LineModel) -> tuple[Emission, ...]:
     """Give a disc that is seen edge-on, and whose light ends at the tip."""
     dtype = jnp.result_type(float)
     radii = jnp.asarray(np.linspace(0.0, _FARTHEST_ARCSEC, _RADII), dtype)
@@ -288,7 +236,7 @@ def _disc(values: Values, frame: Frame, model: LineModel) -> Emission:
         _FARTHEST_ARCSEC / (_RADII - 1),
         fading * edge,
     )
-    return count_disc(model, Sampler(model.sky, _DEPTHS), disc)
+    return (count_disc(model, Sampler(model.sky, _DEPTHS), disc),)
 
 
 def _disc_derived(values: Values, frame: Frame) -> dict[str, Any]:
@@ -325,6 +273,18 @@ SCENES: Final[dict[str, Scene]] = {
                 "radius_kpc": "kpc",
                 "height_kpc": "kpc",
             },
+        ),
+        Scene(
+            "bow",
+            "the ring of light of a bow shock, and the wake behind it",
+            bow.prior(),
+            bow.parts,
+            bow.derived,
+            bow.UNITS,
+            n_part=bow.N_PART,
+            psfs=bow.psfs,
+            widest_arcsec=bow.WIDEST_ARCSEC,
+            cut=bow.CUT,
         ),
     )
 }

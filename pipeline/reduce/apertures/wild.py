@@ -99,7 +99,7 @@ def wild_voxels(
         dark &= flux - level < -_GHOST_DEPTH * _brightest(
             np.where(bad | free, np.nan, flux - level)
         )
-    hit = _err_excess(cube, mask).reshape(n_wave, -1)[:, spaxels] > rule.err_excess
+    hit = err_excess(cube, mask).reshape(n_wave, -1)[:, spaxels] > rule.err_excess
     found[:, spaxels] = np.where(free, wild, dark) | (hit & ~bad)
     return found.reshape(mask.shape)
 
@@ -111,11 +111,21 @@ def _brightest(lines: FloatArray) -> float:
     return max(tops, default=0.0)
 
 
-def _err_excess(cube: Cube, mask: BoolArray) -> FloatArray:
+def err_excess(cube: Cube, mask: BoolArray) -> FloatArray:
     """Give ERR over that of the neighbours on the sky, 1 where nothing can be said.
 
     First the medians of channel and spaxel are divided out. The neighbours of a voxel are the
     eight around it, and never count as less than the rest of the cube.
+
+    Parameters
+    ----------
+    cube : Cube
+    mask : ndarray of bool, shape (n_wave, ny, nx)
+        True = do not use.
+
+    Returns
+    -------
+    ndarray, shape (n_wave, ny, nx)
     """
     error = np.where(mask, np.nan, np.sqrt(np.where(mask, 1.0, cube.var)))
     n_wave, ny, nx = error.shape
