@@ -62,12 +62,16 @@ class Cutout:
         Flux in each voxel, `FLUX_UNIT`.
     noise : Noise
         Of the same voxels, in the same unit; masks what the cube or the noise product masks.
+    rows, columns : slice
+        Where it was cut out of the cube.
     """
 
     observed: Observed
     frame: Frame
     data: FloatArray
     noise: Noise
+    rows: slice
+    columns: slice
 
 
 def cutout(
@@ -103,7 +107,8 @@ def cutout(
     per_voxel = flux_per_voxel(small)[seen.channels][:, None, None]
     mask = np.asarray(small.mask)[seen.channels]
     data = np.where(mask, 0.0, np.asarray(small.flux)[seen.channels]) * per_voxel
-    return Cutout(seen, frame, data, _noise(noise, seen, rows, columns, mask, per_voxel))
+    given = _noise(noise, seen, rows, columns, mask, per_voxel)
+    return Cutout(seen, frame, data, given, rows, columns)
 
 
 def _require_same(cube: Cube, noise: GivenNoise) -> None:
