@@ -7,8 +7,8 @@ import schemas
 from ard import layout
 from ard.errors import ArdError, ExtraMissingError
 from ard.fileio import read_json
-from checks.folder import BUNDLE, RUN, UNKNOWN, Product, digest
 from checks.convergence.files import record_facts
+from checks.folder import BUNDLE, RUN, UNKNOWN, Product, digest
 from checks.load import document, table_columns
 from checks.registry import Limits, any_file, check, in_layer, whole_folder
 from checks.result import Outcome, failed, passed, skipped
