@@ -144,10 +144,7 @@ class Problem:
 
     def reduced_chi2(self, outcome: Outcome) -> float:
         """Give chi2 over voxels at the draw of highest density: far above 1, the scene is wrong."""
-        lp = np.asarray(outcome.stats["lp"])
-        best = np.unravel_index(int(np.argmax(lp)), lp.shape)
-        values = {name: jnp.asarray(draws[best]) for name, draws in outcome.draws.items()}
-        return float(self.posterior.chi2(values)) / self.cutout.noise.count
+        return float(self.posterior.chi2(best_of(outcome))) / self.cutout.noise.count
 
 
 def problem_for(
@@ -178,6 +175,13 @@ def problem_for(
         model_dtype=SINGLE,
     )
     return Problem(scene, seen, Whitened(posterior))
+
+
+def best_of(outcome: Outcome) -> dict[str, Any]:
+    """Give the parameters of the draw of highest density."""
+    lp = np.asarray(outcome.stats["lp"])
+    best = np.unravel_index(int(np.argmax(lp)), lp.shape)
+    return {name: jnp.asarray(draws[best]) for name, draws in outcome.draws.items()}
 
 
 def find_starts(
