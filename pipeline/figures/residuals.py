@@ -82,6 +82,7 @@ def _draw(panels: Any, residuals: Residuals, chosen: Any, speed: Any) -> None:
             axes.set_facecolor(style.PALE)  # where a voxel is masked
             image = axes.imshow(cube[chosen[column]], extent=extent, **how)
             axes.tick_params(labelsize=6)
+            axes.locator_params(nbins=5, integer=True)
             if row == 0:
                 axes.set_title(f"{speed[column]:+.0f}", fontsize=8)
             if row == len(cubes) - 1:
