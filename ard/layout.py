@@ -67,6 +67,8 @@ KINEMATICS: Final = "kinematics"
 POSTERIORS: Final = "posteriors"
 CHAINS: Final = "chains"
 CHAIN_SUMMARY: Final = "chainsummary"
+# What a fit leaves: of figures only.
+RESIDUALS: Final = "residuals"
 STRENGTHS: Final = "strengths"
 MOSAIC: Final = "mosaic"
 DIFFERENCED: Final = "differenced"
@@ -137,14 +139,17 @@ def product_stem(item: str | None, product: str, part: str | None = None) -> str
 
 
 def fit_files(item: str, model: str) -> dict[str, str]:
-    """Name the files of a fit in `FITS_DIR`: chains, their table, their summary, their figure."""
+    """Name the files of a fit in `FITS_DIR`: chains, table, summary, figures and their data."""
     chains = product_stem(item, CHAINS, model)
+    residuals = product_stem(item, RESIDUALS, model)
     return {
         "chains": f"{chains}.nc",
         "table": f"{chains}.fits",
         "summary": f"{product_stem(item, CHAIN_SUMMARY, model)}.json",
         "figure": f"{chains}.png",
         "figure_data": f"{chains}.ecsv",
+        "residuals": f"{residuals}.png",
+        "residuals_data": f"{residuals}.ecsv",
     }
 
 

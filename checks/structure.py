@@ -5,8 +5,9 @@ from typing import Any, Final
 
 import schemas
 from ard import layout
-from ard.errors import ArdError
+from ard.errors import ArdError, ExtraMissingError
 from ard.fileio import read_json
+from checks.convergence.files import record_facts
 from checks.folder import BUNDLE, RUN, UNKNOWN, Product, digest
 from checks.load import document, table_columns
 from checks.registry import Limits, any_file, check, in_layer, whole_folder
@@ -22,6 +23,8 @@ PER_ITEM: Final = (
 )
 COMBINE: Final = (layout.COMBINED, layout.RESAMPLING, layout.COMBINATION, layout.GHOSTMAP)
 ITEM_OF_SOURCE: Final = {"twin": (layout.RECOVERY, *COMBINE), "archive": COMBINE}
+# What every item must have besides, where the run says that it has the stage.
+ITEM_OF_STAGE: Final = {"kinematics": (layout.KINEMATICS, layout.POSTERIORS)}
 # What a run must have once, and what it must have besides, by where its cubes came from; what a
 # run with images must have.
 ONCE: Final = (layout.LINES,)
@@ -48,7 +51,7 @@ OF_KIND: Final = {
     **{"cube": "cube", "map": "map", "noise": "noise"},
     **{"table": "table", "figure": "figure"},
 }
-WITH_RECORD: Final = ("cube", "map", "noise", "table", "document")
+WITH_RECORD: Final = ("cube", "map", "noise", "table", "document", "chains")
 
 
 @check("structure.folder", whole_folder)
@@ -92,7 +95,7 @@ def _unlisted(product: Product) -> list[str]:
 def _missing(product: Product) -> list[str]:
     here, known = product.folder, product.folder.document or {}
     source = str(known.get("source"))
-    per_item = PER_ITEM + ITEM_OF_SOURCE.get(source, ())
+    per_item = PER_ITEM + ITEM_OF_SOURCE.get(source, ()) + _of_stages(product)
     once = ONCE + ONCE_OF_SOURCE.get(source, ())
     once += TOGETHER if source in ITEM_OF_SOURCE and len(here.items) > 1 else ()
     expected: list[tuple[str | None, str]]
@@ -103,6 +106,15 @@ def _missing(product: Product) -> list[str]:
         for item, name in expected
         if not any(p.layer == layout.LAYER_OF[name] for p in here.siblings(item, name))
     ]
+
+
+def _of_stages(product: Product) -> tuple[str, ...]:
+    """Name what the stages make that the run says it has, or that its products say they are of."""
+    here = product.folder
+    listed = (here.document or {}).get("stages")
+    said = {str(name) for name in listed} if isinstance(listed, list) else set()
+    said |= {str(row.get("stage")) for row in here.rows.values()}
+    return tuple(name for stage in sorted(said) for name in ITEM_OF_STAGE.get(stage, ()))
 
 
 def _silent_layers(product: Product) -> list[str]:
@@ -185,7 +197,10 @@ def _with_record(product: Product) -> bool:
 @check("structure.provenance", _with_record)
 def provenance(product: Product, _: Limits) -> Outcome:
     """Does the product say what made it, and are the inputs it names the ones that are there?"""
-    record = (product.facts or {}).get("provenance")
+    found = record_facts(product)
+    if isinstance(found, ArdError):
+        return _unread(found)
+    record = found.get("provenance")
     if not isinstance(record, dict) or not isinstance(record.get("inputs"), dict):
         return failed("there is no provenance record", "write it with ard.write", limit="a record")
     inputs: dict[str, Any] = record["inputs"]
@@ -194,6 +209,13 @@ def provenance(product: Product, _: Limits) -> Outcome:
         remedy = "run again from the inputs that are there"
         return failed("; ".join(problems), remedy, measured=len(problems), limit="none")
     return passed(f"stage {record.get('stage')}, {len(inputs)} inputs")
+
+
+def _unread(error: ArdError) -> Outcome:
+    """Say why a record inside of a file was not read."""
+    if isinstance(error, ExtraMissingError):
+        return skipped(error.problem, error.action or "")
+    return failed(f"{error.problem}: {error.found}", error.action or "export it again")
 
 
 def _unresolved(product: Product, name: str, sha256: Any) -> str:
@@ -282,7 +304,10 @@ def simulated(product: Product, _: Limits) -> Outcome:
     here = product.folder
     if here.document is None or not isinstance(here.document.get("simulated"), bool):
         return skipped("the document does not say if this is simulated", "see structure.schema")
-    expected, found = here.document["simulated"], (product.facts or {}).get("simulated")
+    facts = record_facts(product)
+    if isinstance(facts, ArdError):
+        return _unread(facts)
+    expected, found = here.document["simulated"], facts.get("simulated")
     if found is not expected:
         detail = f"simulated is {found} here and {expected} in the {here.kind}'s document"
         return failed(detail, "make the product again", measured=found, limit=str(expected))

@@ -22,9 +22,11 @@ from manifests.target import load_target
 from pipeline import fitted, folder, runtime
 from pipeline.code import code_sha256, tool_versions
 from pipeline.figures import chains as figures
+from pipeline.figures import residuals as left_figure
 from pipeline.infer import fit as fitting
 from pipeline.infer.cutout import Cut
 from pipeline.infer.fit import Fit, Problem
+from pipeline.infer.residuals import Residuals, residuals_of
 from pipeline.infer.sampler import Outcome, Progress, Starts
 from pipeline.infer.scenes import Scene, scene
 from pipeline.reduce.apertures.covariance import read_given_noise
@@ -173,7 +175,9 @@ def fit_item(
         if isinstance(outcome.verdict, Convergence):
             # The file of chains then says of itself how well they are mixed.
             store.put_summaries(run.name, _diagnostics(outcome.verdict, problem))
-        files, verdict = _export(problem, run, store, inputs, target, provenance)
+        left = residuals_of(problem, fitting.best_of(outcome))
+        files, verdict = _export(problem, run, store, inputs, target, provenance=provenance,
+                                 residuals=left)  # fmt: skip
     with folder.locked(inputs.root):
         folder.clear_results(inputs.root)
         found = {name: p for name, p in fitted.products_of(inputs.root, (inputs.item,)).items()
@@ -240,7 +244,9 @@ def _export(
     store: BlockStore,
     inputs: Inputs,
     target: Target,
+    *,
     provenance: Provenance,
+    residuals: Residuals,
 ) -> tuple[dict[str, Path], Convergence]:
     """Write the products below work/; the summary is of the very file of chains."""
     place = inputs.root / layout.FITS_DIR
@@ -268,14 +274,16 @@ def _export(
         "provenance": _of_chains(provenance, files["chains"], inputs.root).to_dict(),
     }
     io.write_json(files["summary"], document, overwrite=True)
-    drawn = figures.run(chains=files["chains"], summary=document, target=target)
-    atomic_write_bytes(files["figure"], drawn["figure"], overwrite=True)
-    data = ard.Table(
-        drawn["data"].data,
-        drawn["data"].meta,
-        _of_chains(provenance, files["chains"], inputs.root),
-    )
-    io.write(files["figure_data"], data, overwrite=True)
+    title = f"{inputs.item}: {problem.scene.name}"
+    for name, drawn in (
+        ("figure", figures.run(chains=files["chains"], summary=document, target=target)),
+        ("residuals", left_figure.run(residuals=residuals, title=title, target=target,
+                                      simulated=provenance.simulated)),
+    ):  # fmt: skip
+        atomic_write_bytes(files[name], drawn["figure"], overwrite=True)
+        made = _of_chains(provenance, files["chains"], inputs.root)
+        data = ard.Table(drawn["data"].data, drawn["data"].meta, made)
+        io.write(files[f"{name}_data"], data, overwrite=True)
     return files, verdict
 
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 import ard
 from ard import layout
 from manifests import Target
+from pipeline import fitted
 
 # Why a layer may have no product, in the words that the dataset's readers see.
 ABSENT: Final = {
@@ -68,6 +69,8 @@ def run(
         "code_sha256": context["code_sha256"],
         "config_sha256": context["config_sha256"],
         "products": [{"schema": None, **row} for row in rows],
+        # What the plan was to make; fits come and go.
+        "stages": sorted({row["stage"] for row in rows} - {fitted.STAGE}),
         "absent_layers": {n: ABSENT[n] for n in layout.LAYERS if n not in filled},
     }
     return {"products": dict(products), "run": document}

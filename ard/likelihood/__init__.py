@@ -11,6 +11,7 @@ from ard.likelihood.masking import exact_noise, mask_more
 from ard.likelihood.model import noise_from_model
 from ard.likelihood.noise import Noise
 from ard.likelihood.noisefile import NoiseProduct, read_noise, write_noise
+from ard.likelihood.precision import precision_block
 from ard.likelihood.probability import (
     Result,
     evaluate,
@@ -32,6 +33,7 @@ __all__ = [
     "marginal_likelihood",
     "mask_more",
     "noise_from_model",
+    "precision_block",
     "read_noise",
     "write_noise",
 ]

@@ -20,6 +20,7 @@ from checks.convergence.measurement import (
     CRITERIA,
     DEPTH_HITS,
     DIVERGENCES,
+    HEADLINE_ESS,
     Finding,
     Measured,
     measured_from,
@@ -34,7 +35,7 @@ SUFFIX: Final = ".nc"
 DISAGREEMENT: Final = "convergence.disagreement"
 LONGER: Final = "let the chains run on, from dispersed starts; look at trace and rank plots"
 UNREADABLE: Final = "see integrity.readable"
-_VALUES: Final = {criterion.limit: criterion.value for criterion in CRITERIA}
+_CRITERIA: Final = {criterion.limit: criterion for criterion in CRITERIA}
 # What is compared of a summary and its chains: lengths in standard deviations, the rest relatively.
 _LENGTHS: Final = ("mean", "mcse", "p025", "p16", "p50", "p84", "p975")
 _RELATIVE: Final = ("sd", "rhat", "ess_bulk", "ess_tail")
@@ -85,12 +86,15 @@ def _hold(product: Product, limits: Limits, remedy: str = LONGER) -> Outcome:
 
 def _worst(measured: Measured, name: str, limit: Limit) -> tuple[float, str]:
     """Give the number that comes nearest to missing a limit, or misses it most."""
-    values = np.asarray(_VALUES[name](measured.diagnostics), np.float64)
+    criterion = _CRITERIA[name]
+    meant = criterion.meant(measured.names)
+    names = [name for name, asked in zip(measured.names, meant, strict=True) if asked]
+    values = np.asarray(criterion.value(measured.diagnostics), np.float64)[meant]
     unknown = np.flatnonzero(np.isnan(values))
     if unknown.size or not values.size:
-        return math.nan, f"of {len(measured.names)} scalars"
+        return math.nan, f"of {len(names)} scalars"
     index = int(values.argmin() if limit.comparison.startswith(">") else values.argmax())
-    return float(values[index]), f"{measured.names[index]} is the worst of {values.size} scalars"
+    return float(values[index]), f"{names[index]} is the worst of {values.size} scalars"
 
 
 def _detail(findings: tuple[Finding, ...], otherwise: str) -> str:
@@ -153,6 +157,15 @@ def ess_bulk(product: Product, limits: Limits) -> Outcome:
 @check("convergence.ess_tail", chain_product, ("convergence.ess_tail",), reads=False)
 def ess_tail(product: Product, limits: Limits) -> Outcome:
     """Are there enough independent draws in the tails of every scalar?"""
+    return _hold(product, limits)
+
+
+@check("convergence.headline_ess", chain_product, (HEADLINE_ESS,), reads=False)
+def headline_ess(product: Product, limits: Limits) -> Outcome:
+    """Are there enough independent draws, in bulk and tails, of every quantity that is quoted?"""
+    measured = _measured(product)
+    if isinstance(measured, Measured) and not _CRITERIA[HEADLINE_ESS].meant(measured.names).any():
+        return passed("no quantity that is quoted")
     return _hold(product, limits)
 
 

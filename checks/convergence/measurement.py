@@ -5,7 +5,7 @@ numbers against the same limits. What cannot be measured is NaN, which no limit 
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -24,6 +24,7 @@ from checks.convergence.statistics import (
 )
 from checks.registry import Limits
 from manifests import Limit
+from manifests.headlines import is_headline
 
 # Names of sampler statistics, as ArviZ has them.
 LP: Final = "lp"
@@ -35,6 +36,7 @@ CHAINS: Final = "convergence.chains"
 BFMI: Final = "convergence.bfmi"
 DIVERGENCES: Final = "convergence.divergences"
 DEPTH_HITS: Final = "convergence.depth_hits"
+HEADLINE_ESS: Final = "convergence.headline_ess"
 BAD_DRAWS: Final = "convergence.bad_draws"
 _AXES: Final = ("chain", "draw")
 _QUANTILE_NAMES: Final = ("p025", "p16", "p50", "p84", "p975")
@@ -54,12 +56,19 @@ class Criterion:
         What to say where the limit is missed, with ``{name}`` and ``{value}``.
     unknown : str
         What to say where there is no such number.
+    headline : bool
+        Whether it is asked of quantities that are quoted only (manifests/headlines.toml).
     """
 
     limit: str
     value: Callable[[Diagnostics], NDArray[Any]]
     words: str
     unknown: str
+    headline: bool = False
+
+    def meant(self, names: Sequence[str]) -> NDArray[np.bool_]:
+        """Say of which scalars it is asked."""
+        return np.array([not self.headline or is_headline(name) for name in names], bool)
 
 
 CRITERIA: Final = (
@@ -104,6 +113,13 @@ CRITERIA: Final = (
         lambda d: d.tail_shape,
         "{name}: a tail is so heavy (k = {value:.2f}) that the mean, and its error, mean nothing",
         "{name}: its tails cannot be measured",
+    ),
+    Criterion(
+        HEADLINE_ESS,
+        lambda d: np.minimum(d.ess_bulk, d.ess_tail),
+        "{name} is quoted, and its bulk or tails have {value:.0f} effective draws only",
+        "{name} is quoted, and has no effective number of draws",
+        headline=True,
     ),
 )
 
@@ -187,7 +203,8 @@ class Measured:
         for criterion in CRITERIA:
             if criterion.limit in limits:
                 values = criterion.value(self.diagnostics)
-                for index in np.flatnonzero(~kept(limits[criterion.limit], values)):
+                missed = criterion.meant(self.names) & ~kept(limits[criterion.limit], values)
+                for index in np.flatnonzero(missed):
                     name, value = self.names[index], float(values[index])
                     words = criterion.unknown if math.isnan(value) else criterion.words
                     text = words.format(name=name, value=value)

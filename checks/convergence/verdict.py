@@ -123,7 +123,8 @@ def accepted(diagnostics: Diagnostics, limits: Limits) -> NDArray[np.bool_]:
     diagnostics : Diagnostics
         As `diagnose` gives them, of any shape.
     limits : mapping of str to Limit
-        As `chain_limits` gives them; those of single scalars and of the number of chains count.
+        As `chain_limits` gives them; those of single scalars and of the number of chains count, but
+        not those of quantities that are quoted: scalars have no names here.
 
     Returns
     -------
@@ -131,6 +132,6 @@ def accepted(diagnostics: Diagnostics, limits: Limits) -> NDArray[np.bool_]:
         Shape of the scalars.
     """
     good = np.full(diagnostics.bad_draws.shape, limits[CHAINS].accepts(diagnostics.n_chain))
-    for criterion in CRITERIA:
+    for criterion in (one for one in CRITERIA if not one.headline):
         good &= kept(limits[criterion.limit], criterion.value(diagnostics))
     return good

@@ -8,7 +8,7 @@ import numpy as np
 from astropy import units as u
 from astropy.table import QTable
 
-from ard.cube import BoolArray, Cube
+from ard.cube import BoolArray, Cube, FloatArray
 from ard.layout import flux_layer
 from ard.maps import Flag, Map
 from ard.table import Table
@@ -25,6 +25,7 @@ _KINDS: Final = (
     ("no line", style.PALE),
     ("below\ngate", style.VERMILION),
 )
+_TWO: Final = "two_log_bayes"
 _LINEAR: Final = 10.0  # ln B within this of zero is drawn on a linear scale
 
 
@@ -117,10 +118,11 @@ def _draw(group: str, product: Map, line: str, target: Target, config: Config) -
     extent = style.extent(product.wcs, product.shape, x0, y0)
     flux = flux_layer(line)
     titles = ((flux, target.line(line).label), ("velocity", "velocity"), ("sigma", "dispersion"))
+    rows = 4 if _TWO in product.layers else 2
     with style.style():
-        figure = style.new(10.5, 8.0)
+        figure = style.new(10.5, 4.0 * rows)
         figure.get_layout_engine().set(h_pad=0.14)  # type: ignore[union-attr, call-arg]
-        panels = figure.subplots(2, 4, sharex=True, sharey=True)
+        panels = figure.subplots(rows, 4, sharex=True, sharey=True)
         for column, (layer, title) in enumerate(titles):
             for row, name in enumerate((layer, f"{layer}_err")):
                 diverging = name == "velocity"
@@ -129,9 +131,11 @@ def _draw(group: str, product: Map, line: str, target: Target, config: Config) -
                 axes.set_title(what)
         _log_bayes(panels[0, 3], product, extent)
         _kinds(panels[1, 3], product, extent)
+        if _TWO in product.layers:
+            _components(panels[2:], product, extent, config)
         for axes in panels.flat:
             axes.plot(0, 0, "+", color=style.BLACK, ms=8, mew=1.2)
-        for axes in panels[1]:
+        for axes in panels[-1]:
             axes.set_xlabel("x offset [arcsec]")
         for axes in panels[:, 0]:
             axes.set_ylabel("y offset [arcsec]")
@@ -146,10 +150,14 @@ def _title(group: str, product: Map, target: Target) -> str:
     note = "  (SIMULATED)" if product.simulated else ""
     ess = product["ess"][~product.mask]
     fewest = f"; {ess.min():.0f} effective draws or more" if ess.size else ""
+    two = ""
+    if _TWO in product.layers:
+        two = "\nlower half: two components, where they are more probable than one: in "
+        two += f"{int(_double(product).sum())} of {int(_tried(product).sum())} spaxels tried"
     return (
         f"{target.name}, {target.group(group).title}: mean (above) and standard deviation (below) "
         f"of the posterior{note}\n{line} of {inferred} spaxels have a line; grey: "
-        f"{inferred - line - below} without one, {below} below the gate{fewest}"
+        f"{inferred - line - below} without one, {below} below the gate{fewest}{two}"
     )
 
 
@@ -157,10 +165,16 @@ def _map(
     axes: "Axes", product: Map, layer: str, extent: style.Extent, how: tuple[float, bool]
 ) -> None:
     """Draw a layer where there is a line, over grey where there is a posterior."""
-    percentile, diverging = how
     seen = shown(product)
     _grey(axes, ~product.mask & ~seen, extent)
-    values = np.where(seen, product[layer], np.nan)
+    _image(axes, np.where(seen, product[layer], np.nan), product.units[layer], extent, how)
+
+
+def _image(
+    axes: "Axes", values: FloatArray, unit: str, extent: style.Extent, how: tuple[float, bool]
+) -> None:
+    """Draw values with a colour bar; how: the percentile of the scale, and if it is diverging."""
+    percentile, diverging = how
     vmin, vmax = style.limits(values, percentile, 100.0 - percentile)
     if diverging:
         vmax = max(abs(vmin), abs(vmax))
@@ -172,7 +186,45 @@ def _map(
     image = axes.imshow(
         values / scale, extent=extent, cmap=colours, vmin=vmin / scale, vmax=vmax / scale
     )
-    _bar(axes, image, label + product.units[layer])
+    _bar(axes, image, label + unit)
+
+
+def _tried(product: Map) -> BoolArray:
+    """Say where two components were tried."""
+    return np.asarray(~product.mask & np.isfinite(product[_TWO]))
+
+
+def _double(product: Map) -> BoolArray:
+    """Say where two components are more probable than one, and can be trusted."""
+    trusted = np.nan_to_num(product["two_flag"]) == 0
+    return np.asarray(_tried(product) & trusted & (np.nan_to_num(product[_TWO]) > 0.0))
+
+
+def _components(panels: Any, product: Map, extent: style.Extent, config: Config) -> None:
+    """Draw velocities and dispersions of two components, and where there are two."""
+    double = _double(product)
+    first, second = product["two_velocity_1"], product["two_velocity_2"]
+    shared = float(np.max(np.abs(np.stack([first, second])[:, double]), initial=1.0))
+    for column, number in enumerate("12"):
+        for row, stem in enumerate(("velocity", "sigma")):
+            axes, name = panels[row, column], f"two_{stem}_{number}"
+            _grey(axes, _tried(product) & ~double, extent)
+            values = np.where(double, product[name], np.nan)
+            _image(axes, values, product.units[name], extent, (config.percentile, row == 0))
+            if row == 0:  # one scale for both, so that they compare
+                axes.images[-1].set_clim(-shared, shared)
+            axes.set_title(f"{'dispersion' if row else 'velocity'}, component {number}")
+    apart = np.where(double, second - first, np.nan)
+    _grey(panels[0, 2], _tried(product) & ~double, extent)
+    _image(panels[0, 2], apart, "km/s", extent, (config.percentile, False))
+    panels[0, 2].set_title("velocity, 2 less 1")
+    both = np.where(double, np.hypot(product["two_velocity_1_err"],
+                                     product["two_velocity_2_err"]), np.nan)  # fmt: skip
+    _grey(panels[1, 2], _tried(product) & ~double, extent)
+    _image(panels[1, 2], both, "km/s", extent, (config.percentile, False))
+    panels[1, 2].set_title("error of that")
+    _log_bayes(panels[0, 3], product, extent, _TWO, "two against one")
+    panels[1, 3].set_visible(False)
 
 
 def _grey(axes: "Axes", where: BoolArray, extent: style.Extent) -> None:
@@ -187,15 +239,21 @@ def _bar(axes: "Axes", image: Any, label: str) -> None:
     bar.set_label(label, fontsize=8)
 
 
-def _log_bayes(axes: "Axes", product: Map, extent: style.Extent) -> None:
+def _log_bayes(
+    axes: "Axes",
+    product: Map,
+    extent: style.Extent,
+    layer: str = "log_bayes",
+    label: str = "line against none",
+) -> None:
     """Draw ln B, of which a few spaxels have hundreds, on a scale that is linear about zero."""
     from matplotlib.colors import SymLogNorm
 
-    values = np.where(product.mask, np.nan, product["log_bayes"])
+    values = np.where(product.mask, np.nan, product[layer])
     low, high = style.limits(values, 0.0, 100.0)
     norm = SymLogNorm(_LINEAR, vmin=min(low, -1.0), vmax=max(high, 2.0 * _LINEAR), base=10)
     image = axes.imshow(values, extent=extent, cmap=style.SEQUENTIAL, norm=norm)
-    _bar(axes, image, "line against none")
+    _bar(axes, image, label)
     axes.set_title("ln B")
 
 

@@ -72,12 +72,16 @@ class Cutout:
     noise : Noise
         Of the same voxels, in the same unit; masks what the cube or the noise product masks,
         and hits.
+    rows, columns : slice
+        Where it was cut out of the cube.
     """
 
     observed: Observed
     frame: Frame
     data: FloatArray
     noise: Noise
+    rows: slice
+    columns: slice
 
 
 def cutout(
@@ -114,7 +118,8 @@ def cutout(
     hit = err_excess(small, np.asarray(small.mask)) > chosen.err_excess
     mask = (np.asarray(small.mask) | hit)[seen.channels]
     data = np.where(mask, 0.0, np.asarray(small.flux)[seen.channels]) * per_voxel
-    return Cutout(seen, frame, data, _noise(noise, seen, rows, columns, mask, per_voxel))
+    given = _noise(noise, seen, rows, columns, mask, per_voxel)
+    return Cutout(seen, frame, data, given, rows, columns)
 
 
 def _require_same(cube: Cube, noise: GivenNoise) -> None:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -19,6 +18,7 @@ from ard.likelihood import LinearPrior
 from checks.convergence import Convergence, chain_limits, gate
 from manifests import Target
 from pipeline.infer.chain import Settings
+from pipeline.infer.conditional import Block, Conditional, blocks_of
 from pipeline.infer.cutout import Cut, Cutout, cutout
 from pipeline.infer.optimum import dispersed, find_modes, starts_from
 from pipeline.infer.posterior import SINGLE, Posterior, scene_templates
@@ -34,12 +34,13 @@ from pipeline.store.netcdf import Content
 # The prior of amplitudes, in median errors of a voxel: lines that would be seen at that in every
 # spaxel, and a background at that everywhere. It is proper, and says nothing else.
 _LINE_SNR, _BACKGROUND_SNR = 300.0, 100.0
-_BATCH: Final = 64
 # A fit to a tip that is masked would be one to the wake.
 _AT_TIP_ARCSEC, _LEAST_LEFT = 0.2, 0.5
-# Of how many draws the likelihood is exported: each costs one computation of the model.
-_N_LIKELIHOOD: Final = 10_000
+# ln of the likelihood of all voxels together, and of each block of spaxels given the others.
 CUBE: Final = "cube"
+SPAXELS: Final = "spaxels"
+# Of how many draws they are exported: each costs two to three computations of the model.
+_N_LIKELIHOOD: Final = 10_000
 
 
 @dataclass(frozen=True)
@@ -121,22 +122,31 @@ class Problem:
         def log_prior(draws: FloatArray) -> dict[str, FloatArray]:
             return named(np.asarray(self.scene.prior.log_prior(draws), np.float64))
 
-        density = _likelihood_of(self.posterior)
+        blocks = blocks_of(self.cutout.noise)
+        density = Conditional(self.posterior, blocks)
         return Content(
             log_prior,
-            lambda draws: {CUBE: density(draws)},
+            lambda draws: dict(zip((CUBE, SPAXELS), density(draws), strict=True)),
             derived=lambda draws: self.derived(named(draws)),
             derived_units=self.scene.units,
             n_likelihood=_N_LIKELIHOOD,
+            total=(CUBE,),
+            groups={SPAXELS: [self._of_cube(block) for block in blocks]},
             **more,
         )
 
+    def _of_cube(self, block: Block) -> dict[str, Any]:
+        """Say where a block of spaxels is in the cube, and how many of its voxels are used."""
+        y, x = self.cutout.rows.start, self.cutout.columns.start
+        return {
+            "y": [y + block.rows.start, y + block.rows.stop],
+            "x": [x + block.columns.start, x + block.columns.stop],
+            "n_voxel": int(block.voxels.size),
+        }
+
     def reduced_chi2(self, outcome: Outcome) -> float:
         """Give chi2 over voxels at the draw of highest density: far above 1, the scene is wrong."""
-        lp = np.asarray(outcome.stats["lp"])
-        best = np.unravel_index(int(np.argmax(lp)), lp.shape)
-        values = {name: jnp.asarray(draws[best]) for name, draws in outcome.draws.items()}
-        return float(self.posterior.chi2(values)) / self.cutout.noise.count
+        return float(self.posterior.chi2(best_of(outcome))) / self.cutout.noise.count
 
 
 def problem_for(
@@ -197,6 +207,13 @@ def _spaxels_at(seen: Cutout) -> np.ndarray[Any, np.dtype[np.bool_]]:
     y, x = (0.5 * (edges[1:] + edges[:-1]) for edges in (sky.edges(sky.ny), sky.edges(sky.nx)))
     away = np.hypot(y[:, None] - frame.y_arcsec, x[None, :] - frame.x_arcsec)
     return np.asarray(away < _AT_TIP_ARCSEC)
+
+
+def best_of(outcome: Outcome) -> dict[str, Any]:
+    """Give the parameters of the draw of highest density."""
+    lp = np.asarray(outcome.stats["lp"])
+    best = np.unravel_index(int(np.argmax(lp)), lp.shape)
+    return {name: jnp.asarray(draws[best]) for name, draws in outcome.draws.items()}
 
 
 def find_starts(
@@ -286,26 +303,3 @@ def sample_problem(
         gate=judge,
         say=say,
     )
-
-
-def _likelihood_of(posterior: Whitened) -> Callable[[FloatArray], FloatArray]:
-    """Give ln L of draws (n_draw, n_parameter), a batch at a time: one number for the whole cube.
-
-    Noise is correlated over the whole sub-cube; its conditional densities by groups of spaxels
-    would cost a factor of the noise for each group.
-    """
-    one = jax.jit(
-        lambda batch: jax.lax.map(
-            lambda row: posterior.log_likelihood(posterior.prior.named(row)), batch
-        )
-    )
-
-    def density(draws: FloatArray) -> FloatArray:
-        found = []
-        for first in range(0, len(draws), _BATCH):
-            part = draws[first : first + _BATCH]
-            filled = np.concatenate([part, np.repeat(part[-1:], _BATCH - len(part), axis=0)])
-            found.append(np.asarray(one(filled), np.float64)[: len(part)])
-        return np.concatenate(found)
-
-    return density

@@ -8,7 +8,7 @@ and to solve for all amplitudes. Where masks are exact that is most of the time.
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -18,6 +18,30 @@ from ard.cube import FloatArray
 from ard.errors import ArdError
 from pipeline.infer.posterior import Posterior
 from pipeline.infer.target import Target
+
+
+class Solved(NamedTuple):
+    """What is found of given parameters, all of it whitened, n voxels.
+
+    Attributes
+    ----------
+    log_ratio : scalar
+        ln of the likelihood over the constant `Noise.reference`.
+    lines : array, shape (n_line, n)
+        Lines, times the widths of the prior of their amplitudes.
+    data : array, shape (n,)
+        What the data are beyond the mean of the prior.
+    factor : array, shape (n_amplitude, n_amplitude)
+        L of 1 + T'T = LL', with T the lines and backgrounds.
+    half : array, shape (n_amplitude,)
+        L^-1 T' data.
+    """
+
+    log_ratio: Any
+    lines: Any
+    data: Any
+    factor: Any
+    half: Any
 
 
 class Whitened:
@@ -63,9 +87,14 @@ class Whitened:
         white = np.asarray(self.posterior.noise.whiten(values), np.float64)
         return white.reshape(*white.shape[:-3], -1)
 
+    @property
+    def fixed(self) -> FloatArray:
+        """Whitened backgrounds, times the widths of the prior of their amplitudes."""
+        return self._fixed
+
     def log_ratio(self, values: Mapping[str, Any]) -> Any:
         """Give ln of the likelihood over the constant that `Noise.reference` is."""
-        return self._found(values)[0]
+        return self.solve(values).log_ratio
 
     def log_likelihood(self, values: Mapping[str, Any]) -> Any:
         """Give ln of the likelihood, amplitudes integrated out."""
@@ -73,13 +102,16 @@ class Whitened:
 
     def amplitudes(self, values: Mapping[str, Any]) -> Any:
         """Give the means of the amplitudes given parameters and data, in the posterior's order."""
-        return self._found(values)[1]
+        found = self.solve(values)
+        solved = solve_triangular(found.factor, found.half, lower=True, trans=1)
+        return jnp.asarray(self._mean) + jnp.asarray(self._sigma) * solved
 
     def chi2(self, values: Mapping[str, Any]) -> Any:
         """Give the squares of the whitened residuals of the best model with these parameters."""
         return self.posterior.evaluate(values).chi2
 
-    def _found(self, values: Mapping[str, Any]) -> tuple[Any, Any]:
+    def solve(self, values: Mapping[str, Any]) -> Solved:
+        """Integrate the amplitudes out, and give what else follows from it."""
         dtype = jnp.result_type(float)
         own = {name: jnp.asarray(value, dtype) for name, value in values.items()}
         white = self.posterior.noise.whiten(self._lines.cubes(own))
@@ -95,10 +127,9 @@ class Whitened:
         pulled = jnp.concatenate([lines @ data, fixed @ data])
         factor = jnp.linalg.cholesky(system)
         half = solve_triangular(factor, pulled, lower=True)
-        solved = solve_triangular(factor, half, lower=True, trans=1)
         chi2 = data @ data - half @ half - self.posterior.noise.count
         value = -0.5 * chi2 - jnp.sum(jnp.log(jnp.diagonal(factor)))
-        return value, jnp.asarray(self._mean) + jnp.asarray(self._sigma) * solved
+        return Solved(value, lines, data, factor, half)
 
     def log_density(self, z: Any, _data: Any) -> Any:
         """Give ln of prior times likelihood, with respect to z, shape (n,), over a constant."""

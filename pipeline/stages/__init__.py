@@ -24,7 +24,7 @@ _RELEASE: Final[tuple[Stage, ...]] = (
         summary="put the products into their layers",
         reads=(Read("target", "plan.target", load="target"), Read("context", "plan.context")),
         writes=(Write("run", "products/run.json", "document", schema="run"),),
-        code=("pipeline/materialize.py", "manifests"),
+        code=("pipeline/materialize.py", "pipeline/fitted.py", "manifests"),
         collects=True,
         typical_seconds=1.0,
     ),

@@ -17,6 +17,7 @@ from ard.errors import FormatError
 from ard.fitsio import write_hdus
 from ard.headers import write_cards
 from ard.provenance import Provenance, to_hdu
+from pipeline.store.netcdf import LIKELIHOOD, TOTAL
 
 KIND: Final = "chains"
 N_DRAW: Final = 10_000
@@ -137,9 +138,15 @@ def _posterior(
     derived: Mapping[str, str],
     n_draw: int,
 ) -> fits.BinTableHDU:
-    likelihood = file["log_likelihood"]
     # A dimension of groups has no numbers along chains.
-    blocks = sorted(name for name, values in likelihood.items() if values.ndim > 1)
+    blocks = {
+        name: values
+        for group in (LIKELIHOOD, TOTAL)
+        if group in file
+        for name, values in sorted(file[group].items())
+        if values.ndim > 1
+    }
+    likelihood = file[LIKELIHOOD if LIKELIHOOD in file else TOTAL]
     densities = [f"log_prior_{name}" for name in names] + [f"log_likelihood_{n}" for n in blocks]
     _require_apart(["chain", "draw", "lp", *names, *sorted(derived), *densities])
     n_chain, n_thinned = len(likelihood["chain"]), len(likelihood["draw"])
@@ -163,8 +170,8 @@ def _posterior(
     for name in names:
         values = _every(file["log_prior"][name], thin)
         columns.append(fits.Column(name=f"log_prior_{name}", format="D", array=values))
-    for name in blocks:
-        values = _every(likelihood[name], step)
+    for name, dataset in blocks.items():
+        values = _every(dataset, step)
         form = f"{values.shape[1]}D" if values.ndim > 1 else "D"
         columns.append(fits.Column(name=f"log_likelihood_{name}", format=form, array=values))
     hdu = fits.BinTableHDU.from_columns(columns, name="POSTERIOR")

@@ -8,7 +8,7 @@ compressed beside one another: that is nearly all the work.
 import json
 import math
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +30,9 @@ PIECE: Final = 10_000
 N_LIKELIHOOD: Final = 100_000
 LIKELIHOOD_PIECE: Final = 1_000
 LEVEL: Final = 1  # of zlib
+LIKELIHOOD: Final = "log_likelihood"
+# Where ArviZ does not take it for data that could be left out.
+TOTAL: Final = "log_likelihood_total"
 
 Array = np.ndarray[Any, Any]
 Density = Callable[[FloatArray], Mapping[str, Array]]
@@ -45,7 +48,12 @@ class Content:
         Takes draws (n_draw, n_parameter); gives ln of the prior for each parameter, (n_draw,).
     log_likelihood : callable
         Takes draws; gives ln of the likelihood for each block of the data, (n_draw,), or
-        (n_draw, n_group) where a block has groups. All of them add up to the whole.
+        (n_draw, n_group) where a block has groups. Where noise is correlated, groups are of
+        conditional densities, each given all other data, and add up to nothing.
+    total : tuple of str
+        Which of those are of the data as a whole: they stand in a group of their own.
+    groups : mapping of str to sequence
+        What each group of a block is of, as JSON has it.
     observed, constant : mapping
         Where the data are, and what else the likelihood used (mask, LSF, PSF): for each name what
         finds it, as ``{"file": ..., "sha256": ...}``.
@@ -68,6 +76,8 @@ class Content:
     n_likelihood: int = N_LIKELIHOOD
     derived: Density | None = None
     derived_units: Mapping[str, str] = field(default_factory=dict)
+    total: tuple[str, ...] = ()
+    groups: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -173,6 +183,9 @@ def _plan(run: Run, first: Block, n_draw: int, content: Content) -> _Plan:
     likelihoods = _evaluated(content.log_likelihood, sample, "log_likelihood")
     if set(priors) != set(run.parameters):
         raise _unfit("log_prior", f"one for each of {', '.join(run.parameters)}", sorted(priors))
+    for name, what in content.groups.items():
+        if name not in likelihoods or likelihoods[name].shape != (1, len(what)):
+            raise _unfit("what groups are of", "a word for each group", name)
     derived = _derived(content, sample)
     if both := sorted(set(derived) & set(run.parameters)):
         raise _unfit("a derived quantity", "other names than those of the parameters", both)
@@ -186,7 +199,7 @@ def _plan(run: Run, first: Block, n_draw: int, content: Content) -> _Plan:
         tuple(_Variable("log_prior", name, f64, n_draw, piece) for name in run.parameters),
         tuple(
             _Variable(
-                "log_likelihood",
+                TOTAL if name in content.total else LIKELIHOOD,
                 name,
                 f64,
                 n_thinned,
@@ -283,10 +296,12 @@ def _declare(file: Any, plan: _Plan, attributes: Mapping[str, Any], content: Con
             )
             if variable.is_flag:
                 made.attrs["dtype"] = "bool"
-    if "log_likelihood" in grouped:
-        likelihood = file["log_likelihood"]
-        likelihood.attrs["thin"] = plan.thin
-        likelihood.attrs["comment"] = f"of every draw whose number is a multiple of {plan.thin}"
+            if variable.n_group and variable.name in content.groups:
+                made.attrs["groups"] = _json(list(content.groups[variable.name]))
+    for name in (LIKELIHOOD, TOTAL):
+        if name in grouped:
+            file[name].attrs["thin"] = plan.thin
+            file[name].attrs["comment"] = f"of every draw whose number is a multiple of {plan.thin}"
     for name, references in (
         ("observed_data", content.observed),
         ("constant_data", content.constant),
@@ -330,7 +345,7 @@ class _Filling:
         for group in sorted({variable.group for variable in plan.variables}):
             self._file[group]["chain"][:] = np.arange(plan.n_chain)
             draw = self._file[group]["draw"]
-            step = plan.thin if group == "log_likelihood" else 1
+            step = plan.thin if group in (LIKELIHOOD, TOTAL) else 1
             for first in range(0, len(draw), PIECE):
                 last = min(first + PIECE, len(draw))
                 draw[first:last] = step * np.arange(first, last)

@@ -63,7 +63,7 @@ def bad(folder: Path, **options) -> dict[str, set[str]]:
 def test_good_chains_and_their_summary_pass(tmp_path):
     report = judge(make_folder(tmp_path), checks=FAMILY)
     assert report.verdict == "PASSED"
-    assert report.counts["PASSED"] == 23  # 11 of the chains, 12 of the summary
+    assert report.counts["PASSED"] == 25  # 12 of the chains, 13 of the summary
     row = next(r for r in report.results if r.check == "convergence.rhat")
     assert "of 4 scalars" in row.detail
     assert 0.999 < row.measured < 1.01
@@ -94,6 +94,20 @@ def test_planted_chains_fail_in_both(kind, tmp_path):
     assert "agrees" not in found["summary"]
 
 
+@pytest.mark.parametrize(
+    ("name", "chains", "fails"),
+    [
+        ("velocity", autoregressive(0.7, SHAPE, 8), False),
+        ("delta_v_tip_kms", autoregressive(0.7, SHAPE, 8), True),
+        ("delta_v_tip_kms", iid(1), False),
+    ],
+)
+def test_what_is_quoted_needs_more_draws(name, chains, fails, tmp_path):
+    """Oracle: of draws that correlate by 0.7, 4000 count as 706."""
+    found = bad(make_folder(tmp_path, {name: chains, "flux": iid(2)}))
+    assert found == dict.fromkeys(("chains", "summary"), {"headline_ess"} if fails else set())
+
+
 @pytest.mark.parametrize("check", SAMPLER_FAULTS)
 def test_faults_of_the_sampler_fail(check, tmp_path):
     found = bad(make_folder(tmp_path, **SAMPLER_FAULTS[check]))
@@ -101,9 +115,11 @@ def test_faults_of_the_sampler_fail(check, tmp_path):
 
 
 def test_every_check_of_the_family_has_a_planted_fault():
-    """That of the last one is a summary of other chains, below."""
+    """Those of the last two are above, and a summary of other chains, below."""
     checked = {name for names in FOUND_BY.values() for name in names} | SAMPLER_FAULTS.keys()
-    assert checked | {"agrees"} == {one.name.removeprefix("convergence.") for one in FAMILY}
+    assert checked | {"headline_ess", "agrees"} == {
+        one.name.removeprefix("convergence.") for one in FAMILY
+    }
 
 
 def test_a_plain_sampler_is_not_asked_for_an_energy(tmp_path):
@@ -180,7 +196,7 @@ def test_a_damaged_file_fails_every_check(tmp_path):
     folder = make_folder(tmp_path)
     chains_of(folder).write_bytes(chains_of(folder).read_bytes()[:3000])
     report = judge(folder, checks=FAMILY)
-    assert [r.status for r in report.bad].count(Status.FAILED) == 11
+    assert [r.status for r in report.bad].count(Status.FAILED) == 12
     assert all("the file holds no chains" in r.detail for r in report.bad if "rhat" in r.check)
 
 

@@ -86,6 +86,19 @@ def test_a_mean_that_is_known_badly_is_stopped():
     assert {finding.limit for finding in verdict.findings} == {"convergence.mcse"}
 
 
+@pytest.mark.parametrize("element", ["span_kms", "span_kms[1]"])
+def test_the_gate_asks_more_of_what_is_quoted(element):
+    """Oracle: of draws that correlate by 0.7, 4000 count as 706."""
+    slow = autoregressive(0.7, SHAPE, 8)
+    draws = np.stack([iid(1), slow], axis=-1) if "[" in element else slow
+    verdict = gate({"span_kms": draws, "v": slow}, nuts_stats(), LIMITS)
+    assert [(f.limit, f.scalar) for f in verdict.findings] == [
+        ("convergence.headline_ess", element)
+    ]
+    assert 600.0 < verdict.findings[0].measured < 800.0
+    assert accepted(diagnose(slow[None]), LIMITS).all()
+
+
 # ---- the run as a whole
 
 
@@ -184,7 +197,7 @@ def test_a_summary_is_judged_like_its_chains(kind):
 def test_a_summary_without_numbers_fails():
     reasons = {finding.limit for finding in measured_from({}).findings(LIMITS)}
     assert "convergence.chains" in reasons
-    row = {"scalars": [{"name": "v", "rhat": None, "ess_bulk": True}], "n_chain": 4}
+    row = {"scalars": [{"name": "span_kms", "rhat": None, "ess_bulk": True}], "n_chain": 4}
     assert {f.limit for f in measured_from(row).findings(LIMITS)} == set(LIMITS) - {
         "convergence.chains"
     }

@@ -24,6 +24,7 @@ def run_document(**context) -> dict:
         {"path": "inference/t001_linemap.fits", "kind": "map", "stage": "linemaps",
          "schema": "linemap"},
         {"path": "validation/figures/t001_maps.png", "kind": "figure", "stage": "maps"},
+        {"path": "inference/t001_chains-jump.nc", "kind": "chains", "stage": "fit"},
     ]  # fmt: skip
     products = {row["path"]: None for row in rows}
     result = run(
@@ -140,6 +141,8 @@ def test_a_failed_check_is_shown_and_no_bundle_is_claimed():
 def test_the_run_document_follows_its_schema_and_names_absent_layers():
     document = run_document()
     assert set(document["absent_layers"]) == {"likelihood", "representative"}
+    # A fit may go, and the run is still what it was to be.
+    assert document["stages"] == ["linemaps", "maps"]
     provenance = {
         "stage": "materialize", "code_version": "0.1.0", "code_sha256": "a" * 64,
         "config_sha256": "b" * 64, "seed": None, "simulated": True, "inputs": {}, "tools": {},

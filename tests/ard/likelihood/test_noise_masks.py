@@ -309,3 +309,33 @@ def test_large_triangles_are_inverted_by_halves(rng):
     found = likelihood.inverse_cholesky(correlation)
     np.testing.assert_allclose(found, np.linalg.inv(np.linalg.cholesky(correlation)), atol=1e-10)
     assert np.all(np.triu(found, 1) == 0.0)
+
+
+@pytest.mark.parametrize("kind", CORRELATIONS)
+def test_a_block_of_the_precision_is_that_of_the_dense_inverse(kind):
+    correlation, dense = CORRELATIONS[kind]()
+    rng = np.random.default_rng(4)
+    sigma, mask = rng.uniform(0.5, 2.0, SHAPE), rng.uniform(size=SHAPE) < 0.15
+    mask[:, 1, 2] = True
+    scale = np.array([0.8, 1.0, 1.2, 1.5])
+    noise = exact_noise(sigma, mask, **correlation).scaled(scale)
+    errors = (sigma * scale[:, None, None]).ravel()
+    used = np.flatnonzero(~mask)
+    inverse = np.linalg.inv((dense * np.outer(errors, errors))[np.ix_(used, used)])
+    chosen = rng.permutation(used.size)[:9]
+    found = likelihood.precision_block(noise, used[chosen])
+    np.testing.assert_allclose(found, inverse[np.ix_(chosen, chosen)], rtol=1e-9, atol=1e-10)
+
+
+def test_a_block_of_the_precision_of_independent_voxels_is_diagonal():
+    noise = Noise(np.full(SHAPE, 2.0), np.zeros(SHAPE, bool)).scaled(0.5)
+    assert np.array_equal(likelihood.precision_block(noise, [3, 7]), np.eye(2))
+
+
+@pytest.mark.parametrize("voxels", [[0, 5], [3, 3], [-1], [SIZE], [0.5], []])
+def test_a_block_of_voxels_that_are_not_used_is_refused(voxels):
+    mask = np.zeros(SHAPE, bool)
+    mask[0, 0, 0] = True
+    noise = Noise(np.ones(SHAPE), mask)
+    with pytest.raises(ArdError, match="no voxels that are used"):
+        likelihood.precision_block(noise, voxels)

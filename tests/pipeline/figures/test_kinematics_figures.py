@@ -58,6 +58,21 @@ def product() -> ard.Map:
     return ard.Map(layers, units, mask, sky(), {"SIMULATD": True})
 
 
+def with_two() -> ard.Map:
+    """The same, and two components tried in four columns: better than one in two of them."""
+    one = product()
+    y, x = np.mgrid[:NY, :NX].astype(float)
+    tried = (x >= 6) & (x < 10)
+    values = {"log_bayes": 40.0 * (x - 7.5), "flag": np.where(y == 5, 8.0, 0.0)}
+    for number, shift in ((1, -150.0), (2, 180.0)):
+        values[f"velocity_{number}"] = shift + 3.0 * y
+        values[f"sigma_{number}"] = 30.0 + 5.0 * number + x
+        values |= {f"{n}_{number}_err": 5.0 + y for n in ("velocity", "sigma")}
+    layers = {f"two_{name}": np.where(tried, value, np.nan) for name, value in values.items()}
+    units = {n: "" if n.endswith(("bayes", "flag")) else KMS for n in layers}
+    return replace(one, layers={**one.layers, **layers}, units={**one.units, **units})
+
+
 def cube() -> ard.Cube:
     rng = np.random.default_rng(5)
     shape = (WAVE.size, NY, NX)
@@ -84,6 +99,22 @@ def test_figures_repeat_and_their_tables_hold_what_is_shown():
     np.testing.assert_array_equal(np.asarray(table["shown"]), expected)
     assert one["data"]["halpha"].simulated
     assert one["pv_data"]["halpha"].simulated
+
+
+def test_two_components_are_drawn_where_they_were_tried():
+    """Oracle: construction; spaxels of columns 8 and 9, without a row below the gate."""
+    double = kinematics._double(with_two())
+    expected = np.zeros((NY, NX), bool)
+    expected[:, 8:10] = True
+    expected[5] = False
+    np.testing.assert_array_equal(double, expected)
+    assert f"in {expected.sum()} of {4 * NY - 1} spaxels tried" in kinematics._title(
+        "halpha", with_two(), RBH1
+    )
+    made = drawn(kinematics={"halpha": with_two()})
+    picture = imread(io.BytesIO(made["figure"]["halpha"]))
+    assert picture.shape[0] > picture.shape[1]  # four rows; that of one component is wide
+    assert "two_velocity_2" in made["data"]["halpha"].data.colnames
 
 
 def test_a_step_is_the_mean_of_its_spaxels_weighted_by_flux():

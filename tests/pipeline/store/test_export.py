@@ -4,6 +4,7 @@ Oracles: the draws that went in; xarray and ArviZ, which read the file by the st
 in closed form.
 """
 
+import dataclasses
 import json
 import math
 import tracemalloc
@@ -144,6 +145,31 @@ def test_the_likelihood_is_thinned_and_says_so(tree):
             values = group[name]
             assert (values.dtype, values.ndim) == (np.float64, dims)
             np.testing.assert_allclose(values[chain], expected[name], rtol=1e-15)
+
+
+def test_the_whole_stands_apart_and_groups_say_what_they_are_of(tmp_path):
+    told = [{"y": [0, 2]}, {"y": [2, 4]}]
+    content = dataclasses.replace(CONTENT, total=("whole",), groups={"parts": told})
+    export_netcdf(fill(MemoryStore()), "fit", tmp_path / "fit.nc", content)
+    with arviz.from_netcdf(tmp_path / "fit.nc") as tree:
+        assert set(tree["log_likelihood"].data_vars) == {"parts"}
+        assert json.loads(tree["log_likelihood"]["parts"].attrs["groups"]) == told
+        whole, parts = tree["log_likelihood_total"], tree["log_likelihood"]["parts"]
+        assert set(whole.data_vars) == {"whole"}
+        assert np.array_equal(whole["draw"], parts["draw"])
+        np.testing.assert_allclose(whole["whole"], parts.sum("parts_group"), rtol=1e-12)
+        # ArviZ leaves out one group after the other, here half of all that is known.
+        with pytest.warns(UserWarning, match="Pareto"):
+            assert arviz_stats.loo(tree).n_data_points == 2
+    export_table(tmp_path / "fit.nc", tmp_path / "fit.fits")
+    rows = Table.read(tmp_path / "fit.fits", hdu="POSTERIOR")
+    assert rows["log_likelihood_parts"].shape == (len(rows), 2)
+    np.testing.assert_allclose(
+        rows["log_likelihood_parts"].sum(axis=1), rows["log_likelihood_whole"], rtol=1e-12
+    )
+    wrong = dataclasses.replace(content, groups={"parts": told[:1]})
+    with pytest.raises(FormatError, match="what groups are of does not fit"):
+        export_netcdf(fill(MemoryStore()), "fit", tmp_path / "no.nc", wrong)
 
 
 def test_the_file_says_what_it_is_of(tree):
