@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 from scipy.linalg import toeplitz
 
-from ard.cube import Cube, FloatArray
+from ard.cube import Cube, FloatArray, Lsf
 from ard.layout import flux_layer
 from ard.maps import Flag, Map
 from manifests import Target
@@ -165,11 +165,9 @@ def run(
     known = noise_of(cube, noise)
     maps, rows = {}, []
     for name in groups:
-        lines = line_set(target.group_lines(name), target.redshift, cube.wave_edges, lsf)
-        others = np.array([line.wave_vac_um for line in target.lines if line.group != name])
-        windows = cut(cube.wave_edges, lines, target.redshift, config.window_kms, others)
-        response = Response.of(cube.wave_edges, lines, windows, target.redshift)
-        spectra = spectra_of(cube, known, windows.channels)
+        response = response_of(cube, target, name, lsf, config.window_kms)
+        lines = response.lines
+        spectra = spectra_of(cube, known, response.windows.channels)
         found = fit(spectra, response, config.prior, config.numerics)
         meta = _meta(cube, target, name, lines) | {"LSFSRC": lsf.source, "NOISESRC": known.source}
         pair = None
@@ -180,6 +178,26 @@ def run(
         maps[name] = _map(cube, lines, found, pair, meta)
         rows.append(_row(name, found, lines) | _two_row(pair, config))
     return {"kinematics": maps, "posteriors": _document(item, cube, rows, known, config)}
+
+
+def response_of(cube: Cube, target: Target, group: str, lsf: Lsf, window_kms: float) -> Response:
+    """Say which channels of a cube the lines of a group reach.
+
+    Parameters
+    ----------
+    cube : Cube
+    target : manifests.Target
+    group : str
+        The kinematic group.
+    lsf : Lsf
+        Of the cube.
+    window_kms : float
+        Half width of the window around a line.
+    """
+    lines = line_set(target.group_lines(group), target.redshift, cube.wave_edges, lsf)
+    others = np.array([line.wave_vac_um for line in target.lines if line.group != group])
+    windows = cut(cube.wave_edges, lines, target.redshift, window_kms, others)
+    return Response.of(cube.wave_edges, lines, windows, target.redshift)
 
 
 def spectra_of(cube: Cube, noise: VoxelNoise, channels: IntArray) -> Spectra:
