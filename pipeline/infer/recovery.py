@@ -22,7 +22,7 @@ from manifests import Target
 from pipeline.infer import kinematics
 from pipeline.infer.spaxel.posterior import fit
 from pipeline.infer.spaxel.spectra import Scales
-from pipeline.linemaps.recovery import TruthMaps, brightest_line, truth_layer
+from pipeline.linemaps.recovery import TruthMaps, truth_layer
 from pipeline.reduce.apertures.covariance import GivenNoise, VoxelNoise, noise_of
 from pipeline.reduce.instruments import required_lsf
 
@@ -165,7 +165,7 @@ def _group(
 ) -> list[dict[str, Any]]:
     """Give the rows of a group."""
     found, truth = maps
-    line = brightest_line(found)
+    line = _brightest(found, truth)
     true = {q: truth_layer(truth, f"{q}_{line[5:]}", found) for q in ("velocity", "sigma")}
     with np.errstate(divide="ignore", invalid="ignore"):
         snr = truth_layer(truth, line, found) / found[f"{line}_err"]
@@ -181,6 +181,13 @@ def _group(
             ends = {"snr_min": low, "snr_max": _number(high)}
             rows.append({"group": group, "line": line[5:], "quantity": quantity} | ends | row)
     return rows
+
+
+def _brightest(found: Map, truth: TruthMaps) -> str:
+    """Name a group's line that is truly brightest: posteriors of no line are bright, too."""
+    names = [f"flux_{line.strip().lower()}" for line in str(found.meta["LINES"]).split(",")]
+    sums = {name: float(np.nansum(truth_layer(truth, name, found)[~found.mask])) for name in names}
+    return max(sums, key=sums.__getitem__)
 
 
 def _best(
