@@ -148,8 +148,8 @@ def run(
     dict
         ``kinematics``: one Map for each covered group, by name of the group. Layers: velocity and
         sigma (km/s) and flux_<line>, each with its mean under its own name, _err (standard
-        deviation) and quantiles _p025, _p160, _p500, _p840, _p975; log_bayes, khat, ess, flag
-        (`Flag`). Masked are spaxels without a posterior. With `two_components`, of either
+        deviation) and quantiles _p025, _p160, _p500, _p840, _p975; log_bayes, log_spike, khat, ess,
+        flag (`Flag`). Masked are spaxels without a posterior. With `two_components`, of either
         component two_velocity_1 and so on with _err, and two_log_bayes, two_khat, two_ess,
         two_flag; NaN where two were not tried.
         ``posteriors``: a document with priors and counts, and whether any line was found.
@@ -256,7 +256,8 @@ def _map(
         layers |= parts
         units |= dict.fromkeys(parts, unit)
     flag = found.flag.astype(np.float64)
-    parts = {"log_bayes": found.log_bayes, "khat": found.khat, "ess": found.ess, "flag": flag}
+    parts = {"log_bayes": found.log_bayes, "log_spike": found.log_spike}
+    parts |= {"khat": found.khat, "ess": found.ess, "flag": flag}
     layers |= parts
     units |= dict.fromkeys(parts, "")
     if pair is not None:
@@ -316,7 +317,7 @@ def _row(name: str, found: Posterior, lines: LineSet) -> dict[str, Any]:
     """Say of a group how many spaxels have what."""
     flag = found.flag
     inferred = np.isfinite(found.log_bayes)
-    line = inferred & (flag & Flag.NO_LINE == 0)
+    line = inferred & (flag & (Flag.NO_LINE | Flag.ONE_CHANNEL) == 0)
     best = float(np.max(found.log_bayes[inferred], initial=-np.inf))
     sentence = f"{int(line.sum())} of {int(inferred.sum())} spaxels have a line"
     if not inferred.any():
@@ -334,6 +335,7 @@ def _row(name: str, found: Posterior, lines: LineSet) -> dict[str, Any]:
         "bad_variance": int((flag & Flag.BAD_VARIANCE != 0).sum()),
         "at_edge": int((flag & Flag.AT_EDGE != 0).sum()),
         "below_gate": int((flag & Flag.BELOW_GATE != 0).sum()),
+        "one_channel": int((flag & Flag.ONE_CHANNEL != 0).sum()),
         "log_bayes_max": _number(best),
         "khat_max": _number(np.max(found.khat[inferred], initial=-np.inf)),
         "ess_min": _number(np.min(found.ess[inferred], initial=np.inf)),
