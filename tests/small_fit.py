@@ -1,4 +1,4 @@
-"""A finished run with one tiny cube: a line of light whose velocity jumps at its tip."""
+"""A finished run with one tiny cube: a line of light whose velocity jumps, or the end of a disc."""
 
 from pathlib import Path
 
@@ -35,6 +35,20 @@ TRUTH = {
     "dispersion_kms": 60.0,
     "lsf_gain": 1.1,
 }
+DISC_TRUTH = {
+    "along_arcsec": 0.05,
+    "across_arcsec": -0.04,
+    "turn_deg": 2.0,
+    "radius_arcsec": 2.2,
+    "scale_arcsec": 0.9,
+    "height_arcsec": 0.12,
+    "v_sys_kms": -180.0,
+    "v_max_kms": -110.0,
+    "turnover_arcsec": 0.5,
+    "dispersion_kms": 40.0,
+    "lsf_gain": 1.1,
+}
+TRUTHS = {"jump": TRUTH, "disc": DISC_TRUTH}
 TARGET = (
     f"""
 [target]
@@ -95,8 +109,8 @@ def _noise() -> tuple[Noise, np.ndarray]:
     return noise, np.einsum("ij,cjk,lk->cil", lower, white, lower)
 
 
-def write_fit_run(root: Path) -> Path:
-    """Write run folder, cube, noise product and target; the truth is `TRUTH`."""
+def write_fit_run(root: Path, model: str = "jump") -> Path:
+    """Write run folder, cube, noise product and target; the truth is `TRUTH` or `DISC_TRUTH`."""
     (root / "work").mkdir(parents=True)
     target = root / "test.toml"
     target.write_text(TARGET)
@@ -115,8 +129,8 @@ def write_fit_run(root: Path) -> Path:
         provenance=provenance("ingest", simulated=True),
     )
     given = GivenNoise(noise, "t001_noise.fits")
-    problem = problem_for(blank, given, load_target(target), scene("jump"))
-    values = {name: jnp.asarray(value) for name, value in TRUTH.items()}
+    problem = problem_for(blank, given, load_target(target), scene(model))
+    values = {name: jnp.asarray(value) for name, value in TRUTHS[model].items()}
     line = np.asarray(problem.posterior.posterior.templates(values))[0] * FLUX
     flux = np.zeros(blank.shape)
     channels = problem.cutout.observed.channels
