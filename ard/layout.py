@@ -65,6 +65,7 @@ GHOSTMAP: Final = "ghostmap"
 SUBTRACTION: Final = "subtraction"
 KINEMATICS: Final = "kinematics"
 POSTERIORS: Final = "posteriors"
+KINEMATICS_RECOVERY: Final = "kinematicsrecovery"
 CHAINS: Final = "chains"
 CHAIN_SUMMARY: Final = "chainsummary"
 # What a fit leaves: of figures only.
@@ -100,6 +101,7 @@ LAYER_OF: Final = {
     SUBTRACTION: "validation",
     KINEMATICS: "inference",
     POSTERIORS: "validation",
+    KINEMATICS_RECOVERY: "validation",
     CHAINS: "inference",
     CHAIN_SUMMARY: "inference",
     STRENGTHS: "validation",

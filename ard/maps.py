@@ -28,6 +28,7 @@ class Flag(IntFlag):
     AT_EDGE = 4  # the posterior reaches an end of the prior, or light falls off the channels
     BELOW_GATE = 8  # too few effective draws, or k-hat too large
     NO_LINE = 16  # ln B against no line is below what counts as a detection
+    ONE_CHANNEL = 32  # a line is found, but one channel that is off explains the data better
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,13 +4,18 @@ On the same simulated spaxels, in one run: independent draws by quadrature, emce
 spaxel after another, its likelihood vectorised over the walkers), and lmfit, which gives a best fit
 and errors only. CPU seconds, and effective draws of the velocity for each of them.
 Run: python benchmarks/bench_spaxel.py [--spaxels 1000]; emcee is in the extra "samplers".
+With --processes 2 nothing is compared: all spaxels, those of noise alone among them, are drawn from
+in so many processes, and the seconds are those on the wall, start of the processes included.
 """
 
 import argparse
 import importlib.util
 import json
+import multiprocessing
+import os
 import sys
 import time
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -44,6 +49,12 @@ def tied(groups: tuple[str, ...]) -> LineSet:
         raise ArdError("the line-spread function of G140M is not declared")
     lines = [line for name in groups for line in target.group_lines(name)]
     return line_set(lines, target.redshift, EDGES, lsf)
+
+
+def response_of(lines: LineSet) -> Response:
+    """Say which channels the lines reach."""
+    redshift = load_target("rbh1").redshift
+    return Response.of(EDGES, lines, cut(EDGES, lines, redshift, 1600.0), redshift)
 
 
 def simulate(response: Response, n: int) -> tuple[Spectra, Scales]:
@@ -154,8 +165,7 @@ def points_of(found: Posterior, response: Response, row: int) -> np.ndarray:
 def measure(groups: tuple[str, ...], n: int) -> dict[str, Any]:
     """Measure all ways on one set of lines."""
     lines = tied(groups)
-    windows = cut(EDGES, lines, load_target("rbh1").redshift, 1600.0)
-    response = Response.of(EDGES, lines, windows, load_target("rbh1").redshift)
+    response = response_of(lines)
     spectra, scales = simulate(response, n)
     begun, clock = time.process_time(), time.perf_counter()
     found = fit(spectra, response, PRIOR, NUMERICS, scales=scales, keep_draws=True)
@@ -169,7 +179,7 @@ def measure(groups: tuple[str, ...], n: int) -> dict[str, Any]:
     return {
         "lines": len(lines.names),
         "fluxes": lines.n_free,
-        "channels": int(windows.channels.size),
+        "channels": int(response.windows.channels.size),
         "quadrature": {
             "spaxels": n,
             "draws": NUMERICS.n_draw,
@@ -187,12 +197,56 @@ def measure(groups: tuple[str, ...], n: int) -> dict[str, Any]:
     }
 
 
+def _share(task: tuple[tuple[str, ...], int, int, int]) -> tuple[int, int, int]:
+    """Draw from every spaxel of a share; give how many there are, pass, and have no line."""
+    groups, n, first, last = task
+    response = response_of(tied(groups))
+    spectra, scales = simulate(response, n)
+    rows = np.arange(first, last)
+    found = fit(
+        *(spectra.take(rows), response, PRIOR, NUMERICS),
+        scales=scales,
+        streams=list(rows),
+        keep_draws=True,
+    )
+    if found.draws is None or found.draws.shape[:2] != (rows.size, NUMERICS.n_draw):
+        raise ArdError("draws are missing")
+    passing = (found.ess >= NUMERICS.ess_min) & (found.khat < NUMERICS.khat_max)
+    return rows.size, int(passing.sum()), int((rows % 5 == 0).sum())
+
+
+def at_once(groups: tuple[str, ...], n: int, processes: int) -> dict[str, Any]:
+    """Draw from all spaxels in some processes, and look at the clock on the wall."""
+    ends = np.linspace(0, n, processes + 1).astype(int)
+    tasks = [(groups, n, int(low), int(high)) for low, high in pairwise(ends)]
+    for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(variable, "1")  # threads of both would wait for one another
+    begun = time.perf_counter()
+    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+        done = pool.map(_share, tasks, chunksize=1)
+    wall = time.perf_counter() - begun
+    spaxels, passing, noise = (sum(column) for column in zip(*done, strict=True))
+    return {
+        "spaxels": spaxels,
+        "of noise alone": noise,
+        "draws of each": NUMERICS.n_draw,
+        "passing": f"{passing} of {spaxels}",
+        "processes": processes,
+        "wall_s": round(wall, 1),
+    }
+
+
 def main() -> None:
     """Measure and print JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--spaxels", type=int, default=1000, help="of each set of lines")
-    spaxels = parser.parse_args().spaxels
-    report = {name: measure(groups, spaxels) for name, groups in GROUPS.items()}
+    parser.add_argument("--processes", type=int, help="draw only, in so many processes")
+    options = parser.parse_args()
+    spaxels, processes = options.spaxels, options.processes
+    if processes:
+        report = {name: at_once(groups, spaxels, processes) for name, groups in GROUPS.items()}
+    else:
+        report = {name: measure(groups, spaxels) for name, groups in GROUPS.items()}
     sys.stdout.write(json.dumps(report, indent=2) + "\n")
 
 

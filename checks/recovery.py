@@ -10,9 +10,10 @@ from ard import layout
 from checks.folder import Product
 from checks.load import document, number
 from checks.registry import Limits, check, of_kind
-from checks.result import Outcome, compare, skipped
+from checks.result import Outcome, compare, passed, skipped
 
 RECOVERY: Final = of_kind("document", layout.RECOVERY)
+POSTERIORS: Final = of_kind("document", layout.KINEMATICS_RECOVERY)
 ENOUGH: Final = "recovery.compared"
 LOOK: Final = "compare the map with the truth by eye, and look at the noise model and the LSF"
 
@@ -81,3 +82,36 @@ def flux_ratio(product: Product, limits: Limits) -> Outcome:
 def sigma_bias(product: Product, limits: Limits) -> Outcome:
     """Is the intrinsic width recovered in the median?"""
     return _hold(product, limits, "recovery.sigma_bias", "sigma_bias_kms", size=True)
+
+
+@check("recovery.model_error", POSTERIORS, ("recovery.model_pull", ENOUGH))
+def model_error(product: Product, limits: Limits) -> Outcome:
+    """How far off, in errors, is the model of spaxels whose light is a blend?"""
+    remedy = "model the cube as a whole where errors of the model are larger than those of noise"
+    return _largest(product, limits, ("recovery.model_pull", "model_pull_rms", 0.0), remedy)
+
+
+@check("recovery.posteriors", POSTERIORS, ("recovery.coverage", ENOUGH))
+def posteriors(product: Product, limits: Limits) -> Outcome:
+    """Do intervals of 68 % hold what the model would give without noise?"""
+    remedy = "look at the noise model, and at spaxels with hits"
+    field = ("recovery.coverage", "expected_coverage_68", 0.68)
+    return _largest(product, limits, field, remedy)
+
+
+def _largest(
+    product: Product, limits: Limits, field: tuple[str, str, float], remedy: str
+) -> Outcome:
+    """Report a field of the row, among those with enough spaxels, that is furthest from a value."""
+    limit, name, wanted = limits[field[0]], field[1], field[2]
+    rows = document(product).get("rows")
+    some = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    some = [row for row in some if limits[ENOUGH].accepts(number(row, "n_compared"))]
+    if not some:
+        return passed(f"no bin has enough spaxels to report, see {ENOUGH}")
+    values = [number(row, name) for row in some]
+    each = ", ".join(
+        f"{row.get('line')} {row.get('quantity')} from S/N {number(row, 'snr_min'):g} {value:.3g}"
+        for row, value in zip(some, values, strict=True)
+    )
+    return compare(limit, max(values, key=lambda v: abs(v - wanted)), f"{name}: {each}", remedy)

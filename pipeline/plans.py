@@ -25,7 +25,6 @@ from pipeline.graph import Files, Plan
 from pipeline.stages import ARCHIVE, CUBE, STAGES, TWIN, Stage
 
 TWIN_TARGET: Final = "rbh1"
-TRUTH_MAPS: Final = "truth.fits"
 
 
 def stages_for(source: str) -> tuple[Stage, ...]:
@@ -72,7 +71,8 @@ def twin_plan(
         "target": TARGETS_DIR / f"{TWIN_TARGET}.toml",
         "exposures": exposures,
         "images": images,
-        "truth": files[f"{layout.TRUTH_DIR}/{TRUTH_MAPS}"],
+        "truth": files[f"{layout.TRUTH_DIR}/{twin.MAPS}"],
+        "noiseless": files[f"{layout.TRUTH_DIR}/{twin.NOISELESS}"],
     }
     groups = _groups(edges, load_target(TWIN_TARGET))
     return _plan(root, TWIN, cubes, inputs, groups, config, simulated=True)

@@ -26,6 +26,8 @@ class Contents:
         The quality document of each item.
     recoveries : mapping of str to mapping
         The recovery document of each item; empty where the truth is not known.
+    posteriors : mapping of str to mapping
+        The document kinematics-recovery of each item; empty where the truth is not known.
     noises : mapping of str to mapping
         The noise model of each item.
     wake : mapping
@@ -47,6 +49,7 @@ class Contents:
     run: Mapping[str, Any]
     qualities: Mapping[str, Mapping[str, Any]]
     recoveries: Mapping[str, Mapping[str, Any]]
+    posteriors: Mapping[str, Mapping[str, Any]]
     noises: Mapping[str, Mapping[str, Any]]
     wake: Mapping[str, Mapping[str, Any]]
     figures: Mapping[str, bytes]
@@ -79,6 +82,7 @@ def page(root: Path, problem: str = "") -> str:
         run=run,
         qualities=_documents(validation, run["items"], layout.QUALITY),
         recoveries=_documents(validation, run["items"], layout.RECOVERY),
+        posteriors=_documents(validation, run["items"], layout.KINEMATICS_RECOVERY),
         noises=_documents(validation, run["items"], layout.NOISE_MODEL),
         wake=_once(products, (layout.GEOMETRY, layout.SUBTRACTION)),
         figures={p.name: p.read_bytes() for p in validation.glob(f"{layout.FIGURES_DIR}/*.png")},

@@ -76,6 +76,33 @@ def quality_document(masked_fraction: float, inputs: dict[str, str]) -> dict[str
     }
 
 
+def kinematics_recovery_document(inputs: dict[str, str]) -> dict[str, Any]:
+    row = {
+        "group": "oiii",
+        "line": "oiii5007",
+        "quantity": "velocity",
+        "snr_min": 20.0,
+        "snr_max": None,
+        "n_compared": 60,
+        "n_flagged": 1,
+        "coverage_68": 0.5,
+        "coverage_95": 0.8,
+        "expected_coverage_68": 0.7,
+        "expected_coverage_95": 0.95,
+        "pull_rms": 1.3,
+        "model_pull_rms": 0.8,
+        "noise_pull_rms": 1.0,
+        "model_bias_kms": 4.0,
+    }
+    return {
+        "schema": "kinematics-recovery",
+        "item": "t001",
+        "simulated": True,
+        "rows": [row, row | {"quantity": "sigma"}],
+        "provenance": record("kinematicsrecovery", inputs).to_dict(),
+    }
+
+
 def recovery_document(inputs: dict[str, str]) -> dict[str, Any]:
     return {
         "schema": "recovery",

@@ -54,6 +54,20 @@ BOW_TRUTH = {
 }
 BOW_FLUX = (200.0, 5.0, 20.0, 50.0)  # of the ring and of the pieces of the wake
 PA_APER_DEG = 28.2
+DISC_TRUTH = {
+    "along_arcsec": 0.05,
+    "across_arcsec": -0.04,
+    "turn_deg": 2.0,
+    "radius_arcsec": 2.2,
+    "scale_arcsec": 0.9,
+    "height_arcsec": 0.12,
+    "v_sys_kms": -180.0,
+    "v_max_kms": -110.0,
+    "turnover_arcsec": 0.5,
+    "dispersion_kms": 40.0,
+    "lsf_gain": 1.1,
+}
+TRUTHS = {"jump": TRUTH, "disc": DISC_TRUTH}
 TARGET = (
     f"""
 [target]
@@ -151,11 +165,11 @@ def drawn_from(
     return blank.replace(flux=light), noise
 
 
-def write_fit_run(root: Path) -> Path:
-    """Write run folder, cube, noise product and target; the truth is `TRUTH`."""
+def write_fit_run(root: Path, model: str = "jump") -> Path:
+    """Write run folder, cube, noise product and target; the truth is that of `TRUTHS`."""
     (root / "work").mkdir(parents=True)
     target = root / "test.toml"
-    cube, noise = drawn_from("jump", TRUTH, (FLUX,), target)
+    cube, noise = drawn_from(model, TRUTHS[model], (FLUX,), target)
     ard.write(root / "products/likelihood/t001_cube.fits", cube)
     ard.write(root / "work/t001_cube.fits", cube)
     made = {"unit": "MJy/sr", "provenance": provenance("noise", simulated=True)}

@@ -24,8 +24,10 @@ _KINDS: Final = (
     ("at edge", style.ORANGE),
     ("no line", style.PALE),
     ("below\ngate", style.VERMILION),
+    ("one\nchannel", style.GREY),
 )
 _TWO: Final = "two_log_bayes"
+_HIDDEN: Final = Flag.NO_LINE | Flag.BELOW_GATE | Flag.ONE_CHANNEL
 _LINEAR: Final = 10.0  # ln B within this of zero is drawn on a linear scale
 
 
@@ -98,7 +100,7 @@ def run(
 
 def shown(product: Map) -> BoolArray:
     """Say which spaxels have a line, and a posterior that can be trusted."""
-    return np.asarray(~product.mask & (_flags(product) & (Flag.NO_LINE | Flag.BELOW_GATE) == 0))
+    return np.asarray(~product.mask & (_flags(product) & _HIDDEN == 0))
 
 
 def brightest(group: str, product: Map, target: Target) -> str:
@@ -262,8 +264,8 @@ def _kinds(axes: "Axes", product: Map, extent: style.Extent) -> None:
     from matplotlib.colors import ListedColormap
 
     flag = _flags(product)
-    conditions = [flag & Flag.BELOW_GATE != 0, flag & Flag.NO_LINE != 0, flag & Flag.AT_EDGE != 0]
-    kind = np.select(conditions, [3, 2, 1], 0)
+    order = (Flag.BELOW_GATE, Flag.NO_LINE, Flag.ONE_CHANNEL, Flag.AT_EDGE)
+    kind = np.select([flag & bit != 0 for bit in order], [3, 2, 4, 1], 0)
     values = np.where(product.mask, np.nan, kind)
     colours = ListedColormap([colour for _, colour in _KINDS])
     top = len(_KINDS) - 0.5

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 from scipy.linalg import toeplitz
 
-from ard.cube import Cube, FloatArray
+from ard.cube import Cube, FloatArray, Lsf
 from ard.layout import flux_layer
 from ard.maps import Flag, Map
 from manifests import Target
@@ -148,8 +148,8 @@ def run(
     dict
         ``kinematics``: one Map for each covered group, by name of the group. Layers: velocity and
         sigma (km/s) and flux_<line>, each with its mean under its own name, _err (standard
-        deviation) and quantiles _p025, _p160, _p500, _p840, _p975; log_bayes, khat, ess, flag
-        (`Flag`). Masked are spaxels without a posterior. With `two_components`, of either
+        deviation) and quantiles _p025, _p160, _p500, _p840, _p975; log_bayes, log_spike, khat, ess,
+        flag (`Flag`). Masked are spaxels without a posterior. With `two_components`, of either
         component two_velocity_1 and so on with _err, and two_log_bayes, two_khat, two_ess,
         two_flag; NaN where two were not tried.
         ``posteriors``: a document with priors and counts, and whether any line was found.
@@ -165,11 +165,9 @@ def run(
     known = noise_of(cube, noise)
     maps, rows = {}, []
     for name in groups:
-        lines = line_set(target.group_lines(name), target.redshift, cube.wave_edges, lsf)
-        others = np.array([line.wave_vac_um for line in target.lines if line.group != name])
-        windows = cut(cube.wave_edges, lines, target.redshift, config.window_kms, others)
-        response = Response.of(cube.wave_edges, lines, windows, target.redshift)
-        spectra = spectra_of(cube, known, windows.channels)
+        response = response_of(cube, target, name, lsf, config.window_kms)
+        lines = response.lines
+        spectra = spectra_of(cube, known, response.windows.channels)
         found = fit(spectra, response, config.prior, config.numerics)
         meta = _meta(cube, target, name, lines) | {"LSFSRC": lsf.source, "NOISESRC": known.source}
         pair = None
@@ -180,6 +178,26 @@ def run(
         maps[name] = _map(cube, lines, found, pair, meta)
         rows.append(_row(name, found, lines) | _two_row(pair, config))
     return {"kinematics": maps, "posteriors": _document(item, cube, rows, known, config)}
+
+
+def response_of(cube: Cube, target: Target, group: str, lsf: Lsf, window_kms: float) -> Response:
+    """Say which channels of a cube the lines of a group reach.
+
+    Parameters
+    ----------
+    cube : Cube
+    target : manifests.Target
+    group : str
+        The kinematic group.
+    lsf : Lsf
+        Of the cube.
+    window_kms : float
+        Half width of the window around a line.
+    """
+    lines = line_set(target.group_lines(group), target.redshift, cube.wave_edges, lsf)
+    others = np.array([line.wave_vac_um for line in target.lines if line.group != group])
+    windows = cut(cube.wave_edges, lines, target.redshift, window_kms, others)
+    return Response.of(cube.wave_edges, lines, windows, target.redshift)
 
 
 def spectra_of(cube: Cube, noise: VoxelNoise, channels: IntArray) -> Spectra:
@@ -238,7 +256,8 @@ def _map(
         layers |= parts
         units |= dict.fromkeys(parts, unit)
     flag = found.flag.astype(np.float64)
-    parts = {"log_bayes": found.log_bayes, "khat": found.khat, "ess": found.ess, "flag": flag}
+    parts = {"log_bayes": found.log_bayes, "log_spike": found.log_spike}
+    parts |= {"khat": found.khat, "ess": found.ess, "flag": flag}
     layers |= parts
     units |= dict.fromkeys(parts, "")
     if pair is not None:
@@ -298,7 +317,7 @@ def _row(name: str, found: Posterior, lines: LineSet) -> dict[str, Any]:
     """Say of a group how many spaxels have what."""
     flag = found.flag
     inferred = np.isfinite(found.log_bayes)
-    line = inferred & (flag & Flag.NO_LINE == 0)
+    line = inferred & (flag & (Flag.NO_LINE | Flag.ONE_CHANNEL) == 0)
     best = float(np.max(found.log_bayes[inferred], initial=-np.inf))
     sentence = f"{int(line.sum())} of {int(inferred.sum())} spaxels have a line"
     if not inferred.any():
@@ -316,6 +335,7 @@ def _row(name: str, found: Posterior, lines: LineSet) -> dict[str, Any]:
         "bad_variance": int((flag & Flag.BAD_VARIANCE != 0).sum()),
         "at_edge": int((flag & Flag.AT_EDGE != 0).sum()),
         "below_gate": int((flag & Flag.BELOW_GATE != 0).sum()),
+        "one_channel": int((flag & Flag.ONE_CHANNEL != 0).sum()),
         "log_bayes_max": _number(best),
         "khat_max": _number(np.max(found.khat[inferred], initial=-np.inf)),
         "ess_min": _number(np.min(found.ess[inferred], initial=np.inf)),

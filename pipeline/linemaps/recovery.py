@@ -124,9 +124,9 @@ def _row(group: str, found: Map, truth: TruthMaps, config: Config) -> dict[str, 
     # Lines weigh the gas along the line of sight differently, so each has a velocity of its own.
     of_line = line.removeprefix("flux_")
     true = {
-        "velocity": _truth_layer(truth, f"velocity_{of_line}", found),
-        "sigma": _truth_layer(truth, f"sigma_{of_line}", found),
-        line: _truth_layer(truth, line, found),
+        "velocity": truth_layer(truth, f"velocity_{of_line}", found),
+        "sigma": truth_layer(truth, f"sigma_{of_line}", found),
+        line: truth_layer(truth, line, found),
     }
     good = _comparable(found, true, config)
     velocity = (found["velocity"] - true["velocity"])[good]
@@ -152,7 +152,14 @@ def brightest_line(found: Map) -> str:
     return max(names, key=lambda name: float(np.nansum(found[name][~found.mask])))
 
 
-def _truth_layer(truth: TruthMaps, name: str, found: Map) -> FloatArray:
+def truth_layer(truth: TruthMaps, name: str, found: Map) -> FloatArray:
+    """Give a layer of the truth.
+
+    Raises
+    ------
+    FormatError
+        If there is none of this name on the grid of the map.
+    """
     if name not in truth or truth[name].shape != found.shape:
         raise FormatError(
             f"the truth has no layer {name} on the grid of the line map",

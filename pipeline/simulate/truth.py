@@ -94,6 +94,30 @@ def hdus(layers: dict[str, dict[str, FloatArray]], cut: geometry.Window) -> fits
     return fits.HDUList(images)
 
 
+def cube_hdus(cubes: dict[str, NDArray[np.float32]], cut: geometry.Window) -> fits.HDUList:
+    """How is what each pointing sees without noise written: one image a pointing, MJy/sr?
+
+    Line profiles are after PSF and LSF, with the light of everything along the line of sight: what
+    a measurement of infinite exposure would fit.
+
+    Parameters
+    ----------
+    cubes : dict
+        Item to cube, shape (n_wave, ny, nx).
+    cut : geometry.Window
+    """
+    head = fits.PrimaryHDU()
+    head.header["SIMULATD"] = (True, "simulated, not observed")
+    head.header["HISTORY"] = "TRUTH of a simulated observation: the sky without noise."
+    images = [head]
+    for pointing, (item, values) in enumerate(cubes.items()):
+        header = geometry.sky(cut, pointing).to_header()
+        header.update(geometry.spectral_cards(cut))
+        header["BUNIT"], header["ITEM"], header["LAYER"] = "MJy/sr", item, "noiseless"
+        images.append(fits.ImageHDU(values, header=header, name=f"{item}_noiseless".upper()))
+    return fits.HDUList(images)
+
+
 def ghost_fraction(
     halpha: tuple[FloatArray, FloatArray], cut: geometry.Window, pointing: int
 ) -> float | None:

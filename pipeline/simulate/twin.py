@@ -31,6 +31,11 @@ from pipeline.simulate.noise import Float32Array, Noisy
 
 Product = tuple[str, fits.HDUList | dict[str, Any]]
 
+# Files of the truth: maps, what each pointing sees without noise, all else in words and numbers.
+MAPS: Final = "truth.fits"
+NOISELESS: Final = "noiseless.fits"
+FACTS: Final = "truth.json"
+
 SUBTRACTIONS: Final = ("none", "pointings")
 # Medians of the two real Level-3 cubes, MJy/sr: the archive subtracts no background.
 BACKGROUND: Final = (1.2216, 0.6142)
@@ -113,7 +118,7 @@ def file_names(config: TwinConfig) -> tuple[str, ...]:
         names += [f"{ARCHIVE_DIR}/{e.name}_s3d.fits" for e in own]
     names += [f"{ARCHIVE_DIR}/{headers.ITEM_STEM.format(item=p.item)}" for p in geometry.POINTINGS]
     names += [f"{ARCHIVE_DIR}/{hst.NAME.format(band=band.name.lower())}" for band in hst.BANDS]
-    return (*names, f"{TRUTH_DIR}/truth.fits", f"{TRUTH_DIR}/truth.json")
+    return (*names, *(f"{TRUTH_DIR}/{name}" for name in (NOISELESS, MAPS, FACTS)))
 
 
 def run(config: TwinConfig) -> Iterator[Product]:
@@ -132,13 +137,13 @@ def run(config: TwinConfig) -> Iterator[Product]:
     """
     cut = geometry.window(config.size)
     scene = scenes.scene(config.truth)
-    averages = []
-    for pointing in range(len(geometry.POINTINGS)):
+    averages, skies = [], {}
+    for pointing, declared in enumerate(geometry.POINTINGS):
         stack = combine.Stack(cut.shape)
-        yield from _exposures(config, cut, scene, pointing, stack)
+        sky = skies[declared.item] = _sky(config, cut, scene, pointing)
+        yield from _exposures(config, cut, scene, pointing, (sky, stack))
         combined = stack.combined()
         if config.dithers != geometry.WHOLE:
-            sky = _sky(config, cut, scene, pointing)
             combined = replace(combined, sci=combined.sci + sky)
         averages.append(combined)
     errorless = {}
@@ -151,17 +156,22 @@ def run(config: TwinConfig) -> Iterator[Product]:
     for k, band in enumerate(hst.BANDS):
         name = f"{ARCHIVE_DIR}/{hst.NAME.format(band=band.name.lower())}"
         yield name, hst.hdus(band, hst.image(scene, band, config.rng(_HST, k)))
+    yield f"{TRUTH_DIR}/{NOISELESS}", truth.cube_hdus(skies, cut)
     yield from _truth(config, cut, scene, errorless)
 
 
 def _exposures(
-    config: TwinConfig, cut: Window, scene: scenes.Scene, pointing: int, stack: combine.Stack
+    config: TwinConfig,
+    cut: Window,
+    scene: scenes.Scene,
+    pointing: int,
+    sums: tuple[Float32Array, combine.Stack],
 ) -> Iterator[Product]:
-    """Give the files of one pointing, and add its science exposures to the stack."""
+    """Give the files of one pointing from its sky, and add its science exposures to the stack."""
     seen = geometry.footprint(cut)
     hot = _hot(config, cut)
     whole = config.dithers == geometry.WHOLE
-    sky = _sky(config, cut, scene, pointing)
+    sky, stack = sums
     for exposure in geometry.EXPOSURES:
         if exposure.pointing == pointing:
             own = sky
@@ -240,9 +250,9 @@ def _truth(
 ) -> Iterator[Product]:
     items = [pointing.item for pointing in geometry.POINTINGS]
     layers = {item: truth.maps(scene, cut, p) for p, item in enumerate(items)}
-    yield f"{TRUTH_DIR}/truth.fits", truth.hdus(layers, cut)
+    yield f"{TRUTH_DIR}/{MAPS}", truth.hdus(layers, cut)
     yield (
-        f"{TRUTH_DIR}/truth.json",
+        f"{TRUTH_DIR}/{FACTS}",
         {
             "schema": "truth",
             "simulated": True,

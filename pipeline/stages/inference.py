@@ -2,9 +2,13 @@
 
 from typing import Final
 
-from pipeline.stages.declare import Read, Stage, Write
+from pipeline.stages.declare import TWIN, Read, Stage, Write
 
 _TARGET: Final = Read("target", "plan.target", load="target")
+_NOISE: Final = Read(
+    *("noise", "noise.noise", "pipeline.reduce.apertures.covariance:read_given_noise"),
+    optional=True,
+)
 _KINEMATICS: Final = (
     *("pipeline/infer/kinematics.py", "pipeline/infer/spaxel", "pipeline/linemaps"),
     *("pipeline/reduce/apertures", "pipeline/reduce/instruments.py"),
@@ -19,12 +23,7 @@ INFERENCE: Final[tuple[Stage, ...]] = (
         reads=(
             Read("item", "plan.item"),
             Read("cube", "ingest.cube"),
-            Read(
-                "noise",
-                "noise.noise",
-                load="pipeline.reduce.apertures.covariance:read_given_noise",
-                optional=True,
-            ),
+            _NOISE,
             _TARGET,
         ),
         writes=(
@@ -47,5 +46,32 @@ INFERENCE: Final[tuple[Stage, ...]] = (
         code=_KINEMATICS,
         per_item=True,
         typical_seconds=12.0,
+    ),
+    Stage(
+        name="kinematicsrecovery",
+        module="pipeline.infer.recovery",
+        summary="hold the posteriors of spaxels against what was put in",
+        reads=(
+            Read("item", "plan.item"),
+            Read("cube", "ingest.cube"),
+            _NOISE,
+            _TARGET,
+            Read("kinematics", "kinematics.kinematics"),
+            Read("truth", "plan.truth", load="pipeline.linemaps.recovery:read_truth"),
+            Read("noiseless", "plan.noiseless", load="pipeline.infer.recovery:read_noiseless"),
+        ),
+        writes=(
+            Write(
+                "recovery",
+                "work/{item}_kinematicsrecovery.json",
+                "document",
+                layer="validation",
+                schema="kinematics-recovery",
+            ),
+        ),
+        code=(*_KINEMATICS, "pipeline/infer/recovery.py"),
+        per_item=True,
+        sources=(TWIN,),
+        typical_seconds=5.0,
     ),
 )

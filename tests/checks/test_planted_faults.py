@@ -604,6 +604,7 @@ def test_every_gating_check_has_a_planted_fault():
     planted = {fault.check for fault in FAULTS}
     planted |= {"integrity.bundle", "structure.papers", "recovery.sigma_bias"}
     planted |= {"imaging.direction", "imaging.registration"}
+    planted |= {"recovery.model_error", "recovery.posteriors"}
     planted |= {"difference.fraction", "noise.exposures", "noise.left_out_errors"}
     names = {check.name for check in all_checks()}
     assert planted == {

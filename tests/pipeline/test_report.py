@@ -5,7 +5,12 @@ from html.parser import HTMLParser
 
 import pytest
 from imagery import geometry_document
-from run_documents import noise_document, record, subtraction_document
+from run_documents import (
+    kinematics_recovery_document,
+    noise_document,
+    record,
+    subtraction_document,
+)
 
 from manifests import load_target
 from pipeline.materialize import Config, run
@@ -53,6 +58,7 @@ def contents(**changes) -> Contents:
         "run": run_document(),
         "qualities": {"t001": {"cube": cube, "maps": [row]}},
         "recoveries": {},
+        "posteriors": {},
         "noises": {},
         "wake": {},
         "figures": {"t001_spectrum.png": b"\x89PNG1", "t001_maps.png": b"\x89PNG2"},
@@ -148,3 +154,12 @@ def test_the_run_document_follows_its_schema_and_names_absent_layers():
         "config_sha256": "b" * 64, "seed": None, "simulated": True, "inputs": {}, "tools": {},
     }  # fmt: skip
     assert validate(document | {"provenance": provenance}, "run") == ()
+
+
+def test_the_model_error_of_posteriors_is_shown():
+    text = render(contents(posteriors={"t001": kinematics_recovery_document({})}))
+    (table,) = [part for part in text.split("<table>") if "posteriors and truth" in part]
+    assert "<td>oiii5007</td><td>velocity</td>" in table
+    assert "model error" in text
+    assert "its error is reported, not judged" in text
+    assert "posteriors and truth" not in render(contents())

@@ -16,6 +16,7 @@ from pipeline.infer.spaxel.patches import Glance, Patch, largest_step, make_patc
 from pipeline.infer.spaxel.settings import Numerics, Prior
 from pipeline.infer.spaxel.shift import shift_moments, split_shift
 from pipeline.infer.spaxel.spectra import Condensed, Scales, Spectra, condense, continuum
+from pipeline.infer.spaxel.spike import log_bayes_spike
 from pipeline.infer.spaxel.tables import Tables, density, tabulate
 from pipeline.infer.spaxel.templates import Cells, Library
 from pipeline.lineprofile import IntArray, Response
@@ -47,6 +48,8 @@ class Posterior:
         ln Z of no line (flux density in units of `unit`).
     log_bayes : ndarray, shape (n,)
         ln of the evidence of one component over that of none.
+    log_spike : ndarray, shape (n,)
+        ln of the evidence of one channel that is off over that of none (`spike`).
     khat, ess : ndarray, shape (n,)
     flag : ndarray of int, shape (n,)
         `Flag`.
@@ -64,6 +67,7 @@ class Posterior:
     quantiles: FloatArray
     log_evidence_none: FloatArray
     log_bayes: FloatArray
+    log_spike: FloatArray
     khat: FloatArray
     ess: FloatArray
     flag: IntArray
@@ -190,7 +194,7 @@ def _require_fit(spectra: Spectra, response: Response) -> None:
 def _empty(n: int, model: Model, flag: IntArray, keep_draws: bool) -> Posterior:
     size = len(model.names)
     draws = np.full((n, model.numerics.n_draw, size), np.nan) if keep_draws else None
-    one = [np.full(n, np.nan) for _ in range(4)]
+    one = [np.full(n, np.nan) for _ in range(5)]
     two = [np.full((n, size), np.nan) for _ in range(2)]
     return Posterior(
         names=model.names,
@@ -199,8 +203,9 @@ def _empty(n: int, model: Model, flag: IntArray, keep_draws: bool) -> Posterior:
         quantiles=np.full((n, size, len(LEVELS)), np.nan),
         log_evidence_none=one[0],
         log_bayes=one[1],
-        khat=one[2],
-        ess=one[3],
+        log_spike=one[2],
+        khat=one[3],
+        ess=one[4],
         flag=flag,
         draws=draws,
         unit=model.unit,
@@ -240,8 +245,10 @@ def _fit_chunk(
     result.log_evidence_none[rows] = condensed.log_evidence
     corrected = nodes.log_evidence + (0.0 if model.exact else draws.log_mean_weight)
     result.log_bayes[rows] = corrected
+    result.log_spike[rows] = log_bayes_spike(condensed, spectra.good, model.prior)
     result.khat[rows], result.ess[rows] = draws.khat, draws.ess
     result.flag[rows] |= _flags(draws, corrected, spectra, model, result.mean[rows])
+    result.flag[rows] |= _of_one_channel(corrected, result.log_spike[rows], model.numerics)
     if result.draws is not None:
         result.draws[rows] = values
 
@@ -359,6 +366,12 @@ def _flags(
     flag = np.where(below, Flag.BELOW_GATE, 0) | np.where(none, Flag.NO_LINE, 0)
     edge = ~none & _at_edge(draws, spectra, model, mean)
     return np.asarray(flag | np.where(edge, Flag.AT_EDGE, 0), dtype=np.int64)
+
+
+def _of_one_channel(log_bayes: FloatArray, log_spike: FloatArray, numerics: Numerics) -> IntArray:
+    """Flag lines that one bad channel explains better."""
+    one = (log_bayes >= numerics.log_bayes_min) & (log_spike > log_bayes)
+    return np.where(one, Flag.ONE_CHANNEL, 0).astype(np.int64)
 
 
 _EDGE: Final = 0.02  # of the prior's half width

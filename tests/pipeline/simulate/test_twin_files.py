@@ -44,6 +44,7 @@ def test_names_and_kinds_are_complete(tiny: Observation) -> None:
         "archive/hst_17301_01_wfc3_uvis_f350lp_if3x01_drc.fits",
     ]
     assert {name for name in tiny if name.startswith("truth/")} == {
+        "truth/noiseless.fits",
         "truth/truth.fits",
         "truth/truth.json",
     }
@@ -95,6 +96,17 @@ def test_unseen_voxels_are_flagged_alike(tiny: Observation) -> None:
         item = tiny["truth/truth.json"]["pointings"].get(name.split("_")[1], {})
         assert errorless.tolist() == item.get("errorless_voxels", [])
         assert (err[np.isfinite(err)] > 0).all()
+
+
+def test_the_noiseless_cube_is_the_combined_one_without_noise(observe: Observe) -> None:
+    """Oracle: the Level-3 cube of the same observation, made without noise and hot pixels."""
+    quiet = observe(scatter_ratio=0.0, outliers=False)
+    for item in ("t001", "t002"):
+        seen = quiet[LEVEL3.format(item)]["SCI"].data
+        sky = quiet["truth/noiseless.fits"][f"{item}_NOISELESS".upper()]
+        assert sky.header["ITEM"] == item
+        inside = np.isfinite(seen)
+        np.testing.assert_allclose(sky.data[inside], seen[inside], rtol=1e-5)
 
 
 def test_some_level3_voxels_have_no_error(tiny: Observation) -> None:
