@@ -22,7 +22,7 @@ from pipeline.shocks.nodes import NodePrior, PriorChoice, on_nodes
 SETS: Final = "set"
 _CHUNK: Final = 8  # spaxels at a time: their nodes stay in the cache
 _FAR: Final = 1e30
-_BIN: Final = 0.02  # of chi-square, for its tail probability: exact to 1e-5
+_BIN: Final = 0.02  # of chi-square, for its tail probability: to 1e-3 and better
 _N_BIN: Final = 10_000
 
 

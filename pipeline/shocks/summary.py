@@ -88,16 +88,39 @@ def summarise(found: Posteriors, assumed: ShockAssumptions) -> Summary:
 
 def quantiles(found: Posteriors, name: str, levels: Sequence[float]) -> FloatArray:
     """Give quantiles of a parameter, shape (n, n_level)."""
+    axis, wanted = found.lattice.axis(name), np.asarray(levels, np.float64)
+    below, lower, upper = _halves(found, name)
+    made = np.full((len(below), wanted.size), np.nan)
+    for row in np.flatnonzero(np.isfinite(below[:, 0])):
+        cell = np.searchsorted(below[row], wanted, side="right") - 1
+        cell = np.clip(cell, 0, below.shape[1] - 2)
+        r, left, rest = lower[row, cell], upper[row, cell], wanted - below[row, cell]
+        # Probability grows as the square between nodes, where the density is linear.
+        root = r + np.sqrt(np.maximum(r**2 + (left - r) * rest, 0.0))
+        share = np.clip(rest / np.where(root > 0, root, np.inf), 0.0, 1.0)
+        made[row] = axis.nodes[cell] + share * (axis.nodes[cell + 1] - axis.nodes[cell])
+    return np.asarray(axis.value(made))
+
+
+def probability_below(found: Posteriors, name: str, value: float) -> FloatArray:
+    """Give the probability of a parameter below a value, shape (n,)."""
     axis = found.lattice.axis(name)
-    below = cumulative(found, name)
-    rows = [np.interp(levels, row, axis.nodes) for row in below]
-    return np.asarray(axis.value(np.array(rows)))
+    x, nodes = float(axis.coordinate(value)), axis.nodes
+    below, lower, upper = _halves(found, name)
+    cell = int(np.clip(np.searchsorted(nodes, x, side="right") - 1, 0, nodes.size - 2))
+    share = float(np.clip((x - nodes[cell]) / (nodes[cell + 1] - nodes[cell]), 0.0, 1.0))
+    grown = lower[:, cell] * (1.0 - (1.0 - share) ** 2) + upper[:, cell] * share**2
+    return np.asarray(below[:, cell] + grown)
 
 
-def cumulative(found: Posteriors, name: str) -> FloatArray:
-    """Give the probability below each node, shape (n, n_node)."""
+def _halves(found: Posteriors, name: str) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Give the probability below each node, and in each cell of its lower and upper node's hat."""
     mass = found.marginal[name]
-    return np.asarray(np.cumsum(mass, axis=1) - mass * (1.0 - _left_share(found, name)))
+    left, right = found.prior.left[name], found.prior.right[name]
+    total = left + right
+    share = np.where(total > 0, left / np.where(total > 0, total, 1.0), 0.5)
+    below = np.cumsum(mass, axis=1) - mass * (1.0 - share)
+    return below, (mass * (1.0 - share))[:, :-1], (mass * share)[:, 1:]
 
 
 def information(found: Posteriors, name: str) -> FloatArray:
@@ -111,14 +134,15 @@ def information(found: Posteriors, name: str) -> FloatArray:
 
 def edges(found: Posteriors, name: str) -> tuple[FloatArray, FloatArray]:
     """Give the probability within one step of the models from both ends of the prior."""
-    axis, below = found.lattice.axis(name), cumulative(found, name)
+    axis = found.lattice.axis(name)
     allowed = axis.values[found.prior.marginal(1 + _place(found.lattice, name)) > 0]
     native = axis.native
-    inner_low = native[min(np.searchsorted(native, allowed[0], side="right"), len(native) - 1)]
-    inner_high = native[max(np.searchsorted(native, allowed[-1], side="left") - 1, 0)]
-    at = axis.coordinate(np.array([inner_low, inner_high]))
-    inside = np.array([np.interp(at, axis.nodes, row) for row in below]).reshape(-1, 2)
-    return inside[:, 0], 1.0 - inside[:, 1]
+    low = native[min(np.searchsorted(native, allowed[0], side="right"), len(native) - 1)]
+    high = native[max(np.searchsorted(native, allowed[-1], side="left") - 1, 0)]
+    return (
+        probability_below(found, name, float(low)),
+        1.0 - probability_below(found, name, float(high)),
+    )
 
 
 def sensitivity(
@@ -153,13 +177,6 @@ def sensitivity(
         label = "per line" if floor is None else f"{floor:g}"
         made |= {(one.prior.name, label): summarise(one, assumed) for one in fitted}
     return made
-
-
-def _left_share(found: Posteriors, name: str) -> FloatArray:
-    """Give the part of each node's prior that lies below it."""
-    left, right = found.prior.left[name], found.prior.right[name]
-    total = left + right
-    return np.asarray(np.where(total > 0, left / np.where(total > 0, total, 1.0), 0.5))
 
 
 def _place(lattice: Lattice, name: str) -> int:
