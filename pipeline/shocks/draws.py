@@ -1,12 +1,17 @@
 """Which independent draws stand for the posterior of one spaxel?"""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from ard.cube import FloatArray
+from pipeline.shocks.grid import BoolArray
 from pipeline.shocks.interpolate import Lattice
 from pipeline.shocks.nodes import NodePrior
+
+IntArray = np.ndarray[Any, np.dtype[np.intp]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +28,7 @@ class Draws:
         The parameters themselves.
     """
 
-    sets: np.ndarray
+    sets: IntArray
     x: FloatArray
     values: FloatArray
 
@@ -44,17 +49,44 @@ def draw(
     rng : Generator
     """
     below = np.cumsum(weight.ravel())
-    chosen = np.searchsorted(below, rng.random(count) * below[-1], side="right")
-    index = np.unravel_index(np.minimum(chosen, below.size - 1), weight.shape)
-    x = np.empty((count, len(lattice.axes)))
-    for place, axis in enumerate(lattice.axes):
-        at, nodes = index[1 + place], axis.nodes
-        left, right = prior.left[axis.name][at], prior.right[axis.name][at]
-        down = rng.random(count) * (left + right) < left
-        # A parameter that is known has no hat: both neighbours are without prior.
-        point = np.count_nonzero(prior.left[axis.name] + prior.right[axis.name]) == 1
-        other = np.clip(np.where(down, at - 1, at + 1), 0, nodes.size - 1)
-        share = 0.0 if point else 1.0 - np.sqrt(rng.random(count))
-        x[:, place] = nodes[at] + share * (nodes[other] - nodes[at])
+    parts = []
+    missing = count
+    while missing:
+        chosen = np.searchsorted(below, rng.random(missing) * below[-1], side="right")
+        index = np.unravel_index(np.minimum(chosen, below.size - 1), weight.shape)
+        x, cells = _within_hats(lattice, prior, index[1:], rng)
+        # Hats reach into cells where a corner is void: there is no model there.
+        good = ~_void_cell(lattice, index[0], cells)
+        parts.append((index[0][good], x[good]))
+        missing -= int(good.sum())
+    sets, x = (np.concatenate(part) for part in zip(*parts, strict=True))
     values = [axis.value(x[:, i]) for i, axis in enumerate(lattice.axes)]
-    return Draws(index[0], x, np.stack(values, axis=-1))
+    return Draws(sets, x, np.stack(values, axis=-1))
+
+
+def _within_hats(
+    lattice: Lattice, prior: NodePrior, nodes: Sequence[IntArray], rng: np.random.Generator
+) -> tuple[FloatArray, list[IntArray]]:
+    """Draw places from the hats of nodes; and give the lower node of the cell they are in."""
+    count = len(nodes[0])
+    x, cells = np.empty((count, len(lattice.axes))), []
+    for place, (axis, at) in enumerate(zip(lattice.axes, nodes, strict=True)):
+        left, right = prior.left[axis.name], prior.right[axis.name]
+        down = rng.random(count) * (left + right)[at] < left[at]
+        other = np.clip(np.where(down, at - 1, at + 1), 0, axis.size - 1)
+        # A parameter that is known is at its node.
+        known = np.count_nonzero(left + right) == 1
+        share = 0.0 if known else 1.0 - np.sqrt(rng.random(count))
+        ends = axis.nodes[at], axis.nodes[other]
+        x[:, place] = ends[0] + share * (ends[1] - ends[0])
+        cells.append(at if known else np.minimum(at, other))
+    return x, cells
+
+
+def _void_cell(lattice: Lattice, sets: IntArray, cells: Sequence[IntArray]) -> BoolArray:
+    void = np.zeros(len(sets), dtype=bool)
+    for corner in np.ndindex(*(2,) * len(cells)):
+        ends = zip(cells, corner, lattice.axes, strict=True)
+        index = tuple(np.minimum(cell + up, axis.size - 1) for cell, up, axis in ends)
+        void |= lattice.void[(sets, *index)]
+    return void
