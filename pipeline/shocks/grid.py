@@ -51,13 +51,19 @@ class Defect:
     detail : str
         What was found there.
     handling : str
-        What was done: "masked", "relabelled", "dropped", "divided by sqrt(n)", "none".
+        What was done: "masked", "relabelled", "left out", "dropped", "snapped", or "none".
+    limit : str
+        Row of acceptance.toml that it breaks; empty where no number says it.
+    value : float
+        The number that was held against it; NaN where there is none.
     """
 
     code: str
     subject: str
     detail: str
     handling: str
+    limit: str = ""
+    value: float = float("nan")
 
 
 @dataclass(frozen=True)
@@ -321,10 +327,11 @@ class ShockGrid:
         b: Sequence[float] | None = None,
         lines: Sequence[str] | None = None,
     ) -> "ShockGrid":
-        """Give a complete regular part of the grid, as large as it is found to be.
+        """Give the largest complete regular part of the grid that is found.
 
         What is named is kept whole; of the other axes, values are dropped one at a time, always
-        the one with the largest share of masked models, until nothing masked is left.
+        the one with the largest share of masked models, until nothing masked is left. That is
+        done from the whole grid and from each single abundance and density, and the largest kept.
 
         Parameters
         ----------
@@ -354,7 +361,10 @@ class ShockGrid:
             for axis, places in picked.items()
         ]
         hole = self.mask[..., chosen].any(axis=-1)
-        kept = _complete(hole, kept, pinned)
+        starts = [kept]
+        for axis in {0, 1} - pinned:
+            starts += [[*kept[:axis], [place], *kept[axis + 1 :]] for place in kept[axis]]
+        kept = _largest([_complete(hole, start, pinned) for start in starts], hole, kept)
         return self.take(z=kept[0], n=kept[1], b=kept[2], v=kept[3], lines=chosen)
 
 
@@ -390,8 +400,9 @@ def _valued(name: str, axis: FloatArray, values: Sequence[float] | None) -> list
     return sorted({int(k) for k in nearest})
 
 
-def _complete(hole: BoolArray, kept: list[list[int]], pinned: set[int]) -> list[list[int]]:
+def _complete(hole: BoolArray, start: list[list[int]], pinned: set[int]) -> list[list[int]] | None:
     """Drop values of the free axes, worst first, until no cell of the rest is a hole."""
+    kept = [list(places) for places in start]
     while hole[np.ix_(*kept)].any():
         part = hole[np.ix_(*kept)]
         shares = [
@@ -403,12 +414,29 @@ def _complete(hole: BoolArray, kept: list[list[int]], pinned: set[int]) -> list[
             )
         ]
         if not shares or max(shares)[0] == 0:
-            raise ArdError(
-                "no model of the grid has all that is asked for",
-                expected="a combination without holes",
-                found=f"{int(part.sum())} of {part.size} models masked",
-                action="ask for fewer lines, abundances, densities or fields",
-            )
+            return None
         _, axis, place = max(shares, key=lambda share: share[0])
-        kept[axis] = [index for k, index in enumerate(kept[axis]) if k != place]
+        del kept[axis][place]
     return kept
+
+
+def _largest(
+    found: Sequence[list[list[int]] | None], hole: BoolArray, asked: list[list[int]]
+) -> list[list[int]]:
+    """Give the block with most models; the first of several.
+
+    Raises
+    ------
+    ArdError
+        If there is none.
+    """
+    blocks = [kept for kept in found if kept is not None]
+    if not blocks:
+        part = hole[np.ix_(*asked)]
+        raise ArdError(
+            "no model of the grid has all that is asked for",
+            expected="a combination without holes",
+            found=f"{int(part.sum())} of {part.size} models masked",
+            action="ask for fewer lines, abundances, densities or fields",
+        )
+    return max(blocks, key=lambda kept: int(np.prod([len(places) for places in kept])))
