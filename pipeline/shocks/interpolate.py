@@ -230,7 +230,13 @@ class Steps:
 _FRACTIONS: Final = np.linspace(0.0, 1.0, 11)
 
 
-def refine(grid: ShockGrid, lines: Sequence[str], steps: Steps | None = None) -> Lattice:
+def refine(
+    grid: ShockGrid,
+    lines: Sequence[str],
+    steps: Steps | None = None,
+    *,
+    log_n: float | None = None,
+) -> Lattice:
     """Lay curves through the models of a grid.
 
     Parameters
@@ -240,12 +246,17 @@ def refine(grid: ShockGrid, lines: Sequence[str], steps: Steps | None = None) ->
         linear: no number says which curve does better.
     lines : sequence of str
     steps : Steps, optional
+    log_n : float, optional
+        Take models of this density only. Where fields differ from density to density, many cells
+        have no model at a corner, and are void: `ShockGrid.block` finds a part without holes.
 
     Raises
     ------
     ArdError
-        If the grid lacks a line, or has fewer than two velocities.
+        If the grid lacks a line or the density, or has fewer than two velocities.
     """
+    if log_n is not None:
+        grid = _at_density(grid, log_n)
     places = grid.line_index(lines)
     hole = grid.mask[..., places].any(axis=-1)
     part = _without_empty(grid, hole, places)
@@ -369,6 +380,19 @@ def _kept(hole: BoolArray) -> list[list[int]]:
         others = tuple(k for k in range(hole.ndim) if k != place)
         kept.append(np.flatnonzero(~hole.all(axis=others)).tolist())
     return kept
+
+
+def _at_density(grid: ShockGrid, log_n: float) -> ShockGrid:
+    at = int(np.argmin(np.abs(grid.log_n - log_n)))
+    if not np.isclose(grid.log_n[at], log_n):
+        raise ArdError(
+            "the grid has no models of this density",
+            expected=", ".join(f"{value:g}" for value in grid.log_n),
+            found=f"log n = {log_n:g}",
+            action="choose one of them",
+        )
+    every = [range(size) for size in (*grid.log_hbeta.shape, len(grid.lines))]
+    return grid.take(z=every[0], n=[at], b=every[2], v=every[3], lines=every[4])
 
 
 def _without_empty(grid: ShockGrid, hole: BoolArray, places: list[int]) -> ShockGrid:

@@ -153,7 +153,9 @@ def test_what_a_grid_lacks_is_named():
         refine(grid, ["OI_6300"])
     with pytest.raises(ArdError, match="no model of the grid has all of these lines"):
         refine(holed(grid, (slice(None),) * 4 + (1,)), ["NII_6583"])
-    lattice = refine(grid, names(grid), COARSE)
+    with pytest.raises(ArdError, match="no models of this density"):
+        refine(grid, names(grid), log_n=1.0)
+    lattice = refine(grid, names(grid), COARSE, log_n=0.0)
     with pytest.raises(ArdError, match="does not vary this parameter"):
         lattice.axis("log_n")
     with pytest.raises(ArdError, match="does not have these lines"):

@@ -226,7 +226,7 @@ def test_models_that_are_held_out_are_found_again(allen):
     errors = Errors(LINES, np.full(4, 0.1 / np.log(10.0)), np.zeros(4), 0.0, 0.0, 5.0)
     wide = dataclasses.replace(ASSUMED, v_min_kms=100.0)
     quadrature = Quadrature(lattice, errors, priors_for(lattice, wide)[:1])
-    held = allen.take(b=[3, 6] if allen.b[6] == 4.0 else [3, 5], v=range(1, 35, 2), **every)
+    held = allen.take(b=[3, 5], v=range(1, 35, 2), **every)
     truth = np.broadcast_to(held.v_kms, held.log_hbeta.shape).reshape(-1)
     ratio = 10.0 ** held.log_ratio.reshape(-1, 4)
     flux = np.column_stack([np.ones(len(ratio)), ratio])
@@ -235,8 +235,11 @@ def test_models_that_are_held_out_are_found_again(allen):
     q = quantiles(found, V, (0.025, 0.16, 0.5, 0.84, 0.975))
     off = np.abs(np.log10(q[:, 2] / truth))
     assert truth.size == 170
-    print(np.median(off), np.sqrt(np.mean(off**2)), np.mean((q[:, 1] < truth) & (truth < q[:, 3])))
+    # NebulaBayes: 0.0243 and 0.0394 on the same models. Measured here: 0.0068 and 0.0174.
     assert np.median(off) <= 0.015
+    assert np.sqrt(np.mean(off**2)) <= 0.027
+    inside = np.mean((q[:, 1] < truth) & (truth < q[:, 3]))
+    assert inside > 0.68
 
 
 @pytest.mark.real_data
@@ -249,6 +252,6 @@ def test_the_published_ratios_of_the_tip_are_those_of_no_shock(allen):
     data = LineFluxes.of_ratios(lattice.line_names, ratio, 0.12)
     wide = dataclasses.replace(ASSUMED, v_min_kms=100.0)
     (found, *_) = Quadrature(lattice, errors, priors_for(lattice, wide)).fit(data)
-    print(found.chi2_min)
-    assert found.chi2_min[0] > 30
+    # Of the models themselves 43.0 (reference/shocks.md section 5), for one set of choices.
+    assert 40 < found.chi2_min[0] < 50
     assert found.p_predictive[0] < 1e-3
