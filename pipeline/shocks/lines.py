@@ -12,6 +12,8 @@ AIR_UM: Final = (0.2, 2.0)  # where tables of nebular lines give wavelengths in 
 # Strength within a doublet (PyNeb; [S II] at 100 cm-3): weights of the nominal wavelength of a sum.
 _STRENGTH: Final = {"OIII_5007": 2.984, "NII_6583": 2.942, "SII_6716": 1.351, "SIII_9531": 2.469}
 _SERIES: Final = re.compile(r"^(Ly|H|Pa|Br)[αβγδ]$")
+# Numbers of the row above, which stand before a label where a table was read from a page.
+_DEBRIS: Final = re.compile(r"^[-\d.e\s]+")
 _NUMBER: Final = re.compile(r"\d+(?:\.\d+)?")
 
 
@@ -58,6 +60,7 @@ def read_label(label: str) -> tuple[str, tuple[float, ...]]:
         If it is no label of a line.
     """
     ion, separator, rest = label.partition("λ")
+    ion = _DEBRIS.sub("", ion)
     ion = re.sub(r"\s[ivx]+", lambda found: found[0].upper(), ion)  # "O iii", as papers print it
     ion = re.sub(r"[\[\]\s]", "", ion)
     numbers = [float(text) for text in _NUMBER.findall(rest)]
