@@ -25,7 +25,8 @@ import numpy as np
 from manifests.shocks import load_shocks
 from pipeline.shocks.grid import HALPHA, ShockGrid
 from pipeline.shocks.importers.mdb import import_long
-from pipeline.shocks.interpolate import Lattice, Steps, V, refine
+from pipeline.shocks.interpolate import Steps, refine
+from pipeline.shocks.lattice import Lattice, V
 from pipeline.shocks.likelihood import Errors, LineFluxes, errors_for
 from pipeline.shocks.nodes import priors_for
 from pipeline.shocks.posterior import Quadrature

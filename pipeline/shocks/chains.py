@@ -20,7 +20,7 @@ from pipeline.infer.prior import Parameter, Prior
 from pipeline.infer.sampler import Starts, config_of
 from pipeline.infer.target import Target
 from pipeline.shocks.draws import draw
-from pipeline.shocks.interpolate import Lattice
+from pipeline.shocks.lattice import Lattice
 from pipeline.shocks.likelihood import Datum, log_likelihood
 from pipeline.shocks.nodes import AxisPrior, PriorChoice
 from pipeline.shocks.posterior import Quadrature

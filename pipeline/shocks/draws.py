@@ -8,7 +8,7 @@ import numpy as np
 
 from ard.cube import FloatArray
 from pipeline.shocks.grid import BoolArray
-from pipeline.shocks.interpolate import Lattice
+from pipeline.shocks.lattice import Lattice
 from pipeline.shocks.nodes import NodePrior
 
 IntArray = np.ndarray[Any, np.dtype[np.intp]]

@@ -16,7 +16,7 @@ from ard.cube import FloatArray
 from ard.errors import ArdError
 from manifests.shocks import ShockAssumptions
 from pipeline.infer.families import Family, LogUniform, Uniform
-from pipeline.shocks.interpolate import Axis, B, Lattice, V
+from pipeline.shocks.lattice import Axis, B, Lattice, V
 
 _PARTS: Final = 64  # of each step, when the prior of a hat is summed
 B_PRIORS: Final = ("log_shifted", "flat", "log")

@@ -15,7 +15,7 @@ import numpy as np
 from scipy import special
 
 from ard.cube import FloatArray
-from pipeline.shocks.interpolate import Lattice
+from pipeline.shocks.lattice import Lattice
 from pipeline.shocks.likelihood import Datum, Errors, LineFluxes, prepare, weak_likelihood
 from pipeline.shocks.nodes import NodePrior, PriorChoice, on_nodes
 

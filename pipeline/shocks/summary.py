@@ -9,7 +9,7 @@ import numpy as np
 from ard.cube import FloatArray
 from manifests.shocks import ShockAssumptions
 from pipeline.shocks.grid import BoolArray, z_over_solar
-from pipeline.shocks.interpolate import Lattice, V
+from pipeline.shocks.lattice import Lattice, V
 from pipeline.shocks.likelihood import LineFluxes, errors_for
 from pipeline.shocks.nodes import B_PRIORS, priors_for
 from pipeline.shocks.posterior import SETS, Posteriors, Quadrature

@@ -15,7 +15,8 @@ from shock_cases import LINES, allen_block
 
 from ard.errors import ArdError
 from pipeline.shocks.grid import HBETA, Component, GridLine, ShockGrid
-from pipeline.shocks.interpolate import F_PRECURSOR, Steps, refine, refine_mixed
+from pipeline.shocks.interpolate import Steps, refine, refine_mixed
+from pipeline.shocks.lattice import F_PRECURSOR
 from pipeline.shocks.toy import TOY_LINES, toy_loglinear
 
 COARSE = Steps(3, 2)

@@ -18,7 +18,8 @@ from pipeline.infer.sampler import Budget, sample
 from pipeline.shocks.chains import density, run_of, starts_from
 from pipeline.shocks.draws import draw
 from pipeline.shocks.grid import HALPHA
-from pipeline.shocks.interpolate import B, Steps, V, refine
+from pipeline.shocks.interpolate import Steps, refine
+from pipeline.shocks.lattice import B, V
 from pipeline.shocks.likelihood import LineFluxes, errors_for, log_likelihood, prepare
 from pipeline.shocks.nodes import priors_for
 from pipeline.shocks.posterior import Quadrature
