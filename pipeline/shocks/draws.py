@@ -9,6 +9,7 @@ import numpy as np
 from ard.cube import FloatArray
 from pipeline.shocks.grid import BoolArray
 from pipeline.shocks.lattice import Lattice
+from pipeline.shocks.likelihood import Datum
 from pipeline.shocks.nodes import NodePrior
 
 IntArray = np.ndarray[Any, np.dtype[np.intp]]
@@ -62,6 +63,32 @@ def draw(
     sets, x = (np.concatenate(part) for part in zip(*parts, strict=True))
     values = [axis.value(x[:, i]) for i, axis in enumerate(lattice.axes)]
     return Draws(sets, x, np.stack(values, axis=-1))
+
+
+def extinctions(
+    lattice: Lattice, datum: Datum, found: Draws, av_mean_mag: float, rng: np.random.Generator
+) -> FloatArray:
+    """Draw A_V with each draw, as the strong lines have it, from the Gaussian that was integrated.
+
+    Parameters
+    ----------
+    lattice : Lattice
+        Of the lines of the fit.
+    datum : Datum
+    found : Draws
+    av_mean_mag : float
+        Mean of the prior of A_V.
+    rng : Generator
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        Magnitudes.
+    """
+    models = lattice.log_ratio[(found.sets, *lattice.nearest(found.x))]
+    residual = datum.log_ratio - models[:, datum.strong]
+    mean = av_mean_mag + residual @ datum.gain[1]
+    return np.asarray(rng.normal(mean, np.sqrt(datum.spread[1, 1])))
 
 
 def _within_hats(

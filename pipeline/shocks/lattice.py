@@ -165,6 +165,14 @@ class Lattice:
         ratio = frozen(self.log_ratio[..., at])
         return Lattice(self.source, self.sets, self.axes, lines, ratio, self.void)
 
+    def nearest(self, x: FloatArray) -> tuple[Any, ...]:
+        """Give the nearest nodes of places, (n, n_axis), as indices along each axis."""
+        found = []
+        for place, axis in enumerate(self.axes):
+            middles = 0.5 * (axis.nodes[1:] + axis.nodes[:-1])
+            found.append(np.searchsorted(middles, x[:, place]))
+        return tuple(found)
+
     def at(self, x: Any) -> tuple[Any, Any]:
         """Interpolate at one place for every set, in JAX.
 
