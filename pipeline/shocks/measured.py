@@ -35,10 +35,13 @@ class Measured:
         Their names.
     fluxes : LineFluxes
         One row for each of them.
+    simulated : bool
+        Whether they are of a simulated observation.
     """
 
     spectra: tuple[str, ...]
     fluxes: LineFluxes
+    simulated: bool = False
 
 
 def grid_name(line: str) -> str:
@@ -90,8 +93,8 @@ def read_measured(table: Table) -> Measured:
         for key, line, value in zip(keys, lines, _numbers(table, name), strict=True):
             values[column, spectra.index(key), every.index(line)] = value
     if pair is _RATIO:
-        return Measured(spectra, _of_ratios(every, *values))
-    return Measured(spectra, LineFluxes.of_errors(every, *values))
+        return Measured(spectra, _of_ratios(every, *values), table.simulated)
+    return Measured(spectra, LineFluxes.of_errors(every, *values), table.simulated)
 
 
 def for_grid(fluxes: LineFluxes, lines: Sequence[GridLine]) -> LineFluxes:

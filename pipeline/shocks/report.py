@@ -48,6 +48,9 @@ class Fit:
     verdicts : tuple of (spectrum, criterion, Verdict)
     notes : tuple of str
         What the grid cannot say.
+    simulated : bool
+        Whether the observation is simulated, or the grid synthetic: a science release takes
+        neither.
     """
 
     spectra: tuple[str, ...]
@@ -55,6 +58,7 @@ class Fit:
     summaries: Mapping[tuple[str, str], Summary]
     verdicts: tuple[tuple[str, str, Verdict], ...]
     notes: tuple[str, ...]
+    simulated: bool
 
 
 def fit(
@@ -111,7 +115,9 @@ def fit(
         rows.append((name, "C3", metal_poor(first, row, acceptance)))
         if known:
             rows.append((name, "T1", virial(first, found[FIXED, OWN], row)))
-    return Fit(measured.spectra, lines, found, tuple(rows), _notes(grid, lattice))
+    simulated = measured.simulated or grid.source.synthetic
+    notes = _notes(grid, lattice)
+    return Fit(measured.spectra, lines, found, tuple(rows), notes, simulated)
 
 
 def _notes(grid: ShockGrid, lattice: Lattice) -> tuple[str, ...]:
@@ -150,6 +156,7 @@ def table_of(found: Fit) -> Table:
             data[name].description += f" In {unit}."
     data["n_line"] = Column(values("n_line").astype(int), description="Lines that were compared.")
     meta: dict[str, Any] = {"lines": list(found.lines), "notes": list(found.notes)}
+    meta["SIMULATD"] = found.simulated
     meta["solar"] = next(iter(found.summaries.values())).solar
     return Table(data, meta)
 

@@ -16,9 +16,9 @@ from manifests import load_acceptance
 from manifests.shocks import load_shocks
 from pipeline.infer.families import Uniform
 from pipeline.shocks.draws import draw
-from pipeline.shocks.grid import HALPHA
+from pipeline.shocks.grid import HALPHA, HBETA, GridLine
 from pipeline.shocks.importers.nebulabayes import import_hii
-from pipeline.shocks.interpolate import Steps, refine, refine_hii
+from pipeline.shocks.interpolate import Steps, refine, refine_hii, refine_mixed
 from pipeline.shocks.lattice import B, V
 from pipeline.shocks.likelihood import Errors, LineFluxes, errors_for, log_likelihood, prepare
 from pipeline.shocks.nodes import AxisPrior, PriorChoice, on_nodes, priors_for
@@ -114,6 +114,41 @@ def test_the_sum_is_that_over_all_models():
             assert one.marginal[SETS][row] == pytest.approx(mass.sum(axis=(1, 2)))
             assert one.marginal[V][row] == pytest.approx(mass.sum(axis=(0, 1)))
             assert one.n_line[row] == datum.n_line
+
+
+def with_hbeta(grid, shift):
+    hbeta = np.full((*grid.log_hbeta.shape, 1), -0.47)
+    ratio = np.concatenate([grid.log_ratio, hbeta], axis=-1)
+    line = GridLine(HBETA, 0.486269, (HBETA,))
+    return dataclasses.replace(
+        grid, lines=(*grid.lines, line), log_ratio=ratio, mask=np.isnan(ratio),
+        log_hbeta=grid.log_hbeta + shift,
+    )  # fmt: skip
+
+
+def test_density_and_precursor_are_parameters_where_the_grid_has_them():
+    """Oracle: the sum over all models, and ratios to which only the precursor fits."""
+    few = {"b": (1.0, 3.0), "v_kms": np.arange(150.0, 601.0, 50.0), "log_n": (-1.0, 1.0)}
+    shock = with_hbeta(toy_loglinear(**few), 0.0)
+    other = [dataclasses.replace(toy, at_unit=toy.at_unit + 0.8) for toy in TOY_LINES[:2]]
+    precursor = with_hbeta(toy_loglinear(lines=(*other, *TOY_LINES[2:]), **few), -0.2)
+    lattice = refine_mixed(shock, precursor, NAMES, Steps(2, 1, 1))
+    assert [axis.name for axis in lattice.axes] == ["log_n", "f_precursor", "b", "v_kms"]
+    quadrature = Quadrature(lattice, errors_for(lattice.lines, ASSUMED, 0.03),
+                            priors_for(lattice, ASSUMED)[:1])  # fmt: skip
+    for share, place in ((0.0, 0), (1.0, 10)):
+        data = LineFluxes.of_ratios(NAMES, [lattice.log_ratio[0, 0, place, 1, 5]], 0.01)
+        (found,) = quadrature.fit(data)
+        (datum,) = prepare(data, quadrature.errors)
+        value, _ = log_likelihood(datum, lattice.log_ratio)
+        mass = np.exp(value) * found.prior.weight
+        assert found.log_evidence[0] == pytest.approx(np.log(mass.sum()), abs=1e-9)
+        own = mass.sum(axis=(0, 1, 3, 4)) / mass.sum()
+        assert found.marginal["f_precursor"][0] == pytest.approx(own)
+        middle = quantiles(found, "f_precursor", (0.5,))[0, 0]
+        assert abs(middle - share) < 0.3
+        # The toy does not depend on density: nothing is learned of it.
+        assert information(found, "log_n")[0] == pytest.approx(0.0, abs=1e-9)
 
 
 def test_weights_of_nodes_are_integrals_of_the_priors():

@@ -66,6 +66,7 @@ def test_three_criteria_are_judged(found):
 
 def test_what_the_grid_cannot_say_is_said(found):
     assert any("synthetic" in note for note in found.notes)
+    assert table_of(found).simulated
     assert any("precursor not modelled" in note for note in found.notes)
 
 
