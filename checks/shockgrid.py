@@ -348,12 +348,15 @@ def left_defects(product: Product, limits: Limits) -> Outcome:
     if not isinstance(rows, list):
         return failed("the record names no defects, not even none", REMEDY)
     for row in rows:
+        if row.get("handling") != LEFT:
+            continue
         limit, value = limits.get(str(row.get("limit"))), row.get("value")
-        if row.get("handling") == LEFT and limit is not None:
-            measured = float("nan") if value is None else float(value)
-            outcome = compare(limit, measured, f"{row.get('code')}: {row.get('subject')}", REMEDY)
-            if outcome.status is not Status.PASSED:
-                return outcome
+        what = f"{row.get('code')}: {row.get('subject')}"
+        if limit is None:
+            return failed(f"{what}: {row.get('detail')}", REMEDY)
+        outcome = compare(limit, float("nan") if value is None else float(value), what, REMEDY)
+        if outcome.status is not Status.PASSED:
+            return outcome
     return passed(f"{len(rows)} known defects, and none was left as it was", len(rows))
 
 

@@ -338,7 +338,7 @@ class ShockGrid:
         abundances, log_n, b : sequence, optional
             Values that have to be in the block, and no others of that axis; default: any.
         lines : sequence of str, optional
-            Default: all lines that some model has.
+            In the order that the block will have; default: all lines that some model has.
 
         Raises
         ------
