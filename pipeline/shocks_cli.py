@@ -1,4 +1,4 @@
-"""What can be typed about grids of shock models: `rbh1 shocks grid import`, `... grid check`.
+"""What can be typed about shocks: `rbh1 shocks fit`, `... grid import`, `... grid check`.
 
 Exit codes: 0 good, 1 defects were found, 2 wrong usage, 3 could not run. stdout carries the result,
 stderr the log.
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.guard import FAILED, JSON, guarded, say
+from pipeline.shocks_fit_cli import fit_shocks
 
 if TYPE_CHECKING:
     from pipeline.shocks.importers.select import Asked
@@ -25,6 +26,9 @@ _FORMS = ("long", "wide", "printed", "library", "zenodo")
 @click.group("shocks")
 def shocks() -> None:
     """Line ratios and the shocks that make them."""
+
+
+shocks.add_command(fit_shocks)
 
 
 @shocks.group("grid")

@@ -4,6 +4,7 @@ Exit codes: 0 fitted, 2 wrong usage, 3 could not run. stdout carries the verdict
 grid cannot say.
 """
 
+import json
 from pathlib import Path
 
 import click
@@ -21,6 +22,7 @@ _FILE = click.Path(path_type=Path)
               help="log10 of the density of the models, cm-3.")  # fmt: skip
 @click.option("--geometry", type=_FILE, help="Draws of the geometry's velocity (column v_shock).")
 @click.option("--out", type=_FILE, help="The ECSV file to write: every prior and floor.")
+@click.option("--overwrite", is_flag=True, help="Replace that file if it is there.")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True)
 @JSON
 @guarded
@@ -31,6 +33,7 @@ def fit_shocks(
     log_n: float,
     geometry: Path | None,
     out: Path | None,
+    overwrite: bool,
     workers: int,
     as_json: bool,
 ) -> None:
@@ -55,10 +58,10 @@ def fit_shocks(
     for note in found.notes:
         say(note)
     if out is not None:
-        io.write(report.table_of(found), out)
-    rows = report.document_of(found)
+        io.write(out, report.table_of(found), overwrite=overwrite)
+    document = report.document_of(found)
     if as_json:
-        click.echo(io.json_bytes(rows).decode().rstrip())
+        click.echo(json.dumps(document, indent=2, sort_keys=True))
         return
-    for row in rows:
+    for row in document["verdicts"]:
         click.echo(f"{row['spectrum']} {row['criterion']}: {row['verdict']}: {row['sentence']}")

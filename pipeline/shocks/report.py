@@ -161,9 +161,9 @@ def table_of(found: Fit) -> Table:
     return Table(data, meta)
 
 
-def document_of(found: Fit) -> list[dict[str, Any]]:
-    """Give the verdicts as JSON has them."""
-    return [
+def document_of(found: Fit) -> dict[str, Any]:
+    """Give verdicts and notes as JSON has them."""
+    verdicts = [
         {
             "spectrum": name,
             "criterion": criterion,
@@ -174,6 +174,12 @@ def document_of(found: Fit) -> list[dict[str, Any]]:
         }
         for name, criterion, verdict in found.verdicts
     ]
+    return {
+        "verdicts": verdicts,
+        "lines": list(found.lines),
+        "notes": list(found.notes),
+        "simulated": found.simulated,
+    }
 
 
 def _column(values: FloatArray, text: str, unit: Any) -> MaskedColumn:

@@ -194,6 +194,22 @@ def shock_models():
     return columns, units
 
 
+def shocks():
+    numbers = ("information_nat", "edge_low", "edge_high", "p_metal_poor", "p_predictive")
+    speeds = {f"v_p{k}": [200.0 + int(k), NAN] for k in ("025", "160", "500", "840", "975")}
+    columns = {
+        "spectrum": ["tip", "tip"],
+        "prior": ["log_shifted", "fixed"],
+        "floor": ["per line", "0.1"],
+        **speeds,
+        **{name: [0.5, NAN] for name in numbers},
+        "chi2_min": [3.0, NAN],
+        "log_evidence": [-4.0, NAN],
+        "n_line": [4, 0],
+    }
+    return columns, dict.fromkeys(speeds, "km/s")
+
+
 GOOD = {
     "archive": archive,
     "colours": lambda: of(imagery.colours_table),
@@ -206,6 +222,7 @@ GOOD = {
     "resampling": resampling,
     "sharing": sharing,
     "shockmodels": shock_models,
+    "shocks": shocks,
     "spectra": spectra,
     "strengths": strengths,
 }
@@ -251,6 +268,10 @@ def test_each_column_is_needed(name):
         ("shockmodels", "ratio", [-0.1, 0.2], "ratio", "greater_than_or_equal_to"),
         ("shockmodels", "velocity_kms", [0.0, 500.0], "velocity_kms", "greater_than"),
         ("shockmodels", "log_hbeta", [1e3, NAN], "log_hbeta", "less_than"),
+        ("shocks", "prior", ["log_shifted", "guessed"], "prior", "isin"),
+        ("shocks", "floor", ["per line", "none"], "floor", "str_matches"),
+        ("shocks", "v_p500", [2000.0, NAN], ".", "quantiles of a velocity increase"),
+        ("shocks", "p_predictive", [1.2, NAN], "p_predictive", "less_than"),
         ("spectra", "method", ["sum", "box"], "method", "isin"),
         ("spectra", "flux", [NAN, NAN], ".", "needs a flux and an error"),
         ("spectra", "err", [-1.0, NAN], "err", "greater_than"),

@@ -52,7 +52,9 @@ def test_every_prior_and_floor_has_a_row(found):
 
 
 def test_three_criteria_are_judged(found):
-    rows = document_of(found)
+    document = document_of(found)
+    rows = document["verdicts"]
+    assert document["simulated"] is True
     assert [(r["spectrum"], r["criterion"]) for r in rows[:3]] == [
         ("tip", "C1"), ("tip", "C3"), ("tip", "T1"),
     ]  # fmt: skip
