@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from checks.shockgrid import GridFacts, LineFacts
+from pipeline.shocks.grid import HBETA, ShockGrid
 
 # d log10 (flux over H beta) / d ln v and / d ln(b + 0.3), and its value at 300 km/s and b = 0.7.
 LAWS = {
@@ -75,6 +76,12 @@ def with_line(facts: GridFacts, name: str, change: Callable[[np.ndarray], np.nda
     k = [line.name for line in facts.lines].index(name)
     ratio[:, k] = change(ratio[:, k])
     return dataclasses.replace(facts, ratio=ratio)
+
+
+def over_hbeta(grid: ShockGrid, name: str) -> np.ndarray:
+    """Fluxes of a line over H beta in a grid."""
+    k, hbeta = grid.line_index([name, HBETA])
+    return 10.0 ** (grid.log_ratio[..., k] - grid.log_ratio[..., hbeta])
 
 
 WEB_LABELS = {

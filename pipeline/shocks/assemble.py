@@ -199,16 +199,35 @@ def _grid(
             key=lambda a: (np.isnan(a.log_oh), a.log_oh, a.name),
         )
     )
-    names = [a.name for a in abundances]
-    z = np.array([names.index(str(name)) for name in facts.abundance])
+    chosen = [kept[k] for k in order]
+    masked = np.array([hidden.get(facts.lines[k].label) == "masked" for k in chosen])
+    log_ratio = _log_ratios(facts, halpha, masked, chosen)
+    return _placed(facts, b, source, (abundances, lines), log_ratio)
+
+
+def _log_ratios(
+    facts: GridFacts, halpha: FloatArray, masked: BoolArray, chosen: list[int]
+) -> FloatArray:
+    """Give log10 of the flux over H alpha of the chosen columns, NaN where it must not be used."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        log_ratio = np.log10(facts.ratio[:, chosen]) - np.log10(halpha)[:, None]
+    return np.where(np.isfinite(log_ratio) & ~masked, log_ratio, np.nan)
+
+
+def _placed(
+    facts: GridFacts,
+    b: FloatArray,
+    source: GridSource,
+    names: tuple[tuple[Abundance, ...], tuple[GridLine, ...]],
+    log_ratio: FloatArray,
+) -> ShockGrid:
+    """Put each model where its parameters say; what no model fills stays masked."""
+    abundances, lines = names
+    order = [a.name for a in abundances]
+    z = np.array([order.index(str(name)) for name in facts.abundance])
     log_n, n_at = np.unique(np.round(np.log10(facts.density_cm3), 6), return_inverse=True)
     axis_b, b_at = np.unique(b, return_inverse=True)
     v, v_at = np.unique(facts.velocity_kms, return_inverse=True)
-    values = np.stack([facts.ratio[:, kept[k]] for k in order], axis=1)
-    masked = np.array([hidden.get(facts.lines[kept[k]].label) == "masked" for k in order])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        log_ratio = np.log10(values) - np.log10(halpha)[:, None]
-    log_ratio = np.where(np.isfinite(log_ratio) & ~masked, log_ratio, np.nan)
     shape = (len(abundances), log_n.size, axis_b.size, v.size)
     place = np.ravel_multi_index((z, n_at, b_at, v_at), shape)
     _require_one(facts, place, log_ratio)

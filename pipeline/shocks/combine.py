@@ -51,14 +51,7 @@ def combine(shock: ShockGrid, precursor: ShockGrid, *, fraction: float = 1.0) ->
     FormatError
         If the grids are not a shock and a precursor, share nothing, or have no H beta.
     """
-    kinds = (shock.component, precursor.component)
-    if kinds != (Component.SHOCK, Component.PRECURSOR) or not 0.0 <= fraction <= 1.0:
-        raise FormatError(
-            "only a shock and a part of its precursor can be combined",
-            expected="a shock grid, a precursor grid, and a fraction from 0 to 1",
-            found=f"{kinds[0]}, {kinds[1]}, {fraction:g}",
-            action="give the two components of one project",
-        )
+    _require_pair(shock, precursor, fraction)
     first, second = _shared(shock, precursor), _shared(precursor, shock)
     names = [line.name for line in first.lines]
     if HBETA not in names:
@@ -70,24 +63,20 @@ def combine(shock: ShockGrid, precursor: ShockGrid, *, fraction: float = 1.0) ->
         )
     k = names.index(HBETA)
     with np.errstate(divide="ignore"):
-        log_fraction = np.log10(fraction)
-    ratio = np.log10(
-        weighted(
-            10.0 ** (first.log_ratio - first.log_ratio[..., [k]]),
-            first.log_hbeta[..., None],
-            10.0 ** (second.log_ratio - second.log_ratio[..., [k]]),
-            second.log_hbeta[..., None] + log_fraction,
-        )
+        log_second = second.log_hbeta + np.log10(fraction)
+    lines = weighted(
+        10.0 ** (first.log_ratio - first.log_ratio[..., [k]]),
+        first.log_hbeta[..., None],
+        10.0 ** (second.log_ratio - second.log_ratio[..., [k]]),
+        log_second[..., None],
     )
-    halpha = np.log10(
-        weighted(
-            10.0 ** -first.log_ratio[..., k],
-            first.log_hbeta,
-            10.0 ** -second.log_ratio[..., k],
-            second.log_hbeta + log_fraction,
-        )
+    halpha = weighted(
+        10.0 ** -first.log_ratio[..., k],
+        first.log_hbeta,
+        10.0 ** -second.log_ratio[..., k],
+        log_second,
     )
-    ratio = ratio - halpha[..., None]
+    ratio = np.log10(lines) - np.log10(halpha)[..., None]
     hbeta = np.log10(10.0**first.log_hbeta + fraction * 10.0**second.log_hbeta)
     defects = (*first.source.known_defects, *second.source.known_defects)
     source = dataclasses.replace(
@@ -99,6 +88,17 @@ def combine(shock: ShockGrid, precursor: ShockGrid, *, fraction: float = 1.0) ->
     return dataclasses.replace(
         first, source=source, log_ratio=ratio, mask=np.isnan(ratio), log_hbeta=hbeta
     )
+
+
+def _require_pair(shock: ShockGrid, precursor: ShockGrid, fraction: float) -> None:
+    kinds = (shock.component, precursor.component)
+    if kinds != (Component.SHOCK, Component.PRECURSOR) or not 0.0 <= fraction <= 1.0:
+        raise FormatError(
+            "only a shock and a part of its precursor can be combined",
+            expected="a shock grid, a precursor grid, and a fraction from 0 to 1",
+            found=f"{kinds[0]}, {kinds[1]}, {fraction:g}",
+            action="give the two components of one project",
+        )
 
 
 def _shared(grid: ShockGrid, other: ShockGrid) -> ShockGrid:

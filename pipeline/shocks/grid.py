@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ard.cube import frozen
 from ard.errors import ArdError, FormatError
+from pipeline.shocks.blocks import complete, largest
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -364,7 +365,7 @@ class ShockGrid:
         starts = [kept]
         for axis in {0, 1} - pinned:
             starts += [[*kept[:axis], [place], *kept[axis + 1 :]] for place in kept[axis]]
-        kept = _largest([_complete(hole, start, pinned) for start in starts], hole, kept)
+        kept = largest([complete(hole, start, pinned) for start in starts], hole, kept)
         return self.take(z=kept[0], n=kept[1], b=kept[2], v=kept[3], lines=chosen)
 
 
@@ -398,45 +399,3 @@ def _valued(name: str, axis: FloatArray, values: Sequence[float] | None) -> list
             action=f"choose among the values of {name}",
         )
     return sorted({int(k) for k in nearest})
-
-
-def _complete(hole: BoolArray, start: list[list[int]], pinned: set[int]) -> list[list[int]] | None:
-    """Drop values of the free axes, worst first, until no cell of the rest is a hole."""
-    kept = [list(places) for places in start]
-    while hole[np.ix_(*kept)].any():
-        part = hole[np.ix_(*kept)]
-        shares = [
-            (float(share), axis, place)
-            for axis in range(part.ndim)
-            if axis not in pinned and len(kept[axis]) > 1
-            for place, share in enumerate(
-                part.mean(axis=tuple(k for k in range(part.ndim) if k != axis))
-            )
-        ]
-        if not shares or max(shares)[0] == 0:
-            return None
-        _, axis, place = max(shares, key=lambda share: share[0])
-        del kept[axis][place]
-    return kept
-
-
-def _largest(
-    found: Sequence[list[list[int]] | None], hole: BoolArray, asked: list[list[int]]
-) -> list[list[int]]:
-    """Give the block with most models; the first of several.
-
-    Raises
-    ------
-    ArdError
-        If there is none.
-    """
-    blocks = [kept for kept in found if kept is not None]
-    if not blocks:
-        part = hole[np.ix_(*asked)]
-        raise ArdError(
-            "no model of the grid has all that is asked for",
-            expected="a combination without holes",
-            found=f"{int(part.sum())} of {part.size} models masked",
-            action="ask for fewer lines, abundances, densities or fields",
-        )
-    return max(blocks, key=lambda kept: int(np.prod([len(places) for places in kept])))

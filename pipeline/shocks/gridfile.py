@@ -23,6 +23,7 @@ from pipeline.shocks.grid import (
     Abundance,
     Component,
     Defect,
+    FloatArray,
     GridLine,
     GridSource,
     ShockGrid,
@@ -177,6 +178,19 @@ def load_grid(path: Path) -> ShockGrid:
             found="; ".join(str(problem) for problem in problems[:3]),
             action="import the grid again",
         )
+    grid = _grid(document, _arrays(path))
+    if content_sha256(grid) != document["content_sha256"]:
+        raise IntegrityError(
+            "the grid is not the one that its document is about",
+            file=path,
+            expected=f"content {document['content_sha256']}",
+            found=content_sha256(grid),
+            action=FETCH_AGAIN,
+        )
+    return grid
+
+
+def _arrays(path: Path) -> dict[str, FloatArray]:
     with open_hdus(path) as hdus:
         missing = [name for name in _ARRAYS if name not in hdus]
         if hdus[0].header.get("ARDKIND") != KIND or missing:
@@ -187,8 +201,11 @@ def load_grid(path: Path) -> ShockGrid:
                 found=f"without {', '.join(missing)}" if missing else "another kind",
                 action="import the grid again",
             )
-        arrays = {name: native(hdus[hdu].data) for hdu, (name, _) in _ARRAYS.items()}
-    grid = ShockGrid(
+        return {name: native(hdus[hdu].data) for hdu, (name, _) in _ARRAYS.items()}
+
+
+def _grid(document: dict[str, Any], arrays: dict[str, FloatArray]) -> ShockGrid:
+    return ShockGrid(
         source=_source(document),
         abundances=tuple(
             Abundance(row["name"], *(_or_nan(row[key]) for key in ("log_oh", "log_nh", "log_sh")))
@@ -201,15 +218,6 @@ def load_grid(path: Path) -> ShockGrid:
         mask=np.isnan(arrays["log_ratio"]),
         **arrays,
     )
-    if content_sha256(grid) != document["content_sha256"]:
-        raise IntegrityError(
-            "the grid is not the one that its document is about",
-            file=path,
-            expected=f"content {document['content_sha256']}",
-            found=content_sha256(grid),
-            action=FETCH_AGAIN,
-        )
-    return grid
 
 
 def _source(document: dict[str, Any]) -> GridSource:

@@ -595,7 +595,8 @@ def test_planted_fault_is_found_by_its_check_alone(fault, tmp_path):
 def test_every_gating_check_has_a_planted_fault():
     """Checks that only report (no gate) and the bundle's own check are tested by themselves.
 
-    So are those of chains, of posteriors and of grids of models, which the run that faults are planted in has not.
+    So are those of chains, posteriors and grids of models, which the run that faults are planted
+    in has not.
     """
     planted = {fault.check for fault in FAULTS}
     planted |= {"integrity.bundle", "structure.papers", "recovery.sigma_bias"}

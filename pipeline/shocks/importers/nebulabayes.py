@@ -83,9 +83,15 @@ def import_hii(path: Path, *, retrieved: str = "") -> HiiGrid:
     ratio = np.full((place.size, len(lines)), np.nan)
     ratio[place] = _log_ratios(fluxes, lines)
     full = ratio.reshape(*shape, len(lines))
+    source = _source(path, full, retrieved)
+    (log_oh, _), (log_pk, _), (log_u, _) = found
+    return HiiGrid(source, log_oh, log_pk, log_u, tuple(lines), full, np.isnan(full))
+
+
+def _source(path: Path, full: FloatArray, retrieved: str) -> GridSource:
     missing = int(np.isnan(full).sum())
     detail = f"{missing} of {full.size} fluxes are not given"
-    source = GridSource(
+    return GridSource(
         code="MAPPINGS",
         version="5.1",
         project="NebulaBayes H II grid",
@@ -97,8 +103,6 @@ def import_hii(path: Path, *, retrieved: str = "") -> HiiGrid:
         rounding=0.0,
         known_defects=(Defect("MISSING_FLUX", "weak lines", detail, "masked"),) if missing else (),
     )
-    (log_oh, _), (log_pk, _), (log_u, _) = found
-    return HiiGrid(source, log_oh, log_pk, log_u, tuple(lines), full, np.isnan(full))
 
 
 def _line(name: str) -> GridLine:

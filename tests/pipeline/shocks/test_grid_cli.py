@@ -30,7 +30,7 @@ def test_a_table_becomes_a_grid(tmp_path):
     out = tmp_path / "grid.fits"
     done = run("import", "long", file, "--out", out, "--retrieved", "2026-01-31", "--json")
     assert done.exit_code == 0, done.output
-    assert json.loads(done.stdout)["record"].endswith("grid.json")
+    assert json.loads(done.stdout)["paths"]["record"].endswith("grid.json")
     assert load_grid(out).source.retrieved == "2026-01-31"
     assert run("check", "grid", out).exit_code == 0
 

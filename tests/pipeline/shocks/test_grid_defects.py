@@ -354,3 +354,13 @@ def test_public_table_holds_what_was_read_from_it(public):
     values = dict(zip(at.v_kms, oiii, strict=True))
     assert values[300.0] == pytest.approx(1.48, abs=0.005)
     assert values[500.0] == pytest.approx(2.39, abs=0.005)
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("power", [-0.5, 0.5])
+def test_field_of_the_public_table_cannot_be_confused(shared_data, power):
+    """b in the place of B, as a public client has it, and the other way round."""
+    facts = mdb.read_long(shared_data / "shocks" / "allen08_mappingsV_shockonly_long.csv")
+    wrong = dataclasses.replace(facts, field_ug=facts.field_ug * facts.density_cm3**power)
+    assert ("FIELD_NOT_SCALED", "B / sqrt(n)") in found(wrong)
+    assert "FIELD_NOT_SCALED" not in {code for code, _ in found(facts)}
