@@ -75,6 +75,7 @@ MOSAIC: Final = "mosaic"
 DIFFERENCED: Final = "differenced"
 DEGHOSTED: Final = "deghosted"
 SHARING: Final = "sharing"
+SHOCK_GRID: Final = "shockgrid"
 
 # The layer that each product belongs to.
 LAYER_OF: Final = {
@@ -109,6 +110,7 @@ LAYER_OF: Final = {
     DIFFERENCED: "likelihood",
     DEGHOSTED: "likelihood",
     SHARING: "likelihood",
+    SHOCK_GRID: "inference",
 }
 
 # What the name of an item alone means, where it has several products of a kind.

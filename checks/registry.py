@@ -17,6 +17,7 @@ FAMILIES: Final = (
     *("checks.integrity", "checks.structure", "checks.physics", "checks.combine", "checks.noise"),
     *("checks.apertures", "checks.difference", "checks.imaging", "checks.recovery"),
     "checks.kinematics",
+    "checks.shockgrid",
     "checks.convergence",
 )
 

@@ -1,4 +1,4 @@
-"""What can be typed: acquire, import, plan, run, demo, fit, status, doctor.
+"""What can be typed: acquire, import, plan, run, demo, fit, shocks, status, doctor.
 
 Exit codes: 0 good, 1 a check failed, 2 wrong usage, 3 could not run. stdout carries the result,
 stderr the log. Modules are imported by the verb that needs them: help is there at once.
@@ -15,6 +15,7 @@ import click
 from pipeline.acquire.cli import acquire
 from pipeline.fit_cli import fit_command
 from pipeline.guard import COULD_NOT_RUN, FAILED, JSON, USAGE, debug, guarded, say, stop
+from pipeline.shocks_cli import shocks
 
 if TYPE_CHECKING:
     from pipeline.graph import Plan, Task
@@ -66,6 +67,7 @@ def cli(debug: bool) -> None:
 
 cli.add_command(acquire)
 cli.add_command(fit_command)
+cli.add_command(shocks)
 
 
 @cli.command("import")

@@ -38,6 +38,10 @@ VARIABLES: Final[Mapping[str, tuple[str, str]]] = {
     "RBH1_VALIDATORS": ("validators of a bundle's papers", "those of this Python"),
     "MAST_API_TOKEN": ("proprietary archive data", "public data only"),
     "ZENODO_TOKEN": ("deposits", "no deposits"),
+    "MdB_HOST": ("server of the shock database", "grids from files only"),
+    "MdB_USER": ("its user", "grids from files only"),
+    "MdB_PASSWD": ("its password", "grids from files only"),
+    "MdB_PORT": ("its port", "grids from files only"),
     "XLA_PYTHON_CLIENT_PREALLOCATE": ("whether JAX takes GPU memory at once", "JAX's own"),
     "XLA_CLIENT_MEM_FRACTION": ("share of GPU memory for JAX", "JAX's own"),
     "XLA_PYTHON_CLIENT_MEM_FRACTION": ("the same, by its older name", "JAX's own"),
@@ -47,7 +51,7 @@ VARIABLES: Final[Mapping[str, tuple[str, str]]] = {
     "CUDA_VISIBLE_DEVICES": ("GPUs that programs may see", "all"),
     "JAX_COMPILATION_CACHE_DIR": ("compiled code of JAX", "none"),
 }
-SECRETS: Final = frozenset({"MAST_API_TOKEN", "ZENODO_TOKEN"})
+SECRETS: Final = frozenset({"MAST_API_TOKEN", "MdB_PASSWD", "ZENODO_TOKEN"})
 
 
 def examine(

@@ -10,6 +10,7 @@ from schemas.models.apertures import Fluxes, Spectra
 from schemas.models.difference import Ghosts, Resampling, Sharing, Strengths
 from schemas.models.images import Colours, Magnitudes, Photometry
 from schemas.models.observation import Archive, Exposures, Lines
+from schemas.models.shocks import ShockModels, ShockVelocities
 
 MODELS: Final = {
     "archive": Archive,
@@ -22,6 +23,8 @@ MODELS: Final = {
     "photometry": Photometry,
     "resampling": Resampling,
     "sharing": Sharing,
+    "shockmodels": ShockModels,
+    "shocks": ShockVelocities,
     "spectra": Spectra,
     "strengths": Strengths,
 }

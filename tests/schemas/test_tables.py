@@ -180,6 +180,36 @@ def sharing():
     return columns | {"product": ["mosaic", "differenced"]}, units
 
 
+def shock_models():
+    columns = {
+        "abundance": ["Allen2008_LMC", "Allen2008_LMC"],
+        "density_cm3": [1.0, 1.0],
+        "field_ug": [3.23, 3.23],
+        "velocity_kms": [500.0, 500.0],
+        "line": ["OIII_5007", "NII_6583"],
+        "ratio": [2.39, NAN],
+        "log_hbeta": [-3.5, NAN],
+    }
+    units = {"density_cm3": "cm-3", "field_ug": "uG", "velocity_kms": "km/s", "log_hbeta": "dex"}
+    return columns, units
+
+
+def shocks():
+    numbers = ("information_nat", "edge_low", "edge_high", "p_metal_poor", "p_predictive")
+    speeds = {f"v_p{k}": [200.0 + int(k), NAN] for k in ("025", "160", "500", "840", "975")}
+    columns = {
+        "spectrum": ["tip", "tip"],
+        "prior": ["log_shifted", "fixed"],
+        "floor": ["per line", "0.1"],
+        **speeds,
+        **{name: [0.5, NAN] for name in numbers},
+        "chi2_min": [3.0, NAN],
+        "log_evidence": [-4.0, NAN],
+        "n_line": [4, 0],
+    }
+    return columns, dict.fromkeys(speeds, "km/s")
+
+
 GOOD = {
     "archive": archive,
     "colours": lambda: of(imagery.colours_table),
@@ -191,6 +221,8 @@ GOOD = {
     "photometry": lambda: of(imagery.photometry_table),
     "resampling": resampling,
     "sharing": sharing,
+    "shockmodels": shock_models,
+    "shocks": shocks,
     "spectra": spectra,
     "strengths": strengths,
 }
@@ -232,6 +264,14 @@ def test_each_column_is_needed(name):
         ("lines", "ratio_to", ["nothing"] * 10, ".", "must name a line of the table"),
         ("lines", "ratio", [NAN] * 10, ".", "a ratio needs a line"),
         ("lines", "ratio", ["high"] * 10, "ratio", "dtype"),
+        ("shockmodels", "line", ["OIII_5007"] * 2, ".", "multiple_fields_uniqueness"),
+        ("shockmodels", "ratio", [-0.1, 0.2], "ratio", "greater_than_or_equal_to"),
+        ("shockmodels", "velocity_kms", [0.0, 500.0], "velocity_kms", "greater_than"),
+        ("shockmodels", "log_hbeta", [1e3, NAN], "log_hbeta", "less_than"),
+        ("shocks", "prior", ["log_shifted", "guessed"], "prior", "isin"),
+        ("shocks", "floor", ["per line", "none"], "floor", "str_matches"),
+        ("shocks", "v_p500", [2000.0, NAN], ".", "quantiles of a velocity increase"),
+        ("shocks", "p_predictive", [1.2, NAN], "p_predictive", "less_than"),
         ("spectra", "method", ["sum", "box"], "method", "isin"),
         ("spectra", "flux", [NAN, NAN], ".", "needs a flux and an error"),
         ("spectra", "err", [-1.0, NAN], "err", "greater_than"),

@@ -1,0 +1,138 @@
+"""What is assumed of models of shocks, of dust and of the Sun when line ratios are compared?"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from manifests._toml import EVIDENCE, Section, read_toml
+
+SHOCKS_FILE: Final = Path(__file__).parent / "shocks.toml"
+OTHER: Final = "other"
+
+
+@dataclass(frozen=True)
+class ShockAssumptions:
+    """The declared assumptions of a fit of shocks.
+
+    Attributes
+    ----------
+    snr_linear : float
+        Lines below this signal to noise are compared in flux, not in its logarithm.
+    floors_dex : tuple of float
+        Systematic floors between which the answer is shown, the same for all lines.
+    v_min_kms : float
+        Models below it are not trusted.
+    log_b_min, b_fixed : float
+        Where a prior flat in ln b starts, and the field that is assumed where none is inferred,
+        uG cm^1.5.
+    av_mean_mag, av_sigma_mag : float
+        Gaussian prior of A_V.
+    r_v : float
+        Of the law of extinction.
+    solar : str
+        Name of the convention of the Sun's O/H.
+    half_solar : float
+        The Z over solar of the study's criterion.
+    gradient_kms : (float, float, float)
+        Velocity from the spatial gradient, and its 68 % interval.
+    floor_of : mapping of str to float
+        Systematic floor for each ion, dex.
+    """
+
+    snr_linear: float
+    floors_dex: tuple[float, ...]
+    v_min_kms: float
+    log_b_min: float
+    b_fixed: float
+    av_mean_mag: float
+    av_sigma_mag: float
+    r_v: float
+    solar: str
+    half_solar: float
+    gradient_kms: tuple[float, float, float]
+    floor_of: Mapping[str, float]
+
+    def floor_dex(self, line: str) -> float:
+        """Give the systematic floor of a line, named as ion and wavelength: ``OIII_5007``."""
+        return self.floor_of.get(line.partition("_")[0], self.floor_of[OTHER])
+
+
+@cache
+def load_shocks(path: Path = SHOCKS_FILE) -> ShockAssumptions:
+    """Read the declared assumptions.
+
+    Raises
+    ------
+    ManifestError
+        If a field is missing, unknown or impossible, or a value has no source.
+    """
+    root = Section(read_toml(path), "", path)
+    root.only("fit", "prior", "extinction", "solar", "gradient", "floors")
+    fit = _table(root, "fit", "snr_linear", "floors_dex")
+    prior = _table(root, "prior", "v_min_kms", "log_b_min", "b_fixed")
+    dust = _table(root, "extinction", "mean_mag", "sigma_mag", "r_v")
+    sun = _table(root, "solar", "convention", "half")
+    gradient = _table(root, "gradient", "v_kms", "plus_kms", "minus_kms")
+    middle = gradient.number("v_kms")
+    sigma = dust.number("sigma_mag")
+    if sigma < 0:
+        raise dust.error("a width is not negative", "sigma_mag >= 0", sigma)
+    return ShockAssumptions(
+        snr_linear=_positive(fit, "snr_linear"),
+        floors_dex=_several(fit, "floors_dex"),
+        v_min_kms=_positive(prior, "v_min_kms"),
+        log_b_min=_positive(prior, "log_b_min"),
+        b_fixed=_positive(prior, "b_fixed"),
+        av_mean_mag=dust.number("mean_mag"),
+        av_sigma_mag=sigma,
+        r_v=_positive(dust, "r_v"),
+        solar=sun.text("convention"),
+        half_solar=_positive(sun, "half"),
+        gradient_kms=(
+            middle,
+            middle - _positive(gradient, "minus_kms"),
+            middle + _positive(gradient, "plus_kms"),
+        ),
+        floor_of=_floors(root),
+    )
+
+
+def _table(root: Section, name: str, *fields: str) -> Section:
+    """Give a table whose values have a source."""
+    section = root.table(name)
+    section.only(*fields, "source", "evidence")
+    section.text("source")
+    section.choice("evidence", EVIDENCE)
+    return section
+
+
+def _positive(section: Section, name: str) -> float:
+    value = section.number(name)
+    if value <= 0:
+        raise section.error(f"'{name}' must be positive", "a number above 0", value)
+    return value
+
+
+def _several(section: Section, name: str) -> tuple[float, ...]:
+    found: Any = section.data.get(name)
+    if not isinstance(found, list) or not found:
+        raise section.error(f"'{name}' must be a list of numbers", "[0.1, ...]", repr(found))
+    rows = [Section({name: value}, section.where, section.file) for value in found]
+    return tuple(_positive(row, name) for row in rows)
+
+
+def _floors(root: Section) -> dict[str, float]:
+    floors: dict[str, float] = {}
+    for row in root.tables("floors"):
+        row.only("ion", "sigma_dex", "source", "evidence")
+        row.text("source")
+        row.choice("evidence", EVIDENCE)
+        name = row.text("ion")
+        if name in floors:
+            raise row.error("an ion has one floor", "one entry each", name)
+        floors[name] = _positive(row, "sigma_dex")
+    if OTHER not in floors:
+        raise root.error("ions without a row need a floor", f"ion = '{OTHER}'", sorted(floors))
+    return floors

@@ -1,0 +1,302 @@
+"""What is in the shock part of the Mexican Million Models database: as a table, or by SQL?
+
+The database (3MdBs, Alarie & Morisset 2019, RMxAA 55, 377) holds several projects, and of each
+model the shock, its precursor and their sum, so each query names one project and one component.
+"""
+
+import csv
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from ard.errors import ArdError, ExtraMissingError, FormatError
+from ard.fileio import sha256_file
+from checks.shockgrid import GridFacts, LineFacts
+from pipeline.shocks.assemble import assemble
+from pipeline.shocks.grid import HBETA, Component, FloatArray, GridSource, ShockGrid
+from pipeline.shocks.lines import known_line, line_named, read_label
+
+KEYS: Final = ("abundance", "preshck_dens", "mag_fld", "shck_vel")
+PAPER: Final = "doi:10.22201/ia.01851101p.2019.55.02.21"
+DATABASE: Final = "3MdBs"
+CREDENTIALS: Final = ("MdB_HOST", "MdB_USER", "MdB_PASSWD", "MdB_PORT")
+# Labels of the public web table that name other lines than the row holds, and the row that is a
+# copy of another: known by comparison with the library of Allen et al. 2008.
+RELABELLED: Final = {
+    "[S III] λλ9069+9031": "SIII_9069+9531",
+    "[Ne V] λ15.5 μm": "NeIII_15.56um",
+}
+COPIES: Final = ("[O II] λλ3727+3729",)
+WEB_ROUNDING: Final = 1e-3
+# Columns of each table of emissivities; the names are those of `manifests.nebular`.
+TABLES: Final[Mapping[str, tuple[str, ...]]] = {
+    "emis_VI": (
+        *("HI_4861", "HI_6563", "OIII_4959", "OIII_5007", "OI_6300", "NII_6548", "NII_6583"),
+        *("SII_6716", "SII_6731", "HeI_5876"),
+    ),
+    "emis_IR": ("SIII_9069", "SIII_9531"),
+}
+SUMS: Final = (("SII_6716", "SII_6731"), ("SIII_9069", "SIII_9531"))
+
+
+def web_column(label: str) -> LineFacts:
+    """Say how a label of the web table is understood.
+
+    Raises
+    ------
+    FormatError
+        If it is no label of a line.
+    """
+    ion, waves = read_label(label)
+    name = RELABELLED.get(label)
+    line = known_line(ion, waves) if name is None else line_named(name)
+    return LineFacts(label, line.name, line.members, ion, waves)
+
+
+def is_hbeta_flux(label: str) -> bool:
+    """Say whether a column or row holds the logarithm of the H beta flux."""
+    return label.startswith(("log Hβ", "log(Hb)", "Hb_log10"))
+
+
+def number(text: str, file: Path) -> float:
+    """Read a cell; an empty one is not known."""
+    try:
+        return float(text) if text.strip() else float("nan")
+    except ValueError as error:
+        raise FormatError(
+            "a cell of the table is no number",
+            file=file,
+            expected="a number, or nothing",
+            found=text,
+            action="mend the table, or fetch it again",
+        ) from error
+
+
+def read_long(path: Path) -> GridFacts:
+    """Read a long table: a row for each model, a column for each line over H beta.
+
+    Raises
+    ------
+    FormatError
+        If a column is missing, or a cell is no number.
+    """
+    with Path(path).open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.reader(stream))
+    head = rows[0] if rows else []
+    flux = next((label for label in head if is_hbeta_flux(label)), None)
+    missing = [key for key in KEYS if key not in head]
+    if missing or flux is None or len(rows) < 2:
+        raise FormatError(
+            "the file is no long table of shock models",
+            file=path,
+            expected=f"columns {', '.join(KEYS)}, lines, and log Hβ",
+            found=f"no {', '.join(missing) or 'log Hβ, or no rows'}",
+            action="give the file of another importer, or mend its first line",
+        )
+    labels = [label for label in head if label not in (*KEYS, flux)]
+    table = {
+        label: np.array([number(row[k], path) for row in rows[1:]])
+        for k, label in enumerate(head)
+        if label != "abundance"
+    }
+    return GridFacts(
+        abundance=np.array([row[head.index("abundance")] for row in rows[1:]]),
+        density_cm3=table["preshck_dens"],
+        field_ug=table["mag_fld"],
+        velocity_kms=table["shck_vel"],
+        log_hbeta=table[flux],
+        lines=tuple(web_column(label) for label in labels),
+        ratio=np.stack([table[label] for label in labels], axis=1),
+    )
+
+
+def web_source(sha256: str, *, retrieved: str = "", project: str = "Allen08") -> GridSource:
+    """Say where tables of the database's web form come from."""
+    return GridSource(
+        code="MAPPINGS V",
+        version="5.1.13",
+        project=project,
+        component=Component.SHOCK,
+        source=PAPER,
+        licence="none stated",
+        sha256=sha256,
+        retrieved=retrieved,
+        rounding=WEB_ROUNDING,
+    )
+
+
+def import_long(path: Path, *, retrieved: str = "") -> ShockGrid:
+    """Make the grid of a long table of the web form's models (shock only)."""
+    source = web_source(sha256_file(path), retrieved=retrieved)
+    return assemble(read_long(path), source, relabelled=tuple(RELABELLED), copies=COPIES)
+
+
+# ---- SQL
+
+
+@dataclass(frozen=True)
+class Query:
+    """Which models are asked for?
+
+    Attributes
+    ----------
+    ref : str
+        `ref` of shock_params: "Allen08", "Gutkin16". Without it, projects would mix.
+    component : Component
+        `model_type` of every table of emissivities. Without it, each model would come three times.
+    """
+
+    ref: str
+    component: Component
+
+
+def statement(query: Query, mark: str = "%s") -> tuple[str, tuple[str, ...]]:
+    """Write the query, with its parameters apart.
+
+    Parameters
+    ----------
+    query : Query
+    mark : str
+        How the driver marks a parameter: "%s" for MySQL, "?" for SQLite.
+
+    Returns
+    -------
+    tuple of str and tuple of str
+        SQL and its parameters.
+    """
+    columns = ["a.name", "sp.preshck_dens", "sp.mag_fld", "sp.shck_vel"]
+    columns += [f"{table}.{line}" for table, lines in TABLES.items() for line in lines]
+    joins = " ".join(
+        f"JOIN {table} ON {table}.ModelID = sp.ModelID AND {table}.model_type = {mark}"
+        for table in TABLES
+    )
+    sql = (
+        f"SELECT {', '.join(columns)} FROM shock_params sp "
+        f"JOIN abundances a ON a.AbundID = sp.AbundID {joins} "
+        f"WHERE sp.ref = {mark} ORDER BY 1, 2, 3, 4"
+    )
+    return sql, (*(str(query.component) for _ in TABLES), query.ref)
+
+
+def facts_from_rows(rows: Sequence[Sequence[Any]]) -> GridFacts:
+    """Make a table of models of what a query gives: fluxes in erg cm^-2 s^-1 become ratios.
+
+    Raises
+    ------
+    FormatError
+        If the query gave nothing, or H beta is missing somewhere.
+    """
+    names = [line for lines in TABLES.values() for line in lines]
+    if not rows:
+        raise FormatError(
+            "the database has no such models",
+            expected="a project and a component that it holds",
+            found="no rows",
+            action="ask it for SELECT DISTINCT ref FROM shock_params",
+        )
+    values = np.array([[_float(cell) for cell in row[1:]] for row in rows])
+    density, field, velocity = values[:, :3].T
+    flux = dict(zip(names, values[:, 3:].T, strict=True))
+    hbeta = flux[HBETA]
+    if not (hbeta > 0).all():
+        raise FormatError(
+            "a model has no H beta flux",
+            expected="a positive flux in every row",
+            found=f"{int((~(hbeta > 0)).sum())} rows without",
+            action="choose another project",
+        )
+    columns: dict[str, FloatArray] = {name: flux[name] / hbeta for name in names}
+    lines = [LineFacts(name, name, (name,)) for name in names]
+    for members in SUMS:
+        line = line_named(f"{members[0]}+{members[1].rpartition('_')[2]}")
+        columns[line.name] = columns[members[0]] + columns[members[1]]
+        lines.append(LineFacts(line.name, line.name, members))
+    return GridFacts(
+        abundance=np.array([str(row[0]) for row in rows]),
+        density_cm3=density,
+        field_ug=field,
+        velocity_kms=velocity,
+        log_hbeta=np.log10(hbeta),
+        lines=tuple(lines),
+        ratio=np.stack([columns[line.name] for line in lines], axis=1),
+    )
+
+
+def _float(cell: Any) -> float:
+    return float("nan") if cell is None else float(cell)
+
+
+def credentials(environment: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Give host, user, password and port of the database from the environment.
+
+    Raises
+    ------
+    ArdError
+        If one of the four variables is not set; values are never shown.
+    """
+    given = os.environ if environment is None else environment
+    missing = [name for name in CREDENTIALS if not given.get(name, "").strip()]
+    if missing:
+        raise ArdError(
+            "the shock database cannot be asked without credentials",
+            expected=f"the variables {', '.join(CREDENTIALS)}",
+            found=f"not set: {', '.join(missing)}",
+            action="get them from the pages of the 3MdB and set them; or give a file",
+        )
+    return {name: given[name].strip() for name in CREDENTIALS}
+
+
+def ask_database(query: Query, environment: Mapping[str, str] | None = None) -> GridFacts:
+    """Ask the public server for the models of a project.
+
+    Raises
+    ------
+    ArdError
+        If credentials or pymysql are missing, or the server does not answer.
+    """
+    values = credentials(environment)
+    try:
+        import pymysql
+    except ModuleNotFoundError as error:
+        raise ExtraMissingError.for_module("pymysql", "asking the shock database", "mdb") from error
+    sql, parameters = statement(query)
+    try:
+        connection = pymysql.connect(
+            host=values["MdB_HOST"],
+            user=values["MdB_USER"],
+            password=values["MdB_PASSWD"],
+            port=int(values["MdB_PORT"]),
+            database=DATABASE,
+            connect_timeout=30,
+        )
+        with connection, connection.cursor() as cursor:
+            cursor.execute(sql, parameters)
+            rows = cursor.fetchall()
+    except (pymysql.MySQLError, OSError, ValueError) as error:
+        raise ArdError(
+            "the shock database does not answer",
+            expected=f"the database {DATABASE} on the server that MdB_HOST names",
+            found=type(error).__name__,
+            action="check the four variables and the network, or give a file",
+        ) from error
+    return facts_from_rows(rows)
+
+
+def import_database(query: Query, *, retrieved: str = "") -> ShockGrid:
+    """Make the grid of a project of the database."""
+    source = GridSource(
+        code="MAPPINGS V",
+        version="5.1.13",
+        project=query.ref,
+        component=query.component,
+        source=PAPER,
+        licence="none stated",
+        sha256="",
+        retrieved=retrieved,
+        rounding=0.0,
+    )
+    return assemble(ask_database(query), source)

@@ -1,0 +1,145 @@
+"""Which importer reads a file, and which grid does a name in the configuration mean?"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from ard.errors import ArdError, FormatError
+from checks.shockgrid import Finding, GridFacts, defects, grid_limits
+from pipeline.shocks.assemble import examine
+from pipeline.shocks.grid import Component, ShockGrid
+from pipeline.shocks.gridfile import load_grid
+from pipeline.shocks.importers import allen, mdb, webtable, zenodo
+from pipeline.shocks.toy import toy_loglinear
+
+FORMS: Final = ("long", "wide", "printed", "library", "zenodo")
+TOY: Final = "toy"
+DATABASE: Final = "3mdbs"
+ZENODO: Final = "zenodo:"
+ALLEN_PROJECT: Final = "Allen08"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Which published file is meant, and what does it not say itself?
+
+    Attributes
+    ----------
+    form : str
+        One of `FORMS`.
+    file : Path
+    setting : Setting or None
+        Abundance, density and field of a wide or printed table.
+    component : Component
+        Of a printed table.
+    retrieved : str
+        Date on which it was fetched, ISO 8601.
+    """
+
+    form: str
+    file: Path
+    setting: webtable.Setting | None = None
+    component: Component = Component.SHOCK
+    retrieved: str = ""
+
+    def needed_setting(self) -> webtable.Setting:
+        """Give the setting of a table that does not say it.
+
+        Raises
+        ------
+        FormatError
+            If it was not given.
+        """
+        if self.setting is None:
+            raise FormatError(
+                "a wide table does not say which models it holds",
+                file=self.file,
+                expected="abundance, density and field",
+                found="none of them",
+                action="give all three",
+            )
+        return self.setting
+
+
+def published(asked: Asked) -> GridFacts:
+    """Read a file as it was published, with its defects.
+
+    Raises
+    ------
+    ArdError
+        If nobody reads that form, or the file is not of it.
+    """
+    if asked.form == "long":
+        return mdb.read_long(asked.file)
+    if asked.form in ("wide", "printed"):
+        return webtable.read_wide(asked.file, asked.needed_setting())
+    if asked.form == "library":
+        return allen.read_library(asked.file).facts
+    if asked.form == "zenodo":
+        return zenodo.read_pair(asked.file)[0]
+    raise _unknown(asked.form)
+
+
+def import_grid(asked: Asked) -> ShockGrid:
+    """Make the grid of a published file.
+
+    Raises
+    ------
+    ArdError
+        If nobody reads that form, the file is not of it, or it has defects that masking does not
+        cure.
+    """
+    if asked.form == "long":
+        return mdb.import_long(asked.file, retrieved=asked.retrieved)
+    if asked.form == "wide":
+        setting = asked.needed_setting()
+        return webtable.import_wide(asked.file, setting, retrieved=asked.retrieved)
+    if asked.form == "printed":
+        return webtable.import_printed(asked.file, asked.needed_setting(), asked.component)
+    if asked.form == "library":
+        return allen.import_library(asked.file, retrieved=asked.retrieved)
+    if asked.form == "zenodo":
+        return zenodo.import_pair(asked.file, retrieved=asked.retrieved)
+    raise _unknown(asked.form)
+
+
+def _unknown(form: str) -> ArdError:
+    return ArdError(
+        "no importer reads this form", expected=", ".join(FORMS), found=form, action="choose one"
+    )
+
+
+def open_grid(name: str) -> ShockGrid:
+    """Give the grid that a configuration names.
+
+    Parameters
+    ----------
+    name : str
+        "toy" (the closed form, synthetic), "3mdbs" (the Allen08 shocks of the public server), or
+        the path of a grid that `rbh1 shocks grid import` wrote.
+
+    Raises
+    ------
+    ArdError
+        If there is no such grid; of "zenodo:..." it says how to get one.
+    """
+    if name == TOY:
+        return toy_loglinear()
+    if name == DATABASE:
+        return mdb.import_database(mdb.Query(ALLEN_PROJECT, Component.SHOCK))
+    if name.startswith(ZENODO):
+        raise ArdError(
+            "grids of Zenodo have to be fetched first",
+            expected="the path of an imported grid",
+            found=name,
+            action="download shck_fluxes.csv and shck_propts.csv of the record, and type: "
+            "rbh1 shocks grid import zenodo shck_fluxes.csv --out grid.fits",
+        )
+    return load_grid(Path(name))
+
+
+def findings(asked: Asked) -> tuple[Finding, ...]:
+    """Name the defects of a published file, or of a grid (form "grid") what was left of them."""
+    if asked.form == "grid":
+        return examine(load_grid(asked.file))
+    return defects(published(asked), grid_limits())

@@ -1,0 +1,329 @@
+"""How probable are measured line fluxes, given the ratios of a model?
+
+Strong lines are compared in log10 of flux over H alpha, with the covariance of the measurement (all
+share the error of H alpha), a systematic floor of the models that is constant in dex, and A_V, in
+which log fluxes are linear, marginalised over a Gaussian. A floor that grew with the model's flux
+would bias what is inferred (Shinn et al. 2025, arXiv:2506.13124).
+
+A line below a given S/N is compared in flux, which may be negative: given the strong lines, the
+amplitude (the true flux of H alpha) and A_V are Gaussian, and the flux of the weak line is linear
+in both; they are integrated out with the line's own floor. An upper limit of k sigma is a flux of
+zero with that sigma.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import jax
+import numpy as np
+
+from ard.cube import FloatArray, frozen
+from ard.errors import ArdError, FormatError
+from ard.likelihood.arrays import namespace
+from manifests.shocks import ShockAssumptions
+from pipeline.shocks.extinction import extinction
+from pipeline.shocks.grid import HALPHA, GridLine
+
+LN10: Final = math.log(10.0)
+_WAVE_HALPHA_UM: Final = 0.656461  # vacuum
+_PER_MAG: Final = -0.4  # d log10 flux / d A(wave)
+
+
+@dataclass(frozen=True, eq=False)
+class LineFluxes:
+    """Fluxes of one set of lines in many spaxels.
+
+    Attributes
+    ----------
+    names : tuple of str
+        The lines, as the grid calls them; H alpha is one of them.
+    flux : ndarray, shape (n, n_line)
+        In any unit; NaN where a line is not to be used.
+    cov : ndarray, shape (n, n_line, n_line)
+        Covariance of their errors.
+
+    Raises
+    ------
+    FormatError
+        If the shapes do not fit, a name is missing or twice, or an error is impossible.
+    """
+
+    names: tuple[str, ...]
+    flux: FloatArray
+    cov: FloatArray
+
+    def __post_init__(self) -> None:
+        flux, cov = np.asarray(self.flux, np.float64), np.asarray(self.cov, np.float64)
+        count = len(self.names)
+        if len(set(self.names)) != count or HALPHA not in self.names:
+            _refuse("line fluxes need H alpha, and each line once", HALPHA, ", ".join(self.names))
+        if flux.ndim != _ROWS or flux.shape[1] != count or cov.shape != (*flux.shape, count):
+            _refuse("fluxes and covariances do not fit", f"(n, {count}), (n, {count}, {count})",
+                    f"{flux.shape}, {cov.shape}")  # fmt: skip
+        used = ~np.isnan(flux)
+        if np.isinf(flux).any() or not np.isfinite(cov[used[:, :, None] & used[:, None]]).all():
+            _refuse("a flux that is used has no error", "finite fluxes and covariances", "inf, NaN")
+        variance = np.diagonal(cov, axis1=1, axis2=2)
+        if not (variance[used] >= 0).all():
+            _refuse("a variance is negative", "0 or more", np.min(variance[used]))
+        object.__setattr__(self, "flux", frozen(flux.copy()))
+        object.__setattr__(self, "cov", frozen(cov.copy()))
+
+    @classmethod
+    def of_errors(cls, names: Sequence[str], flux: Any, error: Any) -> "LineFluxes":
+        """Make them of independent errors, both of shape (n, n_line)."""
+        variance = np.asarray(error, np.float64) ** 2
+        return cls(tuple(names), flux, variance[..., None] * np.eye(len(names)))
+
+    @classmethod
+    def of_ratios(cls, names: Sequence[str], log_ratio: Any, sigma_dex: Any) -> "LineFluxes":
+        """Make them of log10 of ratios to H alpha, with errors in dex, shape (n, n_ratio)."""
+        y, sigma = np.broadcast_arrays(np.asarray(log_ratio, np.float64), sigma_dex)
+        ratio = np.pad(10.0**y, ((0, 0), (1, 0)), constant_values=1.0)
+        error = np.pad(10.0**y * sigma * LN10, ((0, 0), (1, 0)))
+        return cls.of_errors((HALPHA, *names), ratio, error)
+
+    def take(self, rows: slice | FloatArray) -> "LineFluxes":
+        """Give some of the spaxels."""
+        return LineFluxes(self.names, self.flux[rows], self.cov[rows])
+
+
+_ROWS: Final = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Errors:
+    """By how much models may be off, and what dust may do.
+
+    Attributes
+    ----------
+    lines : tuple of str
+    floor_dex : ndarray, shape (n_line,)
+        Systematic error of the models' log10 ratio, independent between lines.
+    reddening : ndarray, shape (n_line,)
+        d log10(F / F_Halpha) / d A_V.
+    av_mean_mag, av_sigma_mag : float
+        Gaussian prior of A_V.
+    snr_linear : float
+    """
+
+    lines: tuple[str, ...]
+    floor_dex: FloatArray
+    reddening: FloatArray
+    av_mean_mag: float
+    av_sigma_mag: float
+    snr_linear: float
+
+
+def errors_for(
+    lines: Sequence[GridLine], assumed: ShockAssumptions, floor_dex: float | None = None
+) -> Errors:
+    """Give the errors of models that are assumed.
+
+    Parameters
+    ----------
+    lines : sequence of GridLine
+    assumed : ShockAssumptions
+    floor_dex : float, optional
+        One floor for all lines, in place of each line's own.
+    """
+    names = tuple(line.name for line in lines)
+    waves = [_WAVE_HALPHA_UM, *(line.wave_um for line in lines)]
+    law = extinction(waves, assumed.r_v)
+    own = [assumed.floor_dex(name) if floor_dex is None else floor_dex for name in names]
+    return Errors(names, np.array(own), _PER_MAG * (law[1:] - law[0]), assumed.av_mean_mag,
+                  assumed.av_sigma_mag, assumed.snr_linear)  # fmt: skip
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class Datum:
+    """What the likelihood of one spaxel needs. Lines that are not used are left out.
+
+    Attributes
+    ----------
+    strong, weak : ndarray of int
+        Which lines of the model are compared in log10, and which in flux.
+    log_ratio : ndarray, shape (n_strong,)
+        Observed, with the mean reddening taken off.
+    precision : ndarray, shape (n_strong, n_strong)
+        Inverse of their covariance.
+    log_norm : float
+        ln of the height of their Gaussian.
+    flux : ndarray, shape (n_weak,)
+        Of the weak lines, over the flux of H alpha.
+    reddening, reddened, floor_dex : ndarray, shape (n_weak,)
+        Of the weak lines: for one magnitude of A_V, by the mean A_V, and their floors.
+    gain : ndarray, shape (2 + n_weak, n_strong)
+        From residuals of the strong lines to what is expected of log10 of the true flux of
+        H alpha over the observed, A_V off its mean, and the errors of the weak lines.
+    spread : ndarray, shape (2 + n_weak, 2 + n_weak)
+        The covariance of these, given the strong lines.
+    """
+
+    strong: Any
+    weak: Any
+    log_ratio: Any
+    precision: Any
+    log_norm: Any
+    flux: Any
+    reddening: Any
+    reddened: Any
+    floor_dex: Any
+    gain: Any
+    spread: Any
+
+    @property
+    def n_line(self) -> int:
+        """How many lines are compared?"""
+        return len(self.strong) + len(self.weak)
+
+
+def prepare(fluxes: LineFluxes, errors: Errors) -> list[Datum | None]:
+    """Prepare the likelihood of each spaxel; None where H alpha is too weak to divide by.
+
+    Parameters
+    ----------
+    fluxes : LineFluxes
+    errors : Errors
+        Lines without flux are not used.
+
+    Raises
+    ------
+    ArdError
+        If no line of the models was measured, or the errors of strong lines are degenerate.
+    """
+    columns = [fluxes.names.index(name) for name in errors.lines if name in fluxes.names]
+    at = np.array([i for i, name in enumerate(errors.lines) if name in fluxes.names], int)
+    if not columns:
+        raise ArdError(
+            "no line of the models was measured",
+            expected=", ".join(errors.lines),
+            found=", ".join(fluxes.names),
+            action="give lines that the grid has",
+        )
+    order = [fluxes.names.index(HALPHA), *columns]
+    made: list[Datum | None] = []
+    for flux, cov in zip(fluxes.flux[:, order], fluxes.cov[:, order][:, :, order], strict=True):
+        enough = flux[0] > 0 and flux[0] ** 2 >= errors.snr_linear**2 * cov[0, 0]
+        used = ~np.isnan(flux[1:])
+        if not (enough and used.any()):
+            made.append(None)
+            continue
+        keep = np.r_[0, 1 + np.flatnonzero(used)]
+        scaled = flux[keep] / flux[0], cov[np.ix_(keep, keep)] / flux[0] ** 2
+        made.append(_datum(*scaled, at[used], errors))
+    return made
+
+
+def _datum(flux: FloatArray, cov: FloatArray, at: Any, errors: Errors) -> Datum:
+    """Prepare one spaxel; the first flux is that of H alpha, and 1."""
+    strong = flux[1:] >= errors.snr_linear * np.sqrt(np.diag(cov)[1:])
+    strong &= flux[1:] > 0
+    s, w = np.flatnonzero(strong), np.flatnonzero(~strong)
+    red, floor, sigma_av = errors.reddening[at], errors.floor_dex[at], errors.av_sigma_mag
+    # Errors of the fluxes, of A_V and of the models, and how each enters: residuals of strong
+    # lines first, then log10 H alpha (true over observed), A_V, and the fluxes of weak lines.
+    n, n_s, n_w = len(flux), len(s), len(w)
+    inputs = np.zeros((n + 1 + n_s,) * 2)
+    inputs[:n, :n] = cov
+    inputs[n, n] = sigma_av**2
+    inputs[n + 1 :, n + 1 :] = np.diag(floor[s] ** 2)
+    enters = np.zeros((n_s + 2 + n_w, len(inputs)))
+    rows = np.arange(n_s)
+    enters[rows, 1 + s] = 1.0 / (LN10 * flux[1 + s])
+    enters[rows, 0] = -1.0 / LN10
+    enters[rows, n], enters[rows, n + 1 + rows] = red[s], 1.0
+    enters[n_s, 0], enters[n_s + 1, n] = -1.0 / LN10, 1.0
+    enters[n_s + 2 + np.arange(n_w), 1 + w] = 1.0
+    joint = enters @ inputs @ enters.T
+    own, cross = joint[:n_s, :n_s], joint[n_s:, :n_s]
+    sign, log_det = np.linalg.slogdet(own)
+    if n_s and not (sign > 0 and np.isfinite(log_det)):
+        raise ArdError(
+            "the errors of the lines are degenerate",
+            expected="a positive definite covariance",
+            found="a combination of lines without error",
+            action="give floors above zero, or errors that are not wholly correlated",
+        )
+    precision = np.linalg.inv(own)
+    gain = cross @ precision
+    mean = errors.av_mean_mag * red
+    return Datum(
+        at[s], at[w], np.log10(flux[1 + s]) - mean[s], precision,
+        -0.5 * (log_det + n_s * math.log(2.0 * math.pi)), flux[1 + w], red[w], mean[w], floor[w],
+        gain, joint[n_s:, n_s:] - gain @ cross.T,
+    )  # fmt: skip
+
+
+def log_likelihood(datum: Datum, log_ratio: Any) -> tuple[Any, Any]:
+    """Hold models against one spaxel, in numpy or JAX.
+
+    Parameters
+    ----------
+    datum : Datum
+    log_ratio : array, shape (..., n_line)
+        log10 of flux over H alpha of the models.
+
+    Returns
+    -------
+    value : array, shape (...,)
+        ln of the likelihood.
+    chi2 : array, shape (...,)
+        Chi-square of all lines that are compared, `Datum.n_line` of them.
+    """
+    xp = namespace(log_ratio)
+    residual = datum.log_ratio - log_ratio[..., datum.strong]
+    chi2 = xp.sum((residual @ datum.precision) * residual, axis=-1)
+    value = datum.log_norm - 0.5 * chi2
+    if len(datum.weak):
+        own, off = weak_likelihood(datum, residual, log_ratio[..., datum.weak])
+        value, chi2 = value + own, chi2 + off
+    return value, chi2
+
+
+def weak_likelihood(datum: Datum, residual: Any, log_ratio: Any) -> tuple[Any, Any]:
+    """Give ln likelihood and chi-square of the weak lines, given the residuals of the strong."""
+    xp = namespace(log_ratio)
+    count = len(datum.weak)
+    expected = residual @ datum.gain.T
+    log_scale, av = expected[..., :1], expected[..., 1:2]
+    exponent = log_ratio + datum.reddened + log_scale + datum.reddening * av
+    model = 10.0**exponent
+    off = datum.flux - expected[..., 2:] - model
+    # d flux / d (log10 amplitude, A_V, own error)
+    slope = LN10 * model
+    parts = [slope, slope * datum.reddening]
+    shared, mixed, plain = datum.spread[:2, :2], datum.spread[:2, 2:], datum.spread[2:, 2:]
+
+    def covariance(i: int, j: int) -> Any:
+        total = plain[i, j]
+        for a in range(2):
+            total = total + parts[a][..., i] * mixed[a, j] + parts[a][..., j] * mixed[a, i]
+            for b in range(2):
+                total = total + parts[a][..., i] * parts[b][..., j] * shared[a, b]
+        return total + (slope[..., i] * datum.floor_dex[i]) ** 2 if i == j else total
+
+    # Cholesky by hand: a few lines, and many thousand models.
+    lower: dict[tuple[int, int], Any] = {}
+    white: list[Any] = []
+    value = -0.5 * count * math.log(2.0 * math.pi)
+    for i in range(count):
+        for j in range(i + 1):
+            rest = covariance(i, j)
+            for k in range(j):
+                rest = rest - lower[i, k] * lower[j, k]
+            lower[i, j] = xp.sqrt(rest) if i == j else rest / lower[j, j]
+        left = off[..., i]
+        for k in range(i):
+            left = left - lower[i, k] * white[k]
+        white.append(left / lower[i, i])
+        value = value - xp.log(lower[i, i])
+    chi2 = sum(one**2 for one in white)
+    return value - 0.5 * chi2, chi2
+
+
+def _refuse(problem: str, expected: object, found: object) -> None:
+    raise FormatError(problem, expected=expected, found=found, action="mend the table of fluxes")

@@ -1,0 +1,141 @@
+"""Which of the measured lines can be held against a grid, and as what?
+
+Tables come from the stage `extract` or from anywhere: one row for each line of each spectrum, with
+flux and error, or with log10 of the ratio to H alpha and its error in dex. A blend of the grid is
+the sum of its members, if all of them were measured.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from ard.cube import FloatArray
+from ard.errors import FormatError
+from ard.table import Table
+from pipeline.shocks.grid import HALPHA, HBETA, GridLine
+from pipeline.shocks.likelihood import LN10, LineFluxes
+
+_BALMER: Final = {"Halpha": HALPHA, "Hbeta": HBETA}
+_NAME: Final = re.compile(r"^([A-Z][A-Za-z]*?)_?(\d+)$")
+_LABELS: Final = ("spectrum", "aperture", "method")
+_FLUX: Final = ("flux", "flux_err")
+_RATIO: Final = ("log_ratio", "log_ratio_err")
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """Line fluxes of spectra.
+
+    Attributes
+    ----------
+    spectra : tuple of str
+        Their names.
+    fluxes : LineFluxes
+        One row for each of them.
+    simulated : bool
+        Whether they are of a simulated observation.
+    """
+
+    spectra: tuple[str, ...]
+    fluxes: LineFluxes
+    simulated: bool = False
+
+
+def grid_name(line: str) -> str:
+    """Give the name that grids have for a line: OIII5007 is OIII_5007, Halpha HI_6563."""
+    if line in _BALMER:
+        return _BALMER[line]
+    found = _NAME.match(line)
+    return f"{found[1]}_{found[2]}" if found else line
+
+
+def read_measured(table: Table) -> Measured:
+    """Read fluxes, or ratios, from a table.
+
+    Parameters
+    ----------
+    table : Table
+        With the column ``line``; ``flux`` and ``flux_err``, or ``log_ratio`` (log10 of flux over
+        H alpha) and ``log_ratio_err`` (dex); and, where there are several spectra, ``spectrum``,
+        or ``aperture`` and ``method``. A missing value is a line that is not used; an upper limit
+        of k sigma is a flux of 0 with that sigma.
+
+    Raises
+    ------
+    FormatError
+        If columns are missing, a line is there twice, or none is H alpha.
+    """
+    names = table.data.colnames
+    pair = next((p for p in (_FLUX, _RATIO) if set(p) <= set(names)), None)
+    if pair is None or "line" not in names:
+        raise FormatError(
+            "the table has no lines to compare",
+            expected="columns line, flux and flux_err, or line, log_ratio and log_ratio_err",
+            found=", ".join(names),
+            action="name the columns so",
+        )
+    labels = [name for name in _LABELS if name in names]
+    keys = ["/".join(str(row[name]) for name in labels) or "spectrum" for row in table.data]
+    lines = [grid_name(str(name)) for name in table.data["line"]]
+    spectra, every = tuple(dict.fromkeys(keys)), tuple(dict.fromkeys(lines))
+    if len(set(zip(keys, lines, strict=True))) < len(keys):
+        raise FormatError(
+            "a line of a spectrum is there twice",
+            expected="one row for each line of each spectrum",
+            found=f"{len(keys)} rows, {len(set(zip(keys, lines, strict=True)))} different",
+            action="leave one of them out, or name the spectra",
+        )
+    values = np.full((2, len(spectra), len(every)), np.nan)
+    for column, name in enumerate(pair):
+        for key, line, value in zip(keys, lines, _numbers(table, name), strict=True):
+            values[column, spectra.index(key), every.index(line)] = value
+    if pair is _RATIO:
+        return Measured(spectra, _of_ratios(every, *values), table.simulated)
+    return Measured(spectra, LineFluxes.of_errors(every, *values), table.simulated)
+
+
+def for_grid(fluxes: LineFluxes, lines: Sequence[GridLine]) -> LineFluxes:
+    """Give H alpha and the fluxes of those lines of a grid that were measured.
+
+    Each measured line is used once: alone where the grid has it so, else in a blend.
+
+    Parameters
+    ----------
+    fluxes : LineFluxes
+    lines : sequence of GridLine
+    """
+    names, rows = [HALPHA], [_unit(fluxes.names, [HALPHA])]
+    left = set(fluxes.names) - {HALPHA}
+    for line in sorted(lines, key=lambda one: len(one.members)):
+        members = [line.name] if line.name in left else list(line.members)
+        if set(members) <= left:
+            names.append(line.name)
+            rows.append(_unit(fluxes.names, members))
+            left -= set(members)
+    adds = np.array(rows)
+    # A sum with a member that is not used is not used.
+    absent = (np.isnan(fluxes.flux).astype(float) @ adds.T) > 0
+    clean = np.nan_to_num(fluxes.flux) @ adds.T
+    cov = adds @ np.nan_to_num(fluxes.cov) @ adds.T
+    return LineFluxes(tuple(names), np.where(absent, np.nan, clean), cov)
+
+
+def _unit(names: Sequence[str], chosen: Sequence[str]) -> FloatArray:
+    return np.array([float(name in chosen) for name in names])
+
+
+def _numbers(table: Table, name: str) -> FloatArray:
+    column: Any = table.data[name]
+    return np.ma.filled(np.ma.asarray(column, dtype=np.float64), np.nan)
+
+
+def _of_ratios(lines: tuple[str, ...], ratio: FloatArray, sigma: FloatArray) -> LineFluxes:
+    """Give fluxes over H alpha, which has no error: it is in that of the ratios."""
+    others = [i for i, name in enumerate(lines) if name != HALPHA]
+    chosen = 10.0 ** ratio[:, others]
+    flux = np.column_stack([np.ones(len(ratio)), chosen])
+    error = np.column_stack([np.zeros(len(ratio)), chosen * sigma[:, others] * LN10])
+    return LineFluxes.of_errors((HALPHA, *(lines[i] for i in others)), flux, error)

@@ -1,0 +1,207 @@
+"""What is handed on of the fit of shocks: a table of numbers, and the verdicts?"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from astropy import units
+from astropy.table import Column, MaskedColumn
+from astropy.table import Table as AstropyTable
+
+from ard.cube import FloatArray
+from ard.errors import ArdError
+from ard.table import Table
+from manifests.acceptance import Acceptance
+from manifests.shocks import ShockAssumptions
+from pipeline.shocks.grid import HALPHA, Component, ShockGrid
+from pipeline.shocks.interpolate import refine
+from pipeline.shocks.lattice import B, Lattice
+from pipeline.shocks.measured import Measured, for_grid
+from pipeline.shocks.nodes import B_PRIORS, FIXED
+from pipeline.shocks.summary import QUANTILES, Summary, sensitivity
+from pipeline.shocks.verdict import Verdict, metal_poor, shock_velocity, virial
+
+OWN: Final = "per line"
+_NUMBERS: Final = (
+    ("information_nat", "Of the velocity: KL divergence of posterior from prior.", "nat"),
+    ("edge_low", "Probability within a step of the models from the lowest velocity.", ""),
+    ("edge_high", "Probability within a step of the models from the highest velocity.", ""),
+    ("p_metal_poor", "Probability of less than the declared part of the Sun's O/H.", ""),
+    ("p_predictive", "Posterior predictive probability of the chi-square.", ""),
+    ("chi2_min", "Chi-square of the best model.", ""),
+    ("log_evidence", "ln of the probability of the data.", ""),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """The fit of shocks to all spectra.
+
+    Attributes
+    ----------
+    spectra : tuple of str
+    lines : tuple of str
+        That were compared.
+    summaries : mapping of (str, str) to Summary
+        By prior of b and systematic floor.
+    verdicts : tuple of (spectrum, criterion, Verdict)
+    notes : tuple of str
+        What the grid cannot say.
+    simulated : bool
+        Whether the observation is simulated, or the grid synthetic: a science release takes
+        neither.
+    """
+
+    spectra: tuple[str, ...]
+    lines: tuple[str, ...]
+    summaries: Mapping[tuple[str, str], Summary]
+    verdicts: tuple[tuple[str, str, Verdict], ...]
+    notes: tuple[str, ...]
+    simulated: bool
+
+
+def fit(
+    grid: ShockGrid,
+    measured: Measured,
+    assumed: ShockAssumptions,
+    acceptance: Acceptance,
+    *,
+    log_n: float = 0.0,
+    geometry_kms: FloatArray | None = None,
+    workers: int = 1,
+) -> Fit:
+    """Hold spectra against a grid, under every prior and floor, and judge.
+
+    Verdicts are those under the first prior with each line's own floor.
+
+    Parameters
+    ----------
+    grid : ShockGrid
+    measured : Measured
+    assumed : ShockAssumptions
+    acceptance : Acceptance
+    log_n : float
+        Density of the models that are taken: these ratios do not say it (reference/shocks.md 2.5).
+    geometry_kms : ndarray, shape (n_draw,), optional
+        Draws of the geometry's velocity.
+    workers : int
+
+    Raises
+    ------
+    ArdError
+        If the grid has none of the lines, or no models of that density.
+    """
+    usable = [line for k, line in enumerate(grid.lines) if not grid.mask[..., k].all()]
+    fluxes = for_grid(measured.fluxes, usable)
+    lines = tuple(name for name in fluxes.names if name != HALPHA)
+    if not lines:
+        raise ArdError(
+            "the grid has none of the measured lines",
+            expected=", ".join(line.name for line in usable),
+            found=", ".join(measured.fluxes.names),
+            action="take another grid, or give other lines",
+        )
+    lattice = refine(grid, lines, log_n=log_n)
+    varies = B in [axis.name for axis in lattice.axes]
+    known = varies and bool(np.any(np.isclose(lattice.axis(B).values, assumed.b_fixed)))
+    priors = (*B_PRIORS, FIXED) if known else B_PRIORS
+    found = sensitivity(lattice, fluxes, assumed, priors=priors, workers=workers)
+    first = found[B_PRIORS[0], OWN]
+    rows = []
+    for row, name in enumerate(measured.spectra):
+        speed = shock_velocity(first, row, acceptance, assumed, geometry_kms)
+        rows.append((name, "C1", speed))
+        rows.append((name, "C3", metal_poor(first, row, acceptance)))
+        if known:
+            rows.append((name, "T1", virial(first, found[FIXED, OWN], row)))
+    simulated = measured.simulated or grid.source.synthetic
+    notes = _notes(grid, lattice)
+    return Fit(measured.spectra, lines, found, tuple(rows), notes, simulated)
+
+
+def _notes(grid: ShockGrid, lattice: Lattice) -> tuple[str, ...]:
+    notes = []
+    if grid.source.synthetic:
+        notes.append("the grid is synthetic: nothing of this may be published as a measurement")
+    if grid.component == Component.SHOCK:
+        notes.append("precursor not modelled: the grid has shocks alone")
+    if lattice.void.any():
+        notes.append("models are missing in the grid: nothing is inferred around them")
+    return tuple(notes)
+
+
+def table_of(found: Fit) -> Table:
+    """Give the numbers as a table: a row for each spectrum, prior of b, and floor."""
+    keys = [(s, *key) for s in range(len(found.spectra)) for key in found.summaries]
+
+    def values(name: str) -> FloatArray:
+        return np.array([getattr(found.summaries[p, f], name)[s] for s, p, f in keys])
+
+    data = AstropyTable()
+    texts = (
+        ("spectrum", [found.spectra[s] for s, _, _ in keys], "Name of the spectrum."),
+        ("prior", [p for _, p, _ in keys], "Of b: flat in ln(b + 0.3), flat, flat in ln b, fixed."),
+        ("floor", [f for _, _, f in keys], "Systematic floor of the models, dex, or of each line."),
+    )
+    for name, column, text in texts:
+        data[name] = Column(column, description=text)
+    speeds = values("v_kms")
+    for place, level in enumerate(QUANTILES):
+        text = f"Quantile {100 * level:g} % of the velocity of the shock."
+        data[f"v_p{round(1000 * level):03d}"] = _column(speeds[:, place], text, units.km / units.s)
+    for name, text, unit in _NUMBERS:
+        data[name] = _column(values(name), text, None)
+        if unit:
+            data[name].description += f" In {unit}."
+    data["n_line"] = Column(values("n_line").astype(int), description="Lines that were compared.")
+    meta: dict[str, Any] = {"lines": list(found.lines), "notes": list(found.notes)}
+    meta["SIMULATD"] = found.simulated
+    meta["solar"] = next(iter(found.summaries.values())).solar
+    return Table(data, meta)
+
+
+def document_of(found: Fit) -> dict[str, Any]:
+    """Give verdicts and notes as JSON has them."""
+    verdicts = [
+        {
+            "spectrum": name,
+            "criterion": criterion,
+            "verdict": str(verdict.gate),
+            "sentence": verdict.sentence,
+            "literal": verdict.literal,
+            "measured": {k: v if np.isfinite(v) else None for k, v in verdict.measured.items()},
+        }
+        for name, criterion, verdict in found.verdicts
+    ]
+    return {
+        "verdicts": verdicts,
+        "lines": list(found.lines),
+        "notes": list(found.notes),
+        "simulated": found.simulated,
+    }
+
+
+def _column(values: FloatArray, text: str, unit: Any) -> MaskedColumn:
+    missing = ~np.isfinite(values)
+    return MaskedColumn(np.where(missing, 0.0, values), mask=missing, description=text, unit=unit)
+
+
+def geometry_draws(table: Table, name: str = "v_shock") -> FloatArray:
+    """Read draws of the geometry's emissivity-weighted velocity from a table.
+
+    Raises
+    ------
+    ArdError
+        If it has no such column, or a draw is not a positive number.
+    """
+    columns: Sequence[str] = table.data.colnames
+    draws = np.asarray(table.data[name], np.float64) if name in columns else np.array([])
+    if not draws.size or not bool(np.all(np.isfinite(draws) & (draws > 0))):
+        raise ArdError(
+            "these are no draws of a velocity of the geometry",
+            expected=f"a column {name} of positive numbers, km/s",
+            found=", ".join(columns),
+            action="give the posterior of the geometry as a table of draws",
+        )
+    return draws

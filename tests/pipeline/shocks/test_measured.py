@@ -1,0 +1,83 @@
+"""Are tables of lines read as what they say, and are blends the sums of their members?
+
+Oracle: sums by hand, and the same numbers given as fluxes and as ratios.
+"""
+
+import numpy as np
+import pytest
+from astropy.table import MaskedColumn
+from astropy.table import Table as AstropyTable
+
+from ard.errors import FormatError
+from ard.table import Table
+from pipeline.shocks.grid import HALPHA, GridLine
+from pipeline.shocks.measured import for_grid, grid_name, read_measured
+
+
+def table(**columns) -> Table:
+    return Table(AstropyTable(columns))
+
+
+LINES = ["Halpha", "OIII5007", "SII6716", "SII6731"]
+
+
+def test_names_of_lines_are_those_of_grids():
+    named = {name: grid_name(name) for name in ("Halpha", "Hbeta", "OIII5007", "NI5200", "OI_6300")}
+    assert list(named.values()) == ["HI_6563", "HI_4861", "OIII_5007", "NI_5200", "OI_6300"]
+    assert grid_name("SII_6716+6731") == "SII_6716+6731"
+
+
+def test_fluxes_of_several_spectra():
+    flux = MaskedColumn([9.0, 8.0, 1.0, 2.0, 5.0, -1.0], mask=[0, 0, 0, 0, 0, 1])
+    found = read_measured(table(
+        aperture=["tip"] * 4 + ["wake1"] * 2, method=["box"] * 6, line=[*LINES, *LINES[:2]],
+        flux=flux, flux_err=[1.0, 0.5, 0.1, 0.2, 0.3, 0.4],
+    ))  # fmt: skip
+    assert found.spectra == ("tip/box", "wake1/box")
+    assert found.fluxes.names == (HALPHA, "OIII_5007", "SII_6716", "SII_6731")
+    assert found.fluxes.flux[0].tolist() == [9.0, 8.0, 1.0, 2.0]
+    assert np.isnan(found.fluxes.flux[1]).tolist() == [False, True, True, True]
+    assert found.fluxes.cov[0, 1, 1] == 0.25
+
+
+def test_ratios_are_fluxes_over_halpha():
+    ratio = read_measured(table(line=LINES[1:], log_ratio=[0.1, -0.7, -0.9],
+                                log_ratio_err=[0.02, 0.03, 0.04]))  # fmt: skip
+    assert ratio.spectra == ("spectrum",)
+    assert ratio.fluxes.flux[0] == pytest.approx([1.0, 10**0.1, 10**-0.7, 10**-0.9])
+    sigma = np.sqrt(np.diag(ratio.fluxes.cov[0])) / ratio.fluxes.flux[0] / np.log(10.0)
+    assert sigma == pytest.approx([0.0, 0.02, 0.03, 0.04])
+
+
+def test_a_blend_is_the_sum_of_its_members():
+    found = read_measured(table(line=LINES, flux=[9.0, 8.0, 1.0, 2.0],
+                                flux_err=[1.0, 0.5, 0.3, 0.4]))  # fmt: skip
+    lines = [
+        GridLine("SII_6716+6731", 0.67, ("SII_6716", "SII_6731")),
+        GridLine("OIII_5007", 0.5, ("OIII_5007",)),
+        GridLine("SIII_9069+9531", 0.9, ("SIII_9069", "SIII_9531")),
+    ]
+    kept = for_grid(found.fluxes, lines)
+    assert kept.names == (HALPHA, "OIII_5007", "SII_6716+6731")
+    assert kept.flux[0].tolist() == [9.0, 8.0, 3.0]
+    assert kept.cov[0, 2, 2] == pytest.approx(0.25)
+    # Each measured line is used once, and alone where it can be.
+    alone = for_grid(found.fluxes, [*lines, GridLine("SII_6716", 0.67, ("SII_6716",))])
+    assert alone.names == (HALPHA, "OIII_5007", "SII_6716")
+
+
+def test_a_sum_without_one_member_is_not_used():
+    found = read_measured(table(line=LINES, flux=[9.0, 8.0, np.nan, 2.0],
+                                flux_err=[1.0, 0.5, np.nan, 0.4]))  # fmt: skip
+    kept = for_grid(found.fluxes, [GridLine("SII_6716+6731", 0.67, ("SII_6716", "SII_6731"))])
+    assert np.isnan(kept.flux[0]).tolist() == [False, True]
+    assert np.isfinite(kept.cov).all()
+
+
+def test_tables_that_say_nothing_are_refused():
+    with pytest.raises(FormatError, match="no lines to compare"):
+        read_measured(table(line=LINES, flux=[1.0] * 4))
+    with pytest.raises(FormatError, match="there twice"):
+        read_measured(table(line=["Halpha"] * 2, flux=[1.0] * 2, flux_err=[1.0] * 2))
+    with pytest.raises(FormatError, match="need H alpha"):
+        read_measured(table(line=LINES[1:], flux=[1.0] * 3, flux_err=[1.0] * 3))

@@ -1,0 +1,86 @@
+"""Does the fit of a table say all that was asked, and what it cannot say?
+
+Oracle: models of the toy grid, whose velocity is known.
+"""
+
+import numpy as np
+import pytest
+from astropy.table import Table as AstropyTable
+
+from ard.errors import ArdError
+from ard.table import Table, ecsv_bytes
+from manifests import load_acceptance
+from manifests.shocks import load_shocks
+from pipeline.shocks.grid import HALPHA
+from pipeline.shocks.likelihood import LineFluxes
+from pipeline.shocks.measured import Measured
+from pipeline.shocks.report import document_of, fit, geometry_draws, table_of
+from pipeline.shocks.toy import TOY_LINES, toy_loglinear
+
+NAMES = tuple(toy.line.name for toy in TOY_LINES)
+ASSUMED, ACCEPTANCE = load_shocks(), load_acceptance()
+
+
+@pytest.fixture(scope="module")
+def measured():
+    grid = toy_loglinear()
+    ratio = grid.log_ratio[0, 0, 4, [16, 16]]
+    flux = np.column_stack([np.full(2, 100.0), 100.0 * 10.0**ratio])
+    flux[1, 0] = 1.0
+    return Measured(("tip", "faint"), LineFluxes.of_errors((HALPHA, *NAMES), flux, 0.5 + 0 * flux))
+
+
+@pytest.fixture(scope="module")
+def found(measured):
+    speeds = np.linspace(450.0, 550.0, 50)
+    return fit(toy_loglinear(), measured, ASSUMED, ACCEPTANCE, geometry_kms=speeds)
+
+
+def test_every_prior_and_floor_has_a_row(found):
+    table = table_of(found).data
+    assert len(table) == 2 * 4 * 5
+    assert set(table["prior"]) == {"log_shifted", "flat", "log", "fixed"}
+    assert set(table["floor"]) == {"per line", "0.03", "0.1", "0.15", "0.2"}
+    tip = table[table["spectrum"] == "tip"]
+    assert not np.ma.is_masked(tip["v_p500"])
+    assert ((tip["v_p025"] < 500) & (tip["v_p975"] > 500)).all()
+    assert table["v_p500"][table["spectrum"] == "faint"].mask.all()
+    assert str(table["v_p500"].unit) == "km / s"
+    assert all(table[name].description for name in table.colnames)
+    # Equal fits are equal bytes.
+    assert ecsv_bytes(table_of(found)) == ecsv_bytes(table_of(found))
+
+
+def test_three_criteria_are_judged(found):
+    document = document_of(found)
+    rows = document["verdicts"]
+    assert document["simulated"] is True
+    assert [(r["spectrum"], r["criterion"]) for r in rows[:3]] == [
+        ("tip", "C1"), ("tip", "C3"), ("tip", "T1"),
+    ]  # fmt: skip
+    by = {(r["spectrum"], r["criterion"]): r for r in rows}
+    assert by["tip", "C1"]["verdict"] == "UNINFORMATIVE"  # 0.1 dex floors, as the design says
+    assert by["tip", "C1"]["measured"]["geometry_low_kms"] > 450
+    assert by["faint", "C1"]["verdict"] == "NOT EVALUATED"
+    assert by["faint", "C1"]["measured"]["v_low_kms"] is None
+    assert by["tip", "T1"]["verdict"] == "NOT EVALUATED"
+
+
+def test_what_the_grid_cannot_say_is_said(found):
+    assert any("synthetic" in note for note in found.notes)
+    assert table_of(found).simulated
+    assert any("precursor not modelled" in note for note in found.notes)
+
+
+def test_a_grid_without_the_lines_is_refused():
+    other = Measured(("a",), LineFluxes.of_errors((HALPHA, "OI_6300"), [[9.0, 3.0]], [[0.1, 0.1]]))
+    with pytest.raises(ArdError, match="none of the measured lines"):
+        fit(toy_loglinear(), other, ASSUMED, ACCEPTANCE)
+
+
+def test_draws_of_the_geometry():
+    good = Table(AstropyTable({"v_shock": [300.0, 310.0]}))
+    assert geometry_draws(good).tolist() == [300.0, 310.0]
+    for bad in ({"v": [300.0]}, {"v_shock": [300.0, -1.0]}):
+        with pytest.raises(ArdError, match="no draws of a velocity"):
+            geometry_draws(Table(AstropyTable(bad)))

@@ -1,0 +1,142 @@
+"""Does the gate ask in the right order, and does it say what it was asked?
+
+Oracles: posteriors whose verdict is known by construction; the published speed of the bow.
+"""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from manifests import load_acceptance
+from manifests.shocks import load_shocks
+from pipeline.shocks.summary import Summary
+from pipeline.shocks.verdict import (
+    Gate,
+    bow_velocity,
+    metal_poor,
+    shock_velocity,
+    virial,
+    weighted_velocity,
+)
+
+ASSUMED, ACCEPTANCE = load_shocks(), load_acceptance()
+GOOD = {
+    "v_kms": [250.0, 300.0, 350.0, 400.0, 450.0],
+    "information_nat": 1.5,
+    "edge_low": 0.0,
+    "edge_high": 0.0,
+    "p_metal_poor": 0.99,
+    "p_predictive": 0.4,
+    "chi2_min": 3.0,
+    "log_evidence": -3.0,
+    "n_line": 4,
+}
+SAME = np.linspace(300.0, 320.0, 101)
+
+
+def summary(**changes) -> Summary:
+    values = {name: np.array([value]) for name, value in {**GOOD, **changes}.items()}
+    return Summary(prior="flat", solar="asplund-2009", **values)
+
+
+def judged(geometry=SAME, **changes):
+    return shock_velocity(summary(**changes), 0, ACCEPTANCE, ASSUMED, geometry)
+
+
+@pytest.mark.parametrize(
+    ("geometry", "changes", "gate"),
+    [
+        (SAME, {}, Gate.CONFIRMED),
+        (SAME + 300.0, {}, Gate.IN_TENSION),
+        (SAME - 200.0, {}, Gate.IN_TENSION),
+        (None, {}, Gate.NOT_EVALUATED),
+        (None, {"p_predictive": 0.01}, Gate.NOT_EVALUATED),
+        (SAME, {"p_predictive": 0.05}, Gate.MODEL_INADEQUATE),
+        (SAME + 300.0, {"p_predictive": 1e-9}, Gate.MODEL_INADEQUATE),
+        # Four ratios with an honest floor, as in reference/shocks.md section 0.
+        (SAME + 350.0, {"v_kms": [302, 400, 587, 800, 961], "information_nat": 0.4},
+         Gate.UNINFORMATIVE),
+        (SAME, {"information_nat": 0.9}, Gate.CONFIRMED),  # narrow enough: 0.26 dex
+        (SAME, {"v_kms": [200, 300, 350, 400, 450]}, Gate.CONFIRMED),  # tells enough
+        # At an edge an interval is a limit: it can exclude, and not confirm.
+        (SAME + 300.0, {"edge_high": 0.06}, Gate.UNINFORMATIVE),
+        (SAME, {"edge_high": 0.06}, Gate.UNINFORMATIVE),
+        (SAME - 200.0, {"edge_high": 0.06}, Gate.IN_TENSION),
+        (SAME - 200.0, {"edge_low": 0.06}, Gate.UNINFORMATIVE),
+    ],
+)  # fmt: skip
+def test_the_gate(geometry, changes, gate):
+    found = judged(geometry, **changes)
+    assert found.gate == gate, found.sentence
+    assert found.sentence
+
+
+def test_the_criterions_own_words_are_answered_beside():
+    # 954 + 110 - 126.
+    assert judged().literal is False
+    wide = judged(v_kms=[302, 400, 587, 800, 961], information_nat=0.4)
+    assert (wide.gate, wide.literal) == (Gate.UNINFORMATIVE, True)
+    assert judged(v_kms=[1064, 1070, 1080, 1090, 1100]).literal
+    assert not judged(v_kms=[1065, 1070, 1080, 1090, 1100]).literal
+    assert judged(geometry=None).literal is False
+    nothing = judged(v_kms=[np.nan] * 5)
+    assert (nothing.gate, nothing.literal) == (Gate.NOT_EVALUATED, None)
+
+
+def test_all_numbers_of_the_gate_are_given():
+    measured = judged().measured
+    assert measured["information_nat"] == 1.5
+    assert measured["interval_width_dex"] == pytest.approx(np.log10(450 / 250))
+    assert (measured["geometry_low_kms"], measured["geometry_high_kms"]) == (300.5, 319.5)
+
+
+@pytest.mark.parametrize(
+    ("share", "fit", "gate", "literal"),
+    [
+        (0.99, 0.4, Gate.CONFIRMED, True),
+        (0.5, 0.4, Gate.UNINFORMATIVE, True),
+        (0.02, 0.4, Gate.IN_TENSION, False),
+        (0.99, 0.01, Gate.MODEL_INADEQUATE, True),
+        (np.nan, np.nan, Gate.NOT_EVALUATED, None),
+    ],
+)
+def test_metals(share, fit, gate, literal):
+    found = metal_poor(summary(p_metal_poor=share, p_predictive=fit), 0, ACCEPTANCE)
+    assert (found.gate, found.literal) == (gate, literal)
+    if literal is not None:
+        assert "asplund-2009" in found.sentence
+
+
+def test_an_unknown_field_may_broaden_the_velocity():
+    wide, narrow = summary(v_kms=[200, 300, 350, 400, 900]), summary()
+    assert virial(wide, narrow, 0, 220.0).gate == Gate.CONFIRMED
+    assert virial(wide, narrow, 0, 100.0).gate == Gate.IN_TENSION
+    assert virial(wide, narrow, 0, 300.0).gate == Gate.UNINFORMATIVE
+    missing = virial(wide, narrow, 0)
+    assert (missing.gate, missing.literal) == (Gate.NOT_EVALUATED, None)
+
+
+def test_the_bow_slows_down_behind_its_tip():
+    # reference/science.md 2.3, for 954 km/s and a radius of curvature of 1.8.
+    behind = np.array([1.0, 2.0, 5.0, 10.9, 20.0])
+    assert bow_velocity(954.0, 1.8, behind).round() == pytest.approx([657, 531, 373, 263, 198])
+
+
+def test_what_shines_decides_the_speed():
+    speed, radius = np.array([954.0, 900.0]), np.array([1.8, 1.8])
+    places = np.array([1.0, 5.0])
+    one = weighted_velocity(speed, radius, places, np.array([1.0, 0.0]))
+    assert one == pytest.approx(bow_velocity(speed, radius, 1.0))
+    even = weighted_velocity(speed, radius, places, np.ones((2, 2)))
+    assert even[0] == pytest.approx((656.6 + 372.6) / 2, abs=0.2)
+
+
+def test_thresholds_decide_and_nothing_else():
+    rows = tuple(
+        dataclasses.replace(row, value=0.5) if row.id == "shock.p_predictive" else row
+        for row in ACCEPTANCE
+    )
+    strict = dataclasses.replace(ACCEPTANCE, rows=rows)
+    found = shock_velocity(summary(), 0, strict, ASSUMED, SAME)
+    assert found.gate == Gate.MODEL_INADEQUATE
