@@ -6,9 +6,14 @@ Oracle: construction; a good record, and one fault each.
 from types import SimpleNamespace
 
 import pytest
+from runs import make_run
 
+from ard import io
+from checks import judge as judge_folder
 from checks import shockgrid as family
 from checks.result import Status
+from pipeline.shocks.gridfile import record
+from pipeline.shocks.toy import toy_loglinear
 
 LIMITS = family.grid_limits()
 DEFECT = {
@@ -65,3 +70,16 @@ def test_a_closed_form_is_for_simulations_only(monkeypatch):
     assert judge(monkeypatch, family.models, toy | {"simulated": True}).status is Status.PASSED
     silent = {key: value for key, value in GOOD.items() if key != "synthetic"}
     assert judge(monkeypatch, family.models, silent).status is Status.FAILED
+
+
+def test_the_record_is_judged_among_the_products_of_a_run(tmp_path):
+    """Oracle: the record of the toy grid, in a run that is simulated."""
+    root = make_run(tmp_path)
+    provenance = io.read_json(root / "products/inference/geometry.json")["provenance"]
+    toy = record(toy_loglinear(), simulated=True) | {"provenance": provenance}
+    io.write(root / "products/inference/shockgrid.json", toy)
+    rows = [r for r in judge_folder(root).results if r.product == "inference/shockgrid.json"]
+    assert {r.check for r in rows} >= {
+        *("shockgrid.defects", "shockgrid.models", "structure.schema", "structure.layout"),
+    }
+    assert {r.status for r in rows} == {Status.PASSED}
