@@ -22,7 +22,8 @@ _FILE = click.Path(path_type=Path)
               help="log10 of the density of the models, cm-3.")  # fmt: skip
 @click.option("--geometry", type=_FILE, help="Draws of the geometry's velocity (column v_shock).")
 @click.option("--out", type=_FILE, help="The ECSV file to write: every prior and floor.")
-@click.option("--overwrite", is_flag=True, help="Replace that file if it is there.")
+@click.option("--figures", type=_FILE, help="The folder for a figure of each spectrum.")
+@click.option("--overwrite", is_flag=True, help="Replace files that are there.")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True)
 @JSON
 @guarded
@@ -33,6 +34,7 @@ def fit_shocks(
     log_n: float,
     geometry: Path | None,
     out: Path | None,
+    figures: Path | None,
     overwrite: bool,
     workers: int,
     as_json: bool,
@@ -45,7 +47,7 @@ def fit_shocks(
     from pipeline.shocks import report
 
     asked = Asked(table, grid, log_n, geometry)
-    found = fit_file(asked, out=out, overwrite=overwrite, workers=workers)
+    found = fit_file(asked, out=out, figures=figures, overwrite=overwrite, workers=workers)
     for note in found.notes:
         say(note)
     document = report.document_of(found)
