@@ -22,7 +22,8 @@ _FILE = click.Path(path_type=Path)
               help="log10 of the density of the models, cm-3.")  # fmt: skip
 @click.option("--geometry", type=_FILE, help="Draws of the geometry's velocity (column v_shock).")
 @click.option("--out", type=_FILE, help="The ECSV file to write: every prior and floor.")
-@click.option("--overwrite", is_flag=True, help="Replace that file if it is there.")
+@click.option("--figures", type=_FILE, help="The folder for a figure of each spectrum.")
+@click.option("--overwrite", is_flag=True, help="Replace files that are there.")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True)
 @JSON
 @guarded
@@ -33,6 +34,7 @@ def fit_shocks(
     log_n: float,
     geometry: Path | None,
     out: Path | None,
+    figures: Path | None,
     overwrite: bool,
     workers: int,
     as_json: bool,
@@ -41,24 +43,13 @@ def fit_shocks(
 
     TABLE is the line-flux table of a run, or an ECSV of log10 ratios to H alpha.
     """
-    from ard import io
-    from ard.table import read_ecsv
-    from manifests import load_acceptance
-    from manifests.shocks import load_shocks
+    from pipeline.shockrun import Asked, fit_file
     from pipeline.shocks import report
-    from pipeline.shocks.importers.select import open_grid
-    from pipeline.shocks.measured import read_measured
 
-    measured = read_measured(read_ecsv(table))
-    draws = None if geometry is None else report.geometry_draws(read_ecsv(geometry))
-    found = report.fit(
-        open_grid(grid), measured, load_shocks(), load_acceptance(), log_n=log_n,
-        geometry_kms=draws, workers=workers,
-    )  # fmt: skip
+    asked = Asked(table, grid, log_n, geometry)
+    found = fit_file(asked, out=out, figures=figures, overwrite=overwrite, workers=workers)
     for note in found.notes:
         say(note)
-    if out is not None:
-        io.write(out, report.table_of(found), overwrite=overwrite)
     document = report.document_of(found)
     if as_json:
         click.echo(json.dumps(document, indent=2, sort_keys=True))

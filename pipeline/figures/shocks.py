@@ -14,10 +14,14 @@ from astropy.table import QTable
 from ard.cube import FloatArray
 from ard.errors import ArdError
 from ard.table import Table
+from manifests.shocks import ShockAssumptions
 from pipeline.figures import style
-from pipeline.shocks.draws import Draws
+from pipeline.shocks.draws import Draws, draw, extinctions
 from pipeline.shocks.lattice import B, Lattice, V
-from pipeline.shocks.likelihood import Datum
+from pipeline.shocks.likelihood import Datum, errors_for, prepare
+from pipeline.shocks.nodes import priors_for
+from pipeline.shocks.posterior import Quadrature
+from pipeline.shocks.report import Fit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,6 +29,8 @@ if TYPE_CHECKING:
 
 _COLOURS: Final = (style.BLUE, style.VERMILION, style.BLACK, style.ORANGE, style.GREY)
 _POINTS: Final = 1500
+_N_DRAW: Final = 4000
+_AXES: Final = 2
 _FIELDS: Final = 4  # tracks of each set that are drawn
 _Row = tuple[str, str, float, float]
 
@@ -56,6 +62,36 @@ class Shown:
     log_oh: FloatArray
 
 
+def shown_of(found: Fit, row: int, assumed: ShockAssumptions, seed: int) -> Shown | None:
+    """Give what is drawn of one spectrum: the first prior of b, and each line's own floor.
+
+    Parameters
+    ----------
+    found : Fit
+    row : int
+        Which spectrum.
+    assumed : ShockAssumptions
+    seed : int
+        Of the draws.
+
+    Returns
+    -------
+    Shown or None
+        None where fewer than two lines are strong, or there is no posterior.
+    """
+    errors = errors_for(found.lattice.lines, assumed)
+    (datum,) = prepare(found.fluxes.take(slice(row, row + 1)), errors)
+    if datum is None or len(datum.strong) < _AXES:
+        return None
+    choices = priors_for(found.lattice, assumed)[:1]
+    quadrature = Quadrature(found.lattice, errors, choices)
+    rng = np.random.default_rng(seed)
+    drawn = draw(found.lattice, quadrature.priors[0], quadrature.joint(datum), _N_DRAW, rng)
+    av = extinctions(found.lattice, datum, drawn, assumed.av_mean_mag, rng)
+    oh = np.array([one.log_oh for one in found.lattice.sets])[drawn.sets]
+    return Shown(found.spectra[row], found.lattice, datum, drawn, av, oh)
+
+
 def run(*, shown: Shown, table: Table) -> dict[str, Any]:
     """Draw one spectrum.
 
@@ -77,7 +113,7 @@ def run(*, shown: Shown, table: Table) -> dict[str, Any]:
         If fewer than two lines were compared in log10, or the table lacks the spectrum.
     """
     rows = table.data[table.data["spectrum"] == shown.name]
-    if len(shown.datum.strong) < len(("x", "y")) or not len(rows):
+    if len(shown.datum.strong) < _AXES or not len(rows):
         raise ArdError(
             "there is nothing to draw of this spectrum",
             expected="two strong lines, and rows in the table",
@@ -91,8 +127,8 @@ def run(*, shown: Shown, table: Table) -> dict[str, Any]:
         made += _corner(parts[0, 1], shown)
         made += _sensitivity(parts[1, 0].subplots(), rows)
         made += _pulls(parts[1, 1].subplots(), shown)
-        synthetic = "  (SYNTHETIC GRID)" if shown.lattice.source.synthetic else ""
-        figure.suptitle(f"{shown.name}: {shown.lattice.source.project}{synthetic}", fontsize=9)
+        note = "  (SIMULATED)" if table.simulated else ""
+        figure.suptitle(f"{shown.name}: {shown.lattice.source.project}{note}", fontsize=9)
         picture = style.png(figure)
     data = QTable(rows=made, names=("panel", "item", "x", "value"))
     return {"figure": picture, "data": Table(data, {"SIMULATD": table.simulated})}

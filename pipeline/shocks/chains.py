@@ -25,6 +25,7 @@ from pipeline.shocks.likelihood import Datum, log_likelihood
 from pipeline.shocks.nodes import AxisPrior, PriorChoice
 from pipeline.shocks.posterior import Quadrature
 from pipeline.store.blocks import Run
+from pipeline.store.netcdf import Content
 
 _NOTHING: Final = -1e10  # ln likelihood where there is no model; minus infinity has no derivative
 _BOUND: Final = 12.0  # on the line
@@ -42,6 +43,8 @@ class ShockChains:
         Of the continuous parameters.
     of_coordinate : tuple of bool
         Which of them are coordinates of the lattice.
+    log_likelihood : callable
+        From parameters, shape (n,), and a `Datum` to ln of the likelihood, the sets summed.
     log_density : callable
         As `Target.log_density`; its data are a `Datum`.
     """
@@ -49,11 +52,40 @@ class ShockChains:
     lattice: Lattice
     prior: Prior
     of_coordinate: tuple[bool, ...]
+    log_likelihood: Callable[[Any, Any], Any]
     log_density: Callable[[Any, Any], Any]
 
     def target(self, datum: Datum) -> Target:
         """Give what a sampler needs for one spaxel; nothing is compiled again for another."""
         return Target(self.prior.names, self.log_density, self.prior.constrain, _as_jax(datum))
+
+    def content(self, datum: Datum, **more: Any) -> Content:
+        """Give what is exported beside the draws of one spaxel.
+
+        The likelihood of all lines is one block: weak lines depend on what strong ones say. Fields
+        whose coordinate is sampled stand beside it.
+        """
+        names = self.prior.names
+
+        def log_prior(draws: FloatArray) -> dict[str, FloatArray]:
+            rows = np.asarray(self.prior.log_prior(draws), np.float64)
+            return {name: rows[:, i] for i, name in enumerate(names)}
+
+        def derived(draws: FloatArray) -> dict[str, FloatArray]:
+            found = self.values({name: draws[:, i] for i, name in enumerate(names)})
+            return {name: value for name, value in found.items() if name not in names}
+
+        def likelihood(values: Any, data: Datum) -> Any:
+            return jax.lax.map(lambda row: self.log_likelihood(row, data), values)
+
+        own, compiled = _as_jax(datum), jax.jit(likelihood)
+
+        def log_likelihoods(draws: FloatArray) -> dict[str, FloatArray]:
+            values = compiled(jnp.asarray(draws, jnp.result_type(float)), own)
+            return {"lines": np.asarray(values, np.float64)}
+
+        units = {axis.name: axis.unit for axis in self.lattice.axes if axis.name not in names}
+        return Content(log_prior, log_likelihoods, derived=derived, derived_units=units, **more)
 
     def values(self, draws: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
         """Give the parameters of the grid, by the names of its axes, from those of chains."""
@@ -95,8 +127,7 @@ def density(lattice: Lattice, choice: PriorChoice) -> ShockChains:
         given.append(own.of_coordinate)
     prior = Prior(tuple(parameters))
 
-    def log_density(z: Any, datum: Datum) -> Any:
-        values = prior.constrain(z)
+    def log_likelihoods(values: Any, datum: Datum) -> Any:
         x = jnp.stack([
             values[i] if given[i] else axis.coordinate(values[i])
             for i, axis in enumerate(lattice.axes)
@@ -104,9 +135,12 @@ def density(lattice: Lattice, choice: PriorChoice) -> ShockChains:
         ratio, inside = lattice.at(x)
         value, _ = log_likelihood(datum, ratio)
         each = jnp.where(inside, value, jnp.asarray(_NOTHING, value.dtype))
-        return jax.scipy.special.logsumexp(each) - np.log(len(each)) + prior.log_density(z)
+        return jax.scipy.special.logsumexp(each) - np.log(len(each))
 
-    return ShockChains(lattice, prior, tuple(given), log_density)
+    def log_density(z: Any, datum: Datum) -> Any:
+        return log_likelihoods(prior.constrain(z), datum) + prior.log_density(z)
+
+    return ShockChains(lattice, prior, tuple(given), log_likelihoods, log_density)
 
 
 def starts_from(

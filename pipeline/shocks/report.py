@@ -17,6 +17,7 @@ from manifests.shocks import ShockAssumptions
 from pipeline.shocks.grid import HALPHA, Component, ShockGrid
 from pipeline.shocks.interpolate import refine
 from pipeline.shocks.lattice import B, Lattice
+from pipeline.shocks.likelihood import LineFluxes
 from pipeline.shocks.measured import Measured, for_grid
 from pipeline.shocks.nodes import B_PRIORS, FIXED
 from pipeline.shocks.summary import QUANTILES, Summary, sensitivity
@@ -51,6 +52,10 @@ class Fit:
     simulated : bool
         Whether the observation is simulated, or the grid synthetic: a science release takes
         neither.
+    lattice : Lattice
+        Of those lines.
+    fluxes : LineFluxes
+        As they were compared.
     """
 
     spectra: tuple[str, ...]
@@ -59,6 +64,8 @@ class Fit:
     verdicts: tuple[tuple[str, str, Verdict], ...]
     notes: tuple[str, ...]
     simulated: bool
+    lattice: Lattice
+    fluxes: LineFluxes
 
 
 def fit(
@@ -117,7 +124,7 @@ def fit(
             rows.append((name, "T1", virial(first, found[FIXED, OWN], row)))
     simulated = measured.simulated or grid.source.synthetic
     notes = _notes(grid, lattice)
-    return Fit(measured.spectra, lines, found, tuple(rows), notes, simulated)
+    return Fit(measured.spectra, lines, found, tuple(rows), notes, simulated, lattice, fluxes)
 
 
 def _notes(grid: ShockGrid, lattice: Lattice) -> tuple[str, ...]:

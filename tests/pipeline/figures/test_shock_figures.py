@@ -35,7 +35,13 @@ def parts():
     found = draw(lattice, quadrature.priors[0], quadrature.joint(datum), 2000, rng)
     av = extinctions(lattice, datum, found, ASSUMED.av_mean_mag, rng)
     oh = np.array([one.log_oh for one in lattice.sets])[found.sets]
-    table = table_of(fit(grid, Measured(("tip",), data), ASSUMED, load_acceptance()))
+    fitted = fit(grid, Measured(("tip",), data), ASSUMED, load_acceptance())
+    own = shocks.shown_of(fitted, 0, ASSUMED, 4)
+    table = table_of(fitted)
+    # What is drawn of a fit is the same posterior.
+    assert np.median(own.draws.values, axis=0) == pytest.approx(
+        np.median(found.values, axis=0), rel=0.1
+    )
     return shocks.Shown("tip", lattice, datum, found, av, oh), table
 
 
@@ -68,3 +74,10 @@ def test_a_spectrum_without_lines_is_not_drawn(parts):
     )
     with pytest.raises(ArdError, match="nothing to draw"):
         shocks.run(shown=other, table=table)
+
+
+def test_of_a_single_line_nothing_is_drawn():
+    grid = toy_loglinear()
+    data = LineFluxes.of_ratios(NAMES[:1], grid.log_ratio[:1, 0, 4, 16, :1], 0.02)
+    found = fit(grid, Measured(("tip",), data), ASSUMED, load_acceptance())
+    assert shocks.shown_of(found, 0, ASSUMED, 1) is None

@@ -4,6 +4,7 @@ Oracle: the sum, whose marginals are exact. Agreement: medians within 0.05 stand
 a Wasserstein distance below that of two sets of as many independent draws, three times over.
 """
 
+import h5netcdf
 import numpy as np
 import pytest
 import targets
@@ -26,6 +27,7 @@ from pipeline.shocks.posterior import Quadrature
 from pipeline.shocks.summary import quantiles
 from pipeline.shocks.toy import TOY_LINES, toy_loglinear
 from pipeline.store.blocks import MemoryStore
+from pipeline.store.netcdf import export_netcdf
 
 ASSUMED = load_shocks()
 NAMES = tuple(toy.line.name for toy in TOY_LINES)
@@ -71,14 +73,15 @@ def test_the_density_is_that_of_the_sum(fitted, place):
         assert float(target.log_density(z, target.data)) == pytest.approx(expected, rel=1e-9)
 
 
-def test_chains_agree_with_the_sum(fitted):
+def test_chains_agree_with_the_sum_and_are_archived(fitted, tmp_path):
     lattice, choices, quadrature, data, datum = fitted
     chains = density(lattice, choices[0])
     starts = starts_from(chains, quadrature, 0, datum, 8, 11)
     run = run_of(chains, starts, SETTINGS, name="shock", seed=12, digests={"data": "d"})
     assert prior_from(run.prior).names == ("ln_b_plus_0.3", "v_kms")
     budget = Budget(block=500, n_first=1000, n_most=1000)
-    outcome = sample(chains.target(datum), starts, run, MemoryStore(), settings=SETTINGS,
+    store = MemoryStore()
+    outcome = sample(chains.target(datum), starts, run, store, settings=SETTINGS,
                      budget=budget, gate=targets.gate)  # fmt: skip
     assert outcome.passed, outcome.sentence
     found = quadrature.fit(data)[0]
@@ -91,6 +94,19 @@ def test_chains_agree_with_the_sum(fitted):
         assert abs(np.median(own) - np.log(exact[1])) < 0.05 * sigma
         other = np.log(made.values[:, place])
         assert stats.wasserstein_distance(own, other) < 0.06 * sigma
+
+    export_netcdf(store, "shock", tmp_path / "chains.nc", chains.content(datum))
+    with h5netcdf.File(tmp_path / "chains.nc", "r") as file:
+        groups = {name: file.groups[name].variables for name in file.groups}
+        assert groups["posterior"]["b"][...] == pytest.approx(values[B], rel=1e-6)
+        # Prior and likelihood add up to what the sampler says, but for the change of scale.
+        place = tuple(range(0, 1000, 250))
+        kept = np.stack([groups["posterior"][n][0, place] for n in chains.prior.names], axis=-1)
+        z = chains.prior.unconstrain(kept.astype(float))
+        lines = chains.content(datum).log_likelihood(kept.astype(float))["lines"]
+        expected = groups["sample_stats"]["lp"][0, place] - chains.prior.log_density(z)
+        assert lines == pytest.approx(expected, abs=1e-2)
+        assert "lines" in groups["log_likelihood"]
 
 
 def test_what_is_fixed_has_no_chain(fitted):

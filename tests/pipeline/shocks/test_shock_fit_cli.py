@@ -50,7 +50,13 @@ def test_verdicts_are_printed_and_the_table_is_written(some, tmp_path):
                else table.data[n].tolist() for n in table.data.colnames}  # fmt: skip
     units = {n: unit_text(table.data[n].unit) for n in table.data.colnames}
     assert not tables.validate(columns, units, "shocks")
-    plain = run(some)
+    assert sorted(table.provenance.inputs) == ["bow.ecsv", "grid", "ratios.ecsv"]
+    assert table.provenance.simulated
+    assert run(some, "--geometry", bow, "--out", tmp_path / "again.ecsv").exit_code == 0
+    assert (tmp_path / "again.ecsv").read_bytes() == out.read_bytes()
+    plain = run(some, "--figures", tmp_path / "figures")
+    assert (tmp_path / "figures" / "spectrum.png").read_bytes().startswith(b"\x89PNG")
+    assert read_ecsv(tmp_path / "figures" / "spectrum.ecsv").simulated
     assert plain.stdout.startswith("spectrum C1: NOT EVALUATED: there is no posterior of the geo")
     again = run(some, "--out", out)
     assert again.exit_code == 3
