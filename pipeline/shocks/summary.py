@@ -33,7 +33,8 @@ class Summary:
         Probability within one step of the models from the lowest and highest velocity that the
         prior allows. With steps of 25 km/s up to 1000 the second is P(v > 975 km/s).
     p_metal_poor : ndarray
-        Probability of less than `half_solar`, by the convention of `solar`.
+        Probability of less than `half_solar`, by the convention of `solar`; NaN where the O/H of
+        a set is not known.
     solar : str
     p_predictive, chi2_min, log_evidence : ndarray
         As in `Posteriors`.
@@ -77,11 +78,13 @@ def summarise(found: Posteriors, assumed: ShockAssumptions) -> Summary:
         If nobody knows the convention.
     """
     sets = found.lattice.sets
-    poor = np.array([z_over_solar(one, assumed.solar) < assumed.half_solar for one in sets])
+    over = np.array([z_over_solar(one, assumed.solar) for one in sets])
+    # A set of unknown O/H is on neither side, and leaves the whole probability unknown.
+    poor = np.where(np.isnan(over), np.nan, over < assumed.half_solar)
     low, high = edges(found, V)
     return Summary(
         found.prior.name, quantiles(found, V, QUANTILES), information(found, V), low, high,
-        found.marginal[SETS] @ poor.astype(float), assumed.solar, found.p_predictive,
+        found.marginal[SETS] @ poor, assumed.solar, found.p_predictive,
         found.chi2_min, found.log_evidence, found.n_line,
     )  # fmt: skip
 

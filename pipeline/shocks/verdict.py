@@ -172,6 +172,8 @@ def metal_poor(summary: Summary, row: int, acceptance: Acceptance) -> Verdict:
     measured = {"p_metal_poor": share, "p_predictive": fit}
     if not np.isfinite(share):
         words = "H alpha is too weak to divide by, so there is no posterior"
+        if np.isfinite(fit):
+            words = "the O/H of an abundance set of the grid is not known"
         return Verdict(Gate.NOT_EVALUATED, words, None, measured)
     enough, fits = (acceptance.limit(f"shock.{n}") for n in ("p_metal_poor", "p_predictive"))
     literal = not enough.accepts(1.0 - share)  # consistent with: not excluded

@@ -25,7 +25,7 @@ from pipeline.shocks.nodes import AxisPrior, PriorChoice, on_nodes, priors_for
 from pipeline.shocks.posterior import SETS, Quadrature
 from pipeline.shocks.summary import information, quantiles, sensitivity, summarise
 from pipeline.shocks.toy import TOY_ABUNDANCES, TOY_LINES, toy_loglinear
-from pipeline.shocks.verdict import Gate, shock_velocity
+from pipeline.shocks.verdict import Gate, metal_poor, shock_velocity
 
 ASSUMED = load_shocks()
 NAMES = tuple(toy.line.name for toy in TOY_LINES)
@@ -249,6 +249,21 @@ def test_the_convention_of_the_sun_is_part_of_the_answer():
     assert summarise(found, brighter).p_metal_poor[0] == pytest.approx(1.0)
     with pytest.raises(ArdError, match="solar convention is unknown"):
         summarise(found, dataclasses.replace(ASSUMED, solar="mine"))
+
+
+def test_metals_that_nobody_knows_are_not_rich():
+    """The metallicities of Zenodo's models have no O/H: nothing is poor there, nor rich."""
+    unknown = dataclasses.replace(TOY_ABUNDANCES[1], log_oh=np.nan)
+    lattice = refine(toy_loglinear(), NAMES, Steps(2, 2))
+    lattice = dataclasses.replace(lattice, sets=(TOY_ABUNDANCES[0], unknown))
+    quadrature = Quadrature(lattice, errors_for(lattice.lines, ASSUMED),
+                            priors_for(lattice, ASSUMED)[:1])  # fmt: skip
+    found = quadrature.fit(LineFluxes.of_ratios(NAMES, [lattice.log_ratio[0, 5, 30]], 0.02))[0]
+    summary = summarise(found, ASSUMED)
+    assert np.isnan(summary.p_metal_poor[0])
+    verdict = metal_poor(summary, 0, load_acceptance())
+    assert (verdict.gate, verdict.literal) == (Gate.NOT_EVALUATED, None)
+    assert "O/H" in verdict.sentence
 
 
 @pytest.fixture(scope="module")
