@@ -66,7 +66,8 @@ def read_measured(table: Table) -> Measured:
     Raises
     ------
     FormatError
-        If columns are missing, a line is there twice, or none is H alpha.
+        If columns are missing or in different units, a line is there twice, a value has no
+        error, or none is H alpha.
     """
     names = table.data.colnames
     pair = next((p for p in (_FLUX, _RATIO) if set(p) <= set(names)), None)
@@ -88,10 +89,16 @@ def read_measured(table: Table) -> Measured:
             found=f"{len(keys)} rows, {len(set(zip(keys, lines, strict=True)))} different",
             action="leave one of them out, or name the spectra",
         )
+    places = tuple(
+        np.array([order[name] for name in chosen], int)
+        for chosen, order in (
+            (keys, {name: i for i, name in enumerate(spectra)}),
+            (lines, {name: i for i, name in enumerate(every)}),
+        )
+    )
     values = np.full((2, len(spectra), len(every)), np.nan)
-    for column, name in enumerate(pair):
-        for key, line, value in zip(keys, lines, _numbers(table, name), strict=True):
-            values[column, spectra.index(key), every.index(line)] = value
+    for column, numbers in enumerate(_pair(table, pair)):
+        values[(column, *places)] = numbers
     if pair is _RATIO:
         return Measured(spectra, _of_ratios(every, *values), table.simulated)
     return Measured(spectra, LineFluxes.of_errors(every, *values), table.simulated)
@@ -125,6 +132,32 @@ def for_grid(fluxes: LineFluxes, lines: Sequence[GridLine]) -> LineFluxes:
 
 def _unit(names: Sequence[str], chosen: Sequence[str]) -> FloatArray:
     return np.array([float(name in chosen) for name in names])
+
+
+def _pair(table: Table, pair: tuple[str, str]) -> tuple[FloatArray, FloatArray]:
+    """Give the values and errors of all rows; refuse what would count as a perfect measurement."""
+    units = [table.data[name].unit for name in pair]
+    if units[0] != units[1]:
+        raise FormatError(
+            "values and errors are in different units",
+            expected=f"{pair[0]} and {pair[1]} in one unit",
+            found=f"{units[0]} and {units[1]}",
+            action="convert one of them",
+        )
+    value, error = (_numbers(table, name) for name in pair)
+    # A flux without error would outweigh all others; a ratio has the floor of the models besides.
+    least = np.finfo(float).tiny if pair is _FLUX else 0.0
+    odd = ~np.isnan(value) & ~(np.isfinite(value) & (error >= least))
+    if odd.any():
+        row = int(np.flatnonzero(odd)[0])
+        raise FormatError(
+            "a row is no measurement of a line",
+            expected="a finite value, and a positive error",
+            found=f"{table.data['line'][row]}: {value[row]:g} +- {error[row]:g}, and "
+            f"{int(odd.sum()) - 1} more",
+            action="leave its value empty, or give an upper limit as a flux of 0 with its sigma",
+        )
+    return value, error
 
 
 def _numbers(table: Table, name: str) -> FloatArray:

@@ -81,3 +81,25 @@ def test_tables_that_say_nothing_are_refused():
         read_measured(table(line=["Halpha"] * 2, flux=[1.0] * 2, flux_err=[1.0] * 2))
     with pytest.raises(FormatError, match="need H alpha"):
         read_measured(table(line=LINES[1:], flux=[1.0] * 3, flux_err=[1.0] * 3))
+
+
+@pytest.mark.parametrize(
+    ("values", "errors", "pair"),
+    [
+        ([-np.inf, -0.7, -0.9], [0.1] * 3, "log_ratio"),  # no flux at all, and no error of it
+        ([0.1, -0.7, -0.9], [0.1, -0.1, 0.1], "log_ratio"),
+        ([9.0, 1.0, 2.0], [1.0, -0.1, 0.2], "flux"),
+        ([9.0, 1.0, 0.0], [1.0, 0.1, 0.0], "flux"),  # a perfect zero is no upper limit
+    ],
+)
+def test_numbers_that_would_be_taken_for_perfect_ones_are_refused(values, errors, pair):
+    names = LINES[1:] if pair == "log_ratio" else LINES[:3]
+    with pytest.raises(FormatError, match="no measurement of a line"):
+        read_measured(table(line=names, **{pair: values, f"{pair}_err": errors}))
+
+
+def test_flux_and_error_are_in_one_unit():
+    one = AstropyTable({"line": LINES, "flux": [9.0] * 4, "flux_err": [1.0] * 4})
+    one["flux"].unit, one["flux_err"].unit = "erg / (s cm2)", "W / m2"
+    with pytest.raises(FormatError, match="different units"):
+        read_measured(Table(one))
