@@ -105,9 +105,10 @@ def read_measured(table: Table) -> Measured:
 
 
 def for_grid(fluxes: LineFluxes, lines: Sequence[GridLine]) -> LineFluxes:
-    """Give H alpha and the fluxes of those lines of a grid that were measured.
+    """Give H alpha and the fluxes of those lines of a grid that were measured in any spectrum.
 
-    Each measured line is used once: alone where the grid has it so, else in a blend.
+    Each measured line is used once: alone where the grid has it so, else in a blend. A line that
+    no spectrum has is left out: models that lack it are as good as others.
 
     Parameters
     ----------
@@ -125,9 +126,12 @@ def for_grid(fluxes: LineFluxes, lines: Sequence[GridLine]) -> LineFluxes:
     adds = np.array(rows)
     # A sum with a member that is not used is not used.
     absent = (np.isnan(fluxes.flux).astype(float) @ adds.T) > 0
-    clean = np.nan_to_num(fluxes.flux) @ adds.T
+    flux = np.where(absent, np.nan, np.nan_to_num(fluxes.flux) @ adds.T)
     cov = adds @ np.nan_to_num(fluxes.cov) @ adds.T
-    return LineFluxes(tuple(names), np.where(absent, np.nan, clean), cov)
+    kept = np.flatnonzero(~absent.all(axis=0) | (np.arange(len(names)) == 0))
+    return LineFluxes(
+        tuple(names[k] for k in kept), flux[:, kept], cov[np.ix_(range(len(cov)), kept, kept)]
+    )
 
 
 def _unit(names: Sequence[str], chosen: Sequence[str]) -> FloatArray:

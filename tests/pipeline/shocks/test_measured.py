@@ -67,11 +67,17 @@ def test_a_blend_is_the_sum_of_its_members():
 
 
 def test_a_sum_without_one_member_is_not_used():
-    found = read_measured(table(line=LINES, flux=[9.0, 8.0, np.nan, 2.0],
-                                flux_err=[1.0, 0.5, np.nan, 0.4]))  # fmt: skip
-    kept = for_grid(found.fluxes, [GridLine("SII_6716+6731", 0.67, ("SII_6716", "SII_6731"))])
-    assert np.isnan(kept.flux[0]).tolist() == [False, True]
+    found = read_measured(table(
+        spectrum=["a"] * 4 + ["b"] * 4, line=LINES * 2,
+        flux=[9.0, 8.0, np.nan, 2.0, 9.0, np.nan, 1.0, 2.0],
+        flux_err=[1.0, 0.5, np.nan, 0.4, 1.0, np.nan, 0.3, 0.4],
+    ))  # fmt: skip
+    lines = [GridLine("SII_6716+6731", 0.67, ("SII_6716", "SII_6731"))]
+    kept = for_grid(found.fluxes, lines)
+    assert np.isnan(kept.flux).tolist() == [[False, True], [False, False]]
     assert np.isfinite(kept.cov).all()
+    # What no spectrum has is no line of the fit: models are not dropped for the lack of it.
+    assert for_grid(found.fluxes.take(slice(0, 1)), lines).names == (HALPHA,)
 
 
 def test_tables_that_say_nothing_are_refused():
