@@ -89,16 +89,11 @@ def read_measured(table: Table) -> Measured:
             found=f"{len(keys)} rows, {len(set(zip(keys, lines, strict=True)))} different",
             action="leave one of them out, or name the spectra",
         )
-    places = tuple(
-        np.array([order[name] for name in chosen], int)
-        for chosen, order in (
-            (keys, {name: i for i, name in enumerate(spectra)}),
-            (lines, {name: i for i, name in enumerate(every)}),
-        )
-    )
+    row, column = ({name: k for k, name in enumerate(one)} for one in (spectra, every))
+    rows, columns = [row[key] for key in keys], [column[line] for line in lines]
     values = np.full((2, len(spectra), len(every)), np.nan)
-    for column, numbers in enumerate(_pair(table, pair)):
-        values[(column, *places)] = numbers
+    for place, numbers in enumerate(_pair(table, pair)):
+        values[place, rows, columns] = numbers
     if pair is _RATIO:
         return Measured(spectra, _of_ratios(every, *values), table.simulated)
     return Measured(spectra, LineFluxes.of_errors(every, *values), table.simulated)

@@ -5,6 +5,7 @@ Oracle: models of the toy grid, whose velocity is known.
 
 import numpy as np
 import pytest
+from astropy.table import MaskedColumn
 from astropy.table import Table as AstropyTable
 
 from ard.errors import ArdError
@@ -81,6 +82,13 @@ def test_a_grid_without_the_lines_is_refused():
 def test_draws_of_the_geometry():
     good = Table(AstropyTable({"v_shock": [300.0, 310.0]}))
     assert geometry_draws(good).tolist() == [300.0, 310.0]
-    for bad in ({"v": [300.0]}, {"v_shock": [300.0, -1.0]}):
+    metres = AstropyTable({"v_shock": [3e5, 3.1e5]})
+    metres["v_shock"].unit = "m / s"
+    assert geometry_draws(Table(metres)) == pytest.approx([300.0, 310.0])
+    hidden = MaskedColumn([300.0, 310.0], mask=[False, True])
+    for bad in ({"v": [300.0]}, {"v_shock": [300.0, -1.0]}, {"v_shock": hidden}):
         with pytest.raises(ArdError, match="no draws of a velocity"):
             geometry_draws(Table(AstropyTable(bad)))
+    metres["v_shock"].unit = "kg"
+    with pytest.raises(ArdError, match="no draws of a velocity"):
+        geometry_draws(Table(metres))
