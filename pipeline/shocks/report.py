@@ -121,7 +121,7 @@ def fit(
         rows.append((name, "C1", speed))
         rows.append((name, "C3", metal_poor(first, row, acceptance)))
         if known:
-            rows.append((name, "T1", virial(first, found[FIXED, OWN], row)))
+            rows.append((name, "T1", virial(first, found[FIXED, OWN], row, acceptance)))
     simulated = measured.simulated or grid.source.synthetic
     notes = _notes(grid, lattice)
     return Fit(measured.spectra, lines, found, tuple(rows), notes, simulated, lattice, fluxes)

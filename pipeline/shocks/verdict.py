@@ -188,7 +188,11 @@ def metal_poor(summary: Summary, row: int, acceptance: Acceptance) -> Verdict:
 
 
 def virial(
-    marginal: Summary, fixed: Summary, row: int, v_virial_kms: float | None = None
+    marginal: Summary,
+    fixed: Summary,
+    row: int,
+    acceptance: Acceptance,
+    v_virial_kms: float | None = None,
 ) -> Verdict:
     """Say whether an unknown field broadens the velocity down to virial ones (criterion T1).
 
@@ -197,6 +201,7 @@ def virial(
     marginal, fixed : Summary
         With the field inferred, and with a field that is assumed.
     row : int
+    acceptance : Acceptance
     v_virial_kms : float, optional
         No published number is known: it has to be declared.
     """
@@ -206,6 +211,7 @@ def virial(
         "v_high_kms": spans[0][1],
         "v_low_fixed_kms": spans[1][0],
         "v_high_fixed_kms": spans[1][1],
+        "p_predictive": float(marginal.p_predictive[row]),
     }
     if v_virial_kms is None or not np.isfinite(spans[0][0]):
         words = "no virial velocity is declared" if v_virial_kms is None else "no posterior"
@@ -216,6 +222,8 @@ def virial(
     words += f"{spans[0][0]:.0f} to {spans[0][1]:.0f} km/s with the field marginalised, and "
     words += f"{'inside' if within[1] else 'outside'} of {spans[1][0]:.0f} to {spans[1][1]:.0f} "
     words += "km/s with it fixed"
+    if not acceptance.limit("shock.p_predictive").accepts(measured["p_predictive"]):
+        return Verdict(Gate.MODEL_INADEQUATE, f"{words}, but no model fits", within[0], measured)
     if within[1]:
         return Verdict(Gate.UNINFORMATIVE, words, within[0], measured)
     gate = Gate.CONFIRMED if within[0] else Gate.IN_TENSION

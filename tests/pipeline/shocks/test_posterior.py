@@ -191,6 +191,19 @@ def test_draws_are_those_of_the_sum():
         assert below == pytest.approx(levels, abs=4 * 0.5 / np.sqrt(20_000))
 
 
+def test_lone_models_have_a_sum_and_no_draws():
+    """A chessboard: all cells are void, and to draw from them would never end."""
+    grid = toy_loglinear(b=(1.0, 2.0, 3.0), v_kms=(200.0, 300.0, 400.0, 500.0))
+    board = (np.add.outer(range(3), range(4)) % 2 == 0)[:, :, None]
+    mask = np.broadcast_to(board, grid.mask.shape)
+    ratio = np.where(mask, np.nan, grid.log_ratio)
+    lattice = refine(dataclasses.replace(grid, log_ratio=ratio, mask=mask), NAMES, Steps(2, 2))
+    prior = on_nodes(lattice, coordinate_prior(lattice))
+    assert prior.weight.sum() == pytest.approx(1.0)
+    with pytest.raises(ArdError, match="no cell of the grid"):
+        draw(lattice, prior, prior.weight, 10, np.random.default_rng(1))
+
+
 def test_the_unit_of_the_fluxes_has_no_part():
     lattice = refine(toy_loglinear(), NAMES, Steps(2, 2))
     quadrature = Quadrature(lattice, errors_for(lattice.lines, ASSUMED),

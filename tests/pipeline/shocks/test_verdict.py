@@ -110,10 +110,13 @@ def test_metals(share, fit, gate, literal):
 
 def test_an_unknown_field_may_broaden_the_velocity():
     wide, narrow = summary(v_kms=[200, 300, 350, 400, 900]), summary()
-    assert virial(wide, narrow, 0, 220.0).gate == Gate.CONFIRMED
-    assert virial(wide, narrow, 0, 100.0).gate == Gate.IN_TENSION
-    assert virial(wide, narrow, 0, 300.0).gate == Gate.UNINFORMATIVE
-    missing = virial(wide, narrow, 0)
+    assert virial(wide, narrow, 0, ACCEPTANCE, 220.0).gate == Gate.CONFIRMED
+    assert virial(wide, narrow, 0, ACCEPTANCE, 100.0).gate == Gate.IN_TENSION
+    assert virial(wide, narrow, 0, ACCEPTANCE, 300.0).gate == Gate.UNINFORMATIVE
+    # An interval of models that do not make the lines is none, whatever it holds.
+    odd = summary(v_kms=[200, 300, 350, 400, 900], p_predictive=1e-3)
+    assert virial(odd, narrow, 0, ACCEPTANCE, 220.0).gate == Gate.MODEL_INADEQUATE
+    missing = virial(wide, narrow, 0, ACCEPTANCE)
     assert (missing.gate, missing.literal) == (Gate.NOT_EVALUATED, None)
 
 
