@@ -23,7 +23,7 @@ from pipeline.shocks.lattice import B, V
 from pipeline.shocks.likelihood import Errors, LineFluxes, errors_for, log_likelihood, prepare
 from pipeline.shocks.nodes import AxisPrior, PriorChoice, on_nodes, priors_for
 from pipeline.shocks.posterior import SETS, Quadrature
-from pipeline.shocks.summary import information, quantiles, sensitivity, summarise
+from pipeline.shocks.summary import QUANTILES, information, quantiles, sensitivity, summarise
 from pipeline.shocks.toy import TOY_ABUNDANCES, TOY_LINES, toy_loglinear
 from pipeline.shocks.verdict import Gate, metal_poor, shock_velocity
 
@@ -173,6 +173,25 @@ def test_weights_of_nodes_are_integrals_of_the_priors():
     odd = dataclasses.replace(ASSUMED, b_fixed=3.3)
     with pytest.raises(ArdError, match="no node of the grid"):
         on_nodes(lattice, priors_for(lattice, odd, ("fixed",))[0])
+
+
+def test_steps_are_fine_enough_where_the_posterior_is_narrow():
+    """Oracle: a lattice 16 times finer. Here b is known to two steps, by a floor of 0.03 dex."""
+    grid = toy_loglinear()
+    models = grid.log_ratio[0, 0, 1:7][:, [6, 16, 28]].reshape(-1, len(NAMES))
+    data = LineFluxes.of_ratios(NAMES, models, 0.01)
+    found = []
+    for steps in (Steps(), Steps(36, 20)):
+        lattice = refine(grid, NAMES, steps)
+        quadrature = Quadrature(lattice, errors_for(lattice.lines, ASSUMED, 0.03),
+                                priors_for(lattice, ASSUMED))  # fmt: skip
+        found.append(quadrature.fit(data))
+    for ours, fine in zip(*found, strict=True):
+        for name, most in ((B, 0.05), (V, 0.01)):
+            axis = fine.lattice.axis(name)
+            q = [axis.coordinate(quantiles(one, name, QUANTILES)) for one in (ours, fine)]
+            sigma = 0.5 * (q[1][:, 3:4] - q[1][:, 1:2])
+            assert np.abs((q[0] - q[1]) / sigma).max() < most
 
 
 def test_draws_are_those_of_the_sum():
