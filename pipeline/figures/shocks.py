@@ -79,7 +79,7 @@ def shown_of(found: Fit, row: int, assumed: ShockAssumptions, seed: int) -> Show
     Shown or None
         None where fewer than two lines are strong, or there is no posterior.
     """
-    errors = errors_for(found.lattice.lines, assumed)
+    errors = errors_for(found.lattice.lines, assumed, rounding=found.lattice.source.rounding)
     (datum,) = prepare(found.fluxes.take(slice(row, row + 1)), errors)
     if datum is None or len(datum.strong) < _AXES:
         return None

@@ -9,6 +9,10 @@ A line below a given S/N is compared in flux, which may be negative: given the s
 amplitude (the true flux of H alpha) and A_V are Gaussian, and the flux of the weak line is linear
 in both; they are integrated out with the line's own floor. An upper limit of k sigma is a flux of
 zero with that sigma.
+
+Tables of models are rounded at a step of flux, which is an error of weak lines that no floor in dex
+has: its variance is added to the flux of a weak line, and in dex, at the flux that was measured, to
+that of a strong one. So it does not change from model to model either.
 """
 
 import math
@@ -28,6 +32,9 @@ from pipeline.shocks.grid import HALPHA, GridLine
 
 LN10: Final = math.log(10.0)
 _WAVE_HALPHA_UM: Final = 0.656461  # vacuum
+# H alpha / H beta by recombination (case B, 1e4 K; Osterbrock & Ferland 2006, table 4.4). Shocks
+# have 2.9 to 4.4, with which rounding counts for less.
+_RECOMBINATION: Final = 2.86
 _PER_MAG: Final = -0.4  # d log10 flux / d A(wave)
 
 
@@ -107,6 +114,8 @@ class Errors:
     av_mean_mag, av_sigma_mag : float
         Gaussian prior of A_V.
     snr_linear : float
+    rounding : float
+        Standard deviation of the models' flux over that of H alpha, by the rounding of their table.
     """
 
     lines: tuple[str, ...]
@@ -115,10 +124,15 @@ class Errors:
     av_mean_mag: float
     av_sigma_mag: float
     snr_linear: float
+    rounding: float = 0.0
 
 
 def errors_for(
-    lines: Sequence[GridLine], assumed: ShockAssumptions, floor_dex: float | None = None
+    lines: Sequence[GridLine],
+    assumed: ShockAssumptions,
+    floor_dex: float | None = None,
+    *,
+    rounding: float = 0.0,
 ) -> Errors:
     """Give the errors of models that are assumed.
 
@@ -128,13 +142,16 @@ def errors_for(
     assumed : ShockAssumptions
     floor_dex : float, optional
         One floor for all lines, in place of each line's own.
+    rounding : float
+        Step to which the models' fluxes over H beta are rounded: `GridSource.rounding`.
     """
     names = tuple(line.name for line in lines)
     waves = [_WAVE_HALPHA_UM, *(line.wave_um for line in lines)]
     law = extinction(waves, assumed.r_v)
     own = [assumed.floor_dex(name) if floor_dex is None else floor_dex for name in names]
     return Errors(names, np.array(own), _PER_MAG * (law[1:] - law[0]), assumed.av_mean_mag,
-                  assumed.av_sigma_mag, assumed.snr_linear)  # fmt: skip
+                  assumed.av_sigma_mag, assumed.snr_linear,
+                  rounding / math.sqrt(12.0) / _RECOMBINATION)  # fmt: skip
 
 
 @jax.tree_util.register_dataclass
@@ -230,15 +247,19 @@ def _datum(flux: FloatArray, cov: FloatArray, at: Any, errors: Errors) -> Datum:
     inputs = np.zeros((n + 1 + n_s,) * 2)
     inputs[:n, :n] = cov
     inputs[n, n] = sigma_av**2
-    inputs[n + 1 :, n + 1 :] = np.diag(floor[s] ** 2)
+    # Models that come near to a strong line are rounded as that line would be.
+    rounded = errors.rounding / (LN10 * flux[1 + s])
+    inputs[n + 1 :, n + 1 :] = np.diag(floor[s] ** 2 + rounded**2)
     enters = np.zeros((n_s + 2 + n_w, len(inputs)))
     rows = np.arange(n_s)
     enters[rows, 1 + s] = 1.0 / (LN10 * flux[1 + s])
     enters[rows, 0] = -1.0 / LN10
     enters[rows, n], enters[rows, n + 1 + rows] = red[s], 1.0
     enters[n_s, 0], enters[n_s + 1, n] = -1.0 / LN10, 1.0
-    enters[n_s + 2 + np.arange(n_w), 1 + w] = 1.0
+    faint = n_s + 2 + np.arange(n_w)
+    enters[faint, 1 + w] = 1.0
     joint = enters @ inputs @ enters.T
+    joint[faint, faint] += errors.rounding**2
     own, cross = joint[:n_s, :n_s], joint[n_s:, :n_s]
     sign, log_det = np.linalg.slogdet(own)
     if n_s and not (sign > 0 and np.isfinite(log_det)):

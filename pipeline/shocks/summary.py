@@ -173,7 +173,7 @@ def sensitivity(
     """
     made: dict[tuple[str, str], Summary] = {}
     for floor in (None, *assumed.floors_dex):
-        errors = errors_for(lattice.lines, assumed, floor)
+        errors = errors_for(lattice.lines, assumed, floor, rounding=lattice.source.rounding)
         fitted = Quadrature(lattice, errors, priors_for(lattice, assumed, priors)).fit(
             fluxes, workers
         )

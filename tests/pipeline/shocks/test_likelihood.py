@@ -3,6 +3,8 @@
 Oracles: numerical integrals over what is integrated in closed form; scipy's Gaussian; invariances.
 """
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -129,6 +131,28 @@ def test_several_weak_lines_are_a_joint_gaussian():
     assert chi2 == pytest.approx(
         off @ np.linalg.solve(total, off) + residual[0] ** 2 * datum.precision[0, 0]
     )
+
+
+def test_rounding_of_the_table_is_an_error_of_its_models():
+    """Oracle: scipy's Gaussians, with an error that is uniform within a step."""
+    lines = [toy.line for toy in TOY_LINES[:2]]
+    dustless = dataclasses.replace(ASSUMED, av_sigma_mag=0.0)
+    chosen = errors_for(lines, dustless, 0.03, rounding=0.001)
+    own = 0.001 / np.sqrt(12.0) / 2.86
+    assert chosen.rounding == pytest.approx(own)
+    # A ratio of 0.001 over H beta is known to 0.13 dex, one of 1 to 0.0001.
+    flux, model = np.array([1.0, 0.001 / 2.86, 0.35]), np.array([-3.3, -0.4])
+    data = LineFluxes.of_errors((HALPHA, *chosen.lines), [flux], [np.zeros(3)])
+    (datum,) = prepare(data, chosen)
+    width = np.hypot(0.03, own / flux[1:] / LN10)
+    assert width == pytest.approx([0.129, 0.030], abs=1e-3)
+    expected = stats.norm(model, width).logpdf(np.log10(flux[1:])).sum()
+    assert float(log_likelihood(datum, model)[0]) == pytest.approx(expected, rel=1e-9)
+    # A line that is not seen.
+    data = LineFluxes.of_errors((HALPHA, lines[0].name), [[1.0, 0.0]], [[0.0, 1e-4]])
+    (datum,) = prepare(data, chosen)
+    expected = stats.norm(10**-3.3, np.hypot(np.hypot(1e-4, own), 10**-3.3 * 0.03 * LN10))
+    assert float(log_likelihood(datum, model)[0]) == pytest.approx(expected.logpdf(0.0), rel=1e-9)
 
 
 FLUXES = st.lists(st.floats(-3.0, 90.0), min_size=4, max_size=4)

@@ -270,6 +270,17 @@ def test_priors_and_floors_are_shown_side_by_side():
     assert (np.diff(widths) > 0).all()
 
 
+def test_the_rounding_of_a_table_widens_the_answer():
+    lattice = refine(toy_loglinear(), NAMES, Steps(2, 2))
+    rounded = dataclasses.replace(lattice.source, rounding=2.0)
+    data = LineFluxes.of_ratios(NAMES, [lattice.log_ratio[0, 5, 30]], 0.02)
+    widths = [
+        sensitivity(one, data, ASSUMED, priors=("flat",))["flat", "0.03"].width_dex[0]
+        for one in (lattice, dataclasses.replace(lattice, source=rounded))
+    ]
+    assert widths[1] > 1.5 * widths[0]
+
+
 def test_the_convention_of_the_sun_is_part_of_the_answer():
     lattice = refine(toy_loglinear(), NAMES, Steps(2, 2))
     quadrature = Quadrature(lattice, errors_for(lattice.lines, ASSUMED),
