@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ard import layout
 from ard.cube import FloatArray
+from ard.errors import FormatError
 from checks.folder import Product
 from checks.load import document
 from checks.registry import Limits, check, of_kind
@@ -162,7 +163,19 @@ def defects(facts: GridFacts, limits: Limits) -> tuple[Finding, ...]:
     -------
     tuple of Finding
         In the order of `Code`; one for each code and subject.
+
+    Raises
+    ------
+    FormatError
+        If there are no models: nothing can be found in nothing.
     """
+    if not facts.ratio.size:
+        raise FormatError(
+            "the table has no models",
+            expected="one model and one line, or more",
+            found=f"{facts.ratio.shape[0]} models of {facts.ratio.shape[1]} lines",
+            action="import the grid again",
+        )
     found: dict[tuple[Code, str], Finding] = {}
     for finding in _measured(facts, limits):
         if not limits[finding.limit].accepts(finding.value):

@@ -168,7 +168,10 @@ def _corner(figure: "SubFigure", shown: Shown) -> list[_Row]:
         axis.name: shown.draws.values[:_POINTS, place]
         for place, axis in enumerate(shown.lattice.axes)
     }
-    columns |= {"log_oh": shown.log_oh[:_POINTS], "A_V": shown.av_mag[:_POINTS]}
+    # Sets of which nobody knows the O/H have none to be drawn.
+    if np.isfinite(shown.log_oh).all():
+        columns["log_oh"] = shown.log_oh[:_POINTS]
+    columns["A_V"] = shown.av_mag[:_POINTS]
     names = list(columns)
     axes = figure.subplots(len(names), len(names), squeeze=False)
     for i, down in enumerate(names):

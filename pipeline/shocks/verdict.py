@@ -14,6 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from ard.cube import FloatArray
+from ard.errors import ArdError
 from manifests.acceptance import Acceptance
 from manifests.shocks import ShockAssumptions
 from pipeline.shocks.summary import Summary
@@ -104,6 +105,11 @@ def shock_velocity(
         With the velocity from the gradient, for the criterion's own words.
     geometry_kms : ndarray, shape (n_draw,), optional
         Draws of the emissivity-weighted velocity of the geometry.
+
+    Raises
+    ------
+    ArdError
+        If a draw of the geometry is no velocity: nothing would exclude it.
     """
     low, high = float(summary.v_kms[row, 0]), float(summary.v_kms[row, -1])
     measured = {
@@ -124,6 +130,13 @@ def shock_velocity(
     if geometry_kms is None:
         words = "there is no posterior of the geometry to compare with"
         return Verdict(Gate.NOT_EVALUATED, words, literal, measured)
+    if not geometry_kms.size or not bool(np.all(np.isfinite(geometry_kms) & (geometry_kms > 0))):
+        raise ArdError(
+            "there is no posterior of the geometry's velocity in its draws",
+            expected="positive numbers, km/s",
+            found=f"{geometry_kms.size} draws, {int((geometry_kms > 0).sum())} of them positive",
+            action="give draws of the emissivity-weighted velocity, or none",
+        )
     ends = np.quantile(geometry_kms, _LEVELS)
     measured |= {"geometry_low_kms": float(ends[0]), "geometry_high_kms": float(ends[1])}
     gate, words = _judge(measured, acceptance)

@@ -18,6 +18,7 @@ from pipeline.shocks.assemble import assemble, examine, facts_of, join, snapped
 from pipeline.shocks.grid import Component, GridSource
 from pipeline.shocks.gridfile import content_sha256
 from pipeline.shocks.importers import mdb
+from pipeline.shocks.toy import toy_loglinear
 
 LIMITS = grid_limits()
 SOURCE = GridSource("code", "1", "test", Component.SHOCK, "here", "none", "", "", 0.0)
@@ -151,6 +152,13 @@ def test_nothing_is_found_where_nothing_is_wrong():
 def test_a_planted_defect_is_found_by_name(what):
     plant, expected = PLANTED[what]
     assert expected in found(plant(good_facts()))
+
+
+def test_a_table_without_models_is_not_found_good():
+    grid = toy_loglinear()
+    nothing = np.full(grid.log_ratio.shape, np.nan)
+    with pytest.raises(FormatError, match="no models"):
+        examine(dataclasses.replace(grid, log_ratio=nothing, mask=np.isnan(nothing)))
 
 
 def test_every_code_has_a_planted_defect():

@@ -3,6 +3,8 @@
 Oracle: models of the toy grid, whose velocity is known.
 """
 
+import dataclasses
+
 import numpy as np
 import pytest
 from astropy.table import MaskedColumn
@@ -15,6 +17,7 @@ from manifests.shocks import load_shocks
 from pipeline.shocks.grid import HALPHA
 from pipeline.shocks.likelihood import LineFluxes
 from pipeline.shocks.measured import Measured
+from pipeline.shocks.nodes import B_PRIORS
 from pipeline.shocks.report import document_of, fit, geometry_draws, table_of
 from pipeline.shocks.toy import TOY_LINES, toy_loglinear
 
@@ -71,6 +74,13 @@ def test_what_the_grid_cannot_say_is_said(found):
     assert any("synthetic" in note for note in found.notes)
     assert table_of(found).simulated
     assert any("precursor not modelled" in note for note in found.notes)
+
+
+@pytest.mark.parametrize(("off", "more"), [(5e-6, {"fixed"}), (5e-3, set())])
+def test_a_field_is_fixed_where_models_have_it(measured, off, more):
+    assumed = dataclasses.replace(ASSUMED, b_fixed=3.23 * (1 + off))
+    made = fit(toy_loglinear(), measured, assumed, ACCEPTANCE)
+    assert {prior for prior, _ in made.summaries} == {*B_PRIORS} | more
 
 
 def test_a_grid_without_the_lines_is_refused():

@@ -8,6 +8,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from ard.errors import ArdError
 from manifests import load_acceptance
 from manifests.shocks import load_shocks
 from pipeline.shocks.summary import Summary
@@ -70,6 +71,12 @@ def test_the_gate(geometry, changes, gate):
     found = judged(geometry, **changes)
     assert found.gate == gate, found.sentence
     assert found.sentence
+
+
+@pytest.mark.parametrize("draws", [[], [300.0, np.nan], [300.0, -5.0]])
+def test_a_geometry_without_numbers_confirms_nothing(draws):
+    with pytest.raises(ArdError, match="no posterior of the geometry's velocity"):
+        judged(geometry=np.array(draws))
 
 
 def test_the_criterions_own_words_are_answered_beside():
