@@ -332,7 +332,7 @@ def test_models_that_are_held_out_are_found_again(allen):
     q = quantiles(found, V, (0.025, 0.16, 0.5, 0.84, 0.975))
     off = np.abs(np.log10(q[:, 2] / truth))
     assert truth.size == 170
-    # NebulaBayes: 0.0243 and 0.0394 on the same models. Measured here: 0.0068 and 0.0174.
+    # NebulaBayes: 0.0243 and 0.0394 on the same models. Measured here: 0.0068 and 0.0176.
     assert np.median(off) <= 0.015
     assert np.sqrt(np.mean(off**2)) <= 0.027
     inside = np.mean((q[:, 1] < truth) & (truth < q[:, 3]))
