@@ -5,16 +5,17 @@ share the error of H alpha), a systematic floor of the models that is constant i
 which log fluxes are linear, marginalised over a Gaussian. A floor that grew with the model's flux
 would bias what is inferred (Shinn et al. 2025, arXiv:2506.13124).
 
-A line below a given S/N is compared in flux, which may be negative: given the strong lines, the
-amplitude (the true flux of H alpha) and A_V are Gaussian, and the flux of the weak line is linear
-in both; they are integrated out with the line's own floor. An upper limit of k sigma is a flux of
-zero with that sigma.
+A line below a given S/N, unless its error was given in dex, is compared in flux, which may be
+negative: given the strong lines, the amplitude (the true flux of H alpha) and A_V are Gaussian, and
+the flux of the weak line is linear in both; they are integrated out with the line's own floor. An
+upper limit of k sigma is a flux of zero with that sigma.
 
 Tables of models are rounded at a step of flux, which is an error of weak lines that no floor in dex
 has: its variance is added to the flux of a weak line, and in dex, at the flux that was measured, to
 that of a strong one. So it does not change from model to model either.
 """
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -50,6 +51,8 @@ class LineFluxes:
         In any unit; NaN where a line is not to be used.
     cov : ndarray, shape (n, n_line, n_line)
         Covariance of their errors.
+    in_dex : bool
+        Whether errors were given of the logarithm: then that is Gaussian, however large they are.
 
     Raises
     ------
@@ -60,6 +63,7 @@ class LineFluxes:
     names: tuple[str, ...]
     flux: FloatArray
     cov: FloatArray
+    in_dex: bool = False
 
     def __post_init__(self) -> None:
         flux, cov = np.asarray(self.flux, np.float64), np.asarray(self.cov, np.float64)
@@ -90,11 +94,11 @@ class LineFluxes:
         y, sigma = np.broadcast_arrays(np.asarray(log_ratio, np.float64), sigma_dex)
         ratio = np.pad(10.0**y, ((0, 0), (1, 0)), constant_values=1.0)
         error = np.pad(10.0**y * sigma * LN10, ((0, 0), (1, 0)))
-        return cls.of_errors((HALPHA, *names), ratio, error)
+        return dataclasses.replace(cls.of_errors((HALPHA, *names), ratio, error), in_dex=True)
 
     def take(self, rows: slice | FloatArray) -> "LineFluxes":
         """Give some of the spaxels."""
-        return LineFluxes(self.names, self.flux[rows], self.cov[rows])
+        return dataclasses.replace(self, flux=self.flux[rows], cov=self.cov[rows])
 
 
 _ROWS: Final = 2
@@ -221,6 +225,8 @@ def prepare(fluxes: LineFluxes, errors: Errors) -> list[Datum | None]:
             found=", ".join(fluxes.names),
             action="give lines that the grid has",
         )
+    if fluxes.in_dex:
+        errors = dataclasses.replace(errors, snr_linear=0.0)
     order = [fluxes.names.index(HALPHA), *columns]
     made: list[Datum | None] = []
     for flux, cov in zip(fluxes.flux[:, order], fluxes.cov[:, order][:, :, order], strict=True):

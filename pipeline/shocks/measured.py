@@ -16,7 +16,7 @@ from ard.cube import FloatArray
 from ard.errors import FormatError
 from ard.table import Table
 from pipeline.shocks.grid import HALPHA, HBETA, GridLine
-from pipeline.shocks.likelihood import LN10, LineFluxes
+from pipeline.shocks.likelihood import LineFluxes
 
 _BALMER: Final = {"Halpha": HALPHA, "Hbeta": HBETA}
 _NAME: Final = re.compile(r"^([A-Z][A-Za-z]*?)_?(\d+)$")
@@ -124,9 +124,8 @@ def for_grid(fluxes: LineFluxes, lines: Sequence[GridLine]) -> LineFluxes:
     flux = np.where(absent, np.nan, np.nan_to_num(fluxes.flux) @ adds.T)
     cov = adds @ np.nan_to_num(fluxes.cov) @ adds.T
     kept = np.flatnonzero(~absent.all(axis=0) | (np.arange(len(names)) == 0))
-    return LineFluxes(
-        tuple(names[k] for k in kept), flux[:, kept], cov[np.ix_(range(len(cov)), kept, kept)]
-    )
+    every = np.ix_(range(len(cov)), kept, kept)
+    return LineFluxes(tuple(names[k] for k in kept), flux[:, kept], cov[every], fluxes.in_dex)
 
 
 def _unit(names: Sequence[str], chosen: Sequence[str]) -> FloatArray:
@@ -167,7 +166,4 @@ def _numbers(table: Table, name: str) -> FloatArray:
 def _of_ratios(lines: tuple[str, ...], ratio: FloatArray, sigma: FloatArray) -> LineFluxes:
     """Give fluxes over H alpha, which has no error: it is in that of the ratios."""
     others = [i for i, name in enumerate(lines) if name != HALPHA]
-    chosen = 10.0 ** ratio[:, others]
-    flux = np.column_stack([np.ones(len(ratio)), chosen])
-    error = np.column_stack([np.zeros(len(ratio)), chosen * sigma[:, others] * LN10])
-    return LineFluxes.of_errors((HALPHA, *(lines[i] for i in others)), flux, error)
+    return LineFluxes.of_ratios([lines[i] for i in others], ratio[:, others], sigma[:, others])

@@ -129,6 +129,8 @@ def shock_velocity(
     literal = low <= gradient[1] and high >= gradient[0]
     if geometry_kms is None:
         words = "there is no posterior of the geometry to compare with"
+        if not acceptance.limit("shock.p_predictive").accepts(measured["p_predictive"]):
+            words += ", and no model of the grid makes these lines"
         return Verdict(Gate.NOT_EVALUATED, words, literal, measured)
     if not geometry_kms.size or not bool(np.all(np.isfinite(geometry_kms) & (geometry_kms > 0))):
         raise ArdError(

@@ -3,15 +3,21 @@
 Oracle: sums by hand, and the same numbers given as fluxes and as ratios.
 """
 
+import dataclasses
+
 import numpy as np
 import pytest
 from astropy.table import MaskedColumn
 from astropy.table import Table as AstropyTable
+from scipy import stats
 
 from ard.errors import FormatError
 from ard.table import Table
+from manifests.shocks import load_shocks
 from pipeline.shocks.grid import HALPHA, GridLine
+from pipeline.shocks.likelihood import errors_for, log_likelihood, prepare
 from pipeline.shocks.measured import for_grid, grid_name, read_measured
+from pipeline.shocks.toy import TOY_LINES
 
 
 def table(**columns) -> Table:
@@ -47,6 +53,19 @@ def test_ratios_are_fluxes_over_halpha():
     assert ratio.fluxes.flux[0] == pytest.approx([1.0, 10**0.1, 10**-0.7, 10**-0.9])
     sigma = np.sqrt(np.diag(ratio.fluxes.cov[0])) / ratio.fluxes.flux[0] / np.log(10.0)
     assert sigma == pytest.approx([0.0, 0.02, 0.03, 0.04])
+
+
+def test_errors_in_dex_are_compared_in_dex():
+    """Oracle: scipy's Gaussian. 0.12 dex is a S/N of 3.6: a flux so weak would be compared as flux,
+    and allow a ratio of nothing."""
+    given = read_measured(table(line=["OIII5007", "NII6583"], log_ratio=[0.3, -1.7],
+                                log_ratio_err=[0.05, 0.12]))  # fmt: skip
+    lines = [toy.line for toy in TOY_LINES[:2]]
+    errors = dataclasses.replace(errors_for(lines, load_shocks(), 0.1), av_sigma_mag=0.0)
+    (datum,) = prepare(for_grid(given.fluxes.take(slice(0, 1)), lines), errors)
+    model = np.array([0.1, -3.0])
+    expected = stats.norm(model, np.hypot([0.05, 0.12], 0.1)).logpdf([0.3, -1.7]).sum()
+    assert float(log_likelihood(datum, model)[0]) == pytest.approx(expected, rel=1e-9)
 
 
 def test_a_blend_is_the_sum_of_its_members():

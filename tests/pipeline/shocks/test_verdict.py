@@ -91,6 +91,11 @@ def test_the_criterions_own_words_are_answered_beside():
     assert (nothing.gate, nothing.literal) == (Gate.NOT_EVALUATED, None)
 
 
+def test_that_no_model_fits_is_said_without_a_geometry_too():
+    assert "no model of the grid" in judged(geometry=None, p_predictive=0.01).sentence
+    assert "no model of the grid" not in judged(geometry=None).sentence
+
+
 def test_all_numbers_of_the_gate_are_given():
     measured = judged().measured
     assert measured["information_nat"] == 1.5
