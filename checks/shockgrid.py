@@ -291,13 +291,15 @@ def _ratios(facts: GridFacts) -> Iterator[Finding]:
 
 
 def _blends(facts: GridFacts) -> Iterator[Finding]:
+    """Hold sums against their members; without any of these nothing is known of a sum."""
     for line, total in zip(facts.lines, facts.ratio.T, strict=True):
         parts = [facts.column(name) for name in line.members if name != line.name]
         known = [part for part in parts if part is not None]
         for part in known:
             lit = (part > 0) & (total > 0)
             if lit.any():
-                off = float(np.abs(total[lit] / part[lit] - 1 - 1).max())
+                # Of faint models rounding hides it; and some model may have equal members.
+                off = float(np.median(np.abs(total[lit] / part[lit] - 1 - 1)))
                 detail = "the sum is one of its members twice"
                 yield Finding(
                     Code.BLEND_DOUBLED, "shockgrid.blend_doubled", line.label, off, detail
