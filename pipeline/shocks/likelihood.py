@@ -7,8 +7,10 @@ would bias what is inferred (Shinn et al. 2025, arXiv:2506.13124).
 
 A line below a given S/N, unless its error was given in dex, is compared in flux, which may be
 negative: given the strong lines, the amplitude (the true flux of H alpha) and A_V are Gaussian, and
-the flux of the weak line is linear in both; they are integrated out with the line's own floor. An
-upper limit of k sigma is a flux of zero with that sigma.
+the flux of the weak line is taken as linear in both and in the line's own floor, which are then
+integrated out. It is so at the error that is most probable for what is seen, for a model far above
+a limit is not linear at itself (Laplace's method). An upper limit of k sigma is a flux of zero with
+that sigma.
 
 Tables of models are rounded at a step of flux, which is an error of weak lines that no floor in dex
 has: its variance is added to the flux of a weak line, and in dex, at the flux that was measured, to
@@ -36,6 +38,8 @@ _WAVE_HALPHA_UM: Final = 0.656461  # vacuum
 # H alpha / H beta by recombination (case B, 1e4 K; Osterbrock & Ferland 2006, table 4.4). Shocks
 # have 2.9 to 4.4, with which rounding counts for less.
 _RECOMBINATION: Final = 2.86
+_ROUNDS: Final = 4  # of Gauss-Newton: to 0.05 nat where models are not excluded by 12
+_LEAST_BEND: Final = -0.9  # it is above -1 at a maximum
 _PER_MAG: Final = -0.4  # d log10 flux / d A(wave)
 
 
@@ -318,10 +322,11 @@ def weak_likelihood(datum: Datum, residual: Any, log_ratio: Any) -> tuple[Any, A
     expected = residual @ datum.gain.T
     log_scale, av = expected[..., :1], expected[..., 1:2]
     exponent = log_ratio + datum.reddened + log_scale + datum.reddening * av
-    model = 10.0**exponent
-    off = datum.flux - expected[..., 2:] - model
+    seen = datum.flux - expected[..., 2:]
+    model, moved, bend = _tangent(datum, exponent, seen)
     # d flux / d (log10 amplitude, A_V, own error)
     slope = LN10 * model
+    off = seen - model + slope * moved
     parts = [slope, slope * datum.reddening]
     shared, mixed, plain = datum.spread[:2, :2], datum.spread[:2, 2:], datum.spread[2:, 2:]
 
@@ -336,7 +341,7 @@ def weak_likelihood(datum: Datum, residual: Any, log_ratio: Any) -> tuple[Any, A
     # Cholesky by hand: a few lines, and many thousand models.
     lower: dict[tuple[int, int], Any] = {}
     white: list[Any] = []
-    value = -0.5 * count * math.log(2.0 * math.pi)
+    value = -0.5 * (count * math.log(2.0 * math.pi) + xp.sum(bend, axis=-1))
     for i in range(count):
         for j in range(i + 1):
             rest = covariance(i, j)
@@ -350,6 +355,27 @@ def weak_likelihood(datum: Datum, residual: Any, log_ratio: Any) -> tuple[Any, A
         value = value - xp.log(lower[i, i])
     chi2 = sum(one**2 for one in white)
     return value - 0.5 * chi2, chi2
+
+
+def _tangent(datum: Datum, exponent: Any, seen: Any) -> tuple[Any, Any, Any]:
+    """Give the fluxes of weak lines at which they are taken as linear, and the dex moved to there.
+
+    That is the most probable error of the model and A_V for what is seen (Gauss-Newton). At the
+    model itself, floors of 0.1 dex would let a flux far above a limit be zero. The third is ln of
+    what the bend of the exponential adds to the second derivative there (Laplace).
+    """
+    xp = namespace(exponent)
+    width = datum.floor_dex**2 + datum.reddening**2 * datum.spread[1, 1]
+    noise = xp.diagonal(datum.spread)[2:]
+    model, moved = xp.exp(LN10 * exponent), xp.zeros_like(exponent)
+    for _ in range(_ROUNDS):
+        slope = LN10 * model
+        gain = width * slope / (slope**2 * width + noise)
+        moved = gain * (seen - model + slope * moved)
+        model = xp.exp(LN10 * (exponent + moved))
+    slope = LN10 * model
+    bend = LN10 * slope * (model - seen) * width / (slope**2 * width + noise)
+    return model, moved, xp.log1p(xp.maximum(bend, _LEAST_BEND))
 
 
 def _refuse(problem: str, expected: object, found: object) -> None:
