@@ -319,36 +319,39 @@ def weak_likelihood(datum: Datum, residual: Any, log_ratio: Any) -> tuple[Any, A
     """Give ln likelihood and chi-square of the weak lines, given the residuals of the strong."""
     xp = namespace(log_ratio)
     count = len(datum.weak)
-    expected = residual @ datum.gain.T
-    log_scale, av = expected[..., :1], expected[..., 1:2]
-    exponent = log_ratio + datum.reddened + log_scale + datum.reddening * av
-    seen = datum.flux - expected[..., 2:]
-    model, moved, bend = _tangent(datum, exponent, seen)
-    # d flux / d (log10 amplitude, A_V, own error)
-    slope = LN10 * model
-    off = seen - model + slope * moved
-    parts = [slope, slope * datum.reddening]
-    shared, mixed, plain = datum.spread[:2, :2], datum.spread[:2, 2:], datum.spread[2:, 2:]
+    # Line by line: what belongs to one is small enough to stay in the cache.
+    expected = [xp.sum(residual * row, axis=-1) for row in datum.gain]
+    value: Any = -0.5 * count * math.log(2.0 * math.pi)
+    off, slopes = [], []
+    for i in range(count):
+        exponent = log_ratio[..., i] + datum.reddened[i] + expected[0]
+        exponent = exponent + datum.reddening[i] * expected[1]
+        seen = datum.flux[i] - expected[2 + i]
+        model, moved, bend = _tangent(datum, i, exponent, seen)
+        slopes.append(LN10 * model)
+        off.append(seen - model + slopes[i] * moved)
+        value = value - 0.5 * bend
+    spread, red = datum.spread, datum.reddening
 
     def covariance(i: int, j: int) -> Any:
-        total = plain[i, j]
-        for a in range(2):
-            total = total + parts[a][..., i] * mixed[a, j] + parts[a][..., j] * mixed[a, i]
-            for b in range(2):
-                total = total + parts[a][..., i] * parts[b][..., j] * shared[a, b]
-        return total + (slope[..., i] * datum.floor_dex[i]) ** 2 if i == j else total
+        # Amplitude and A_V, these with the lines' own errors, and own errors.
+        shared = spread[0, 0] + (red[i] + red[j]) * spread[0, 1] + red[i] * red[j] * spread[1, 1]
+        if i == j:
+            shared = shared + datum.floor_dex[i] ** 2
+        mixed = [spread[0, 2 + b] + red[a] * spread[1, 2 + b] for a, b in ((i, j), (j, i))]
+        total = slopes[i] * (slopes[j] * shared + mixed[0]) + slopes[j] * mixed[1]
+        return total + spread[2 + i, 2 + j]
 
     # Cholesky by hand: a few lines, and many thousand models.
     lower: dict[tuple[int, int], Any] = {}
     white: list[Any] = []
-    value = -0.5 * (count * math.log(2.0 * math.pi) + xp.sum(bend, axis=-1))
     for i in range(count):
         for j in range(i + 1):
             rest = covariance(i, j)
             for k in range(j):
                 rest = rest - lower[i, k] * lower[j, k]
             lower[i, j] = xp.sqrt(rest) if i == j else rest / lower[j, j]
-        left = off[..., i]
+        left = off[i]
         for k in range(i):
             left = left - lower[i, k] * white[k]
         white.append(left / lower[i, i])
@@ -357,24 +360,24 @@ def weak_likelihood(datum: Datum, residual: Any, log_ratio: Any) -> tuple[Any, A
     return value - 0.5 * chi2, chi2
 
 
-def _tangent(datum: Datum, exponent: Any, seen: Any) -> tuple[Any, Any, Any]:
-    """Give the fluxes of weak lines at which they are taken as linear, and the dex moved to there.
+def _tangent(datum: Datum, i: int, exponent: Any, seen: Any) -> tuple[Any, Any, Any]:
+    """Give the flux of a weak line at which it is taken as linear, and the dex moved to there.
 
     That is the most probable error of the model and A_V for what is seen (Gauss-Newton). At the
     model itself, floors of 0.1 dex would let a flux far above a limit be zero. The third is ln of
     what the bend of the exponential adds to the second derivative there (Laplace).
     """
     xp = namespace(exponent)
-    width = datum.floor_dex**2 + datum.reddening**2 * datum.spread[1, 1]
-    noise = xp.diagonal(datum.spread)[2:]
+    width = datum.floor_dex[i] ** 2 + datum.reddening[i] ** 2 * datum.spread[1, 1]
+    noise = datum.spread[2 + i, 2 + i]
     model, moved = xp.exp(LN10 * exponent), xp.zeros_like(exponent)
     for _ in range(_ROUNDS):
         slope = LN10 * model
-        gain = width * slope / (slope**2 * width + noise)
+        gain = width * slope / (slope * slope * width + noise)
         moved = gain * (seen - model + slope * moved)
         model = xp.exp(LN10 * (exponent + moved))
     slope = LN10 * model
-    bend = LN10 * slope * (model - seen) * width / (slope**2 * width + noise)
+    bend = LN10 * slope * (model - seen) * width / (slope * slope * width + noise)
     return model, moved, xp.log1p(xp.maximum(bend, _LEAST_BEND))
 
 
