@@ -67,6 +67,7 @@ KINEMATICS: Final = "kinematics"
 POSTERIORS: Final = "posteriors"
 CHAINS: Final = "chains"
 CHAIN_SUMMARY: Final = "chainsummary"
+CHAIN_TABLE: Final = "chaintable"
 # What a fit leaves: of figures only.
 RESIDUALS: Final = "residuals"
 STRENGTHS: Final = "strengths"
@@ -102,6 +103,7 @@ LAYER_OF: Final = {
     POSTERIORS: "validation",
     CHAINS: "inference",
     CHAIN_SUMMARY: "inference",
+    CHAIN_TABLE: "inference",
     STRENGTHS: "validation",
     MOSAIC: "likelihood",
     DIFFERENCED: "likelihood",
@@ -144,7 +146,7 @@ def fit_files(item: str, model: str) -> dict[str, str]:
     residuals = product_stem(item, RESIDUALS, model)
     return {
         "chains": f"{chains}.nc",
-        "table": f"{chains}.fits",
+        "table": f"{product_stem(item, CHAIN_TABLE, model)}.fits",
         "summary": f"{product_stem(item, CHAIN_SUMMARY, model)}.json",
         "figure": f"{chains}.png",
         "figure_data": f"{chains}.ecsv",
