@@ -93,6 +93,6 @@ def test_chains_that_have_not_converged_are_never_released(tmp_path):
     run = make_run(tmp_path / "run")
     add_chains(run, autoregressive(0.7, (4, 1000), 8))
     assert ("convergence.headline_ess", Status.FAILED) in of_chains(run)
-    with pytest.raises(RefusedError, match="convergence.headline_ess"):
+    with pytest.raises(RefusedError, match=r"convergence\.headline_ess"):
         build(run, tmp_path / "bundle")
     assert not (tmp_path / "bundle").exists()
