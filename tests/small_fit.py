@@ -22,7 +22,7 @@ ITEM = "t001"
 SIDE, CHANNELS = 9, 26
 RA_DEG, DEC_DEG = 40.44, -8.35
 SIGMA_MJY_SR = 0.02
-FLUX = 60.0  # of the line, 1e-19 erg s-1 cm-2: about 30 sigma in the brightest voxel
+FLUX = 60.0  # of the line, 1e-19 erg s-1 cm-2: about 30 sigma in the brightest voxel of a jump
 TRUTH = {
     "along_arcsec": 0.05,
     "across_arcsec": -0.04,

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from precision import x64
-from small_fit import ITEM, TRUTH, write_fit_run
+from small_fit import DISC_TRUTH, ITEM, TRUTH, write_fit_run
 
 import pipeline
 from ard import io
@@ -265,3 +265,23 @@ def test_a_killed_fit_goes_on_and_passes_and_one_that_is_cut_short_fails(tmp_pat
     said = judged(root)
     assert said["convergence.ess_bulk"] == {Status.FAILED}
     assert said["structure.schema"] == {Status.PASSED}
+
+
+@pytest.mark.slow
+def test_a_disc_is_sampled_to_the_gate_and_holds_its_truth(tmp_path):
+    with x64(True):
+        root = write_fit_run(tmp_path / "run", "disc")
+    command, environment = fit(root, "--draws", 500, "--warmup", 250, "--most", 2000, model="disc")
+    found = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=1800)
+    assert found.returncode == 0, found.stderr
+    facts = json.loads(found.stdout)
+    assert facts["verdict"] == "PASSED"
+    assert facts["rhat"] < 1.01
+    assert facts["ess"] > 400
+    assert facts["chi2_red"] == pytest.approx(1.0, abs=0.15)
+    rows = facts["scalars"]
+    for name, value in DISC_TRUTH.items():
+        assert abs(rows[name]["mean"] - value) < 3.0 * rows[name]["sd"], name
+    # Not what the prior says already: 0.15, and 120 km/s.
+    assert rows["across_arcsec"]["sd"] < 0.13
+    assert rows["v_max_kms"]["sd"] < 105.0
