@@ -21,7 +21,8 @@ ITEM = "t001"
 SIDE, CHANNELS = 9, 26
 RA_DEG, DEC_DEG = 40.44, -8.35
 SIGMA_MJY_SR = 0.02
-FLUX = 60.0  # of the line, 1e-19 erg s-1 cm-2: about 30 sigma in the brightest voxel of a jump
+# Of the line, 1e-19 erg s-1 cm-2: about 30 sigma in the brightest voxel; most of a disc is outside.
+FLUX = {"jump": 60.0, "disc": 400.0}
 TRUTH = {
     "along_arcsec": 0.05,
     "across_arcsec": -0.04,
@@ -131,7 +132,7 @@ def write_fit_run(root: Path, model: str = "jump") -> Path:
     given = GivenNoise(noise, "t001_noise.fits")
     problem = problem_for(blank, given, load_target(target), scene(model))
     values = {name: jnp.asarray(value) for name, value in TRUTHS[model].items()}
-    line = np.asarray(problem.posterior.posterior.templates(values))[0] * FLUX
+    line = np.asarray(problem.posterior.posterior.templates(values))[0] * FLUX[model]
     flux = np.zeros(blank.shape)
     channels = problem.cutout.observed.channels
     flux[channels] = line / flux_per_voxel(blank)[channels][:, None, None]
