@@ -105,22 +105,20 @@ def test_the_demo_ends_with_a_bundle_that_opens_and_a_report(demonstration):
     }
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_span_at_the_tip_is_that_of_the_simulated_ring(demonstration, tmp_path):
-    """The truth is the simulator's own ring. Chains are short: the span is mixed, the shape not."""
+    """The truth is the simulator's own ring; the gate is the judge's."""
     pytest.importorskip("blackjax", reason="needs the extra study")
     pytest.importorskip("h5netcdf", reason="needs the extra study")
     run = shutil.copytree(demonstration, tmp_path / "run")
-    options = ("--draws", "150", "--warmup", "120", "--most", "150", "--json")
+    options = ("--draws", "1000", "--warmup", "400", "--json")
     done = rbh1("fit", run, "--item", "t001", "--model", "bow", *options, cwd=tmp_path)
-    assert done.returncode in (0, 1), done.stderr
+    assert done.returncode == 0, done.stderr
     facts = json.loads(done.stdout)
     n_voxel = int(done.stderr.split(" voxels")[0].split()[-1])
     assert abs(facts["chi2_red"] - 1.0) < 5.0 * (2.0 / n_voxel) ** 0.5
     summary = json.loads((run / "products/inference/t001_chainsummary-bow.json").read_text())
     span = next(row for row in summary["scalars"] if row["name"] == "span_kms")
-    assert span["rhat"] < 1.05
-    assert span["ess_bulk"] > 100
     assert abs(span["mean"] - float(np.ptp(bow_ring().velocity))) < 3.0 * span["sd"]
     assert span["sd"] < 10.0
 

@@ -267,7 +267,7 @@ def test_a_killed_fit_goes_on_and_passes_and_one_that_is_cut_short_fails(tmp_pat
     assert said["structure.schema"] == {Status.PASSED}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_disc_is_sampled_to_the_gate_and_holds_its_truth(tmp_path):
     with x64(True):
         root = write_fit_run(tmp_path / "run", "disc")
