@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from precision import x64
+from scipy import stats
 from small_fit import (
     BOW_FLUX,
     BOW_TRUTH,
@@ -114,6 +115,20 @@ def test_spans_behind_a_point_spread_function_are_those_of_the_table(radius, sha
     found = bow.derived(published(radius, share), FRAME)
     assert found["span_seen_kms"] == pytest.approx(span, rel=0.01)
     assert found["step_seen_kms"] == pytest.approx(step, rel=0.05)
+
+
+def test_the_prior_of_the_span_is_what_the_documentation_says():
+    """Oracle: the cut Gaussian of the swing, by scipy, folded; docs/chains.md has these numbers."""
+    swing = stats.truncnorm(-2.2, 2.2, scale=250.0)
+    draws = scene("bow").prior.sample(np.random.default_rng(0), 10_000)
+    found = bow.derived(scene("bow").prior.named(draws), FRAME)
+    for level, said, seen in ((0.5, 326, 210), (0.975, 971, 790)):
+        expected = 2.0 * swing.ppf(0.5 + 0.5 * level)
+        assert expected == pytest.approx(said, abs=0.5)
+        # Three errors of a median of as many draws are 4 %.
+        assert np.quantile(found["span_kms"], level) == pytest.approx(expected, rel=0.04)
+        assert np.quantile(found["span_seen_kms"], level) == pytest.approx(seen, rel=0.05)
+    assert 2.0 * swing.ppf(0.5125) == pytest.approx(15, abs=0.5)
 
 
 def test_spans_of_many_draws_are_those_of_each():
