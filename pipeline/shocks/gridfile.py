@@ -6,6 +6,7 @@ beside it (the schema `shock-grid`). No value of a masked cell is kept: it is Na
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -168,17 +169,41 @@ def load_grid(path: Path) -> ShockGrid:
         If a file is missing, damaged or of another kind; IntegrityError if the values are not
         those that the document is about.
     """
-    document = read_json(sidecar(path))
-    problems = schemas.validate(document, SCHEMA)
+    return joined(_arrays(path), read_json(sidecar(path)), path)
+
+
+def read_part(path: Path) -> dict[str, Any]:
+    """Read one of the two files of a grid: its document, or its arrays, for `joined`."""
+    return read_json(path) if path.suffix == ".json" else _arrays(path)
+
+
+def joined(
+    arrays: Mapping[str, FloatArray], document: Mapping[str, Any], path: Path | None = None
+) -> ShockGrid:
+    """Make a grid of its arrays and its document, and make sure that they belong together.
+
+    Parameters
+    ----------
+    arrays, document : mapping
+        As `read_part` gives them.
+    path : Path, optional
+        Where the grid lies, for messages.
+
+    Raises
+    ------
+    ArdError
+        As `load_grid`.
+    """
+    problems = schemas.validate(dict(document), SCHEMA)
     if problems:
         raise FormatError(
             "the document of the grid does not follow its schema",
-            file=sidecar(path),
+            file=None if path is None else sidecar(path),
             expected=f"the schema {SCHEMA}",
             found="; ".join(str(problem) for problem in problems[:3]),
             action="import the grid again",
         )
-    grid = _grid(document, _arrays(path))
+    grid = _grid(document, arrays)
     if content_sha256(grid) != document["content_sha256"]:
         raise IntegrityError(
             "the grid is not the one that its document is about",
@@ -204,7 +229,7 @@ def _arrays(path: Path) -> dict[str, FloatArray]:
         return {name: native(hdus[hdu].data) for hdu, (name, _) in _ARRAYS.items()}
 
 
-def _grid(document: dict[str, Any], arrays: dict[str, FloatArray]) -> ShockGrid:
+def _grid(document: Mapping[str, Any], arrays: Mapping[str, FloatArray]) -> ShockGrid:
     return ShockGrid(
         source=_source(document),
         abundances=tuple(
@@ -220,7 +245,7 @@ def _grid(document: dict[str, Any], arrays: dict[str, FloatArray]) -> ShockGrid:
     )
 
 
-def _source(document: dict[str, Any]) -> GridSource:
+def _source(document: Mapping[str, Any]) -> GridSource:
     plain = ("code", "version", "project", "source", "licence", "sha256", "retrieved", "rounding")
     return GridSource(
         **{name: document[name] for name in (*plain, "solar", "synthetic")},

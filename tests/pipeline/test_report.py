@@ -19,8 +19,8 @@ from schemas import validate
 
 RBH1 = load_target("rbh1")
 CONTEXT = {
-    "simulated": True, "source": "twin", "items": ["t001"], "code_sha256": "a" * 64,
-    "config_sha256": "b" * 64,
+    "simulated": True, "toy_grid": False, "source": "twin", "items": ["t001"],
+    "code_sha256": "a" * 64, "config_sha256": "b" * 64,
 }  # fmt: skip
 
 
@@ -59,6 +59,7 @@ def contents(**changes) -> Contents:
         "qualities": {"t001": {"cube": cube, "maps": [row]}},
         "recoveries": {},
         "posteriors": {},
+        "shocks": {},
         "noises": {},
         "wake": {},
         "figures": {"t001_spectrum.png": b"\x89PNG1", "t001_maps.png": b"\x89PNG2"},
