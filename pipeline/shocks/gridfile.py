@@ -169,7 +169,8 @@ def load_grid(path: Path) -> ShockGrid:
         If a file is missing, damaged or of another kind; IntegrityError if the values are not
         those that the document is about.
     """
-    return joined(_arrays(path), read_json(sidecar(path)), path)
+    document = read_json(sidecar(path))
+    return joined(_arrays(path), document, path)
 
 
 def read_part(path: Path) -> dict[str, Any]:
