@@ -170,7 +170,8 @@ def load_grid(path: Path) -> ShockGrid:
         those that the document is about.
     """
     document = read_json(sidecar(path))
-    return joined(_arrays(path), document, path)
+    _require_schema(document, sidecar(path))
+    return _matched(_arrays(path), document, path)
 
 
 def read_part(path: Path) -> dict[str, Any]:
@@ -178,37 +179,43 @@ def read_part(path: Path) -> dict[str, Any]:
     return read_json(path) if path.suffix == ".json" else _arrays(path)
 
 
-def joined(
-    arrays: Mapping[str, FloatArray], document: Mapping[str, Any], path: Path | None = None
-) -> ShockGrid:
+def joined(arrays: Mapping[str, FloatArray], document: Mapping[str, Any]) -> ShockGrid:
     """Make a grid of its arrays and its document, and make sure that they belong together.
 
     Parameters
     ----------
     arrays, document : mapping
         As `read_part` gives them.
-    path : Path, optional
-        Where the grid lies, for messages.
 
     Raises
     ------
     ArdError
-        As `load_grid`.
+        If the document does not follow its schema; IntegrityError as `load_grid`.
     """
+    _require_schema(document)
+    return _matched(arrays, document)
+
+
+def _require_schema(document: Mapping[str, Any], file: Path | None = None) -> None:
     problems = schemas.validate(dict(document), SCHEMA)
     if problems:
         raise FormatError(
             "the document of the grid does not follow its schema",
-            file=None if path is None else sidecar(path),
+            file=file,
             expected=f"the schema {SCHEMA}",
             found="; ".join(str(problem) for problem in problems[:3]),
             action="import the grid again",
         )
+
+
+def _matched(
+    arrays: Mapping[str, FloatArray], document: Mapping[str, Any], file: Path | None = None
+) -> ShockGrid:
     grid = _grid(document, arrays)
     if content_sha256(grid) != document["content_sha256"]:
         raise IntegrityError(
             "the grid is not the one that its document is about",
-            file=path,
+            file=file,
             expected=f"content {document['content_sha256']}",
             found=content_sha256(grid),
             action=FETCH_AGAIN,
