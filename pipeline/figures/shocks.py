@@ -129,7 +129,9 @@ def run(*, shown: Shown, table: Table) -> dict[str, Any]:
         made += _sensitivity(parts[1, 0].subplots(), rows)
         made += _pulls(parts[1, 1].subplots(), shown)
         note = "  (SIMULATED)" if table.simulated else ""
-        figure.suptitle(f"{shown.name}: {shown.lattice.source.project}{note}", fontsize=9)
+        fit = f"posterior predictive p {float(rows['p_predictive'][0]):.2g}"
+        models = shown.lattice.source.project
+        figure.suptitle(f"{shown.name}: {models}, {fit}{note}", fontsize=9)
         picture = style.png(figure)
     data = QTable(rows=made, names=("panel", "item", "x", "value"))
     return {"figure": picture, "data": Table(data, {"SIMULATD": table.simulated})}
