@@ -394,6 +394,7 @@ FAULTS = [
     Fault("structure.inventory", "run", set_field("absent_layers", value={})),
     Fault("structure.inventory", "run", set_field("items", value=["t001", "t002"])),
     Fault("structure.inventory", "run", set_field("stages", value=["kinematics"])),
+    Fault("structure.inventory", "run", set_field("stages", value=["shocks"])),
     Fault("structure.layout", "run", recovery_in_wrong_layer),
     Fault("structure.schema", "linemap", edit_fits(wrong_unit)),
     Fault("structure.schema", "lines", text("unit: um", "unit: nm")),

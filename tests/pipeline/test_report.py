@@ -11,6 +11,7 @@ from run_documents import (
     record,
     subtraction_document,
 )
+from shock_runs import made
 
 from manifests import load_target
 from pipeline.materialize import Config, run
@@ -155,6 +156,15 @@ def test_the_run_document_follows_its_schema_and_names_absent_layers():
         "config_sha256": "b" * 64, "seed": None, "simulated": True, "inputs": {}, "tools": {},
     }  # fmt: skip
     assert validate(document | {"provenance": provenance}, "run") == ()
+
+
+def test_verdicts_on_shocks_are_said_with_the_models_they_rest_on():
+    """Oracle: the document of the stage; a number that a verdict has not is a dash."""
+    text = render(contents(shocks=made(None)["verdicts"]))
+    assert "Shocks, from the lines of the apertures: 3 spectra. C1: 3 NOT EVALUATED" in text
+    assert "closed form 1, toy_loglinear, a closed form that no shock obeys" in text
+    assert text.count("<td>C3</td>") == 3
+    assert "Shocks, from the lines" not in render(contents())
 
 
 def test_the_model_error_of_posteriors_is_shown():
