@@ -77,6 +77,8 @@ DIFFERENCED: Final = "differenced"
 DEGHOSTED: Final = "deghosted"
 SHARING: Final = "sharing"
 SHOCK_GRID: Final = "shockgrid"
+SHOCKS: Final = "shocks"
+SHOCK_VERDICTS: Final = "shockverdicts"
 
 # The layer that each product belongs to.
 LAYER_OF: Final = {
@@ -113,6 +115,8 @@ LAYER_OF: Final = {
     DEGHOSTED: "likelihood",
     SHARING: "likelihood",
     SHOCK_GRID: "inference",
+    SHOCKS: "inference",
+    SHOCK_VERDICTS: "validation",
 }
 
 # What the name of an item alone means, where it has several products of a kind.

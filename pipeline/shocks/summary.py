@@ -35,6 +35,10 @@ class Summary:
     p_metal_poor : ndarray
         Probability of less than `half_solar`, by the convention of `solar`.
     solar : str
+    sets : ndarray, shape (n, n_set)
+        Probability of each abundance set.
+    metal_poor : tuple of bool, length n_set
+        Which of them have less than `half_solar`.
     p_predictive, chi2_min, log_evidence : ndarray
         As in `Posteriors`.
     n_line : ndarray of int
@@ -51,6 +55,8 @@ class Summary:
     chi2_min: FloatArray
     log_evidence: FloatArray
     n_line: FloatArray
+    sets: FloatArray
+    metal_poor: tuple[bool, ...]
 
     @property
     def width_dex(self) -> FloatArray:
@@ -83,6 +89,7 @@ def summarise(found: Posteriors, assumed: ShockAssumptions) -> Summary:
         found.prior.name, quantiles(found, V, QUANTILES), information(found, V), low, high,
         found.marginal[SETS] @ poor.astype(float), assumed.solar, found.p_predictive,
         found.chi2_min, found.log_evidence, found.n_line,
+        found.marginal[SETS], tuple(bool(one) for one in poor),
     )  # fmt: skip
 
 

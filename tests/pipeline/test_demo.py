@@ -77,6 +77,20 @@ def test_a_killed_run_gives_the_products_of_one_that_was_not(tiny_run, tmp_path)
     assert not list(tmp_path.rglob("*.part"))
 
 
+@pytest.mark.slow
+def test_the_closed_form_is_said_and_makes_no_verdict(tiny_run):
+    """Oracle: the simulated lines are those of no shock, so that nothing may be confirmed."""
+    assert json.loads((tiny_run / "products/run.json").read_text())["toy_grid"] is True
+    checks = json.loads((tiny_run / "checks.json").read_text())["results"]
+    mine = [row["status"] for row in checks if row["check"].startswith("shocks.")]
+    assert mine == ["PASSED"] * 16
+    said = json.loads((tiny_run / "products/validation/t001_shockverdicts.json").read_text())
+    assert said["grid"]["synthetic"] is True
+    found = {(row["spectrum"], row["criterion"]): row["verdict"] for row in said["verdicts"]}
+    assert found["tip/optimal", "C1"] == "NOT EVALUATED"
+    assert found["tip/optimal", "C3"] == "MODEL-INADEQUATE"
+
+
 @pytest.fixture
 def demonstration(tmp_path):
     """What `rbh1 demo` makes at its usual size: made before, if it is named, or made here."""
