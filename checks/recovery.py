@@ -4,6 +4,7 @@ Every group of lines with enough spaxels to take a median over has to; which tha
 threshold ``recovery.compared``.
 """
 
+import math
 from statistics import fmean
 from typing import Any, Final
 
@@ -116,4 +117,6 @@ def _largest(product: Product, limits: Limits, limit_id: str, name: str, remedy:
         f"{row.get('line')} {row.get('quantity')} from S/N {number(row, 'snr_min'):g} {value:.3g}"
         for row, value in zip(some, values, strict=True)
     )
-    return compare(limit, max(values, key=lambda v: abs(v - wanted)), f"{name}: {each}", remedy)
+    # What is not a number is never nearer than a number is.
+    worst = max(values, key=lambda v: math.inf if math.isnan(v) else abs(v - wanted))
+    return compare(limit, worst, f"{name}: {each}", remedy)
