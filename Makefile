@@ -61,7 +61,7 @@ environments: $(STAMP) $(LOWEST)/.rbh1-ready $(VALIDATORS)/.rbh1-ready
 demo: $(STAMP) ## a simulated observation, end to end, into demo-run/
 	$(BIN)/rbh1 demo --out demo-run
 
-test: $(STAMP) $(VALIDATORS)/.rbh1-ready ## the tests (PYTEST_OPTIONS="--run-slow -k name" for more or fewer)
+test: $(STAMP) $(VALIDATORS)/.rbh1-ready ## the tests (PYTEST_OPTIONS="--run-long -k name" for more or fewer)
 	$(THREADS) $(BIN)/python -m pytest $(SHARED_OUT) $(PYTEST_OPTIONS)
 
 # Of the scene and of the reduction, what uses all of their parts.

@@ -74,7 +74,7 @@ class BundleFile:
 
     @property
     def kind(self) -> str:
-        """Kind of the content: cube, map, table, document, figure, archive, text or page."""
+        """Kind of the content: cube, map, table, chains, document, figure, archive, text, page."""
         return self.entry.kind
 
     @property

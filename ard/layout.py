@@ -68,6 +68,7 @@ POSTERIORS: Final = "posteriors"
 KINEMATICS_RECOVERY: Final = "kinematicsrecovery"
 CHAINS: Final = "chains"
 CHAIN_SUMMARY: Final = "chainsummary"
+CHAIN_TABLE: Final = "chaintable"
 # What a fit leaves: of figures only.
 RESIDUALS: Final = "residuals"
 STRENGTHS: Final = "strengths"
@@ -76,6 +77,8 @@ DIFFERENCED: Final = "differenced"
 DEGHOSTED: Final = "deghosted"
 SHARING: Final = "sharing"
 SHOCK_GRID: Final = "shockgrid"
+SHOCKS: Final = "shocks"
+SHOCK_VERDICTS: Final = "shockverdicts"
 
 # The layer that each product belongs to.
 LAYER_OF: Final = {
@@ -105,12 +108,15 @@ LAYER_OF: Final = {
     KINEMATICS_RECOVERY: "validation",
     CHAINS: "inference",
     CHAIN_SUMMARY: "inference",
+    CHAIN_TABLE: "inference",
     STRENGTHS: "validation",
     MOSAIC: "likelihood",
     DIFFERENCED: "likelihood",
     DEGHOSTED: "likelihood",
     SHARING: "likelihood",
     SHOCK_GRID: "inference",
+    SHOCKS: "inference",
+    SHOCK_VERDICTS: "validation",
 }
 
 # What the name of an item alone means, where it has several products of a kind.
@@ -148,7 +154,7 @@ def fit_files(item: str, model: str) -> dict[str, str]:
     residuals = product_stem(item, RESIDUALS, model)
     return {
         "chains": f"{chains}.nc",
-        "table": f"{chains}.fits",
+        "table": f"{product_stem(item, CHAIN_TABLE, model)}.fits",
         "summary": f"{product_stem(item, CHAIN_SUMMARY, model)}.json",
         "figure": f"{chains}.png",
         "figure_data": f"{chains}.ecsv",

@@ -1,4 +1,4 @@
-"""Was a cube combined from the right exposures, and does the archive's own cube agree with it?"""
+"""Was a cube combined from the right exposures, without hits, and does the archive's agree?"""
 
 from typing import Any, Final
 

@@ -4,6 +4,8 @@ Every group of lines with enough spaxels to take a median over has to; which tha
 threshold ``recovery.compared``.
 """
 
+import math
+from statistics import fmean
 from typing import Any, Final
 
 from ard import layout
@@ -88,22 +90,23 @@ def sigma_bias(product: Product, limits: Limits) -> Outcome:
 def model_error(product: Product, limits: Limits) -> Outcome:
     """How far off, in errors, is the model of spaxels whose light is a blend?"""
     remedy = "model the cube as a whole where errors of the model are larger than those of noise"
-    return _largest(product, limits, ("recovery.model_pull", "model_pull_rms", 0.0), remedy)
+    return _largest(product, limits, "recovery.model_pull", "model_pull_rms", remedy)
 
 
 @check("recovery.posteriors", POSTERIORS, ("recovery.coverage", ENOUGH))
 def posteriors(product: Product, limits: Limits) -> Outcome:
     """Do intervals of 68 % hold what the model would give without noise?"""
     remedy = "look at the noise model, and at spaxels with hits"
-    field = ("recovery.coverage", "expected_coverage_68", 0.68)
-    return _largest(product, limits, field, remedy)
+    return _largest(product, limits, "recovery.coverage", "expected_coverage_68", remedy)
 
 
-def _largest(
-    product: Product, limits: Limits, field: tuple[str, str, float], remedy: str
-) -> Outcome:
-    """Report a field of the row, among those with enough spaxels, that is furthest from a value."""
-    limit, name, wanted = limits[field[0]], field[1], field[2]
+def _largest(product: Product, limits: Limits, limit_id: str, name: str, remedy: str) -> Outcome:
+    """Report a field of the bins with enough spaxels that is furthest from what is wanted.
+
+    That is the middle of a limit with two ends, and zero for one with a single end.
+    """
+    limit = limits[limit_id]
+    wanted = fmean(limit.value) if isinstance(limit.value, tuple) else 0.0
     rows = document(product).get("rows")
     some = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
     some = [row for row in some if limits[ENOUGH].accepts(number(row, "n_compared"))]
@@ -114,4 +117,6 @@ def _largest(
         f"{row.get('line')} {row.get('quantity')} from S/N {number(row, 'snr_min'):g} {value:.3g}"
         for row, value in zip(some, values, strict=True)
     )
-    return compare(limit, max(values, key=lambda v: abs(v - wanted)), f"{name}: {each}", remedy)
+    # What is not a number is never nearer than a number is.
+    worst = max(values, key=lambda v: math.inf if math.isnan(v) else abs(v - wanted))
+    return compare(limit, worst, f"{name}: {each}", remedy)

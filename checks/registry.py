@@ -18,6 +18,7 @@ FAMILIES: Final = (
     *("checks.apertures", "checks.difference", "checks.imaging", "checks.recovery"),
     "checks.kinematics",
     "checks.shockgrid",
+    "checks.shocks",
     "checks.convergence",
 )
 

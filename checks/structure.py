@@ -1,5 +1,6 @@
 """Is everything there, in its place and shape, and does it say where it comes from?"""
 
+from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any, Final
 
@@ -24,7 +25,11 @@ PER_ITEM: Final = (
 COMBINE: Final = (layout.COMBINED, layout.RESAMPLING, layout.COMBINATION, layout.GHOSTMAP)
 ITEM_OF_SOURCE: Final = {"twin": (layout.RECOVERY, *COMBINE), "archive": COMBINE}
 # What every item must have besides, where the run says that it has the stage.
-ITEM_OF_STAGE: Final = {"kinematics": (layout.KINEMATICS, layout.POSTERIORS)}
+ITEM_OF_STAGE: Final = {
+    "kinematics": (layout.KINEMATICS, layout.POSTERIORS),
+    "shocks": (layout.SHOCKS, layout.SHOCK_VERDICTS),
+}
+ONCE_OF_STAGE: Final = {"shocks": (layout.SHOCK_GRID,)}
 # What a run must have once, and what it must have besides, by where its cubes came from; what a
 # run with images must have.
 ONCE: Final = (layout.LINES,)
@@ -95,8 +100,8 @@ def _unlisted(product: Product) -> list[str]:
 def _missing(product: Product) -> list[str]:
     here, known = product.folder, product.folder.document or {}
     source = str(known.get("source"))
-    per_item = PER_ITEM + ITEM_OF_SOURCE.get(source, ()) + _of_stages(product)
-    once = ONCE + ONCE_OF_SOURCE.get(source, ())
+    per_item = PER_ITEM + ITEM_OF_SOURCE.get(source, ()) + _of_stages(product, ITEM_OF_STAGE)
+    once = ONCE + ONCE_OF_SOURCE.get(source, ()) + _of_stages(product, ONCE_OF_STAGE)
     once += TOGETHER if source in ITEM_OF_SOURCE and len(here.items) > 1 else ()
     expected: list[tuple[str | None, str]]
     expected = [(item, name) for item in here.items for name in per_item]
@@ -108,13 +113,13 @@ def _missing(product: Product) -> list[str]:
     ]
 
 
-def _of_stages(product: Product) -> tuple[str, ...]:
+def _of_stages(product: Product, made: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
     """Name what the stages make that the run says it has, or that its products say they are of."""
     here = product.folder
     listed = (here.document or {}).get("stages")
     said = {str(name) for name in listed} if isinstance(listed, list) else set()
     said |= {str(row.get("stage")) for row in here.rows.values()}
-    return tuple(name for stage in sorted(said) for name in ITEM_OF_STAGE.get(stage, ()))
+    return tuple(name for stage in sorted(said) for name in made.get(stage, ()))
 
 
 def _silent_layers(product: Product) -> list[str]:

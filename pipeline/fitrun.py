@@ -48,6 +48,11 @@ _CODE: Final = (
 )
 # Another version of these computes other last digits, and so other chains.
 _TOOLS: Final = ("blackjax", "jax", "jaxlib")
+# Of the cube's keywords, those of the observation: products of a dataset are named by them.
+_OBSERVATION: Final = (
+    *("TELESCOP", "INSTRUME", "GRATING", "FILTER", "CHANNEL", "BAND", "TARGNAME"),
+    *("TIMESYS", "DATE-BEG", "DATE-END", "XPOSURE", "EFFEXPTM", "EXPTIME", "PROGRAM", "PROPOSID"),
+)
 _CACHE: Final = "jax"
 _STARTS: Final = "fits"
 _SECONDS: Final = 5.0  # between two lines of progress
@@ -175,9 +180,10 @@ def fit_item(
         if isinstance(outcome.verdict, Convergence):
             # The file of chains then says of itself how well they are mixed.
             store.put_summaries(run.name, _diagnostics(outcome.verdict, problem))
+        meta = {key: cube.meta[key] for key in _OBSERVATION if key in cube.meta}
         left = residuals_of(problem, fitting.best_of(outcome))
         files, verdict = _export(problem, run, store, inputs, target, provenance=provenance,
-                                 residuals=left)  # fmt: skip
+                                 residuals=left, meta=meta)  # fmt: skip
     with folder.locked(inputs.root):
         folder.clear_results(inputs.root)
         found = {name: p for name, p in fitted.products_of(inputs.root, (inputs.item,)).items()
@@ -247,6 +253,7 @@ def _export(
     *,
     provenance: Provenance,
     residuals: Residuals,
+    meta: Mapping[str, Any],
 ) -> tuple[dict[str, Path], Convergence]:
     """Write the products below work/; the summary is of the very file of chains."""
     place = inputs.root / layout.FITS_DIR
@@ -261,7 +268,7 @@ def _export(
         provenance=provenance,
     )
     export_netcdf(store, run.name, files["chains"], content, overwrite=True)
-    export_table(files["chains"], files["table"], overwrite=True)
+    export_table(files["chains"], files["table"], meta=meta, overwrite=True)
     measured = measure_file(files["chains"])
     verdict = Convergence(measured, measured.findings(chain_limits(target.item)))
     said = verdict.to_dict(problem.units())

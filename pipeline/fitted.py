@@ -20,7 +20,7 @@ _FIGURES: Final = f"{layout.LAYER_OF[layout.QUALITY]}/{layout.FIGURES_DIR}"
 # Suffix: folder below products/, kind, schema.
 _PLACES: Final[dict[str, tuple[str, str, str]]] = {
     ".nc": (layout.LAYER_OF[layout.CHAINS], "chains", ""),
-    ".fits": (layout.LAYER_OF[layout.CHAINS], "table", ""),
+    ".fits": (layout.LAYER_OF[layout.CHAIN_TABLE], "table", ""),
     ".json": (layout.LAYER_OF[layout.CHAIN_SUMMARY], "document", "chain-summary"),
     ".png": (_FIGURES, "figure", ""),
     ".ecsv": (_FIGURES, "table", ""),

@@ -47,7 +47,7 @@ def run(
     target : Target
         What the run was about.
     context : mapping
-        Facts of the plan: source, items, simulated, code and configuration digests.
+        Facts of the plan: source, items, simulated, toy grid, code and configuration digests.
     config : Config
         Nothing.
 
@@ -61,8 +61,7 @@ def run(
         "schema": "run",
         "target": target.to_dict(),
         "simulated": bool(context["simulated"]),
-        # No shock grid is used before the shock stage; a toy grid would be said here.
-        "toy_grid": False,
+        "toy_grid": bool(context["toy_grid"]),
         "source": context["source"],
         "items": list(context["items"]),
         "code_version": ard.__version__,

@@ -5,6 +5,7 @@ before anything is computed.
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,8 +18,9 @@ from ard.errors import ArdError, NotFoundError
 from manifests import Target
 from manifests.acceptance import ACCEPTANCE_FILE
 from manifests.filters import FILTERS_FILE
+from manifests.shocks import SHOCKS_FILE
 from manifests.target import TARGETS_DIR, load_target
-from pipeline import fitted
+from pipeline import fitted, shockgrids
 from pipeline.code import code_sha256
 from pipeline.config import RunConfig, make_config
 from pipeline.graph import Files, Plan
@@ -197,23 +199,46 @@ def _plan(
     code = tuple(entry for stage in stages_for(source) for entry in stage.code)
     fits = fitted.products_of(root, tuple(cubes))
     more: dict[str, Files] = {fitted.INPUT: fits} if fits else {}
+    models = shockgrids.choose(config["shocks"].grid, root, simulated=simulated)
+    config, given = _with_models(config, models)
     return Plan(
         root=root,
         source=source,
         items=tuple(cubes),
-        inputs={**inputs, "filters": FILTERS_FILE, "acceptance": ACCEPTANCE_FILE, **more},
+        inputs={
+            **inputs,
+            **{"filters": FILTERS_FILE, "acceptance": ACCEPTANCE_FILE, "shocks": SHOCKS_FILE},
+            **more,
+            **given,
+        },
         item_inputs={"cube": cubes} | ({"x1d": x1d} if x1d else {}),
         parts={"groups": groups},
         context={
             "source": source,
             "items": list(cubes),
             "simulated": simulated,
+            "toy_grid": models is not None and models.synthetic,
             "code_version": ard.__version__,
             "code_sha256": code_sha256(code),
             "config_sha256": config.sha256,
         },
         config=config,
     )
+
+
+def _with_models(
+    config: RunConfig, models: shockgrids.Chosen | None
+) -> tuple[RunConfig, dict[str, Files]]:
+    """Give the files about shocks, and settings in which their names stand for their paths."""
+    settings = config["shocks"]
+    given: dict[str, Files] = {} if models is None else {"shockgrid": models.files}
+    if settings.geometry:
+        given["shockgeometry"] = _existing(
+            Path(settings.geometry), "table of the geometry", "an ECSV table", "shocks.geometry"
+        )
+    name = "" if models is None else models.name
+    plain = replace(settings, grid=name, geometry=Path(settings.geometry).name)
+    return RunConfig({**config.stages, "shocks": plain}), given
 
 
 def _target_file(target: Path | str) -> Path:
@@ -224,14 +249,19 @@ def _target_file(target: Path | str) -> Path:
     return path.resolve()
 
 
-def _existing(path: Path) -> Path:
+def _existing(
+    path: Path,
+    what: str = "spectrum",
+    expected: str = "a JWST x1d FITS file",
+    given: str = "--x1d",
+) -> Path:
     if not path.is_file():
         raise NotFoundError(
-            "the spectrum does not exist",
+            f"the {what} does not exist",
             file=path,
-            expected="a JWST x1d FITS file",
+            expected=expected,
             found="a folder" if path.is_dir() else "no such file",
-            action="check the path given with --x1d",
+            action=f"check the path given with {given}",
         )
     return path.resolve()
 

@@ -28,6 +28,8 @@ class Contents:
         The recovery document of each item; empty where the truth is not known.
     posteriors : mapping of str to mapping
         The document kinematics-recovery of each item; empty where the truth is not known.
+    shocks : mapping of str to mapping
+        The verdicts on shocks of each item; empty where no models were compared.
     noises : mapping of str to mapping
         The noise model of each item.
     wake : mapping
@@ -50,6 +52,7 @@ class Contents:
     qualities: Mapping[str, Mapping[str, Any]]
     recoveries: Mapping[str, Mapping[str, Any]]
     posteriors: Mapping[str, Mapping[str, Any]]
+    shocks: Mapping[str, Mapping[str, Any]]
     noises: Mapping[str, Mapping[str, Any]]
     wake: Mapping[str, Mapping[str, Any]]
     figures: Mapping[str, bytes]
@@ -83,6 +86,7 @@ def page(root: Path, problem: str = "") -> str:
         qualities=_documents(validation, run["items"], layout.QUALITY),
         recoveries=_documents(validation, run["items"], layout.RECOVERY),
         posteriors=_documents(validation, run["items"], layout.KINEMATICS_RECOVERY),
+        shocks=_documents(validation, run["items"], layout.SHOCK_VERDICTS),
         noises=_documents(validation, run["items"], layout.NOISE_MODEL),
         wake=_once(products, (layout.GEOMETRY, layout.SUBTRACTION)),
         figures={p.name: p.read_bytes() for p in validation.glob(f"{layout.FIGURES_DIR}/*.png")},

@@ -196,7 +196,8 @@ def _located(failure: Failure, task: Task) -> Failure:
     named = Path(failure.file) if failure.file else None
     if named is not None and named.is_absolute() and named.exists():
         return failure
-    declared = {"target", "filters", "acceptance"}  # the study's own, unless the user's target
+    # The study's own, unless the target is the user's.
+    declared = {"target", "filters", "acceptance", "assumed"}
     given = [p for label, p in task.outside_files().items() if label not in declared]
     if len(given) != 1:
         return failure

@@ -132,8 +132,9 @@ def paths(found: Mapping[str, Path], as_json: bool, facts: Mapping[str, Any] | N
         document: dict[str, Any] = {name: str(path) for name, path in found.items()}
         _json({"paths": document, **(facts or {})})
         return
+    width = max(map(len, (*found, *(facts or {}), "products"))) + 2
     for name, value in (facts or {}).items():
         text = ", ".join(f"{n} {k}" for k, n in value.items()) if isinstance(value, dict) else value
-        click.echo(f"{name:<10}{text}")
+        click.echo(f"{name:<{width}}{text}")
     for name, path in found.items():
-        click.echo(f"{name:<10}{path}")
+        click.echo(f"{name:<{width}}{path}")

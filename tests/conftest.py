@@ -37,6 +37,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--run-slow", action="store_true", help="run the tests marked slow too")
+    parser.addoption("--run-long", action="store_true", help="run those marked long, and the slow")
     parser.addoption(
         "--run-network", action="store_true", help="run the tests that talk to the outside world"
     )
@@ -46,8 +47,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    long = config.getoption("--run-long")
     reasons = {
-        "slow": None if config.getoption("--run-slow") else "slow: give --run-slow",
+        "slow": None if long or config.getoption("--run-slow") else "slow: give --run-slow",
+        "long": None if long else "long: give --run-long",
         "network": None if config.getoption("--run-network") else "network: give --run-network",
         "real_data": None if shared_data_folder() else _no_shared_data(),
         "gpu": None if _has_gpu(items) else "gpu: JAX sees none here",

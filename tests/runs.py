@@ -272,11 +272,13 @@ def write_run_document(root: Path, **changes: Any) -> None:
     """Write run.json over the products that are there."""
     products = root / layout.PRODUCTS_DIR
     kinds = {".fits": "cube", ".ecsv": "table", ".json": "document", ".png": "figure"}
+    kinds[".nc"] = "chains"
     rows = []
     for path in sorted(products.rglob("*.*")):
         if path.name != layout.RUN_FILE:
             kind = "map" if path.stem.endswith("map") else kinds[path.suffix]
             kind = "noise" if path.name.endswith("_noise.fits") else kind
+            kind = "table" if path.suffix == ".fits" and "_chaintable" in path.name else kind
             name = path.relative_to(products).as_posix()
             rows.append({"path": name, "kind": kind, "schema": None, "stage": "a stage"})
     document = {

@@ -22,7 +22,8 @@ ITEM = "t001"
 SIDE, CHANNELS = 9, 26
 RA_DEG, DEC_DEG = 40.44, -8.35
 SIGMA_MJY_SR = 0.02
-FLUX = 60.0  # of the line, 1e-19 erg s-1 cm-2: about 30 sigma in the brightest voxel
+# Of the line, 1e-19 erg s-1 cm-2: about 30 sigma in the brightest voxel; most of a disc is outside.
+FLUX = {"jump": 60.0, "disc": 400.0}
 TRUTH = {
     "along_arcsec": 0.05,
     "across_arcsec": -0.04,
@@ -169,7 +170,7 @@ def write_fit_run(root: Path, model: str = "jump") -> Path:
     """Write run folder, cube, noise product and target; the truth is that of `TRUTHS`."""
     (root / "work").mkdir(parents=True)
     target = root / "test.toml"
-    cube, noise = drawn_from(model, TRUTHS[model], (FLUX,), target)
+    cube, noise = drawn_from(model, TRUTHS[model], (FLUX[model],), target)
     ard.write(root / "products/likelihood/t001_cube.fits", cube)
     ard.write(root / "work/t001_cube.fits", cube)
     made = {"unit": "MJy/sr", "provenance": provenance("noise", simulated=True)}

@@ -190,7 +190,9 @@ def _overview(ghosts: Table, criterion: float, target: Target, config: Config) -
             axes.set_title(aperture)
             axes.set_ylim(-config.largest, config.largest)
         panels[0].set_ylabel("share of the line flux taken off")
-        panels[-1].legend(fontsize=6, ncols=2, loc="lower left")
+        # Beside the panels: errors of faint lines fill both from end to end.
+        handles, entries = panels[0].get_legend_handles_labels()
+        figure.legend(handles, entries, fontsize=6, loc="outside right center")
         figure.suptitle(
             f"{target.name}: what backgrounds take off; grey: less than {criterion:.0%}"
             f"{'  (SIMULATED)' if ghosts.simulated else ''}",

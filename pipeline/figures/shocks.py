@@ -21,7 +21,7 @@ from pipeline.shocks.lattice import B, Lattice, V
 from pipeline.shocks.likelihood import Datum, errors_for, prepare
 from pipeline.shocks.nodes import priors_for
 from pipeline.shocks.posterior import Quadrature
-from pipeline.shocks.report import Fit
+from pipeline.shocks.report import Compared
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,12 +62,13 @@ class Shown:
     log_oh: FloatArray
 
 
-def shown_of(found: Fit, row: int, assumed: ShockAssumptions, seed: int) -> Shown | None:
+def shown_of(found: Compared, row: int, assumed: ShockAssumptions, seed: int) -> Shown | None:
     """Give what is drawn of one spectrum: the first prior of b, and each line's own floor.
 
     Parameters
     ----------
-    found : Fit
+    found : Compared
+        A fit is one.
     row : int
         Which spectrum.
     assumed : ShockAssumptions
@@ -128,7 +129,9 @@ def run(*, shown: Shown, table: Table) -> dict[str, Any]:
         made += _sensitivity(parts[1, 0].subplots(), rows)
         made += _pulls(parts[1, 1].subplots(), shown)
         note = "  (SIMULATED)" if table.simulated else ""
-        figure.suptitle(f"{shown.name}: {shown.lattice.source.project}{note}", fontsize=9)
+        fit = f"posterior predictive p {float(rows['p_predictive'][0]):.2g}"
+        models = shown.lattice.source.project
+        figure.suptitle(f"{shown.name}: {models}, {fit}{note}", fontsize=9)
         picture = style.png(figure)
     data = QTable(rows=made, names=("panel", "item", "x", "value"))
     return {"figure": picture, "data": Table(data, {"SIMULATD": table.simulated})}

@@ -40,7 +40,8 @@ WIDEST_ARCSEC: Final = 0.4
 # of a fit goes as the square of the number of spaxels.
 CUT: Final = Cut(half_arcsec=0.4, behind_arcsec=0.1)
 # Where pieces of the wake begin and end, behind the middle of the ring: each rises linearly from
-# the place before to its own and falls to the next; the last stays. The cut-out ends before.
+# the place before to its own and falls to the next; the last, which has no next, ends where it is
+# brightest, outside of the cut-out.
 _KNOTS_ARCSEC: Final = (0.0, 0.15, 0.45, 1.1)
 N_PART: Final = len(_KNOTS_ARCSEC)  # the ring, and a piece of the wake for each knot but the first
 # Nodes between two knots are 0.11 arcsec apart at most, the others as in `pipeline.scene.psf`.

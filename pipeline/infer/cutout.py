@@ -148,13 +148,13 @@ def _field(cube: Cube, target: Target, cut: Cut) -> tuple[slice, slice]:
     _, ny, nx = cube.shape
     outside = abs(x) > 0.5 * nx * side or abs(y) > 0.5 * ny * side
     angle = np.deg2rad(observed.angle_of(cube, target.position_angle_deg))
-    x, y = x + cut.behind_arcsec * np.sin(angle), y - cut.behind_arcsec * np.cos(angle)
+    middles = (y - cut.behind_arcsec * np.cos(angle), x + cut.behind_arcsec * np.sin(angle))
     found = tuple(
         slice(
             max(0, round((middle - cut.half_arcsec) / side + (n - 1) / 2.0)),
             min(n, round((middle + cut.half_arcsec) / side + (n - 1) / 2.0) + 1),
         )
-        for middle, n in ((y, ny), (x, nx))
+        for middle, n in zip(middles, (ny, nx), strict=True)
     )
     if outside or any(part.stop - part.start < _LEAST_SPAXELS for part in found):
         raise ArdError(

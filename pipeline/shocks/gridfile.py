@@ -6,6 +6,7 @@ beside it (the schema `shock-grid`). No value of a masked cell is kept: it is Na
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -169,20 +170,52 @@ def load_grid(path: Path) -> ShockGrid:
         those that the document is about.
     """
     document = read_json(sidecar(path))
-    problems = schemas.validate(document, SCHEMA)
+    _require_schema(document, sidecar(path))
+    return _matched(_arrays(path), document, path)
+
+
+def read_part(path: Path) -> dict[str, Any]:
+    """Read one of the two files of a grid: its document, or its arrays, for `joined`."""
+    return read_json(path) if path.suffix == ".json" else _arrays(path)
+
+
+def joined(arrays: Mapping[str, FloatArray], document: Mapping[str, Any]) -> ShockGrid:
+    """Make a grid of its arrays and its document, and make sure that they belong together.
+
+    Parameters
+    ----------
+    arrays, document : mapping
+        As `read_part` gives them.
+
+    Raises
+    ------
+    ArdError
+        If the document does not follow its schema; IntegrityError as `load_grid`.
+    """
+    _require_schema(document)
+    return _matched(arrays, document)
+
+
+def _require_schema(document: Mapping[str, Any], file: Path | None = None) -> None:
+    problems = schemas.validate(dict(document), SCHEMA)
     if problems:
         raise FormatError(
             "the document of the grid does not follow its schema",
-            file=sidecar(path),
+            file=file,
             expected=f"the schema {SCHEMA}",
             found="; ".join(str(problem) for problem in problems[:3]),
             action="import the grid again",
         )
-    grid = _grid(document, _arrays(path))
+
+
+def _matched(
+    arrays: Mapping[str, FloatArray], document: Mapping[str, Any], file: Path | None = None
+) -> ShockGrid:
+    grid = _grid(document, arrays)
     if content_sha256(grid) != document["content_sha256"]:
         raise IntegrityError(
             "the grid is not the one that its document is about",
-            file=path,
+            file=file,
             expected=f"content {document['content_sha256']}",
             found=content_sha256(grid),
             action=FETCH_AGAIN,
@@ -204,7 +237,7 @@ def _arrays(path: Path) -> dict[str, FloatArray]:
         return {name: native(hdus[hdu].data) for hdu, (name, _) in _ARRAYS.items()}
 
 
-def _grid(document: dict[str, Any], arrays: dict[str, FloatArray]) -> ShockGrid:
+def _grid(document: Mapping[str, Any], arrays: Mapping[str, FloatArray]) -> ShockGrid:
     return ShockGrid(
         source=_source(document),
         abundances=tuple(
@@ -220,7 +253,7 @@ def _grid(document: dict[str, Any], arrays: dict[str, FloatArray]) -> ShockGrid:
     )
 
 
-def _source(document: dict[str, Any]) -> GridSource:
+def _source(document: Mapping[str, Any]) -> GridSource:
     plain = ("code", "version", "project", "source", "licence", "sha256", "retrieved", "rounding")
     return GridSource(
         **{name: document[name] for name in (*plain, "solar", "synthetic")},

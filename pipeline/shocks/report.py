@@ -12,7 +12,7 @@ from astropy.table import Table as AstropyTable
 from ard.cube import FloatArray
 from ard.errors import ArdError
 from ard.table import Table
-from manifests.acceptance import Acceptance
+from manifests.acceptance import Acceptance, Limit
 from manifests.shocks import ShockAssumptions
 from pipeline.shocks.grid import HALPHA, Component, ShockGrid
 from pipeline.shocks.interpolate import refine
@@ -36,22 +36,14 @@ _NUMBERS: Final = (
 
 
 @dataclass(frozen=True, eq=False)
-class Fit:
-    """The fit of shocks to all spectra.
+class Compared:
+    """What is compared: the lines of all spectra, and the models of these lines.
 
     Attributes
     ----------
     spectra : tuple of str
     lines : tuple of str
         That were compared.
-    summaries : mapping of (str, str) to Summary
-        By prior of b and systematic floor.
-    verdicts : tuple of (spectrum, criterion, Verdict)
-    notes : tuple of str
-        What the grid cannot say.
-    simulated : bool
-        Whether the observation is simulated, or the grid synthetic: a science release takes
-        neither.
     lattice : Lattice
         Of those lines.
     fluxes : LineFluxes
@@ -60,12 +52,61 @@ class Fit:
 
     spectra: tuple[str, ...]
     lines: tuple[str, ...]
+    lattice: Lattice
+    fluxes: LineFluxes
+
+
+@dataclass(frozen=True, eq=False)
+class Fit(Compared):
+    """The fit of shocks to all spectra.
+
+    Attributes
+    ----------
+    summaries : mapping of (str, str) to Summary
+        By prior of b and systematic floor.
+    verdicts : tuple of (spectrum, criterion, Verdict)
+    notes : tuple of str
+        What the grid cannot say.
+    simulated : bool
+        Whether the observation is simulated, or the grid synthetic: a science release takes
+        neither.
+    edge_mass : Limit
+        Probability near an edge of the models from which an interval is open there.
+    """
+
     summaries: Mapping[tuple[str, str], Summary]
     verdicts: tuple[tuple[str, str, Verdict], ...]
     notes: tuple[str, ...]
     simulated: bool
-    lattice: Lattice
-    fluxes: LineFluxes
+    edge_mass: Limit
+
+
+def compared(grid: ShockGrid, measured: Measured, log_n: float = 0.0) -> Compared:
+    """Take the lines that were measured and that the grid has, and its models of them.
+
+    Parameters
+    ----------
+    grid : ShockGrid
+    measured : Measured
+    log_n : float
+        Density of the models that are taken: these ratios do not say it (reference/shocks.md 2.5).
+
+    Raises
+    ------
+    ArdError
+        If the grid has none of the lines, or no models of that density.
+    """
+    usable = [line for k, line in enumerate(grid.lines) if not grid.mask[..., k].all()]
+    fluxes = for_grid(measured.fluxes, usable)
+    lines = tuple(name for name in fluxes.names if name != HALPHA)
+    if not lines:
+        raise ArdError(
+            "the grid has none of the measured lines",
+            expected=", ".join(line.name for line in usable),
+            found=", ".join(measured.fluxes.names),
+            action="take another grid, or give other lines",
+        )
+    return Compared(measured.spectra, lines, refine(grid, lines, log_n=log_n), fluxes)
 
 
 def fit(
@@ -89,7 +130,7 @@ def fit(
     assumed : ShockAssumptions
     acceptance : Acceptance
     log_n : float
-        Density of the models that are taken: these ratios do not say it (reference/shocks.md 2.5).
+        As of `compared`.
     geometry_kms : ndarray, shape (n_draw,), optional
         Draws of the geometry's velocity.
     workers : int
@@ -99,21 +140,12 @@ def fit(
     ArdError
         If the grid has none of the lines, or no models of that density.
     """
-    usable = [line for k, line in enumerate(grid.lines) if not grid.mask[..., k].all()]
-    fluxes = for_grid(measured.fluxes, usable)
-    lines = tuple(name for name in fluxes.names if name != HALPHA)
-    if not lines:
-        raise ArdError(
-            "the grid has none of the measured lines",
-            expected=", ".join(line.name for line in usable),
-            found=", ".join(measured.fluxes.names),
-            action="take another grid, or give other lines",
-        )
-    lattice = refine(grid, lines, log_n=log_n)
+    given = compared(grid, measured, log_n)
+    lattice = given.lattice
     varies = B in [axis.name for axis in lattice.axes]
     known = varies and bool(np.any(np.isclose(lattice.axis(B).values, assumed.b_fixed)))
     priors = (*B_PRIORS, FIXED) if known else B_PRIORS
-    found = sensitivity(lattice, fluxes, assumed, priors=priors, workers=workers)
+    found = sensitivity(lattice, given.fluxes, assumed, priors=priors, workers=workers)
     first = found[B_PRIORS[0], OWN]
     rows = []
     for row, name in enumerate(measured.spectra):
@@ -122,9 +154,14 @@ def fit(
         rows.append((name, "C3", metal_poor(first, row, acceptance)))
         if known:
             rows.append((name, "T1", virial(first, found[FIXED, OWN], row, acceptance)))
-    simulated = measured.simulated or grid.source.synthetic
-    notes = _notes(grid, lattice)
-    return Fit(measured.spectra, lines, found, tuple(rows), notes, simulated, lattice, fluxes)
+    return Fit(
+        **vars(given),
+        summaries=found,
+        verdicts=tuple(rows),
+        notes=_notes(grid, lattice),
+        simulated=measured.simulated or grid.source.synthetic,
+        edge_mass=acceptance.limit("shock.edge_mass"),
+    )
 
 
 def _notes(grid: ShockGrid, lattice: Lattice) -> tuple[str, ...]:
@@ -161,6 +198,10 @@ def table_of(found: Fit) -> Table:
         data[name] = _column(values(name), text, None)
         if unit:
             data[name].description += f" In {unit}."
+    near = np.maximum(values("edge_low"), values("edge_high"))
+    limited = [bool(np.isfinite(e)) and not found.edge_mass.accepts(float(e)) for e in near]
+    text = "Whether the interval is a one-sided limit, at an edge of the models' velocities."
+    data["edge_limited"] = Column(limited, description=text)
     data["n_line"] = Column(values("n_line").astype(int), description="Lines that were compared.")
     meta: dict[str, Any] = {"lines": list(found.lines), "notes": list(found.notes)}
     meta["SIMULATD"] = found.simulated

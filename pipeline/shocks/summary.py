@@ -36,6 +36,10 @@ class Summary:
         Probability of less than `half_solar`, by the convention of `solar`; NaN where the O/H of
         a set is not known.
     solar : str
+    sets : ndarray, shape (n, n_set)
+        Probability of each abundance set.
+    metal_poor : tuple of bool, length n_set
+        Which of them have less than `half_solar`.
     p_predictive, chi2_min, log_evidence : ndarray
         As in `Posteriors`.
     n_line : ndarray of int
@@ -52,6 +56,8 @@ class Summary:
     chi2_min: FloatArray
     log_evidence: FloatArray
     n_line: FloatArray
+    sets: FloatArray
+    metal_poor: tuple[bool, ...]
 
     @property
     def width_dex(self) -> FloatArray:
@@ -86,6 +92,7 @@ def summarise(found: Posteriors, assumed: ShockAssumptions) -> Summary:
         found.prior.name, quantiles(found, V, QUANTILES), information(found, V), low, high,
         found.marginal[SETS] @ poor, assumed.solar, found.p_predictive,
         found.chi2_min, found.log_evidence, found.n_line,
+        found.marginal[SETS], tuple(bool(one) for one in poor),
     )  # fmt: skip
 
 

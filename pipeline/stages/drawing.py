@@ -139,6 +139,25 @@ DRAWING: Final[tuple[Stage, ...]] = (
         typical_seconds=4.0,
     ),
     Stage(
+        name="shockfigures",
+        module="pipeline.figures.shockfit",
+        summary="draw what the lines of an aperture say of a shock",
+        reads=(
+            Read("fluxes", "extract.fluxes"),
+            Read("tables", "shocks.table"),
+            Read("verdicts", "shocks.verdicts"),
+            Read("grid", "plan.shockgrid", load="pipeline.shocks.gridfile:read_part"),
+            Read("assumed", "plan.shocks", load="manifests.shocks:load_shocks"),
+        ),
+        writes=(
+            Write("figure", "work/figures/{item}_shockfit.png", "figure", _FIGURES),
+            Write("data", "work/figures/{item}_shockfit.ecsv", "table", _FIGURES),
+        ),
+        code=("pipeline/figures", "pipeline/shocks", "pipeline/infer/families.py", "manifests"),
+        needs=("shockgrid",),
+        typical_seconds=5.0,
+    ),
+    Stage(
         name="dashboard",
         module="pipeline.figures.dashboard",
         summary="draw how the run stands against what is accepted",

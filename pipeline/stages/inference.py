@@ -48,6 +48,32 @@ INFERENCE: Final[tuple[Stage, ...]] = (
         typical_seconds=12.0,
     ),
     Stage(
+        name="shocks",
+        module="pipeline.shocks.stage",
+        summary="hold the lines of the apertures against models of shocks",
+        reads=(
+            Read("fluxes", "extract.fluxes"),
+            Read("grid", "plan.shockgrid", load="pipeline.shocks.gridfile:read_part"),
+            Read("geometry", "plan.shockgeometry", optional=True),
+            Read("assumed", "plan.shocks", load="manifests.shocks:load_shocks"),
+            Read("acceptance", "plan.acceptance", load="manifests.acceptance:load_acceptance"),
+        ),
+        writes=(
+            Write("table", "work/{item}_shocks.ecsv", "table", "inference", "shocks"),
+            Write(
+                "verdicts",
+                "work/{item}_shockverdicts.json",
+                "document",
+                layer="validation",
+                schema="shock-verdicts",
+            ),
+            Write("grid", "work/shockgrid.json", "document", "inference", "shock-grid"),
+        ),
+        code=("pipeline/shocks", "pipeline/infer/families.py", "checks/shockgrid.py", "manifests"),
+        needs=("shockgrid",),
+        typical_seconds=2.0,
+    ),
+    Stage(
         name="kinematicsrecovery",
         module="pipeline.infer.recovery",
         summary="hold the posteriors of spaxels against what was put in",

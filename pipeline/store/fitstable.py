@@ -35,7 +35,12 @@ Array = np.ndarray[Any, Any]
 
 
 def export_table(
-    chains: str | Path, path: str | Path, *, n_draw: int = N_DRAW, overwrite: bool = False
+    chains: str | Path,
+    path: str | Path,
+    *,
+    n_draw: int = N_DRAW,
+    meta: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
 ) -> None:
     """Write the FITS table that lies beside a netCDF of chains.
 
@@ -52,6 +57,9 @@ def export_table(
         The table.
     n_draw : int
         How many draws at most.
+    meta : mapping, optional
+        Keywords of the primary header: what was observed, with what. Files of a dataset are named
+        by them.
     overwrite : bool
         Replace a file that is there.
 
@@ -70,7 +78,8 @@ def export_table(
         derived = json.loads(attributes.get("derived", "{}"))
         primary = fits.PrimaryHDU()
         header = primary.header
-        write_cards(header, {"SIMULATD": True} if attributes["simulated"] else {})
+        mark = {"SIMULATD": True} if attributes["simulated"] else {}
+        write_cards(header, {**(meta or {}), **mark})
         header["ARDKIND"] = (KIND, "product type of rbh1-ard")
         header["RUN"] = (attributes["run"], "name of the run")
         hdus = [

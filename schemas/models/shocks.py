@@ -75,6 +75,9 @@ class ShockVelocities(pa.DataFrameModel):
     )  # fmt: skip
     chi2_min: float = column("chi square", "Of the best model.", nullable=True, ge=0)
     log_evidence: float = column("evidence", "ln of the probability of the data.", nullable=True)
+    edge_limited: bool = column(
+        "edge-limited", "Whether the interval is a one-sided limit, at an edge of the velocities."
+    )
     n_line: int = column("lines", "That were compared.", ge=0)
 
     @pa.dataframe_check(error="quantiles of a velocity increase")

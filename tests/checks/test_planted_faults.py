@@ -394,6 +394,7 @@ FAULTS = [
     Fault("structure.inventory", "run", set_field("absent_layers", value={})),
     Fault("structure.inventory", "run", set_field("items", value=["t001", "t002"])),
     Fault("structure.inventory", "run", set_field("stages", value=["kinematics"])),
+    Fault("structure.inventory", "run", set_field("stages", value=["shocks"])),
     Fault("structure.layout", "run", recovery_in_wrong_layer),
     Fault("structure.schema", "linemap", edit_fits(wrong_unit)),
     Fault("structure.schema", "lines", text("unit: um", "unit: nm")),
@@ -608,7 +609,7 @@ def test_every_gating_check_has_a_planted_fault():
     planted |= {"recovery.model_error", "recovery.posteriors"}
     planted |= {"difference.fraction", "noise.exposures", "noise.left_out_errors"}
     names = {check.name for check in all_checks()}
-    elsewhere = ("convergence.", "kinematics.", "shockgrid.")
+    elsewhere = ("convergence.", "kinematics.", "shockgrid.", "shocks.")
     assert planted == {name for name in names if not name.startswith(elsewhere)}
 
 

@@ -37,6 +37,13 @@ def test_the_largest_is_reported(monkeypatch):
 
 
 @pytest.mark.parametrize("check", [family.model_error, family.posteriors])
+def test_a_number_that_is_not_there_is_the_worst(check, monkeypatch):
+    found = judge(monkeypatch, check, model_pull_rms=None, expected_coverage_68=None)
+    assert found.measured is None
+    assert "only reported" in found.detail
+
+
+@pytest.mark.parametrize("check", [family.model_error, family.posteriors])
 def test_few_spaxels_say_nothing(monkeypatch, check):
     found = judge(monkeypatch, check, n_compared=3, model_pull_rms=7.0, expected_coverage_68=0.1)
     assert found.measured in (0.8, 0.7)

@@ -77,6 +77,20 @@ def test_a_killed_run_gives_the_products_of_one_that_was_not(tiny_run, tmp_path)
     assert not list(tmp_path.rglob("*.part"))
 
 
+@pytest.mark.slow
+def test_the_closed_form_is_said_and_makes_no_verdict(tiny_run):
+    """Oracle: the simulated lines are those of no shock, so that nothing may be confirmed."""
+    assert json.loads((tiny_run / "products/run.json").read_text())["toy_grid"] is True
+    checks = json.loads((tiny_run / "checks.json").read_text())["results"]
+    mine = [row["status"] for row in checks if row["check"].startswith("shocks.")]
+    assert mine == ["PASSED"] * 16
+    said = json.loads((tiny_run / "products/validation/t001_shockverdicts.json").read_text())
+    assert said["grid"]["synthetic"] is True
+    found = {(row["spectrum"], row["criterion"]): row["verdict"] for row in said["verdicts"]}
+    assert found["tip/optimal", "C1"] == "NOT EVALUATED"
+    assert found["tip/optimal", "C3"] == "MODEL-INADEQUATE"
+
+
 @pytest.fixture
 def demonstration(tmp_path):
     """What `rbh1 demo` makes at its usual size: made before, if it is named, or made here."""
@@ -105,22 +119,22 @@ def test_the_demo_ends_with_a_bundle_that_opens_and_a_report(demonstration):
     }
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_span_at_the_tip_is_that_of_the_simulated_ring(demonstration, tmp_path):
     """The truth is the simulator's own ring; the gate is the judge's."""
     pytest.importorskip("blackjax", reason="needs the extra study")
     pytest.importorskip("h5netcdf", reason="needs the extra study")
     run = shutil.copytree(demonstration, tmp_path / "run")
-    options = ("--draws", "400", "--warmup", "200", "--most", "1600", "--json")
+    options = ("--draws", "1000", "--warmup", "400", "--json")
     done = rbh1("fit", run, "--item", "t001", "--model", "bow", *options, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     facts = json.loads(done.stdout)
     n_voxel = int(done.stderr.split(" voxels")[0].split()[-1])
     assert abs(facts["chi2_red"] - 1.0) < 5.0 * (2.0 / n_voxel) ** 0.5
-    ring = bow_ring()
-    found = facts["scalars"]["span_kms"]
-    assert abs(found["mean"] - float(np.ptp(ring.velocity))) < 3.0 * found["sd"]
-    assert found["sd"] < 20.0
+    summary = json.loads((run / "products/inference/t001_chainsummary-bow.json").read_text())
+    span = next(row for row in summary["scalars"] if row["name"] == "span_kms")
+    assert abs(span["mean"] - float(np.ptp(bow_ring().velocity))) < 3.0 * span["sd"]
+    assert span["sd"] < 10.0
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from precision import x64
-from small_fit import ITEM, TRUTH, write_fit_run
+from small_fit import DISC_TRUTH, ITEM, TRUTH, write_fit_run
 
 import pipeline
 from ard import io
@@ -28,7 +28,9 @@ from checks.result import Status
 from manifests.target import load_target
 from pipeline import cli, fitted
 from pipeline.graph import build_tasks
+from pipeline.infer.cutout import FLUX_UNIT
 from pipeline.infer.fit import problem_for
+from pipeline.infer.residuals import residuals_of
 from pipeline.infer.scenes import SCENES, scene
 from pipeline.plans import stages_for, twin_plan
 from pipeline.reduce.apertures.covariance import read_given_noise
@@ -115,6 +117,34 @@ def test_the_whitened_posterior_is_the_posterior(run_folder, model):
             assert found == pytest.approx(float(slow.log_likelihood), abs=1e-5)
             amplitudes = np.asarray(problem.posterior.amplitudes(values))
             assert amplitudes == pytest.approx(np.asarray(slow.amplitudes), rel=1e-5, abs=1e-5)
+
+
+def test_what_is_exported_of_the_likelihood_and_left_of_the_data(run_folder):
+    """Oracles: the posterior's own ln L, and chi2 of the slower one, from the residuals alone."""
+    cube = io.read(run_folder / "work/t001_cube.fits")
+    noise = read_given_noise(run_folder / "work/t001_noise.fits")
+    with x64(True):
+        problem = problem_for(cube, noise, load_target(run_folder / "test.toml"), scene("jump"))
+        content = problem.content()
+        draws = problem.scene.prior.sample(np.random.default_rng(3), 2)
+        found = content.log_likelihood(draws)
+        values = problem.scene.prior.named(draws[1])
+        expected = float(problem.posterior.log_likelihood(values))
+        # Models are in single precision, and compiled or not they are rounded elsewhere.
+        assert found["cube"][1] == pytest.approx(expected, abs=1e-4)
+        told = content.groups["spaxels"]
+        assert found["spaxels"].shape == (2, len(told)) == (2, 25)
+        assert content.total == ("cube",)
+        assert sum(block["n_voxel"] for block in told) == problem.cutout.noise.count
+        assert told[0] == {"y": [0, 2], "x": [0, 2], "n_voxel": 4 * len(problem.cutout.data)}
+
+        left = residuals_of(problem, values)
+        white = np.asarray(problem.cutout.noise.whiten((left.data - left.model) / FLUX_UNIT))
+        slow = problem.posterior.posterior.evaluate(values)
+        assert np.square(white).sum() == pytest.approx(float(slow.chi2), rel=1e-6)
+        assert left.lines == {"Halpha": pytest.approx(0.6564632 * 1.964)}
+        assert (left.y, left.x) == (0, 0)
+        assert np.array_equal(left.channels, problem.cutout.observed.channels)
 
 
 def test_other_lines_are_never_fitted_in_place_of_a_scenes_own(run_folder):
@@ -235,3 +265,23 @@ def test_a_killed_fit_goes_on_and_passes_and_one_that_is_cut_short_fails(tmp_pat
     said = judged(root)
     assert said["convergence.ess_bulk"] == {Status.FAILED}
     assert said["structure.schema"] == {Status.PASSED}
+
+
+@pytest.mark.long
+def test_a_disc_is_sampled_to_the_gate_and_holds_its_truth(tmp_path):
+    with x64(True):
+        root = write_fit_run(tmp_path / "run", "disc")
+    command, environment = fit(root, "--draws", 400, "--warmup", 200, "--most", 1600, model="disc")
+    found = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=1800)
+    assert found.returncode == 0, found.stderr
+    facts = json.loads(found.stdout)
+    assert facts["verdict"] == "PASSED"
+    assert facts["rhat"] < 1.01
+    assert facts["ess"] > 400
+    assert facts["chi2_red"] == pytest.approx(1.0, abs=0.15)
+    rows = facts["scalars"]
+    for name, value in DISC_TRUTH.items():
+        assert abs(rows[name]["mean"] - value) < 3.0 * rows[name]["sd"], name
+    # Not what the prior says already: 0.15 twice, and 0.87.
+    assert max(rows[name]["sd"] for name in ("along_arcsec", "across_arcsec")) < 0.1
+    assert rows["radius_arcsec"]["sd"] < 0.5

@@ -11,6 +11,7 @@ from run_documents import (
     record,
     subtraction_document,
 )
+from shock_runs import made
 
 from manifests import load_target
 from pipeline.materialize import Config, run
@@ -19,8 +20,8 @@ from schemas import validate
 
 RBH1 = load_target("rbh1")
 CONTEXT = {
-    "simulated": True, "source": "twin", "items": ["t001"], "code_sha256": "a" * 64,
-    "config_sha256": "b" * 64,
+    "simulated": True, "toy_grid": False, "source": "twin", "items": ["t001"],
+    "code_sha256": "a" * 64, "config_sha256": "b" * 64,
 }  # fmt: skip
 
 
@@ -59,6 +60,7 @@ def contents(**changes) -> Contents:
         "qualities": {"t001": {"cube": cube, "maps": [row]}},
         "recoveries": {},
         "posteriors": {},
+        "shocks": {},
         "noises": {},
         "wake": {},
         "figures": {"t001_spectrum.png": b"\x89PNG1", "t001_maps.png": b"\x89PNG2"},
@@ -154,6 +156,15 @@ def test_the_run_document_follows_its_schema_and_names_absent_layers():
         "config_sha256": "b" * 64, "seed": None, "simulated": True, "inputs": {}, "tools": {},
     }  # fmt: skip
     assert validate(document | {"provenance": provenance}, "run") == ()
+
+
+def test_verdicts_on_shocks_are_said_with_the_models_they_rest_on():
+    """Oracle: the document of the stage; a number that a verdict has not is a dash."""
+    text = render(contents(shocks=made(None)["verdicts"]))
+    assert "Shocks, from the lines of the apertures: 3 spectra. C1: 3 NOT EVALUATED" in text
+    assert "closed form 1, toy_loglinear, a closed form that no shock obeys" in text
+    assert text.count("<td>C3</td>") == 3
+    assert "Shocks, from the lines" not in render(contents())
 
 
 def test_the_model_error_of_posteriors_is_shown():

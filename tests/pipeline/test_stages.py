@@ -67,7 +67,9 @@ def test_the_simulation_makes_one_graph(tmp_path):
     assert plan.items == ("t001", "t002")
     assert len(made) == sum(len(task.output_files()) for task in tasks)
     outside = {p for t in tasks for p in t.input_files().values()} - made
-    assert {path.name for path in outside} == {"rbh1.toml", "filters.toml", "acceptance.toml"}
+    assert {path.name for path in outside} == {
+        *("rbh1.toml", "filters.toml", "acceptance.toml", "shocks.toml"),
+    }
     products = {p.relative_to(tmp_path).as_posix() for p in made if "products" in p.parts}
     assert "products/likelihood/t001_cube.fits" in products
     assert "products/run.json" in products
@@ -101,3 +103,11 @@ def test_stages_that_need_images_are_left_out_without_them(tmp_path):
     )
     rest = {task.name for task in build_tasks(bare, plans.stages_for("twin"))}
     assert whole - rest == {"geometry", "photometry", "images"}
+
+
+def test_stages_of_shocks_are_left_out_without_models(tmp_path):
+    plan = plans.twin_plan(tmp_path, settings=("simulate.size=tiny",))
+    whole = {task.name for task in build_tasks(plan, plans.stages_for("twin"))}
+    bare = {name: files for name, files in plan.inputs.items() if name != "shockgrid"}
+    rest = build_tasks(dataclasses.replace(plan, inputs=bare), plans.stages_for("twin"))
+    assert whole - {task.name for task in rest} == {"shocks", "shockfigures"}

@@ -205,6 +205,7 @@ def shocks():
         **{name: [0.5, NAN] for name in numbers},
         "chi2_min": [3.0, NAN],
         "log_evidence": [-4.0, NAN],
+        "edge_limited": [True, False],
         "n_line": [4, 0],
     }
     return columns, dict.fromkeys(speeds, "km/s")

@@ -76,7 +76,8 @@ def fit_pairs(
     one : Posterior
         Of one component.
     log_bayes_min : float
-        Spaxels in which one component has at least this ln B against none are tried.
+        Spaxels in which one component has at least this ln B against none are tried, but for those
+        that one channel explains better.
     candidates : sequence of int
         Number of importance samples; the next where those before are below the gate.
 
@@ -102,7 +103,8 @@ def fit_pairs(
         flag=np.zeros(n, dtype=np.int64),
     )
     grid, terms = Grid.of(prior), continuum(response.windows)
-    for k in np.flatnonzero(one.log_bayes >= log_bayes_min):
+    sure = (one.log_bayes >= log_bayes_min) & (one.flag & Flag.ONE_CHANNEL == 0)
+    for k in np.flatnonzero(sure):
         seen = condense(spectra.take(np.array([k])), terms, one.unit, one.scales.continuum)
         scale = one.scales.flux / one.unit
         model = PairModel(response, prior, scale, seen.precision[0], seen.pulled[0])

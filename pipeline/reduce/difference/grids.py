@@ -82,6 +82,26 @@ def require_pairs(partners: Mapping[str, str | None], cubes: Mapping[str, Cube])
             require_pair(cubes[item], cubes[other], (item, other))
 
 
+def overlap(own: Cube, other: Cube) -> bool:
+    """Say whether two cubes show any common part of the sky, by their coordinates.
+
+    Parameters
+    ----------
+    own, other : Cube
+        What counts of each are the spaxels with a good channel.
+    """
+    own_seen, (y, x) = ~own.mask.all(axis=0), np.nonzero(~other.mask.all(axis=0))
+    if not (own_seen.any() and x.size):
+        return False
+    sky = other.wcs.wcs_pix2world(x, y, 0)
+    places = own.wcs.wcs_world2pix(*sky, 0)
+    # Beyond a quarter of the sky a tangential projection has no place.
+    known = np.isfinite(places).all(axis=0)
+    column, row = (np.rint(values[known]).astype(np.int64) for values in places)
+    inside = (column >= 0) & (column < own.shape[2]) & (row >= 0) & (row < own.shape[1])
+    return bool(own_seen[row[inside], column[inside]].any())
+
+
 def _require_same_wave(one: Cube, other: Cube, names: tuple[str, str]) -> None:
     same = one.wave.shape == other.wave.shape
     step = float(np.diff(one.wave).min()) if one.wave.size > 1 else float(one.wave[0])

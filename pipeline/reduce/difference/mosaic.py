@@ -116,8 +116,8 @@ def run(
     Raises
     ------
     FormatError
-        If there are not two pointings that say where they look; GridMismatchError if they cannot
-        be taken off one another.
+        If there are not two pointings that say where they look, and look at fields that overlap;
+        GridMismatchError if they cannot be taken off one another.
     """
     pairs = pairs_of(combined)
     cubes = {
@@ -155,7 +155,7 @@ def pairs_of(combined: Mapping[str, Cube]) -> dict[str, Pair]:
     if lone or not partners:
         raise FormatError(
             "a mosaic with and without subtraction needs two pointings",
-            expected="two cubes of one target with TARG_RA and TARG_DEC",
+            expected="two cubes with TARG_RA and TARG_DEC, of fields that overlap",
             found=f"no other pointing for {', '.join(lone) or 'anything'}",
             action="fetch both pointings, or leave the stage out",
         )

@@ -20,7 +20,12 @@ from pipeline.reduce.difference.apertures import (
 )
 from pipeline.reduce.difference.background import Background, Filled
 from pipeline.reduce.difference.fraction import Spectrum
-from pipeline.reduce.difference.grids import require_pair, require_pairs, require_same_grid
+from pipeline.reduce.difference.grids import (
+    overlap,
+    require_pair,
+    require_pairs,
+    require_same_grid,
+)
 
 _PLACE: Final = ("TARG_RA", "TARG_DEC")
 
@@ -95,10 +100,16 @@ class Pointing:
 
 
 def partner_of(item: str, cubes: Mapping[str, Cube]) -> str | None:
-    """Name the other pointing of an observation; None where there is none, or it is not known."""
+    """Name the nearest pointing that shows a part of the same field.
+
+    None where there is none, or it is not known where it looks: what a pointing elsewhere has at a
+    place of the detector is other light, and no ghost.
+    """
     placed = [name for name, cube in cubes.items() if all(key in cube.meta for key in _PLACE)]
-    others = [name for name in placed if name != item]
-    if item not in placed or not others:
+    if item not in placed:
+        return None
+    others = [name for name in placed if name != item and overlap(cubes[item], cubes[name])]
+    if not others:
         return None
     return min(others, key=lambda name: float(np.hypot(*_offset(cubes, item, name))))
 

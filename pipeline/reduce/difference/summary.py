@@ -143,7 +143,10 @@ def sentence(missing: Iterable[str], pooled_rows: Sequence[Row], criterion: floa
     lacking = sorted(missing)
     if lacking:
         which = ", ".join(lacking)
-        return f"The other pointing of {which} is missing, so nothing could be taken off it."
+        return (
+            f"The other pointing of {which} is missing or does not overlap it, so nothing could be "
+            "taken off it."
+        )
     if not judged(pooled_rows):
         return "No line is bright enough in any aperture for a fraction of its flux."
     parts = [

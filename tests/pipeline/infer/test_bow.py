@@ -4,10 +4,12 @@ Oracles: closed form; brute force over the ring's own nodes; the simulator's rin
 the table of reference/science.md section 2.4; the truth that a cube was drawn from.
 """
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from precision import x64
+from scipy import stats
 from small_fit import (
     BOW_FLUX,
     BOW_TRUTH,
@@ -25,7 +27,7 @@ from pipeline.infer.chain import compiled_value
 from pipeline.infer.fit import problem_for
 from pipeline.infer.frame import Frame
 from pipeline.infer.scenes import scene
-from pipeline.infer.target import as_place, require_finite
+from pipeline.infer.target import Target, as_place, require_finite
 from pipeline.reduce.apertures.covariance import GivenNoise
 from pipeline.simulate import scenes as simulated
 
@@ -115,6 +117,20 @@ def test_spans_behind_a_point_spread_function_are_those_of_the_table(radius, sha
     assert found["step_seen_kms"] == pytest.approx(step, rel=0.05)
 
 
+def test_the_prior_of_the_span_is_what_the_documentation_says():
+    """Oracle: the cut Gaussian of the swing, by scipy, folded; docs/chains.md has these numbers."""
+    swing = stats.truncnorm(-2.2, 2.2, scale=250.0)
+    draws = scene("bow").prior.sample(np.random.default_rng(0), 10_000)
+    found = bow.derived(scene("bow").prior.named(draws), FRAME)
+    for level, said, seen in ((0.5, 326, 210), (0.975, 971, 790)):
+        expected = 2.0 * swing.ppf(0.5 + 0.5 * level)
+        assert expected == pytest.approx(said, abs=0.5)
+        # Three errors of a median of as many draws are 4 %.
+        assert np.quantile(found["span_kms"], level) == pytest.approx(expected, rel=0.04)
+        assert np.quantile(found["span_seen_kms"], level) == pytest.approx(seen, rel=0.05)
+    assert 2.0 * swing.ppf(0.5125) == pytest.approx(15, abs=0.5)
+
+
 def test_spans_of_many_draws_are_those_of_each():
     draws = scene("bow").prior.sample(np.random.default_rng(3), 1100)
     values = scene("bow").prior.named(draws.reshape(2, 550, -1))
@@ -127,9 +143,21 @@ def test_spans_of_many_draws_are_those_of_each():
     assert (found["span_seen_kms"] <= found["span_kms"]).all()
 
 
+def test_the_truth_explains_the_cube_and_another_span_does_not(problem, double):
+    """Oracle: chi2 of as many voxels, from whitened residuals; no search."""
+    count = problem.cutout.noise.count
+    values = {**BOW_TRUTH, "swing_kms": -BOW_TRUTH["swing_kms"]}
+    compiled = jax.jit(problem.posterior.chi2)
+    chi2, other = (float(compiled(one)) for one in (BOW_TRUTH, values))
+    # Amplitudes, 4 lights and 4 backgrounds, are fitted.
+    assert chi2 == pytest.approx(count - 8, abs=4.0 * np.sqrt(2.0 * count))
+    assert other > 1.5 * count
+
+
+@pytest.mark.slow
 def test_the_truth_is_found_from_draws_of_the_prior(problem, double):
     prior, search = problem.scene.prior, problem.posterior.target
-    modes = optimum.find_modes(search, optimum.dispersed(prior, 4, seed=4))
+    modes = optimum.find_modes(search, optimum.dispersed(prior, 12, seed=4))
     found = prior.constrain(modes[0].z)
     sd = np.sqrt(np.diag(modes[0].covariance)) * np.exp(prior.log_jacobian(modes[0].z))
     truth = np.array([BOW_TRUTH[name] for name in prior.names])
@@ -157,11 +185,17 @@ def test_an_unresolved_tip_is_refused_by_the_bow_alone(target):
     assert problem_for(cube, noise, target[0], scene("jump")).cutout.noise.count
 
 
-@pytest.mark.parametrize("move", [(0.0, 0.6 / 3600), (5.0 / 3600, 0.0)])
-def test_a_tip_outside_the_field_is_refused(target, move):
+@pytest.mark.parametrize(
+    ("move", "place"), [((0.0, 0.6 / 3600), "0.0, -0.6"), ((5.0 / 3600, 0.0), "4.9, 0.0")]
+)
+def test_a_tip_outside_the_field_is_refused(target, move, place):
     cube, noise = at(move=move)
-    with pytest.raises(ArdError, match="does not show the tip"):
+    with pytest.raises(ArdError, match="does not show the tip") as caught:
         problem_for(cube, noise, target[0], scene("bow"))
+    # Of the tip itself, not of the middle of the cut-out behind it; 5 arcsec in RA are 4.9.
+    assert f"the tip {place} arcsec from their middle" in str(caught.value.found).replace(
+        "-0.0", "0.0"
+    )
 
 
 def test_a_masked_tip_is_refused(target):
@@ -173,21 +207,26 @@ def test_a_masked_tip_is_refused(target):
 
 
 def test_hits_are_masked_by_their_errors_and_bright_light_is_not(target, problem):
+    """The photons of the brightest voxel make its error three times that of the dark ones."""
     cube = target[1]
-    var = np.array(cube.var)
-    var[10, 4, 4] *= 9.0
-    hit = problem_for(cube.replace(var=var), target[2], target[0], scene("bow"))
+    light = np.nan_to_num(np.clip(cube.flux - 0.1, 0.0, None))
+    shining = np.array(cube.var) * (1.0 + 8.0 * light / light.max())
     assert problem.cutout.noise.count == problem.cutout.data.size - 2
-    assert hit.cutout.noise.count == problem.cutout.noise.count - 1
+    for number, var in enumerate((shining, shining.copy())):
+        var[10, 4, 4] *= 9.0 if number else 1.0
+        found = problem_for(cube.replace(var=var), target[2], target[0], scene("bow"))
+        assert found.cutout.noise.count == problem.cutout.noise.count - number
 
 
-def test_a_start_without_a_value_is_refused_with_its_parameters(problem, double):
-    search = problem.posterior.target
+def test_a_start_without_a_value_is_refused_with_its_parameters(double):
+    prior = scene("bow").prior
+    # Its prior alone has no value there either, and compiles at once.
+    search = Target(prior.names, lambda z, _: prior.log_density(z), prior.constrain, ())
     nowhere = np.full((2, len(search.names)), np.nan)
     with pytest.raises(ArdError, match="no value anywhere"):
         optimum.find_modes(search, nowhere)
     value, slope = compiled_value(search.log_density)(as_place(nowhere[0]), search.data)
-    with pytest.raises(ArdError, match=r"cannot start.*swing_kms"):
+    with pytest.raises(ArdError, match=r"(?s)cannot start.*swing_kms"):
         require_finite(search, nowhere[0], value, slope)
 
 

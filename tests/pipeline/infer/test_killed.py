@@ -45,7 +45,7 @@ def kill_after(process, folder, name, more, rng):
     return alive
 
 
-@pytest.mark.parametrize("n_kill", [2, pytest.param(12, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n_kill", [2, pytest.param(12, marks=pytest.mark.long)])
 def test_killed_chains_are_those_that_were_left_alone(tmp_path, n_kill):
     rng = np.random.default_rng(n_kill)
     assert begin(tmp_path, "whole").wait(timeout=300) == 0

@@ -55,7 +55,7 @@ def test_a_few_simulations_have_ranks_that_may_be_uniform(double):
     assert min(p.values()) < LIMIT / len(p), p
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_hundred_simulations_have_uniform_ranks_and_a_defect_is_seen(double):
     found = calibrate(200, 120)
     p = p_values(found)

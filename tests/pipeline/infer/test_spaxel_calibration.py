@@ -61,7 +61,7 @@ def test_truths_lie_anywhere_in_their_posteriors_few(name):
     assert found.passes().all(), found
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", list(SETS))
 def test_truths_lie_anywhere_in_their_posteriors(name):
     # Oracle: simulation-based calibration, 1,200 draws of the prior.

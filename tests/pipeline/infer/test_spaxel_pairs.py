@@ -142,7 +142,7 @@ def test_the_odds_are_what_they_say_few():
     assert np.mean(np.concatenate([flag for _, flag in found]) != 0) < 0.2
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("name", "n"), [("OIII", 120), ("HALPHA", 60)])
 def test_the_odds_are_what_they_say(name, n):
     # Oracle: Bayes' theorem; n spaxels of either kind. And the defect is planted: ln B that is

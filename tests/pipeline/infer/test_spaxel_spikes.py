@@ -9,6 +9,7 @@ from loading import load
 from scipy import integrate, stats
 
 from ard.maps import Flag
+from pipeline.infer.spaxel.pair import fit_pairs
 from pipeline.infer.spaxel.posterior import fit
 from pipeline.infer.spaxel.settings import Numerics, Prior
 from pipeline.infer.spaxel.spectra import condense, continuum
@@ -68,6 +69,19 @@ def test_true_faint_lines_are_not(name):
     line, one = flags(cases.observe(rng, response, PRIOR, truth, flux_snr=True), response)
     assert line.sum() > 150
     assert one.sum() <= 0.02 * line.sum()
+
+
+def test_a_hot_voxel_is_not_taken_apart_into_two_lines():
+    # Oracle: construction; ln B of one line is 10 or more in all of these, and there is no line.
+    response = cases.response_of(SETS["oiii"])
+    sample = spiked(response, 20, 840)
+    found = fit(sample.spectra, response, PRIOR, NUMERICS, scales=sample.scales)
+    rows = np.flatnonzero((found.flag & Flag.ONE_CHANNEL != 0) & (found.log_bayes >= 10.0))[:2]
+    assert rows.size == 2
+    some = sample.spectra.take(rows)
+    one = fit(some, response, PRIOR, NUMERICS, scales=sample.scales)
+    pair = fit_pairs(some, response, PRIOR, NUMERICS, one)
+    assert np.isnan(pair.log_bayes).all()
 
 
 def test_the_evidence_of_one_channel_is_that_of_an_integral():

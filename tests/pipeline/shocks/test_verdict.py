@@ -38,7 +38,8 @@ SAME = np.linspace(300.0, 320.0, 101)
 
 def summary(**changes) -> Summary:
     values = {name: np.array([value]) for name, value in {**GOOD, **changes}.items()}
-    return Summary(prior="flat", solar="asplund-2009", **values)
+    sets = {"sets": np.ones((1, 1)), "metal_poor": (True,)}
+    return Summary(prior="flat", solar="asplund-2009", **values, **sets)
 
 
 def judged(geometry=SAME, **changes):

@@ -11,7 +11,10 @@ import ard
 import schemas
 from ard.describe import unit_text
 from ard.likelihood import Noise
+from pipeline.reduce.difference.apertures import moved_wcs
 from pipeline.reduce.difference.background import METHODS, SUBTRACTING
+from pipeline.reduce.difference.mosaic import pairs_of
+from pipeline.reduce.difference.pointing import partner_of
 from pipeline.reduce.difference.stage import Config, measured, run
 from pipeline.stages import STAGES
 from schemas import tables
@@ -141,6 +144,46 @@ def test_a_lone_pointing_is_not_evaluated_and_says_so(observe, target):
     assert set(np.asarray(missing["status"]).tolist()) == {"not evaluated"}
     assert np.isfinite(np.asarray(rows(result, line="Halpha", method="annulus")["flux"])).all()
     assert not any(n.startswith("differenced") for n in result["ghostmap"]["t001"].layers)
+
+
+@pytest.mark.parametrize(("east", "alone"), [(4.8, False), (5.2, True), (3e5, True)])
+def test_a_pointing_at_another_field_is_no_partner(east, alone, observe):
+    """Fields of 4.1 arcsec; the other, 0.9 arcsec west, is moved east by so many arcsec."""
+    made = observe()
+    cube = made.combined["t002"]
+    meta = dict(cube.meta) | {"TARG_RA": float(cube.meta["TARG_RA"]) + east / 3600}
+    wcs = moved_wcs(cube.wcs, east, 0.0)
+    made.combined["t002"] = cube.replace(wcs=wcs, meta=meta)
+    for item in made.combined:
+        assert (partner_of(item, made.combined) is None) is alone
+    if alone:
+        with pytest.raises(ard.FormatError, match="needs two pointings") as caught:
+            pairs_of(made.combined)
+        assert "overlap" in caught.value.expected
+
+
+def test_of_two_pointings_the_one_that_overlaps_is_the_partner(observe):
+    """The near one looks past the field with all that it has seen."""
+    made = observe()
+    own, other = made.combined["t001"], made.combined["t002"]
+    mask = other.mask.copy()
+    mask[:, :, 3:] = True  # what is left lies in the east
+    blind = other.replace(mask=mask, wcs=moved_wcs(other.wcs, 3.0, 0.0))
+    cubes = {"t001": own, "t002": blind, "t003": other.replace(wcs=moved_wcs(other.wcs, 1.0, 1.0))}
+    assert partner_of("t001", cubes) == "t003"
+    assert partner_of("t001", {"t001": own, "t002": blind}) is None
+
+
+def test_a_far_pointing_is_not_evaluated_and_says_so(observe, target):
+    made = observe()
+    for cubes in (made.combined, made.standard):
+        cube = cubes["t002"]
+        meta = dict(cube.meta) | {"TARG_DEC": float(cube.meta["TARG_DEC"]) + 30 / 3600}
+        cubes["t002"] = cube.replace(wcs=moved_wcs(cube.wcs, 0.0, 30.0), meta=meta)
+    document = measure(made, target, Config())["subtraction"]
+    assert document["status"] == "NOT EVALUATED"
+    assert "t001, t002 is missing or does not overlap it" in document["sentence"]
+    assert document["offsets"] == []
 
 
 def test_a_pointing_that_does_not_say_where_it_looks_is_not_evaluated(observe, target):

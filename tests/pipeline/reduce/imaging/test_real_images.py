@@ -3,6 +3,7 @@ means: PA, tip, magnitudes, widths), and the read noise and weight of the WFC3 i
 
 import numpy as np
 import pytest
+from astropy.io import fits
 
 from manifests import load_target
 from manifests.filters import load_filters
@@ -107,6 +108,21 @@ def test_the_wfc3_image_reads(f502n):
         -2.5 * np.log10(5.099299975e-18) - 5 * np.log10(5009.6357) - 2.408, abs=1e-3
     )
     assert f502n.mask.mean() == pytest.approx(0.058, abs=0.002)
+
+
+def test_the_declared_passband_is_that_of_the_header(f502n, shared_data):
+    """PHOTPLAM, and PHOTBW, the root mean square width of throughput about its mean.
+
+    Of no throughput inside of two edges is it more than half of their distance (Popoviciu). Of one
+    that is nowhere between them below a tenth of its maximum, it is not less than a sixth: the
+    least is that of a tenth with a step to the maximum over the middle third.
+    """
+    header = fits.getheader(shared_data / "hst" / "ibde04010_drc_F502N.fits", "SCI")
+    declared = load_filters().named(f502n.band)
+    assert declared.pivot_angstrom == pytest.approx(header["PHOTPLAM"], abs=0.1)
+    assert 2.0 * header["PHOTBW"] < declared.width_angstrom < 6.0 * header["PHOTBW"]
+    middle = 0.5 * (declared.blue_angstrom + declared.red_angstrom)
+    assert middle == pytest.approx(header["PHOTPLAM"], abs=0.2 * header["PHOTBW"])
 
 
 def test_its_noise_follows_its_weight(f502n):

@@ -181,7 +181,7 @@ def test_products_follow_their_schemas(measured):
         assert tables.validate(columns, units, name) == ()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_nothing_is_biased_over_seeds(measured):
     """Twelve noises: means to 4 standard errors, widths of the pulls between 0.6 and 1.5."""
     runs = [measured(seed) for seed in range(1, 13)]

@@ -162,7 +162,7 @@ def test_exposures_without_enough_spaxels_are_refused():
         judge(exposures)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_errors_are_as_large_as_they_say():
     """Oracle: 12 observations of known noise; pulls of 48 variances.
 

@@ -149,7 +149,7 @@ def test_a_lone_cube_says_that_there_were_no_exposures(tiny):
     }
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_full_cube_gives_the_noise_that_was_put_in(observed):
     found, true = observed("full").result["model"], truth("full")
     scale = np.array(found["scale"]["value"])
@@ -201,7 +201,7 @@ def test_exposures_give_the_noise_that_was_put_in(dithers, request):
     assert np.median(ratio) == pytest.approx(1.0, abs=0.05)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_full_exposures_between_spaxels_give_the_noise_that_was_put_in(observed):
     found = observed("full", geometry.REAL).result["model"]
     exposures_show_what_was_put_in(found["dithers"])
