@@ -38,7 +38,7 @@ class Summary:
     solar : str
     sets : ndarray, shape (n, n_set)
         Probability of each abundance set.
-    metal_poor : tuple of bool, length n_set
+    metal_poor : tuple of bool or None, length n_set
         Which of them have less than `half_solar`.
     p_predictive, chi2_min, log_evidence : ndarray
         As in `Posteriors`.
@@ -57,7 +57,7 @@ class Summary:
     log_evidence: FloatArray
     n_line: FloatArray
     sets: FloatArray
-    metal_poor: tuple[bool, ...]
+    metal_poor: tuple[bool | None, ...]
 
     @property
     def width_dex(self) -> FloatArray:
@@ -92,7 +92,7 @@ def summarise(found: Posteriors, assumed: ShockAssumptions) -> Summary:
         found.prior.name, quantiles(found, V, QUANTILES), information(found, V), low, high,
         found.marginal[SETS] @ poor, assumed.solar, found.p_predictive,
         found.chi2_min, found.log_evidence, found.n_line,
-        found.marginal[SETS], tuple(bool(one) for one in poor),
+        found.marginal[SETS], tuple(None if np.isnan(one) else bool(one) for one in poor),
     )  # fmt: skip
 
 

@@ -304,6 +304,7 @@ def test_metals_that_nobody_knows_are_not_rich():
     found = quadrature.fit(LineFluxes.of_ratios(NAMES, [lattice.log_ratio[0, 5, 30]], 0.02))[0]
     summary = summarise(found, ASSUMED)
     assert np.isnan(summary.p_metal_poor[0])
+    assert summary.metal_poor == (True, None)
     verdict = metal_poor(summary, 0, load_acceptance())
     assert (verdict.gate, verdict.literal) == (Gate.NOT_EVALUATED, None)
     assert "O/H" in verdict.sentence
