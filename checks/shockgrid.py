@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ard import layout
 from ard.cube import FloatArray
+from ard.errors import FormatError
 from checks.folder import Product
 from checks.load import document
 from checks.registry import Limits, check, of_kind
@@ -162,7 +163,19 @@ def defects(facts: GridFacts, limits: Limits) -> tuple[Finding, ...]:
     -------
     tuple of Finding
         In the order of `Code`; one for each code and subject.
+
+    Raises
+    ------
+    FormatError
+        If there are no models: nothing can be found in nothing.
     """
+    if not facts.ratio.size:
+        raise FormatError(
+            "the table has no models",
+            expected="one model and one line, or more",
+            found=f"{facts.ratio.shape[0]} models of {facts.ratio.shape[1]} lines",
+            action="import the grid again",
+        )
     found: dict[tuple[Code, str], Finding] = {}
     for finding in _measured(facts, limits):
         if not limits[finding.limit].accepts(finding.value):
@@ -278,13 +291,15 @@ def _ratios(facts: GridFacts) -> Iterator[Finding]:
 
 
 def _blends(facts: GridFacts) -> Iterator[Finding]:
+    """Hold sums against their members; without any of these nothing is known of a sum."""
     for line, total in zip(facts.lines, facts.ratio.T, strict=True):
         parts = [facts.column(name) for name in line.members if name != line.name]
         known = [part for part in parts if part is not None]
         for part in known:
             lit = (part > 0) & (total > 0)
             if lit.any():
-                off = float(np.abs(total[lit] / part[lit] - 1 - 1).max())
+                # Of faint models rounding hides it; and some model may have equal members.
+                off = float(np.median(np.abs(total[lit] / part[lit] - 1 - 1)))
                 detail = "the sum is one of its members twice"
                 yield Finding(
                     Code.BLEND_DOUBLED, "shockgrid.blend_doubled", line.label, off, detail

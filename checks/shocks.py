@@ -151,7 +151,9 @@ def sets(product: Product, limits: Limits) -> Outcome:
         whole = math.fsum(each)
         part = math.fsum(p for p, one in zip(each, shares, strict=True) if one.get("metal_poor"))
         possible = all(-slack <= p <= 1 + slack for p in each)
-        if not (possible and abs(whole - 1) <= slack and abs(part - poor) <= slack):
+        unknown = any(one.get("metal_poor") is None for one in shares)
+        follows = math.isnan(poor) if unknown else abs(part - poor) <= slack
+        if not (possible and abs(whole - 1) <= slack and follows):
             wrong.append(str(name))
     if set(said) != {row.get("spectrum") for row in _listed(facts, "spectra")}:
         wrong.append("the list of spectra")
@@ -206,7 +208,8 @@ def _expected(criterion: str, first: Row, fixed: Row) -> dict[str, float]:
         return {name: number(first, name) for name in ("p_metal_poor", "p_predictive")}
     if criterion == "T1":
         others = (number(fixed, name) for name in (QUANTILES[0], QUANTILES[-1]))
-        return ends | dict(zip(("v_low_fixed_kms", "v_high_fixed_kms"), others, strict=True))
+        ends |= dict(zip(("v_low_fixed_kms", "v_high_fixed_kms"), others, strict=True))
+        return ends | {"p_predictive": number(first, "p_predictive")}
     own = {name: number(first, name) for name in (*BOUNDED, *EDGES, "p_predictive")}
     width = math.log10(high / low) if low > 0 and high > 0 else math.nan
     return ends | own | {"interval_width_dex": width}
@@ -273,13 +276,15 @@ def _metals(found: Row, limits: Limits) -> tuple[str, bool | None]:
     return gate, not excluded
 
 
-def _field(found: Row, _: Limits) -> tuple[str, bool | None]:
+def _field(found: Row, limits: Limits) -> tuple[str, bool | None]:
     virial = number(found, "v_virial_kms")
     names = ("v_low_kms", "v_high_kms", "v_low_fixed_kms", "v_high_fixed_kms")
     low, high, low_fixed, high_fixed = (number(found, name) for name in names)
     if not (math.isfinite(virial) and math.isfinite(low)):
         return NOT_EVALUATED, None
     within, already = low <= virial <= high, low_fixed <= virial <= high_fixed
+    if not limits["shock.p_predictive"].accepts(number(found, "p_predictive")):
+        return INADEQUATE, within
     if already:
         return UNINFORMATIVE, within
     return CONFIRMED if within else TENSION, within

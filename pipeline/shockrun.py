@@ -78,7 +78,8 @@ def fit_file(
     draws, inputs = None, {asked.table.name: sha256_file(asked.table)}
     if asked.geometry is not None:
         draws = report.geometry_draws(read_ecsv(asked.geometry))
-        inputs[asked.geometry.name] = sha256_file(asked.geometry)
+        name = asked.geometry.name
+        inputs[f"geometry:{name}" if name in inputs else name] = sha256_file(asked.geometry)
     grid = open_grid(asked.grid)
     inputs["grid"] = content_sha256(grid)
     found = report.fit(
@@ -111,12 +112,16 @@ def _draw(
     from pipeline.figures import shocks
 
     place.mkdir(parents=True, exist_ok=True)
+    taken: set[str] = set()
     for row, name in enumerate(found.spectra):
         shown = shocks.shown_of(found, row, assumed, _SEED)
         if shown is None:
             continue
         drawn = shocks.run(shown=shown, table=table)
         stem = _ODD.sub("_", name)
+        # "a b" and "a/b" are two spectra.
+        stem = f"{stem}_{row}" if stem in taken else stem
+        taken.add(stem)
         atomic_write_bytes(place / f"{stem}.png", drawn["figure"], overwrite=overwrite)
         data = dataclasses.replace(drawn["data"], provenance=table.provenance)
         io.write(place / f"{stem}.ecsv", data, overwrite=overwrite)

@@ -80,7 +80,7 @@ def shown_of(found: Compared, row: int, assumed: ShockAssumptions, seed: int) ->
     Shown or None
         None where fewer than two lines are strong, or there is no posterior.
     """
-    errors = errors_for(found.lattice.lines, assumed)
+    errors = errors_for(found.lattice.lines, assumed, rounding=found.lattice.source.rounding)
     (datum,) = prepare(found.fluxes.take(slice(row, row + 1)), errors)
     if datum is None or len(datum.strong) < _AXES:
         return None
@@ -171,7 +171,10 @@ def _corner(figure: "SubFigure", shown: Shown) -> list[_Row]:
         axis.name: shown.draws.values[:_POINTS, place]
         for place, axis in enumerate(shown.lattice.axes)
     }
-    columns |= {"log_oh": shown.log_oh[:_POINTS], "A_V": shown.av_mag[:_POINTS]}
+    # Sets of which nobody knows the O/H have none to be drawn.
+    if np.isfinite(shown.log_oh).all():
+        columns["log_oh"] = shown.log_oh[:_POINTS]
+    columns["A_V"] = shown.av_mag[:_POINTS]
     names = list(columns)
     axes = figure.subplots(len(names), len(names), squeeze=False)
     for i, down in enumerate(names):

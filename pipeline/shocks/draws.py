@@ -2,16 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from ard.cube import FloatArray
+from ard.errors import ArdError
 from pipeline.shocks.grid import BoolArray
 from pipeline.shocks.lattice import Lattice
 from pipeline.shocks.likelihood import Datum
 from pipeline.shocks.nodes import NodePrior
 
+_MANY: Final = 10_000  # draws of which not one was in a whole cell
 IntArray = np.ndarray[Any, np.dtype[np.intp]]
 
 
@@ -48,16 +50,29 @@ def draw(
         Probability of each node: `Quadrature.joint`, or the prior's own.
     count : int
     rng : Generator
+
+    Raises
+    ------
+    ArdError
+        If all that is probable lies in cells of which a corner is void.
     """
     below = np.cumsum(weight.ravel())
     parts = []
-    missing = count
+    missing, in_vain = count, 0
     while missing:
         chosen = np.searchsorted(below, rng.random(missing) * below[-1], side="right")
         index = np.unravel_index(np.minimum(chosen, below.size - 1), weight.shape)
         x, cells = _within_hats(lattice, prior, index[1:], rng)
         # Hats reach into cells where a corner is void: there is no model there.
         good = ~_void_cell(lattice, index[0], cells)
+        in_vain = 0 if good.any() else in_vain + len(good)
+        if in_vain > _MANY:
+            raise ArdError(
+                "no cell of the grid is whole where the probability is",
+                expected="models beside one another",
+                found=f"{in_vain} draws in cells with a missing model",
+                action="take a part of the grid without holes (ShockGrid.block)",
+            )
         parts.append((index[0][good], x[good]))
         missing -= int(good.sum())
     sets, x = (np.concatenate(part) for part in zip(*parts, strict=True))

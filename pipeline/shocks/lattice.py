@@ -10,12 +10,14 @@ from typing import Any, Final
 
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import NDArray
 
 from ard.cube import frozen
 from ard.errors import ArdError
 from ard.likelihood.arrays import namespace
 from pipeline.shocks.grid import Abundance, BoolArray, FloatArray, GridLine, GridSource
 
+IntArray = NDArray[np.intp]
 B, V, LOG_N, F_PRECURSOR = "b", "v_kms", "log_n", "f_precursor"
 _TWO: Final = 2
 
@@ -29,8 +31,8 @@ class Axis:
     name, unit : str
     native : ndarray, shape (n,)
         Values at which there are models.
-    n_step : int
-        Steps of the lattice from one model to the next, equal in the coordinate.
+    n_step : int or tuple of int, length n - 1
+        Steps of the lattice from each model to the next, equal in the coordinate.
     offset : float, optional
         The coordinate is ln(value + offset); the value itself if there is none.
     """
@@ -38,28 +40,44 @@ class Axis:
     name: str
     unit: str
     native: FloatArray
-    n_step: int = 1
+    n_step: int | tuple[int, ...] = 1
     offset: float | None = None
+
+    @property
+    def steps(self) -> IntArray:
+        """How many steps are there from each model to the next?"""
+        return np.broadcast_to(np.asarray(self.n_step, np.intp), (len(self.native) - 1,))
+
+    @property
+    def at_native(self) -> IntArray:
+        """Which nodes are models?"""
+        return np.append(0, np.cumsum(self.steps))
 
     @property
     def size(self) -> int:
         """How many nodes has the lattice along it?"""
-        return (len(self.native) - 1) * self.n_step + 1
+        return int(self.steps.sum()) + 1
 
     @property
     def nodes(self) -> FloatArray:
         """Coordinates of the nodes, increasing."""
-        x = self.coordinate(self.native)
-        share = np.arange(self.n_step) / self.n_step
-        inner = x[:-1, None] + np.diff(x)[:, None] * share
-        return np.append(inner.ravel(), x[-1])
+        x = np.asarray(self.coordinate(self.native))
+        below, share = self.shares()
+        above = np.minimum(below + 1, len(x) - 1)
+        return np.asarray(x[below] + (x[above] - x[below]) * share)
 
     @property
     def values(self) -> FloatArray:
         """Values at the nodes; those of the models are as they were given."""
         found = np.asarray(self.value(self.nodes))
-        found[:: self.n_step] = self.native
+        found[self.at_native] = self.native
         return found
+
+    def shares(self) -> tuple[IntArray, FloatArray]:
+        """Give the model below each node, and the part of the way to the next, below 1."""
+        below = np.append(np.repeat(np.arange(len(self.steps)), self.steps), len(self.steps))
+        number = np.arange(self.size) - self.at_native[below]
+        return below, number / np.append(self.steps, 1)[below]
 
     def coordinate(self, value: Any) -> Any:
         """Give the coordinate in which steps are equal."""
@@ -87,10 +105,12 @@ class Axis:
         native = jnp.asarray(self.coordinate(self.native), jnp.result_type(float))
         # A handful of comparisons finds the models on both sides; between them steps are equal.
         below = jnp.sum(x >= native[1:-1], axis=-1)
-        along = (x - native[below]) / (native[below + 1] - native[below]) * self.n_step
-        step = jnp.clip(jnp.floor(along), 0, self.n_step - 1)
+        count = jnp.asarray(self.steps)[below]
+        along = (x - native[below]) / (native[below + 1] - native[below]) * count
+        step = jnp.clip(jnp.floor(along), 0, count - 1)
         inside = (x >= native[0]) & (x <= native[-1])
-        return below * self.n_step + step.astype(below.dtype), along - step, inside
+        first = jnp.asarray(self.at_native)[below]
+        return (first + step).astype(below.dtype), along - step, inside
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,12 +5,19 @@ share the error of H alpha), a systematic floor of the models that is constant i
 which log fluxes are linear, marginalised over a Gaussian. A floor that grew with the model's flux
 would bias what is inferred (Shinn et al. 2025, arXiv:2506.13124).
 
-A line below a given S/N is compared in flux, which may be negative: given the strong lines, the
-amplitude (the true flux of H alpha) and A_V are Gaussian, and the flux of the weak line is linear
-in both; they are integrated out with the line's own floor. An upper limit of k sigma is a flux of
-zero with that sigma.
+A line below a given S/N, unless its error was given in dex, is compared in flux, which may be
+negative: given the strong lines, the amplitude (the true flux of H alpha) and A_V are Gaussian, and
+the flux of the weak line is taken as linear in both and in the line's own floor, which are then
+integrated out. It is so at the error that is most probable for what is seen, for a model far above
+a limit is not linear at itself (Laplace's method). An upper limit of k sigma is a flux of zero with
+that sigma.
+
+Tables of models are rounded at a step of flux, which is an error of weak lines that no floor in dex
+has: its variance is added to the flux of a weak line, and in dex, at the flux that was measured, to
+that of a strong one. So it does not change from model to model either.
 """
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,6 +35,11 @@ from pipeline.shocks.grid import HALPHA, GridLine
 
 LN10: Final = math.log(10.0)
 _WAVE_HALPHA_UM: Final = 0.656461  # vacuum
+# H alpha / H beta by recombination (case B, 1e4 K; Osterbrock & Ferland 2006, table 4.4). Shocks
+# have 2.9 to 4.4, with which rounding counts for less.
+_RECOMBINATION: Final = 2.86
+_ROUNDS: Final = 4  # of Gauss-Newton: to 0.05 nat where models are not excluded by 12
+_LEAST_BEND: Final = -0.9  # it is above -1 at a maximum
 _PER_MAG: Final = -0.4  # d log10 flux / d A(wave)
 
 
@@ -43,6 +55,8 @@ class LineFluxes:
         In any unit; NaN where a line is not to be used.
     cov : ndarray, shape (n, n_line, n_line)
         Covariance of their errors.
+    in_dex : bool
+        Whether errors were given of the logarithm: then that is Gaussian, however large they are.
 
     Raises
     ------
@@ -53,6 +67,7 @@ class LineFluxes:
     names: tuple[str, ...]
     flux: FloatArray
     cov: FloatArray
+    in_dex: bool = False
 
     def __post_init__(self) -> None:
         flux, cov = np.asarray(self.flux, np.float64), np.asarray(self.cov, np.float64)
@@ -83,11 +98,11 @@ class LineFluxes:
         y, sigma = np.broadcast_arrays(np.asarray(log_ratio, np.float64), sigma_dex)
         ratio = np.pad(10.0**y, ((0, 0), (1, 0)), constant_values=1.0)
         error = np.pad(10.0**y * sigma * LN10, ((0, 0), (1, 0)))
-        return cls.of_errors((HALPHA, *names), ratio, error)
+        return dataclasses.replace(cls.of_errors((HALPHA, *names), ratio, error), in_dex=True)
 
     def take(self, rows: slice | FloatArray) -> "LineFluxes":
         """Give some of the spaxels."""
-        return LineFluxes(self.names, self.flux[rows], self.cov[rows])
+        return dataclasses.replace(self, flux=self.flux[rows], cov=self.cov[rows])
 
 
 _ROWS: Final = 2
@@ -107,6 +122,8 @@ class Errors:
     av_mean_mag, av_sigma_mag : float
         Gaussian prior of A_V.
     snr_linear : float
+    rounding : float
+        Standard deviation of the models' flux over that of H alpha, by the rounding of their table.
     """
 
     lines: tuple[str, ...]
@@ -115,10 +132,15 @@ class Errors:
     av_mean_mag: float
     av_sigma_mag: float
     snr_linear: float
+    rounding: float = 0.0
 
 
 def errors_for(
-    lines: Sequence[GridLine], assumed: ShockAssumptions, floor_dex: float | None = None
+    lines: Sequence[GridLine],
+    assumed: ShockAssumptions,
+    floor_dex: float | None = None,
+    *,
+    rounding: float = 0.0,
 ) -> Errors:
     """Give the errors of models that are assumed.
 
@@ -128,13 +150,16 @@ def errors_for(
     assumed : ShockAssumptions
     floor_dex : float, optional
         One floor for all lines, in place of each line's own.
+    rounding : float
+        Step to which the models' fluxes over H beta are rounded: `GridSource.rounding`.
     """
     names = tuple(line.name for line in lines)
     waves = [_WAVE_HALPHA_UM, *(line.wave_um for line in lines)]
     law = extinction(waves, assumed.r_v)
     own = [assumed.floor_dex(name) if floor_dex is None else floor_dex for name in names]
     return Errors(names, np.array(own), _PER_MAG * (law[1:] - law[0]), assumed.av_mean_mag,
-                  assumed.av_sigma_mag, assumed.snr_linear)  # fmt: skip
+                  assumed.av_sigma_mag, assumed.snr_linear,
+                  rounding / math.sqrt(12.0) / _RECOMBINATION)  # fmt: skip
 
 
 @jax.tree_util.register_dataclass
@@ -204,6 +229,8 @@ def prepare(fluxes: LineFluxes, errors: Errors) -> list[Datum | None]:
             found=", ".join(fluxes.names),
             action="give lines that the grid has",
         )
+    if fluxes.in_dex:
+        errors = dataclasses.replace(errors, snr_linear=0.0)
     order = [fluxes.names.index(HALPHA), *columns]
     made: list[Datum | None] = []
     for flux, cov in zip(fluxes.flux[:, order], fluxes.cov[:, order][:, :, order], strict=True):
@@ -230,15 +257,19 @@ def _datum(flux: FloatArray, cov: FloatArray, at: Any, errors: Errors) -> Datum:
     inputs = np.zeros((n + 1 + n_s,) * 2)
     inputs[:n, :n] = cov
     inputs[n, n] = sigma_av**2
-    inputs[n + 1 :, n + 1 :] = np.diag(floor[s] ** 2)
+    # Models that come near to a strong line are rounded as that line would be.
+    rounded = errors.rounding / (LN10 * flux[1 + s])
+    inputs[n + 1 :, n + 1 :] = np.diag(floor[s] ** 2 + rounded**2)
     enters = np.zeros((n_s + 2 + n_w, len(inputs)))
     rows = np.arange(n_s)
     enters[rows, 1 + s] = 1.0 / (LN10 * flux[1 + s])
     enters[rows, 0] = -1.0 / LN10
     enters[rows, n], enters[rows, n + 1 + rows] = red[s], 1.0
     enters[n_s, 0], enters[n_s + 1, n] = -1.0 / LN10, 1.0
-    enters[n_s + 2 + np.arange(n_w), 1 + w] = 1.0
+    faint = n_s + 2 + np.arange(n_w)
+    enters[faint, 1 + w] = 1.0
     joint = enters @ inputs @ enters.T
+    joint[faint, faint] += errors.rounding**2
     own, cross = joint[:n_s, :n_s], joint[n_s:, :n_s]
     sign, log_det = np.linalg.slogdet(own)
     if n_s and not (sign > 0 and np.isfinite(log_det)):
@@ -288,41 +319,66 @@ def weak_likelihood(datum: Datum, residual: Any, log_ratio: Any) -> tuple[Any, A
     """Give ln likelihood and chi-square of the weak lines, given the residuals of the strong."""
     xp = namespace(log_ratio)
     count = len(datum.weak)
-    expected = residual @ datum.gain.T
-    log_scale, av = expected[..., :1], expected[..., 1:2]
-    exponent = log_ratio + datum.reddened + log_scale + datum.reddening * av
-    model = 10.0**exponent
-    off = datum.flux - expected[..., 2:] - model
-    # d flux / d (log10 amplitude, A_V, own error)
-    slope = LN10 * model
-    parts = [slope, slope * datum.reddening]
-    shared, mixed, plain = datum.spread[:2, :2], datum.spread[:2, 2:], datum.spread[2:, 2:]
+    # Line by line: what belongs to one is small enough to stay in the cache.
+    expected = [xp.sum(residual * row, axis=-1) for row in datum.gain]
+    value: Any = -0.5 * count * math.log(2.0 * math.pi)
+    off, slopes = [], []
+    for i in range(count):
+        exponent = log_ratio[..., i] + datum.reddened[i] + expected[0]
+        exponent = exponent + datum.reddening[i] * expected[1]
+        seen = datum.flux[i] - expected[2 + i]
+        model, moved, bend = _tangent(datum, i, exponent, seen)
+        slopes.append(LN10 * model)
+        off.append(seen - model + slopes[i] * moved)
+        value = value - 0.5 * bend
+    spread, red = datum.spread, datum.reddening
 
     def covariance(i: int, j: int) -> Any:
-        total = plain[i, j]
-        for a in range(2):
-            total = total + parts[a][..., i] * mixed[a, j] + parts[a][..., j] * mixed[a, i]
-            for b in range(2):
-                total = total + parts[a][..., i] * parts[b][..., j] * shared[a, b]
-        return total + (slope[..., i] * datum.floor_dex[i]) ** 2 if i == j else total
+        # Amplitude and A_V, these with the lines' own errors, and own errors.
+        shared = spread[0, 0] + (red[i] + red[j]) * spread[0, 1] + red[i] * red[j] * spread[1, 1]
+        if i == j:
+            shared = shared + datum.floor_dex[i] ** 2
+        mixed = [spread[0, 2 + b] + red[a] * spread[1, 2 + b] for a, b in ((i, j), (j, i))]
+        total = slopes[i] * (slopes[j] * shared + mixed[0]) + slopes[j] * mixed[1]
+        return total + spread[2 + i, 2 + j]
 
     # Cholesky by hand: a few lines, and many thousand models.
     lower: dict[tuple[int, int], Any] = {}
     white: list[Any] = []
-    value = -0.5 * count * math.log(2.0 * math.pi)
     for i in range(count):
         for j in range(i + 1):
             rest = covariance(i, j)
             for k in range(j):
                 rest = rest - lower[i, k] * lower[j, k]
             lower[i, j] = xp.sqrt(rest) if i == j else rest / lower[j, j]
-        left = off[..., i]
+        left = off[i]
         for k in range(i):
             left = left - lower[i, k] * white[k]
         white.append(left / lower[i, i])
         value = value - xp.log(lower[i, i])
     chi2 = sum(one**2 for one in white)
     return value - 0.5 * chi2, chi2
+
+
+def _tangent(datum: Datum, i: int, exponent: Any, seen: Any) -> tuple[Any, Any, Any]:
+    """Give the flux of a weak line at which it is taken as linear, and the dex moved to there.
+
+    That is the most probable error of the model and A_V for what is seen (Gauss-Newton). At the
+    model itself, floors of 0.1 dex would let a flux far above a limit be zero. The third is ln of
+    what the bend of the exponential adds to the second derivative there (Laplace).
+    """
+    xp = namespace(exponent)
+    width = datum.floor_dex[i] ** 2 + datum.reddening[i] ** 2 * datum.spread[1, 1]
+    noise = datum.spread[2 + i, 2 + i]
+    model, moved = xp.exp(LN10 * exponent), xp.zeros_like(exponent)
+    for _ in range(_ROUNDS):
+        slope = LN10 * model
+        gain = width * slope / (slope * slope * width + noise)
+        moved = gain * (seen - model + slope * moved)
+        model = xp.exp(LN10 * (exponent + moved))
+    slope = LN10 * model
+    bend = LN10 * slope * (model - seen) * width / (slope * slope * width + noise)
+    return model, moved, xp.log1p(xp.maximum(bend, _LEAST_BEND))
 
 
 def _refuse(problem: str, expected: object, found: object) -> None:

@@ -16,7 +16,7 @@ from ard.cube import FloatArray
 from ard.errors import FormatError
 from ard.table import Table
 from pipeline.shocks.grid import HALPHA, HBETA, GridLine
-from pipeline.shocks.likelihood import LN10, LineFluxes
+from pipeline.shocks.likelihood import LineFluxes
 
 _BALMER: Final = {"Halpha": HALPHA, "Hbeta": HBETA}
 _NAME: Final = re.compile(r"^([A-Z][A-Za-z]*?)_?(\d+)$")
@@ -66,7 +66,8 @@ def read_measured(table: Table) -> Measured:
     Raises
     ------
     FormatError
-        If columns are missing, a line is there twice, or none is H alpha.
+        If columns are missing or in different units, a line is there twice, a value has no
+        error, or none is H alpha.
     """
     names = table.data.colnames
     pair = next((p for p in (_FLUX, _RATIO) if set(p) <= set(names)), None)
@@ -88,19 +89,21 @@ def read_measured(table: Table) -> Measured:
             found=f"{len(keys)} rows, {len(set(zip(keys, lines, strict=True)))} different",
             action="leave one of them out, or name the spectra",
         )
+    row, column = ({name: k for k, name in enumerate(one)} for one in (spectra, every))
+    rows, columns = [row[key] for key in keys], [column[line] for line in lines]
     values = np.full((2, len(spectra), len(every)), np.nan)
-    for column, name in enumerate(pair):
-        for key, line, value in zip(keys, lines, _numbers(table, name), strict=True):
-            values[column, spectra.index(key), every.index(line)] = value
+    for place, numbers in enumerate(_pair(table, pair)):
+        values[place, rows, columns] = numbers
     if pair is _RATIO:
         return Measured(spectra, _of_ratios(every, *values), table.simulated)
     return Measured(spectra, LineFluxes.of_errors(every, *values), table.simulated)
 
 
 def for_grid(fluxes: LineFluxes, lines: Sequence[GridLine]) -> LineFluxes:
-    """Give H alpha and the fluxes of those lines of a grid that were measured.
+    """Give H alpha and the fluxes of those lines of a grid that were measured in any spectrum.
 
-    Each measured line is used once: alone where the grid has it so, else in a blend.
+    Each measured line is used once: alone where the grid has it so, else in a blend. A line that
+    no spectrum has is left out: models that lack it are as good as others.
 
     Parameters
     ----------
@@ -118,13 +121,41 @@ def for_grid(fluxes: LineFluxes, lines: Sequence[GridLine]) -> LineFluxes:
     adds = np.array(rows)
     # A sum with a member that is not used is not used.
     absent = (np.isnan(fluxes.flux).astype(float) @ adds.T) > 0
-    clean = np.nan_to_num(fluxes.flux) @ adds.T
+    flux = np.where(absent, np.nan, np.nan_to_num(fluxes.flux) @ adds.T)
     cov = adds @ np.nan_to_num(fluxes.cov) @ adds.T
-    return LineFluxes(tuple(names), np.where(absent, np.nan, clean), cov)
+    kept = np.flatnonzero(~absent.all(axis=0) | (np.arange(len(names)) == 0))
+    every = np.ix_(range(len(cov)), kept, kept)
+    return LineFluxes(tuple(names[k] for k in kept), flux[:, kept], cov[every], fluxes.in_dex)
 
 
 def _unit(names: Sequence[str], chosen: Sequence[str]) -> FloatArray:
     return np.array([float(name in chosen) for name in names])
+
+
+def _pair(table: Table, pair: tuple[str, str]) -> tuple[FloatArray, FloatArray]:
+    """Give the values and errors of all rows; refuse what would count as a perfect measurement."""
+    units = [table.data[name].unit for name in pair]
+    if units[0] != units[1]:
+        raise FormatError(
+            "values and errors are in different units",
+            expected=f"{pair[0]} and {pair[1]} in one unit",
+            found=f"{units[0]} and {units[1]}",
+            action="convert one of them",
+        )
+    value, error = (_numbers(table, name) for name in pair)
+    # A flux without error would outweigh all others; a ratio has the floor of the models besides.
+    least = np.finfo(float).tiny if pair is _FLUX else 0.0
+    odd = ~np.isnan(value) & ~(np.isfinite(value) & (error >= least))
+    if odd.any():
+        row = int(np.flatnonzero(odd)[0])
+        raise FormatError(
+            "a row is no measurement of a line",
+            expected="a finite value, and a positive error",
+            found=f"{table.data['line'][row]}: {value[row]:g} +- {error[row]:g}, and "
+            f"{int(odd.sum()) - 1} more",
+            action="leave its value empty, or give an upper limit as a flux of 0 with its sigma",
+        )
+    return value, error
 
 
 def _numbers(table: Table, name: str) -> FloatArray:
@@ -135,7 +166,4 @@ def _numbers(table: Table, name: str) -> FloatArray:
 def _of_ratios(lines: tuple[str, ...], ratio: FloatArray, sigma: FloatArray) -> LineFluxes:
     """Give fluxes over H alpha, which has no error: it is in that of the ratios."""
     others = [i for i, name in enumerate(lines) if name != HALPHA]
-    chosen = 10.0 ** ratio[:, others]
-    flux = np.column_stack([np.ones(len(ratio)), chosen])
-    error = np.column_stack([np.zeros(len(ratio)), chosen * sigma[:, others] * LN10])
-    return LineFluxes.of_errors((HALPHA, *(lines[i] for i in others)), flux, error)
+    return LineFluxes.of_ratios([lines[i] for i in others], ratio[:, others], sigma[:, others])

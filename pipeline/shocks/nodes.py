@@ -5,7 +5,6 @@ integral of prior times the hat that is 1 there and 0 at its neighbours, split a
 part to the left and a part to the right.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -171,7 +170,7 @@ def _hats(axis: Axis, prior: AxisPrior | PointPrior) -> tuple[FloatArray, FloatA
 def _point(axis: Axis, value: float) -> tuple[FloatArray, FloatArray]:
     values = axis.values
     at = int(np.argmin(np.abs(values - value)))
-    if not math.isclose(values[at], value, rel_tol=1e-9, abs_tol=1e-12):
+    if not np.isclose(values[at], value):
         raise ArdError(
             "a parameter is fixed to a value that is no node of the grid",
             expected=f"one of {', '.join(f'{one:g}' for one in axis.native)}",

@@ -153,7 +153,7 @@ def fit(
         rows.append((name, "C1", speed))
         rows.append((name, "C3", metal_poor(first, row, acceptance)))
         if known:
-            rows.append((name, "T1", virial(first, found[FIXED, OWN], row)))
+            rows.append((name, "T1", virial(first, found[FIXED, OWN], row, acceptance)))
     return Fit(
         **vars(given),
         summaries=found,
@@ -238,13 +238,21 @@ def _column(values: FloatArray, text: str, unit: Any) -> MaskedColumn:
 def geometry_draws(table: Table, name: str = "v_shock") -> FloatArray:
     """Read draws of the geometry's emissivity-weighted velocity from a table.
 
+    A column without a unit is in km/s.
+
     Raises
     ------
     ArdError
-        If it has no such column, or a draw is not a positive number.
+        If it has no such column, it is no velocity, or a draw is not a positive number.
     """
     columns: Sequence[str] = table.data.colnames
-    draws = np.asarray(table.data[name], np.float64) if name in columns else np.array([])
+    speed, draws = units.km / units.s, np.array([])
+    if name in columns:
+        given: Any = table.data[name]
+        unit = given.unit or speed
+        # A draw that is masked is a draw that is missing.
+        values = np.ma.filled(np.ma.asarray(given, dtype=np.float64), np.nan)
+        draws = (values * unit).to_value(speed) if unit.is_equivalent(speed) else draws
     if not draws.size or not bool(np.all(np.isfinite(draws) & (draws > 0))):
         raise ArdError(
             "these are no draws of a velocity of the geometry",

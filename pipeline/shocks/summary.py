@@ -33,11 +33,12 @@ class Summary:
         Probability within one step of the models from the lowest and highest velocity that the
         prior allows. With steps of 25 km/s up to 1000 the second is P(v > 975 km/s).
     p_metal_poor : ndarray
-        Probability of less than `half_solar`, by the convention of `solar`.
+        Probability of less than `half_solar`, by the convention of `solar`; NaN where the O/H of
+        a set is not known.
     solar : str
     sets : ndarray, shape (n, n_set)
         Probability of each abundance set.
-    metal_poor : tuple of bool, length n_set
+    metal_poor : tuple of bool or None, length n_set
         Which of them have less than `half_solar`.
     p_predictive, chi2_min, log_evidence : ndarray
         As in `Posteriors`.
@@ -56,7 +57,7 @@ class Summary:
     log_evidence: FloatArray
     n_line: FloatArray
     sets: FloatArray
-    metal_poor: tuple[bool, ...]
+    metal_poor: tuple[bool | None, ...]
 
     @property
     def width_dex(self) -> FloatArray:
@@ -83,13 +84,15 @@ def summarise(found: Posteriors, assumed: ShockAssumptions) -> Summary:
         If nobody knows the convention.
     """
     sets = found.lattice.sets
-    poor = np.array([z_over_solar(one, assumed.solar) < assumed.half_solar for one in sets])
+    over = np.array([z_over_solar(one, assumed.solar) for one in sets])
+    # A set of unknown O/H is on neither side, and leaves the whole probability unknown.
+    poor = np.where(np.isnan(over), np.nan, over < assumed.half_solar)
     low, high = edges(found, V)
     return Summary(
         found.prior.name, quantiles(found, V, QUANTILES), information(found, V), low, high,
-        found.marginal[SETS] @ poor.astype(float), assumed.solar, found.p_predictive,
+        found.marginal[SETS] @ poor, assumed.solar, found.p_predictive,
         found.chi2_min, found.log_evidence, found.n_line,
-        found.marginal[SETS], tuple(bool(one) for one in poor),
+        found.marginal[SETS], tuple(None if np.isnan(one) else bool(one) for one in poor),
     )  # fmt: skip
 
 
@@ -177,7 +180,7 @@ def sensitivity(
     """
     made: dict[tuple[str, str], Summary] = {}
     for floor in (None, *assumed.floors_dex):
-        errors = errors_for(lattice.lines, assumed, floor)
+        errors = errors_for(lattice.lines, assumed, floor, rounding=lattice.source.rounding)
         fitted = Quadrature(lattice, errors, priors_for(lattice, assumed, priors)).fit(
             fluxes, workers
         )

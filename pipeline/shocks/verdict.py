@@ -14,6 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from ard.cube import FloatArray
+from ard.errors import ArdError
 from manifests.acceptance import Acceptance
 from manifests.shocks import ShockAssumptions
 from pipeline.shocks.summary import Summary
@@ -104,6 +105,11 @@ def shock_velocity(
         With the velocity from the gradient, for the criterion's own words.
     geometry_kms : ndarray, shape (n_draw,), optional
         Draws of the emissivity-weighted velocity of the geometry.
+
+    Raises
+    ------
+    ArdError
+        If a draw of the geometry is no velocity: nothing would exclude it.
     """
     low, high = float(summary.v_kms[row, 0]), float(summary.v_kms[row, -1])
     measured = {
@@ -123,7 +129,16 @@ def shock_velocity(
     literal = low <= gradient[1] and high >= gradient[0]
     if geometry_kms is None:
         words = "there is no posterior of the geometry to compare with"
+        if not acceptance.limit("shock.p_predictive").accepts(measured["p_predictive"]):
+            words += ", and no model of the grid makes these lines"
         return Verdict(Gate.NOT_EVALUATED, words, literal, measured)
+    if not geometry_kms.size or not bool(np.all(np.isfinite(geometry_kms) & (geometry_kms > 0))):
+        raise ArdError(
+            "there is no posterior of the geometry's velocity in its draws",
+            expected="positive numbers, km/s",
+            found=f"{geometry_kms.size} draws, {int((geometry_kms > 0).sum())} of them positive",
+            action="give draws of the emissivity-weighted velocity, or none",
+        )
     ends = np.quantile(geometry_kms, _LEVELS)
     measured |= {"geometry_low_kms": float(ends[0]), "geometry_high_kms": float(ends[1])}
     gate, words = _judge(measured, acceptance)
@@ -172,6 +187,8 @@ def metal_poor(summary: Summary, row: int, acceptance: Acceptance) -> Verdict:
     measured = {"p_metal_poor": share, "p_predictive": fit}
     if not np.isfinite(share):
         words = "H alpha is too weak to divide by, so there is no posterior"
+        if np.isfinite(fit):
+            words = "the O/H of an abundance set of the grid is not known"
         return Verdict(Gate.NOT_EVALUATED, words, None, measured)
     enough, fits = (acceptance.limit(f"shock.{n}") for n in ("p_metal_poor", "p_predictive"))
     literal = not enough.accepts(1.0 - share)  # consistent with: not excluded
@@ -186,7 +203,11 @@ def metal_poor(summary: Summary, row: int, acceptance: Acceptance) -> Verdict:
 
 
 def virial(
-    marginal: Summary, fixed: Summary, row: int, v_virial_kms: float | None = None
+    marginal: Summary,
+    fixed: Summary,
+    row: int,
+    acceptance: Acceptance,
+    v_virial_kms: float | None = None,
 ) -> Verdict:
     """Say whether an unknown field broadens the velocity down to virial ones (criterion T1).
 
@@ -195,6 +216,7 @@ def virial(
     marginal, fixed : Summary
         With the field inferred, and with a field that is assumed.
     row : int
+    acceptance : Acceptance
     v_virial_kms : float, optional
         No published number is known: it has to be declared.
     """
@@ -204,6 +226,7 @@ def virial(
         "v_high_kms": spans[0][1],
         "v_low_fixed_kms": spans[1][0],
         "v_high_fixed_kms": spans[1][1],
+        "p_predictive": float(marginal.p_predictive[row]),
     }
     if v_virial_kms is None or not np.isfinite(spans[0][0]):
         words = "no virial velocity is declared" if v_virial_kms is None else "no posterior"
@@ -214,6 +237,8 @@ def virial(
     words += f"{spans[0][0]:.0f} to {spans[0][1]:.0f} km/s with the field marginalised, and "
     words += f"{'inside' if within[1] else 'outside'} of {spans[1][0]:.0f} to {spans[1][1]:.0f} "
     words += "km/s with it fixed"
+    if not acceptance.limit("shock.p_predictive").accepts(measured["p_predictive"]):
+        return Verdict(Gate.MODEL_INADEQUATE, f"{words}, but no model fits", within[0], measured)
     if within[1]:
         return Verdict(Gate.UNINFORMATIVE, words, within[0], measured)
     gate = Gate.CONFIRMED if within[0] else Gate.IN_TENSION

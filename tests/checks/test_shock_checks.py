@@ -249,15 +249,16 @@ def test_the_judge_draws_the_verdict_on_metals(share, fit, gate):
 
 
 @pytest.mark.parametrize(
-    ("virial", "gate"),
+    ("virial", "fit", "gate"),
     [
-        (350.0, "CONFIRMED"),
-        (450.0, "UNINFORMATIVE"),
-        (100.0, "IN TENSION"),
-        (None, "NOT EVALUATED"),
+        (350.0, 0.5, "CONFIRMED"),
+        (350.0, 0.01, "MODEL-INADEQUATE"),
+        (450.0, 0.5, "UNINFORMATIVE"),
+        (100.0, 0.5, "IN TENSION"),
+        (None, 0.5, "NOT EVALUATED"),
     ],
 )
-def test_the_judge_draws_the_verdict_on_the_field(virial, gate):
-    ends = {"v_low_kms": 300.0, "v_high_kms": 600.0}
+def test_the_judge_draws_the_verdict_on_the_field(virial, fit, gate):
+    ends = {"v_low_kms": 300.0, "v_high_kms": 600.0, "p_predictive": fit}
     fixed = {"v_low_fixed_kms": 400.0, "v_high_fixed_kms": 500.0, "v_virial_kms": virial}
     assert family._field(ends | fixed, LIMITS)[0] == gate

@@ -3,6 +3,8 @@
 Oracle: the data that go with it, held against the posterior they were drawn from.
 """
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -81,3 +83,10 @@ def test_of_a_single_line_nothing_is_drawn():
     data = LineFluxes.of_ratios(NAMES[:1], grid.log_ratio[:1, 0, 4, 16, :1], 0.02)
     found = fit(grid, Measured(("tip",), data), ASSUMED, load_acceptance())
     assert shocks.shown_of(found, 0, ASSUMED, 1) is None
+
+
+def test_unknown_metals_are_not_drawn(parts):
+    shown, table = parts
+    unknown = dataclasses.replace(shown, log_oh=np.full(len(shown.log_oh), np.nan))
+    data = shocks.run(shown=unknown, table=table)["data"].data
+    assert set(data["item"][data["panel"] == "draws"]) == {"b", "v_kms", "A_V"}

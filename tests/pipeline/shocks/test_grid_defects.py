@@ -18,6 +18,7 @@ from pipeline.shocks.assemble import assemble, examine, facts_of, join, snapped
 from pipeline.shocks.grid import Component, GridSource
 from pipeline.shocks.gridfile import content_sha256
 from pipeline.shocks.importers import mdb
+from pipeline.shocks.toy import toy_loglinear
 
 LIMITS = grid_limits()
 SOURCE = GridSource("code", "1", "test", Component.SHOCK, "here", "none", "", "", 0.0)
@@ -151,6 +152,30 @@ def test_nothing_is_found_where_nothing_is_wrong():
 def test_a_planted_defect_is_found_by_name(what):
     plant, expected = PLANTED[what]
     assert expected in found(plant(good_facts()))
+
+
+def test_a_table_without_models_is_not_found_good():
+    grid = toy_loglinear()
+    nothing = np.full(grid.log_ratio.shape, np.nan)
+    with pytest.raises(FormatError, match="no models"):
+        examine(dataclasses.replace(grid, log_ratio=nothing, mask=np.isnan(nothing)))
+
+
+def without(facts: GridFacts, name: str) -> GridFacts:
+    kept = [k for k, row in enumerate(facts.lines) if row.name != name]
+    lines = tuple(facts.lines[k] for k in kept)
+    return dataclasses.replace(facts, lines=lines, ratio=facts.ratio[:, kept])
+
+
+def test_a_doubled_member_is_found_in_a_table_of_three_decimals():
+    """Rounding hides it in faint models; and without a member nothing can tell it at all."""
+    facts = with_line(good_facts(), "SII_6716", lambda x: x * np.geomspace(0.02, 1.0, x.size))
+    doubled = np.round(2.0 * line(facts, "SII_6716"), 3)
+    facts = with_line(facts, "SII_6716", lambda x: np.round(x, 3))
+    facts = with_line(facts, "SII_6716+6731", lambda _: doubled)
+    alone = without(facts, "SII_6731")
+    assert ("BLEND_DOUBLED", "SII_6716+6731") in found(alone)
+    assert found(without(alone, "SII_6716")) == []
 
 
 def test_every_code_has_a_planted_defect():

@@ -3,6 +3,8 @@
 Oracles: numerical integrals over what is integrated in closed form; scipy's Gaussian; invariances.
 """
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -105,7 +107,8 @@ def test_a_weak_line_knows_what_the_strong_lines_know():
     assert value(flux, sigma, model, chosen) == pytest.approx(expected, abs=0.01)
 
 
-def test_several_weak_lines_are_a_joint_gaussian():
+def test_several_weak_lines_know_of_one_another():
+    """Oracle: the mean over draws of what they share, with correlated errors of the fluxes."""
     rng = np.random.default_rng(8)
     root = rng.normal(size=(5, 5)) * 0.4 + np.diag([1.0, 2.0, 2.0, 2.0, 2.0])
     cov = root @ root.T
@@ -115,20 +118,59 @@ def test_several_weak_lines_are_a_joint_gaussian():
     (datum,) = prepare(data, chosen)
     assert (datum.strong.tolist(), datum.weak.tolist()) == ([0], [1, 2, 3])
     model = np.array([-0.2, -1.2, -1.6, -1.5])
-    # Slow reference: noise of all inputs, through the same derivatives, as one matrix.
     residual = datum.log_ratio - model[[0]]
-    expected = datum.gain @ residual
-    p = 10.0 ** (model[1:] + expected[0] + datum.reddening * expected[1])
-    jacobian = np.column_stack([LN10 * p, LN10 * p * datum.reddening, np.eye(3)])
-    total = jacobian @ datum.spread @ jacobian.T + np.diag((LN10 * p * 0.1) ** 2)
-    weak = stats.multivariate_normal(p + expected[2:], total).logpdf(datum.flux)
+    mean, spread = datum.gain @ residual, datum.spread
+    shared = rng.multivariate_normal(mean[:2], spread[:2, :2], 400_000)
+    rise = spread[2:, :2] @ np.linalg.inv(spread[:2, :2])
+    left = spread[2:, 2:] - rise @ spread[:2, 2:]
+    own = 0.1 * rng.normal(size=(len(shared), 3))
+    p = 10.0 ** (model[1:] + shared[:, :1] + RED[1:] * shared[:, 1:] + own)
+    off = datum.flux - p - mean[2:] - (shared - mean[:2]) @ rise.T
+    weak = np.log(np.mean(stats.multivariate_normal(np.zeros(3), left).pdf(off)))
     strong = stats.norm(0.0, datum.precision[0, 0] ** -0.5).logpdf(residual[0])
-    found, chi2 = log_likelihood(datum, model)
-    assert found == pytest.approx(weak + strong, abs=1e-10)
-    off = datum.flux - p - expected[2:]
-    assert chi2 == pytest.approx(
-        off @ np.linalg.solve(total, off) + residual[0] ** 2 * datum.precision[0, 0]
-    )
+    # The mean is known to 0.002; errors that lines share have no bend.
+    assert log_likelihood(datum, model)[0] == pytest.approx(weak + strong, abs=0.03)
+
+
+@pytest.mark.parametrize("floor", [0.03, 0.12, 0.2])
+@pytest.mark.parametrize("seen", [-2.0, 0.0, 1.0, 4.9])
+def test_a_limit_excludes_models_far_above_it(floor, seen):
+    """Oracle: the integral over the floor. A tangent at the model would let 50 sigma pass as 4."""
+    sigma, chosen = 0.02, errors(floor, 0.0, red=RED[:1])
+    data = LineFluxes.of_errors((HALPHA, NAMES[0]), [[1.0, seen * sigma]], [[0.0, sigma]])
+    (datum,) = prepare(data, chosen)
+    own = np.linspace(-80.0 * floor, 10.0 * floor, 200_001)
+    for model in sigma * np.array([0.1, 1.0, 3.0, 5.0, 10.0, 20.0, 50.0]):
+        ln = stats.norm(0.0, floor).logpdf(own)
+        ln += stats.norm(model * 10.0**own, sigma).logpdf(seen * sigma)
+        expected = ln.max() + np.log(np.exp(ln - ln.max()).sum() * (own[1] - own[0]))
+        found, chi2 = log_likelihood(datum, np.log10([model]))
+        # Of models that are excluded by many nat 5 % of these.
+        assert float(found) == pytest.approx(expected, rel=0.05, abs=0.2)
+        if model >= 10.0 * sigma and seen <= 1.0:
+            assert chi2 > 4.0 + 2.0 * (floor < 0.2)
+
+
+def test_rounding_of_the_table_is_an_error_of_its_models():
+    """Oracle: scipy's Gaussians, with an error that is uniform within a step."""
+    lines = [toy.line for toy in TOY_LINES[:2]]
+    dustless = dataclasses.replace(ASSUMED, av_sigma_mag=0.0)
+    chosen = errors_for(lines, dustless, 0.03, rounding=0.001)
+    own = 0.001 / np.sqrt(12.0) / 2.86
+    assert chosen.rounding == pytest.approx(own)
+    # A ratio of 0.001 over H beta is known to 0.13 dex, one of 1 to 0.0001.
+    flux, model = np.array([1.0, 0.001 / 2.86, 0.35]), np.array([-3.3, -0.4])
+    data = LineFluxes.of_errors((HALPHA, *chosen.lines), [flux], [np.zeros(3)])
+    (datum,) = prepare(data, chosen)
+    width = np.hypot(0.03, own / flux[1:] / LN10)
+    assert width == pytest.approx([0.129, 0.030], abs=1e-3)
+    expected = stats.norm(model, width).logpdf(np.log10(flux[1:])).sum()
+    assert float(log_likelihood(datum, model)[0]) == pytest.approx(expected, rel=1e-9)
+    # A line that is not seen, of models without a floor.
+    data = LineFluxes.of_errors((HALPHA, lines[0].name), [[1.0, 0.0]], [[0.0, 1e-4]])
+    (datum,) = prepare(data, dataclasses.replace(chosen, floor_dex=np.zeros(2)))
+    expected = stats.norm(10**-3.3, np.hypot(1e-4, own))
+    assert float(log_likelihood(datum, model)[0]) == pytest.approx(expected.logpdf(0.0), rel=1e-9)
 
 
 FLUXES = st.lists(st.floats(-3.0, 90.0), min_size=4, max_size=4)

@@ -3,15 +3,21 @@
 Oracle: sums by hand, and the same numbers given as fluxes and as ratios.
 """
 
+import dataclasses
+
 import numpy as np
 import pytest
 from astropy.table import MaskedColumn
 from astropy.table import Table as AstropyTable
+from scipy import stats
 
 from ard.errors import FormatError
 from ard.table import Table
+from manifests.shocks import load_shocks
 from pipeline.shocks.grid import HALPHA, GridLine
+from pipeline.shocks.likelihood import errors_for, log_likelihood, prepare
 from pipeline.shocks.measured import for_grid, grid_name, read_measured
+from pipeline.shocks.toy import TOY_LINES
 
 
 def table(**columns) -> Table:
@@ -49,6 +55,19 @@ def test_ratios_are_fluxes_over_halpha():
     assert sigma == pytest.approx([0.0, 0.02, 0.03, 0.04])
 
 
+def test_errors_in_dex_are_compared_in_dex():
+    """Oracle: scipy's Gaussian. 0.12 dex is a S/N of 3.6: a flux so weak would be compared as flux,
+    and allow a ratio of nothing."""
+    given = read_measured(table(line=["OIII5007", "NII6583"], log_ratio=[0.3, -1.7],
+                                log_ratio_err=[0.05, 0.12]))  # fmt: skip
+    lines = [toy.line for toy in TOY_LINES[:2]]
+    errors = dataclasses.replace(errors_for(lines, load_shocks(), 0.1), av_sigma_mag=0.0)
+    (datum,) = prepare(for_grid(given.fluxes.take(slice(0, 1)), lines), errors)
+    model = np.array([0.1, -3.0])
+    expected = stats.norm(model, np.hypot([0.05, 0.12], 0.1)).logpdf([0.3, -1.7]).sum()
+    assert float(log_likelihood(datum, model)[0]) == pytest.approx(expected, rel=1e-9)
+
+
 def test_a_blend_is_the_sum_of_its_members():
     found = read_measured(table(line=LINES, flux=[9.0, 8.0, 1.0, 2.0],
                                 flux_err=[1.0, 0.5, 0.3, 0.4]))  # fmt: skip
@@ -67,11 +86,17 @@ def test_a_blend_is_the_sum_of_its_members():
 
 
 def test_a_sum_without_one_member_is_not_used():
-    found = read_measured(table(line=LINES, flux=[9.0, 8.0, np.nan, 2.0],
-                                flux_err=[1.0, 0.5, np.nan, 0.4]))  # fmt: skip
-    kept = for_grid(found.fluxes, [GridLine("SII_6716+6731", 0.67, ("SII_6716", "SII_6731"))])
-    assert np.isnan(kept.flux[0]).tolist() == [False, True]
+    found = read_measured(table(
+        spectrum=["a"] * 4 + ["b"] * 4, line=LINES * 2,
+        flux=[9.0, 8.0, np.nan, 2.0, 9.0, np.nan, 1.0, 2.0],
+        flux_err=[1.0, 0.5, np.nan, 0.4, 1.0, np.nan, 0.3, 0.4],
+    ))  # fmt: skip
+    lines = [GridLine("SII_6716+6731", 0.67, ("SII_6716", "SII_6731"))]
+    kept = for_grid(found.fluxes, lines)
+    assert np.isnan(kept.flux).tolist() == [[False, True], [False, False]]
     assert np.isfinite(kept.cov).all()
+    # What no spectrum has is no line of the fit: models are not dropped for the lack of it.
+    assert for_grid(found.fluxes.take(slice(0, 1)), lines).names == (HALPHA,)
 
 
 def test_tables_that_say_nothing_are_refused():
@@ -81,3 +106,25 @@ def test_tables_that_say_nothing_are_refused():
         read_measured(table(line=["Halpha"] * 2, flux=[1.0] * 2, flux_err=[1.0] * 2))
     with pytest.raises(FormatError, match="need H alpha"):
         read_measured(table(line=LINES[1:], flux=[1.0] * 3, flux_err=[1.0] * 3))
+
+
+@pytest.mark.parametrize(
+    ("values", "errors", "pair"),
+    [
+        ([-np.inf, -0.7, -0.9], [0.1] * 3, "log_ratio"),  # no flux at all, and no error of it
+        ([0.1, -0.7, -0.9], [0.1, -0.1, 0.1], "log_ratio"),
+        ([9.0, 1.0, 2.0], [1.0, -0.1, 0.2], "flux"),
+        ([9.0, 1.0, 0.0], [1.0, 0.1, 0.0], "flux"),  # a perfect zero is no upper limit
+    ],
+)
+def test_numbers_that_would_be_taken_for_perfect_ones_are_refused(values, errors, pair):
+    names = LINES[1:] if pair == "log_ratio" else LINES[:3]
+    with pytest.raises(FormatError, match="no measurement of a line"):
+        read_measured(table(line=names, **{pair: values, f"{pair}_err": errors}))
+
+
+def test_flux_and_error_are_in_one_unit():
+    one = AstropyTable({"line": LINES, "flux": [9.0] * 4, "flux_err": [1.0] * 4})
+    one["flux"].unit, one["flux_err"].unit = "erg / (s cm2)", "W / m2"
+    with pytest.raises(FormatError, match="different units"):
+        read_measured(Table(one))

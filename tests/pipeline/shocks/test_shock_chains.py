@@ -10,6 +10,7 @@ import pytest
 import targets
 from precision import x64
 from scipy import stats
+from shock_cases import LINES, allen_block
 
 from ard.errors import ArdError
 from manifests.shocks import load_shocks
@@ -107,6 +108,49 @@ def test_chains_agree_with_the_sum_and_are_archived(fitted, tmp_path):
         expected = groups["sample_stats"]["lp"][0, place] - chains.prior.log_density(z)
         assert lines == pytest.approx(expected, abs=1e-2)
         assert "lines" in groups["log_likelihood"]
+
+
+def assert_as_near_as_asked(lattice, choices, quadrature, data, datum, place):
+    """reference/shocks.md section 6: 0.05 and 0.02 sigma, R-hat 1.01, 1000 effective draws."""
+    chains = density(lattice, choices[place])
+    starts = starts_from(chains, quadrature, place, datum, 8, 31)
+    run = run_of(chains, starts, SETTINGS, name="shock", seed=32 + place, digests={"data": "d"})
+    budget = Budget(block=1000, n_first=4000, n_most=4000)
+    outcome = sample(chains.target(datum), starts, run, MemoryStore(), settings=SETTINGS,
+                     budget=budget, gate=targets.gate)  # fmt: skip
+    assert outcome.passed, outcome.sentence
+    assert outcome.mixing.rhat < 1.01
+    assert outcome.mixing.ess > 1000
+    found, values = quadrature.fit(data)[place], chains.values(outcome.draws)
+    for name in (B, V):
+        axis = lattice.axis(name)
+        own = np.sort(axis.coordinate(values[name].ravel()))
+        # Against the quantile function of the sum itself, not against other draws.
+        levels = (np.arange(own.size) + 0.5) / own.size
+        exact = axis.coordinate(quantiles(found, name, levels)[0])
+        sigma = exact.std()
+        assert abs(np.median(own) - np.median(exact)) < 0.05 * sigma
+        assert np.abs(own - exact).mean() < 0.02 * sigma
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_many_draws_are_as_near_as_the_study_asks(fitted, place):
+    assert_as_near_as_asked(*fitted, place)
+
+
+@pytest.mark.slow
+@pytest.mark.real_data
+@pytest.mark.parametrize("v", [12, 26])
+def test_many_draws_of_the_real_grid_are_as_near(shared_data, v):
+    grid = allen_block(shared_data)
+    lattice = refine(grid, LINES)
+    errors, choices = errors_for(lattice.lines, ASSUMED), priors_for(lattice, ASSUMED)
+    quadrature = Quadrature(lattice, errors, choices)
+    model = 10.0 ** grid.log_ratio[1, 0, 4, v][grid.line_index(LINES)]
+    data = LineFluxes.of_errors((HALPHA, *LINES), [[1.0, *model]], [[0.03, *(0.03 * model)]])
+    (datum,) = prepare(data, errors)
+    assert_as_near_as_asked(lattice, choices, quadrature, data, datum, 0)
 
 
 def test_what_is_fixed_has_no_chain(fitted):

@@ -62,6 +62,17 @@ def test_verdicts_are_printed_and_the_table_is_written(some, tmp_path):
     assert again.exit_code == 3
 
 
+def test_inputs_of_one_name_are_both_recorded(some, tmp_path):
+    other = tmp_path / "bow" / some.name
+    other.parent.mkdir()
+    AstropyTable({"v_shock": np.linspace(400.0, 600.0, 50)}).write(other, format="ascii.ecsv")
+    out = tmp_path / "shocks.ecsv"
+    assert run(some, "--geometry", other, "--out", out).exit_code == 0
+    assert sorted(read_ecsv(out).provenance.inputs) == [
+        "geometry:ratios.ecsv", "grid", "ratios.ecsv",
+    ]  # fmt: skip
+
+
 def test_what_cannot_be_done_is_explained(some, tmp_path):
     assert run(some, "--grid", tmp_path / "none.fits").exit_code == 3
     density = run(some, "--log-n", 2)

@@ -3,8 +3,11 @@
 Oracle: models of the toy grid, whose velocity is known.
 """
 
+import dataclasses
+
 import numpy as np
 import pytest
+from astropy.table import MaskedColumn
 from astropy.table import Table as AstropyTable
 
 from ard.errors import ArdError
@@ -14,6 +17,7 @@ from manifests.shocks import load_shocks
 from pipeline.shocks.grid import HALPHA
 from pipeline.shocks.likelihood import LineFluxes
 from pipeline.shocks.measured import Measured
+from pipeline.shocks.nodes import B_PRIORS
 from pipeline.shocks.report import document_of, fit, geometry_draws, table_of
 from pipeline.shocks.toy import TOY_LINES, toy_loglinear
 
@@ -72,6 +76,13 @@ def test_what_the_grid_cannot_say_is_said(found):
     assert any("precursor not modelled" in note for note in found.notes)
 
 
+@pytest.mark.parametrize(("off", "more"), [(5e-6, {"fixed"}), (5e-3, set())])
+def test_a_field_is_fixed_where_models_have_it(measured, off, more):
+    assumed = dataclasses.replace(ASSUMED, b_fixed=3.23 * (1 + off))
+    made = fit(toy_loglinear(), measured, assumed, ACCEPTANCE)
+    assert {prior for prior, _ in made.summaries} == {*B_PRIORS} | more
+
+
 def test_a_grid_without_the_lines_is_refused():
     other = Measured(("a",), LineFluxes.of_errors((HALPHA, "OI_6300"), [[9.0, 3.0]], [[0.1, 0.1]]))
     with pytest.raises(ArdError, match="none of the measured lines"):
@@ -81,6 +92,13 @@ def test_a_grid_without_the_lines_is_refused():
 def test_draws_of_the_geometry():
     good = Table(AstropyTable({"v_shock": [300.0, 310.0]}))
     assert geometry_draws(good).tolist() == [300.0, 310.0]
-    for bad in ({"v": [300.0]}, {"v_shock": [300.0, -1.0]}):
+    metres = AstropyTable({"v_shock": [3e5, 3.1e5]})
+    metres["v_shock"].unit = "m / s"
+    assert geometry_draws(Table(metres)) == pytest.approx([300.0, 310.0])
+    hidden = MaskedColumn([300.0, 310.0], mask=[False, True])
+    for bad in ({"v": [300.0]}, {"v_shock": [300.0, -1.0]}, {"v_shock": hidden}):
         with pytest.raises(ArdError, match="no draws of a velocity"):
             geometry_draws(Table(AstropyTable(bad)))
+    metres["v_shock"].unit = "kg"
+    with pytest.raises(ArdError, match="no draws of a velocity"):
+        geometry_draws(Table(metres))

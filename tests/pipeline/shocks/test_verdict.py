@@ -8,6 +8,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from ard.errors import ArdError
 from manifests import load_acceptance
 from manifests.shocks import load_shocks
 from pipeline.shocks.summary import Summary
@@ -73,6 +74,12 @@ def test_the_gate(geometry, changes, gate):
     assert found.sentence
 
 
+@pytest.mark.parametrize("draws", [[], [300.0, np.nan], [300.0, -5.0]])
+def test_a_geometry_without_numbers_confirms_nothing(draws):
+    with pytest.raises(ArdError, match="no posterior of the geometry's velocity"):
+        judged(geometry=np.array(draws))
+
+
 def test_the_criterions_own_words_are_answered_beside():
     # 954 + 110 - 126.
     assert judged().literal is False
@@ -83,6 +90,11 @@ def test_the_criterions_own_words_are_answered_beside():
     assert judged(geometry=None).literal is False
     nothing = judged(v_kms=[np.nan] * 5)
     assert (nothing.gate, nothing.literal) == (Gate.NOT_EVALUATED, None)
+
+
+def test_that_no_model_fits_is_said_without_a_geometry_too():
+    assert "no model of the grid" in judged(geometry=None, p_predictive=0.01).sentence
+    assert "no model of the grid" not in judged(geometry=None).sentence
 
 
 def test_all_numbers_of_the_gate_are_given():
@@ -111,10 +123,13 @@ def test_metals(share, fit, gate, literal):
 
 def test_an_unknown_field_may_broaden_the_velocity():
     wide, narrow = summary(v_kms=[200, 300, 350, 400, 900]), summary()
-    assert virial(wide, narrow, 0, 220.0).gate == Gate.CONFIRMED
-    assert virial(wide, narrow, 0, 100.0).gate == Gate.IN_TENSION
-    assert virial(wide, narrow, 0, 300.0).gate == Gate.UNINFORMATIVE
-    missing = virial(wide, narrow, 0)
+    assert virial(wide, narrow, 0, ACCEPTANCE, 220.0).gate == Gate.CONFIRMED
+    assert virial(wide, narrow, 0, ACCEPTANCE, 100.0).gate == Gate.IN_TENSION
+    assert virial(wide, narrow, 0, ACCEPTANCE, 300.0).gate == Gate.UNINFORMATIVE
+    # An interval of models that do not make the lines is none, whatever it holds.
+    odd = summary(v_kms=[200, 300, 350, 400, 900], p_predictive=1e-3)
+    assert virial(odd, narrow, 0, ACCEPTANCE, 220.0).gate == Gate.MODEL_INADEQUATE
+    missing = virial(wide, narrow, 0, ACCEPTANCE)
     assert (missing.gate, missing.literal) == (Gate.NOT_EVALUATED, None)
 
 
