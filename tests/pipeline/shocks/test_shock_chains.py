@@ -133,13 +133,13 @@ def assert_as_near_as_asked(lattice, choices, quadrature, data, datum, place):
         assert np.abs(own - exact).mean() < 0.02 * sigma
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("place", [0, 1, 2])
 def test_many_draws_are_as_near_as_the_study_asks(fitted, place):
     assert_as_near_as_asked(*fitted, place)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.real_data
 @pytest.mark.parametrize("v", [12, 26])
 def test_many_draws_of_the_real_grid_are_as_near(shared_data, v):
