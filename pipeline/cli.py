@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.acquire.cli import acquire
-from pipeline.fit_cli import fit_command
+from pipeline.commands.fit import fit_command
+from pipeline.commands.shocks import shocks
 from pipeline.guard import COULD_NOT_RUN, FAILED, JSON, USAGE, debug, guarded, say, stop
-from pipeline.shocks_cli import shocks
 
 if TYPE_CHECKING:
     from pipeline.graph import Plan, Task
@@ -85,7 +85,8 @@ def import_command(
     *, file: Path, out: Path, convention: str | None, overwrite: bool, as_json: bool
 ) -> None:
     """Turn a cube of a radio interferometer into one that `rbh1 run --cube` takes."""
-    from pipeline import radio, show
+    from pipeline import show
+    from pipeline.commands import radio
 
     cube = radio.import_radio_cube(file, out, convention=convention, overwrite=overwrite)
     say(repr(cube))

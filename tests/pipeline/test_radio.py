@@ -15,7 +15,7 @@ from ard.errors import ArdError, FormatError, UnitError
 from ard.fileio import sha256_file
 from ard.s3d import read_cube
 from pipeline.cli import cli
-from pipeline.radio import beam_of, read_radio_cube
+from pipeline.commands.radio import beam_of, read_radio_cube
 
 REST_HZ = 115.271202e9
 SHAPE = (1, 6, 40, 30)

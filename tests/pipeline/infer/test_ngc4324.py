@@ -11,11 +11,11 @@ import pytest
 
 from ard.cube import SPEED_OF_LIGHT_KMS
 from ard.likelihood import LinearPrior, Noise
+from pipeline.commands.radio import beam_of, read_radio_cube
 from pipeline.infer.families import LogUniform, Uniform
 from pipeline.infer.optimum import dispersed, find_modes
 from pipeline.infer.posterior import Posterior, scene_templates
 from pipeline.infer.prior import Parameter, Prior
-from pipeline.radio import beam_of, read_radio_cube
 from pipeline.scene.cube import Component, Optics, count_disc
 from pipeline.scene.disc import Disc, Sampler
 from pipeline.scene.grid import SkyGrid, VelocityGrid

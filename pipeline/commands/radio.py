@@ -139,7 +139,7 @@ def import_radio_cube(
     made = Provenance(
         stage="import",
         code_version=ard.__version__,
-        code_sha256=code_sha256(("pipeline/radio.py",)),
+        code_sha256=code_sha256(("pipeline/commands/radio.py",)),
         config_sha256=hashlib.sha256(repr(convention).encode()).hexdigest(),
         inputs={Path(path).name: sha256_file(Path(path))},
         tools=dict(tool_versions()),

@@ -47,7 +47,8 @@ def fit_command(
     The same command goes on where an earlier one stopped, whatever stopped it.
     """
     from ard.errors import ArdError
-    from pipeline import fitrun, show
+    from pipeline import show
+    from pipeline.commands import fit_scene
     from pipeline.infer.fit import Fit
     from pipeline.infer.scenes import scene
 
@@ -64,8 +65,8 @@ def fit_command(
         )
     except ArdError as error:
         stop(error, USAGE)
-    inputs = fitrun.inputs_of(root, item)
-    report = fitrun.fit_item(inputs, model, fit, store_url=store, say=say)
+    inputs = fit_scene.inputs_of(root, item)
+    report = fit_scene.fit_item(inputs, model, fit, store_url=store, say=say)
     say(report.sentence)
     facts = (
         report.facts

@@ -20,7 +20,7 @@ from pipeline.shocks.gridfile import content_sha256
 from pipeline.shocks.importers.select import open_grid
 from pipeline.shocks.measured import read_measured
 
-_CODE: Final = ("pipeline/shocks", "pipeline/shockrun.py", "pipeline/figures")
+_CODE: Final = ("pipeline/shocks", "pipeline/commands/fit_lines.py", "pipeline/figures")
 _SEED: Final = 1  # of the draws that are shown
 _ODD: Final = re.compile(r"[^\w.+-]+")
 

@@ -43,7 +43,7 @@ def fit_shocks(
 
     TABLE is the line-flux table of a run, or an ECSV of log10 ratios to H alpha.
     """
-    from pipeline.shockrun import Asked, fit_file
+    from pipeline.commands.fit_lines import Asked, fit_file
     from pipeline.shocks import report
 
     asked = Asked(table, grid, log_n, geometry)

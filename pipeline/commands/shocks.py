@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipeline.commands.shocks_fit import fit_shocks
 from pipeline.guard import FAILED, JSON, guarded, say
-from pipeline.shocks_fit_cli import fit_shocks
 
 if TYPE_CHECKING:
     from pipeline.shocks.importers.select import Asked

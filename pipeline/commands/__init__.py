@@ -1,0 +1,1 @@
+"""What does each command do that is typed beside a run: fits, shocks, cubes of radio telescopes?"""
