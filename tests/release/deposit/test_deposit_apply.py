@@ -584,8 +584,12 @@ def test_an_interrupt_stops_all_uploads(depositor, server):
         if position:
             raise KeyboardInterrupt
 
+    # Nobody is done with one file, and takes another, before the interrupt is seen.
+    slow = Fault("slow", "PUT", r"/content$", count=99, seconds=1.0, side="response")
+    server.inject(slow)
     with pytest.raises(KeyboardInterrupt):
         apply(plan, depositor.bundle, depositor.release, depositor.archive(), progress=progress)
+    server.clear_faults()
     assert len(contents(server)) <= 2 * WORKERS
     assert sum(row.received_bytes for row in contents(server)) < 6 * 2_000_000
     depositor.apply(plan)
