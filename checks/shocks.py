@@ -38,6 +38,8 @@ TENSION: Final = "IN TENSION"
 UNINFORMATIVE: Final = "UNINFORMATIVE"
 CONFIRMED: Final = "CONFIRMED"
 
+EMPTY: Final = skipped("there is nothing to judge", "give the stage apertures with line fluxes")
+
 type Row = Mapping[str, Any]
 
 
@@ -91,8 +93,10 @@ def _keys(spectra: list[str], priors: tuple[str, ...]) -> Iterator[tuple[str, st
 def values(product: Product, limits: Limits) -> Outcome:
     """Are probabilities between 0 and 1, quantiles in order, and numbers missing together?"""
     slack = _slack(limits)
-    bad = 0
-    for row in _rows(product):
+    bad, rows = 0, _rows(product)
+    if not rows:
+        return EMPTY
+    for row in rows:
         numbers = {name: float(row[name]) for name in NUMBERS}
         known = [math.isfinite(value) for value in numbers.values()]
         if not all(known):
@@ -115,7 +119,10 @@ def inside(product: Product, limits: Limits) -> Outcome:
     ends = [number(grid if isinstance(grid, dict) else {}, n) for n in ("v_low_kms", "v_high_kms")]
     if not all(map(math.isfinite, ends)):
         return failed("the verdicts do not say where the models are", AGAIN)
-    speeds = [float(row[name]) for row in _rows(product) for name in QUANTILES]
+    rows = _rows(product)
+    if not rows:
+        return EMPTY
+    speeds = [float(row[name]) for row in rows for name in QUANTILES]
     known = [speed for speed in speeds if math.isfinite(speed)]
     off = max((max(ends[0] - v, v - ends[1]) for v in known), default=-math.inf)
     detail = f"{len(known)} quantiles, models from {ends[0]:.0f} to {ends[1]:.0f} km/s"
@@ -127,8 +134,10 @@ def inside(product: Product, limits: Limits) -> Outcome:
 @check("shocks.edges", TABLE, ("shocks.disagreements", "shock.edge_mass"))
 def edges(product: Product, limits: Limits) -> Outcome:
     """Is an interval called one-sided where, and only where, it is?"""
-    wrong = 0
-    for row in _rows(product):
+    wrong, rows = 0, _rows(product)
+    if not rows:
+        return EMPTY
+    for row in rows:
         near = max(float(row[name]) for name in EDGES)
         limited = math.isfinite(near) and not limits["shock.edge_mass"].accepts(near)
         wrong += row["edge_limited"] is not limited
@@ -140,6 +149,8 @@ def edges(product: Product, limits: Limits) -> Outcome:
 def sets(product: Product, limits: Limits) -> Outcome:
     """Do the probabilities of the abundance sets sum to 1, and those poor in metals as said?"""
     facts, slack = document(product), _slack(limits)
+    if not (_listed(facts, "verdicts") or _listed(facts, "spectra")):
+        return EMPTY
     said = {row.get("spectrum"): _measured(row) for row in _of(facts, "C3")}
     wrong = []
     for row in _listed(facts, "spectra"):
@@ -182,6 +193,8 @@ def measured(product: Product, limits: Limits) -> Outcome:
         return skipped("the table of posteriors is not there", "see structure.inventory")
     rows = {(r["spectrum"], r["prior"], r["floor"]): r for r in _rows(table)}
     facts, slack = document(product), _slack(limits)
+    if not (rows or _listed(facts, "verdicts")):
+        return EMPTY
     fixed = any(prior == FIXED for _, prior, _ in rows)
     wanted = set(product_of({key[0] for key in rows}, ("C1", "C3", *(["T1"] if fixed else []))))
     said = [(row.get("spectrum"), row.get("criterion")) for row in _listed(facts, "verdicts")]
@@ -225,6 +238,8 @@ def _same(one: float, other: float, slack: float) -> bool:
 def verdicts(product: Product, limits: Limits) -> Outcome:
     """Does every verdict follow from its own numbers and the thresholds of the study?"""
     facts = document(product)
+    if not _listed(facts, "verdicts"):
+        return EMPTY
     geometry = facts.get("geometry_kms")
     given = bool(geometry) if isinstance(geometry, list) else False
     judges: dict[str, Callable[[Row, Limits], tuple[str, bool | None]]]

@@ -18,6 +18,7 @@ from ard.errors import ExtraMissingError
 from ard.table import Table
 from manifests import Target
 from pipeline.figures import style
+from pipeline.figures.corner import draw_corner
 
 if TYPE_CHECKING:
     from matplotlib.figure import SubFigure
@@ -54,7 +55,7 @@ def run(*, chains: Path, summary: Mapping[str, Any], target: Target) -> dict[str
         parts: Any = figure.subfigures(2, 1, height_ratios=[1.0, 1.3])
         top, bottom = parts
         rows = [*_traces(top, draws, labels)]
-        _corner(bottom, draws, labels)
+        draw_corner(bottom, draws, labels)
         note = "  (SIMULATED)" if summary["simulated"] else ""
         title = f"{target.name}, {summary['item']}: {summary['model']}, {summary['verdict']}{note}"
         figure.suptitle(title, fontsize=9)
@@ -104,28 +105,3 @@ def _traces(
     axes[-1, 0].set_xlabel("draw")
     axes[-1, 1].set_xlabel("rank of the draw among all")
     return rows
-
-
-def _corner(
-    figure: "SubFigure", draws: Mapping[str, FloatArray], labels: Mapping[str, str]
-) -> None:
-    names = list(draws)
-    axes = figure.subplots(len(names), len(names), squeeze=False)
-    for i, down in enumerate(names):
-        for j, across in enumerate(names):
-            panel = axes[i, j]
-            if j > i:
-                panel.set_axis_off()
-                continue
-            x, y = draws[across].ravel(), draws[down].ravel()
-            good = np.isfinite(x) & np.isfinite(y)
-            if i == j:
-                panel.hist(x[good], bins=40, histtype="step", color=style.BLACK)
-                panel.set_yticks([])
-            else:
-                panel.hist2d(x[good], y[good], bins=40, cmap="Greys")
-            panel.tick_params(labelsize=6, labelbottom=i == len(names) - 1,
-                              labelleft=j == 0 and i > 0)  # fmt: skip
-        axes[-1, i].set_xlabel(labels[down], fontsize=6)
-        if i:
-            axes[i, 0].set_ylabel(labels[down], fontsize=6)

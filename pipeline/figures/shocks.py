@@ -16,6 +16,7 @@ from ard.errors import ArdError
 from ard.table import Table
 from manifests.shocks import ShockAssumptions
 from pipeline.figures import style
+from pipeline.figures.corner import draw_corner
 from pipeline.shocks.draws import Draws, draw, extinctions
 from pipeline.shocks.lattice import B, Lattice, V
 from pipeline.shocks.likelihood import Datum, errors_for, prepare
@@ -175,24 +176,8 @@ def _corner(figure: "SubFigure", shown: Shown) -> list[_Row]:
     if np.isfinite(shown.log_oh).all():
         columns["log_oh"] = shown.log_oh[:_POINTS]
     columns["A_V"] = shown.av_mag[:_POINTS]
-    names = list(columns)
-    axes = figure.subplots(len(names), len(names), squeeze=False)
-    for i, down in enumerate(names):
-        for j, across in enumerate(names):
-            panel = axes[i, j]
-            if j > i:
-                panel.set_axis_off()
-            elif i == j:
-                panel.hist(columns[down], 30, color=style.BLUE, histtype="step")
-                panel.set_yticks([])
-            else:
-                panel.plot(columns[across], columns[down], ",", color=style.BLUE, alpha=0.5)
-            if i == len(names) - 1:
-                unit = f" [{units[across]}]" if across in units else ""
-                panel.set_xlabel(f"{across}{unit}", fontsize=6)
-            if j == 0 and i > 0:
-                panel.set_ylabel(down, fontsize=6)
-            panel.tick_params(labelsize=5)
+    labels = {name: f"{name} [{units[name]}]" if name in units else name for name in columns}
+    draw_corner(figure, columns, labels)
     return [
         ("draws", name, float(k), float(v))
         for name, values in columns.items()

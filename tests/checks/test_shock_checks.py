@@ -202,6 +202,17 @@ def test_a_fault_in_the_verdicts_is_seen(judge, check, change):
     assert outcome.remedy
 
 
+def empty(products):
+    for name in (layout.SHOCKS, layout.FLUXES):
+        products[name] = {column: [] for column in products[name]}
+    products[layout.SHOCK_VERDICTS].update(spectra=[], verdicts=[])
+
+
+@pytest.mark.parametrize("check", [*TABLE[1:], *DOCUMENT[:-1]])
+def test_what_holds_nothing_is_not_passed(judge, check):
+    assert judge(check, empty).status is Status.SKIPPED
+
+
 def test_a_closed_form_is_no_grid_for_observed_lines(judge):
     outcome = judge(family.grid, simulated=False)
     assert outcome.status is Status.FAILED
