@@ -4,7 +4,7 @@ A galaxy is rejected here only by what no cube could change; each filter says wh
 asks, and every one that a galaxy fails is named. The settings say where the limits are.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -98,37 +98,17 @@ class _State:
     """A galaxy with what follows from its gravity at the radii of its light, 0 left out."""
 
     galaxy: Galaxy
-    model: Model
+    parameters: Mapping[str, float]
     settings: DynamicsSettings
     plane: Gravity  # at those radii
     height_kpc: float  # of vertical balance, where half of the stars are within
     q_star: FloatArray
     q_gas: FloatArray
-    gas2: FloatArray
+    q: FloatArray  # of both, thickness included
+    gas2: FloatArray  # square of the mean speed
     star2: FloatArray
-    brightness: FloatArray
-
-    @property
-    def q(self) -> FloatArray:
-        """Q of both, thickness included; the gas is isotropic."""
-        sigma = self.model.parameters
-        return stability.combined(
-            stability.thickness(self.settings.flattening) * self.q_star,
-            stability.thickness(1.0) * self.q_gas,
-            sigma["sigma_star_kms"],
-            sigma["sigma_gas_kms"],
-        )
-
-    @property
-    def gas_lost(self) -> float:
-        """Part of the light where the gas does not rotate."""
-        return _part(self.gas2 <= 0.0, self.brightness * self.plane.radius_kpc)
-
-    @property
-    def star_lost(self) -> float:
-        """Part of the stars that do not rotate."""
-        radius = self.plane.radius_kpc
-        return _part(self.star2 <= 0.0, self.galaxy.stars.surface(radius) * radius)
+    gas_lost: float  # part of the light where the gas does not rotate
+    star_lost: float  # part of the stars that do not rotate
 
 
 def _too_slow(state: _State) -> bool:
@@ -140,7 +120,7 @@ def _unstable(state: _State) -> bool:
 
 
 def _unbalanced(state: _State) -> bool:
-    ratio = state.model.parameters["h_z_kpc"] / state.height_kpc
+    ratio = state.parameters["h_z_kpc"] / state.height_kpc
     return not 1.0 / state.settings.height_factor < ratio < state.settings.height_factor
 
 
@@ -179,17 +159,18 @@ def motion(model: Model, settings: DynamicsSettings) -> Motion:
         Without galpy.
     """
     with np.errstate(all="ignore"):  # what is not finite is found below, by name
-        state = _state(model, settings)
+        # Numbers of numpy: those of Python raise where they overflow.
+        own = {name: np.float64(value) for name, value in model.parameters.items()}
+        state = _state(own, settings)
         facts = _facts(state)
-    tables = (state.gas2, state.star2, state.q, np.array(list(facts.values())))
+    tables = (state.q, state.gas2, state.star2, np.array(list(facts.values())))
     if not all(np.all(np.isfinite(table)) for table in tables):
         return Motion(model.number, (NOT_FINITE,), {}, None)
     reasons = tuple(name for name in sorted(FILTERS) if FILTERS[name](state))
     return Motion(model.number, reasons, facts, None if reasons else _curve(state))
 
 
-def _state(model: Model, settings: DynamicsSettings) -> _State:
-    own = model.parameters
+def _state(own: Mapping[str, np.float64], settings: DynamicsSettings) -> _State:
     galaxy = galaxy_from(own)
     radius = np.linspace(0.0, own["r_max_kpc"], N_RADIUS)[1:]
     half = HALF_MASS * galaxy.stars.scale_kpc
@@ -203,27 +184,45 @@ def _state(model: Model, settings: DynamicsSettings) -> _State:
     plane = Gravity(
         radius, everywhere.circular2[:-1], everywhere.epicyclic2[:-1], everywhere.sphere2[:-1]
     )
-    stars, gas = galaxy.stars.surface(radius), galaxy.gas.surface(radius)
-    # Where orbits are unstable kappa^2 is below 0; Q is then 0.
-    kappa = np.sqrt(np.maximum(plane.epicyclic2, 0.0))
-    at_half = float(galaxy.stars.surface(half) + galaxy.gas.surface(half))
-    sigma_star, sigma_gas = own["sigma_star_kms"], own["sigma_gas_kms"]
+    stars, gas = galaxy.stars, galaxy.gas
+    q_star, q_gas, q = _toomre(galaxy, own, plane, settings)
+    gas2 = stability.gas_speed2(plane.circular2, radius, own["sigma_gas_kms"], gas.scale_kpc)
+    star2 = stability.star_speed2(
+        plane.circular2, plane.epicyclic2, radius, own["sigma_star_kms"], stars.scale_kpc
+    )
     return _State(
         galaxy=galaxy,
-        model=model,
+        parameters=own,
         settings=settings,
         plane=plane,
         height_kpc=stability.balanced_height(
-            settings.flattening * sigma_star, at_half, float(everywhere.sphere2[-1]) / half**2
+            settings.flattening * own["sigma_star_kms"],
+            float(stars.surface(half) + gas.surface(half)),
+            float(everywhere.sphere2[-1]) / half**2,
         ),
-        q_star=stability.toomre(kappa, sigma_star, stars, constant=stability.STARS),
-        q_gas=stability.toomre(kappa, sigma_gas, gas),
-        gas2=stability.gas_speed2(plane.circular2, radius, sigma_gas, galaxy.gas.scale_kpc),
-        star2=stability.star_speed2(
-            plane.circular2, plane.epicyclic2, radius, sigma_star, galaxy.stars.scale_kpc
-        ),
-        brightness=_brightness(galaxy, settings, radius),
+        q_star=q_star,
+        q_gas=q_gas,
+        q=q,
+        gas2=gas2,
+        star2=star2,
+        gas_lost=_part(gas2 <= 0.0, _brightness(galaxy, settings, radius) * radius),
+        star_lost=_part(star2 <= 0.0, stars.surface(radius) * radius),
     )
+
+
+def _toomre(
+    galaxy: Galaxy, own: Mapping[str, np.float64], plane: Gravity, settings: DynamicsSettings
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Q of the stars, of the gas, and of both with their thickness; the gas is isotropic."""
+    # Where orbits are unstable kappa^2 is below 0; Q is then 0.
+    kappa = np.sqrt(np.maximum(plane.epicyclic2, 0.0))
+    sigma_star, sigma_gas = own["sigma_star_kms"], own["sigma_gas_kms"]
+    stars, gas = galaxy.stars.surface(plane.radius_kpc), galaxy.gas.surface(plane.radius_kpc)
+    q_star = stability.toomre(kappa, sigma_star, stars, constant=stability.STARS)
+    q_gas = stability.toomre(kappa, sigma_gas, gas)
+    thick_star = stability.thickness(settings.flattening) * q_star
+    thick_gas = stability.thickness(1.0) * q_gas
+    return q_star, q_gas, stability.combined(thick_star, thick_gas, sigma_star, sigma_gas)
 
 
 def _facts(state: _State) -> dict[str, float]:
@@ -238,6 +237,8 @@ def _facts(state: _State) -> dict[str, float]:
         "v_gas_max_kms": np.sqrt(max(float(state.gas2.max()), 0.0)),
         "q_min": q[weakest],
         "r_q_min_kpc": plane.radius_kpc[weakest],
+        "q_star_min": state.q_star.min(),
+        "q_gas_min": state.q_gas.min(),
         "height_kpc": state.height_kpc,
         "gas_lost": state.gas_lost,
         "star_lost": state.star_lost,
@@ -251,7 +252,7 @@ def _curve(state: _State) -> Curve:
     return Curve(
         radius_kpc=radius,
         rotation_kms=np.append(0.0, np.sqrt(np.maximum(state.gas2, 0.0))),
-        dispersion_kms=np.full(N_RADIUS, state.model.parameters["sigma_gas_kms"]),
+        dispersion_kms=np.full(N_RADIUS, state.parameters["sigma_gas_kms"]),
         brightness=_brightness(state.galaxy, state.settings, radius),
     )
 
@@ -262,5 +263,4 @@ def _brightness(galaxy: Galaxy, settings: DynamicsSettings, radius: FloatArray) 
 
 
 def _part(where: BoolArray, weight: FloatArray) -> float:
-    total = float(weight.sum())
-    return float(weight[where].sum()) / total if total > 0.0 else 0.0
+    return float(weight[where].sum() / weight.sum())

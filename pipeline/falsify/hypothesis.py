@@ -87,7 +87,7 @@ PRIOR: Final = Prior(
 _LENGTH: Final = (1e-3, 1e4)
 _LIMITS: Final[Mapping[str, tuple[float, float]]] = {
     "log_m_baryon": (0.0, 15.0),
-    "gas_fraction": (0.0, 1.0),
+    "gas_fraction": (1e-6, 1.0 - 1e-6),  # there is light of gas, and of stars
     "r_d_kpc": _LENGTH,
     "gas_ratio": (1e-3, 1e3),
     "h_z_kpc": _LENGTH,
@@ -243,7 +243,8 @@ def _column(column: Any, parameter: Parameter, place: Path) -> FloatArray:
     if column.unit is None:
         return np.asarray(values, np.float64)
     try:
-        return np.asarray(units.Quantity(values, column.unit).to_value(parameter.unit), np.float64)
+        measured = np.asarray(values, np.float64) * units.Unit(column.unit)
+        return np.asarray(measured.to_value(units.Unit(parameter.unit)), np.float64)
     except (units.UnitConversionError, ValueError, TypeError) as error:
         raise UnitError(
             f"the column '{parameter.name}' has the unit of something else",
