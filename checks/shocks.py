@@ -28,7 +28,10 @@ EDGES: Final = ("edge_low", "edge_high")
 PROBABILITIES: Final = (*EDGES, "p_metal_poor", "p_predictive")
 NUMBERS: Final = (*QUANTILES, *PROBABILITIES, "information_nat", "chi2_min", "log_evidence")
 BOUNDED: Final = ("information_nat", "chi2_min")  # they cannot be negative
-GATES: Final = ("p_predictive", "information", "interval_width", "edge_mass", "p_metal_poor")
+GATES: Final = (
+    *("p_predictive", "information", "geometry_information", "interval_width"),
+    *("edge_mass", "p_metal_poor"),
+)
 RULES: Final = tuple(f"shock.{name}" for name in GATES)
 SLACK: Final = "shocks.rounding"
 AGAIN: Final = "correct the stage that writes it"
@@ -271,6 +274,9 @@ def _gate(found: Row, low: float, high: float, limits: Limits) -> str:
         return NOT_EVALUATED
     if not limits["shock.p_predictive"].accepts(number(found, "p_predictive")):
         return INADEQUATE
+    told = number(found, "geometry_information_nat")
+    if math.isfinite(told) and not limits["shock.geometry_information"].accepts(told):
+        return UNINFORMATIVE
     closed = [limits["shock.edge_mass"].accepts(number(found, name)) for name in EDGES]
     # Beyond an edge with much of the probability there are no models to say no.
     if (closed[0] and rival[1] < low) or (closed[1] and rival[0] > high):

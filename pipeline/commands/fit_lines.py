@@ -75,15 +75,20 @@ def fit_file(
     """
     measured = read_measured(read_ecsv(asked.table))
     assumed, acceptance = load_shocks(), load_acceptance()
-    draws, inputs = None, {asked.table.name: sha256_file(asked.table)}
+    draws, told, inputs = None, None, {asked.table.name: sha256_file(asked.table)}
     if asked.geometry is not None:
-        draws = report.geometry_draws(read_ecsv(asked.geometry))
+        geometry = read_ecsv(asked.geometry)
+        draws, told = report.geometry_draws(geometry), report.geometry_information(geometry)
         name = asked.geometry.name
         inputs[f"geometry:{name}" if name in inputs else name] = sha256_file(asked.geometry)
     grid = open_grid(asked.grid)
     inputs["grid"] = content_sha256(grid)
     found = report.fit(
-        grid, measured, assumed, acceptance, log_n=asked.log_n, geometry_kms=draws, workers=workers
+        *(grid, measured, assumed, acceptance),
+        log_n=asked.log_n,
+        geometry_kms=draws,
+        geometry_nat=told,
+        workers=workers,
     )
     if out is None and figures is None:
         return found

@@ -24,6 +24,7 @@ from pipeline.shocks.summary import QUANTILES, Summary, sensitivity
 from pipeline.shocks.verdict import Verdict, metal_poor, shock_velocity, virial
 
 OWN: Final = "per line"
+_N_BIN: Final = 20
 _NUMBERS: Final = (
     ("information_nat", "Of the velocity: KL divergence of posterior from prior.", "nat"),
     ("edge_low", "Probability within a step of the models from the lowest velocity.", ""),
@@ -117,6 +118,7 @@ def fit(
     *,
     log_n: float = 0.0,
     geometry_kms: FloatArray | None = None,
+    geometry_nat: float | None = None,
     workers: int = 1,
 ) -> Fit:
     """Hold spectra against a grid, under every prior and floor, and judge.
@@ -133,6 +135,8 @@ def fit(
         As of `compared`.
     geometry_kms : ndarray, shape (n_draw,), optional
         Draws of the geometry's velocity.
+    geometry_nat : float, optional
+        As of `geometry_information`.
     workers : int
 
     Raises
@@ -149,7 +153,7 @@ def fit(
     first = found[B_PRIORS[0], OWN]
     rows = []
     for row, name in enumerate(measured.spectra):
-        speed = shock_velocity(first, row, acceptance, assumed, geometry_kms)
+        speed = shock_velocity(first, row, acceptance, assumed, geometry_kms, geometry_nat)
         rows.append((name, "C1", speed))
         rows.append((name, "C3", metal_poor(first, row, acceptance)))
         if known:
@@ -261,3 +265,22 @@ def geometry_draws(table: Table, name: str = "v_shock") -> FloatArray:
             action="give the posterior of the geometry as a table of draws",
         )
     return draws
+
+
+def geometry_information(table: Table, name: str = "v_shock_prior") -> float | None:
+    """Give the KL divergence of the geometry's draws from what was believed before, nat.
+
+    None where a table has no draws of that (column `name`). Both are sorted into as many bins as
+    hold equal parts of the prior, which makes it too large by about 0.01 for a thousand draws.
+
+    Raises
+    ------
+    ArdError
+        As `geometry_draws`.
+    """
+    if name not in table.data.colnames:
+        return None
+    after, before = geometry_draws(table), geometry_draws(table, name)
+    edges = np.quantile(before, np.linspace(0.0, 1.0, _N_BIN + 1)[1:-1])
+    share = np.bincount(np.searchsorted(edges, after), minlength=_N_BIN) / after.size
+    return float(np.sum(share * np.log(np.where(share > 0, share * _N_BIN, 1.0))))

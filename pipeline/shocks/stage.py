@@ -29,7 +29,8 @@ class Config:
     log_n : float
         log10 of the density of the models that are taken, cm^-3.
     geometry : str
-        The path of a table of draws of the geometry's velocity (column v_shock, km/s).
+        The path of a table of draws of the geometry's velocity, as `rbh1 shocks geometry` makes it
+        (column v_shock, km/s; column v_shock_prior, the same before the data, where it is known).
     """
 
     grid: str = ""
@@ -78,6 +79,7 @@ def run(
 
     models = grid_of(grid)
     draws = None if geometry is None else report.geometry_draws(geometry)
+    told = None if geometry is None else report.geometry_information(geometry)
     about = record(models, simulated=any(table.simulated for table in fluxes.values()))
     made: dict[str, dict[str, Any]] = {"table": {}, "verdicts": {}}
     for item, table in fluxes.items():
@@ -85,6 +87,7 @@ def run(
             *(models, read_measured(table), assumed, acceptance),
             log_n=config.log_n,
             geometry_kms=draws,
+            geometry_nat=told,
         )
         made["table"][item] = report.table_of(found)
         about_item = about | {"simulated": table.simulated, "log_n": config.log_n}
