@@ -25,7 +25,7 @@ from pipeline.shocks.likelihood import LEAST_BEND, Datum, Errors, LineFluxes, pr
 from pipeline.shocks.nodes import NodePrior, PriorChoice, on_nodes
 
 SETS: Final = "set"
-_CHUNK: Final = 8  # spaxels at a time: their nodes stay in the cache
+_CHUNK: Final = 500_000  # nodes at a time, of some spaxels
 _FAR: Final = 1e30
 _TRIED: Final = 16  # of so many models one is tried, to know how good the best is at least
 _NEGLIGIBLE_NAT: Final = 40.0
@@ -104,7 +104,8 @@ class Quadrature:
         """
         data = prepare(fluxes, self.errors)
         good = [i for i, datum in enumerate(data) if datum is not None]
-        chunks = [good[i : i + _CHUNK] for i in range(0, len(good), _CHUNK)]
+        size = max(1, _CHUNK // self._void.size)
+        chunks = [good[i : i + size] for i in range(0, len(good), size)]
         made = [_empty(self.lattice, prior, len(data)) for prior in self.priors]
 
         def work(rows: list[int]) -> None:

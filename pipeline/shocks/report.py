@@ -14,8 +14,9 @@ from ard.errors import ArdError
 from ard.table import Table
 from manifests.acceptance import Acceptance, Limit
 from manifests.shocks import ShockAssumptions
+from pipeline.shocks.combine import shared
 from pipeline.shocks.grid import HALPHA, Component, ShockGrid
-from pipeline.shocks.interpolate import refine
+from pipeline.shocks.interpolate import refine, refine_mixed
 from pipeline.shocks.lattice import B, Lattice
 from pipeline.shocks.likelihood import LineFluxes
 from pipeline.shocks.measured import Measured, for_grid
@@ -82,7 +83,12 @@ class Fit(Compared):
     edge_mass: Limit
 
 
-def compared(grid: ShockGrid, measured: Measured, log_n: float = 0.0) -> Compared:
+def compared(
+    grid: ShockGrid,
+    measured: Measured,
+    log_n: float = 0.0,
+    precursor: ShockGrid | None = None,
+) -> Compared:
     """Take the lines that were measured and that the grid has, and its models of them.
 
     Parameters
@@ -91,13 +97,20 @@ def compared(grid: ShockGrid, measured: Measured, log_n: float = 0.0) -> Compare
     measured : Measured
     log_n : float
         Density of the models that are taken: these ratios do not say it (reference/shocks.md 2.5).
+    precursor : ShockGrid, optional
+        The precursors of these shocks, of whose light a part, 0 to 1, is added: one more parameter.
 
     Raises
     ------
     ArdError
-        If the grid has none of the lines, or no models of that density.
+        If the grid has none of the lines, or no models of that density; or if the other is not of
+        the precursors of these shocks.
     """
-    usable = [line for k, line in enumerate(grid.lines) if not grid.mask[..., k].all()]
+    if precursor is not None:
+        grid, precursor = shared(grid, precursor)
+    every = [one for one in (grid, precursor) if one is not None]
+    masked = np.logical_or.reduce([one.mask.all(axis=(0, 1, 2, 3)) for one in every])
+    usable = [line for line, off in zip(grid.lines, masked, strict=True) if not off]
     fluxes = for_grid(measured.fluxes, usable)
     lines = tuple(name for name in fluxes.names if name != HALPHA)
     if not lines:
@@ -107,7 +120,11 @@ def compared(grid: ShockGrid, measured: Measured, log_n: float = 0.0) -> Compare
             found=", ".join(measured.fluxes.names),
             action="take another grid, or give other lines",
         )
-    return Compared(measured.spectra, lines, refine(grid, lines, log_n=log_n), fluxes)
+    if precursor is None:
+        lattice = refine(grid, lines, log_n=log_n)
+    else:
+        lattice = refine_mixed(grid, precursor, lines, log_n=log_n)
+    return Compared(measured.spectra, lines, lattice, fluxes)
 
 
 def fit(
@@ -117,6 +134,7 @@ def fit(
     acceptance: Acceptance,
     *,
     log_n: float = 0.0,
+    precursor: ShockGrid | None = None,
     geometry_kms: FloatArray | None = None,
     geometry_nat: float | None = None,
     workers: int = 1,
@@ -131,7 +149,7 @@ def fit(
     measured : Measured
     assumed : ShockAssumptions
     acceptance : Acceptance
-    log_n : float
+    log_n, precursor
         As of `compared`.
     geometry_kms : ndarray, shape (n_draw,), optional
         Draws of the geometry's velocity.
@@ -144,7 +162,7 @@ def fit(
     ArdError
         If the grid has none of the lines, or no models of that density.
     """
-    given = compared(grid, measured, log_n)
+    given = compared(grid, measured, log_n, precursor)
     lattice = given.lattice
     varies = B in [axis.name for axis in lattice.axes]
     known = varies and bool(np.any(np.isclose(lattice.axis(B).values, assumed.b_fixed)))
@@ -162,17 +180,20 @@ def fit(
         **vars(given),
         summaries=found,
         verdicts=tuple(rows),
-        notes=_notes(grid, lattice),
-        simulated=measured.simulated or grid.source.synthetic,
+        notes=_notes(grid, lattice, precursor),
+        simulated=measured.simulated
+        or any(one.source.synthetic for one in (grid, precursor) if one is not None),
         edge_mass=acceptance.limit("shock.edge_mass"),
     )
 
 
-def _notes(grid: ShockGrid, lattice: Lattice) -> tuple[str, ...]:
+def _notes(grid: ShockGrid, lattice: Lattice, precursor: ShockGrid | None) -> tuple[str, ...]:
     notes = []
     if grid.source.synthetic:
         notes.append("the grid is synthetic: nothing of this may be published as a measurement")
-    if grid.component == Component.SHOCK:
+    if precursor is not None:
+        notes.append("a part of the precursor's light is added, 0 to 1, all as probable before")
+    elif grid.component == Component.SHOCK:
         notes.append("precursor not modelled: the grid has shocks alone")
     if lattice.void.any():
         notes.append("models are missing in the grid: nothing is inferred around them")
