@@ -1,7 +1,7 @@
 """What is handed on of the fit of shocks: a table of numbers, and the verdicts?"""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -176,6 +176,12 @@ def fit(
         rows.append((name, "C3", metal_poor(first, row, acceptance)))
         if known:
             rows.append((name, "T1", virial(first, found[FIXED, OWN], row, acceptance)))
+    used = {member for line in lattice.lines for member in (line.name, *line.members)}
+    doubts = {
+        name: [line for line in lines if line in used | {HALPHA}]
+        for name, lines in measured.suspect.items()
+    }
+    rows = [(name, which, _doubted(one, doubts.get(name, []))) for name, which, one in rows]
     return Fit(
         **vars(given),
         summaries=found,
@@ -185,6 +191,15 @@ def fit(
         or any(one.source.synthetic for one in (grid, precursor) if one is not None),
         edge_mass=acceptance.limit("shock.edge_mass"),
     )
+
+
+def _doubted(verdict: Verdict, lines: Sequence[str]) -> Verdict:
+    """Say which of the lines of a verdict were fitted badly."""
+    if not lines:
+        return verdict
+    words = f"{verdict.sentence}; suspect: {', '.join(lines)}, whose errors hold the misfit"
+    count = {"suspect_lines": float(len(lines))}
+    return replace(verdict, sentence=words, measured=verdict.measured | count)
 
 
 def _notes(grid: ShockGrid, lattice: Lattice, precursor: ShockGrid | None) -> tuple[str, ...]:

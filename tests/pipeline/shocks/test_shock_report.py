@@ -70,6 +70,22 @@ def test_three_criteria_are_judged(found):
     assert by["tip", "T1"]["verdict"] == "NOT EVALUATED"
 
 
+def test_a_verdict_says_which_of_its_lines_are_suspect(measured, found):
+    """A member of a blend counts, and a line that the grid lacks does not."""
+    doubted = dataclasses.replace(measured, suspect={"tip": ("SII_6716", HALPHA, "OI_6300")})
+    again = fit(toy_loglinear(), doubted, ASSUMED, ACCEPTANCE,
+                geometry_kms=np.linspace(450.0, 550.0, 50))  # fmt: skip
+    for (name, which, before), (_, _, after) in zip(found.verdicts, again.verdicts, strict=True):
+        assert (after.gate, after.literal) == (before.gate, before.literal)
+        if name == "tip":
+            assert after.sentence == (
+                f"{before.sentence}; suspect: SII_6716, {HALPHA}, whose errors hold the misfit"
+            )
+            assert after.measured == before.measured | {"suspect_lines": 2.0}, which
+        else:
+            assert after.sentence == before.sentence
+
+
 def test_what_the_grid_cannot_say_is_said(found):
     assert any("synthetic" in note for note in found.notes)
     assert table_of(found).simulated
