@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 from astropy.table import vstack
 
 import ard
@@ -22,8 +23,11 @@ from pipeline.code import code_sha256, tool_versions
 from pipeline.guard import say
 from pipeline.shocks import report
 from pipeline.shocks.gridfile import content_sha256
+from pipeline.shocks.importers.nebulabayes import import_hii
 from pipeline.shocks.importers.select import open_grid
 from pipeline.shocks.measured import read_measured
+from pipeline.shocks.nodes import B_PRIORS
+from pipeline.shocks.stars import Alternatives, Rivals
 
 _CODE: Final = ("pipeline/shocks", "pipeline/commands/fit_lines.py", "pipeline/figures")
 _SEED: Final = 1  # of the draws that are shown
@@ -115,6 +119,34 @@ def fit_file(asked: Asked, wanted: Wanted | None = None, workers: int = 1) -> re
         io.write(wanted.out, table, overwrite=wanted.overwrite)
     _put(found, table, wanted)
     return found
+
+
+def rivals(found: report.Fit, stars: Path) -> dict[str, Alternatives]:
+    """Ask of the spectra that no shock makes whether stars do, alone or with a shock.
+
+    Parameters
+    ----------
+    found : Fit
+    stars : Path
+        NB_HII_grid.fits.gz of NebulaBayes.
+
+    Raises
+    ------
+    ArdError
+        If it is no such file, or has none of the lines.
+    """
+    fit = found.summaries[B_PRIORS[0], report.OWN].p_predictive
+    acceptance = load_acceptance()
+    limit = acceptance.limit("shock.p_predictive")
+    bad = [row for row, p in enumerate(fit) if np.isfinite(p) and not limit.accepts(float(p))]
+    if not bad:
+        return {}
+    models, answers = Rivals(found.lattice, import_hii(stars), load_shocks(), _SEED), {}
+    for row in bad:
+        one = models.judge(found.fluxes.take(slice(row, row + 1)), acceptance)
+        if one is not None:
+            answers[found.spectra[row]] = one
+    return answers
 
 
 def side_by_side(

@@ -24,6 +24,9 @@ _FILE = click.Path(path_type=Path)
     default="",
     help="The grid of the precursors of these shocks: a part of their light is added.",
 )
+@click.option("--stars", type=_FILE,
+              help="NB_HII_grid.fits.gz of NebulaBayes: of lines that no shock makes it is asked "
+              "whether stars do, alone or with a shock.")  # fmt: skip
 @click.option("--log-n", type=float, default=0.0, show_default=True,
               help="log10 of the density of the models, cm-3.")  # fmt: skip
 @click.option("--geometry", type=_FILE, help="Draws of the geometry's velocity (column v_shock).")
@@ -42,6 +45,7 @@ def fit_shocks(
     table: Path,
     grids: tuple[str, ...],
     precursor: str,
+    stars: Path | None,
     log_n: float,
     geometry: Path | None,
     out: Path | None,
@@ -56,8 +60,9 @@ def fit_shocks(
 
     TABLE is the line-flux table of a run, or an ECSV of log10 ratios to H alpha.
     """
-    from pipeline.commands.fit_lines import Asked, Wanted, fit_file, side_by_side
+    from pipeline.commands.fit_lines import Asked, Wanted, fit_file, rivals, side_by_side
     from pipeline.shocks import report
+    from pipeline.shocks.stars import document_of
 
     wanted = Wanted(out, figures, chains, draws, overwrite)
     asked = [Asked(table, grid, log_n, geometry, precursor) for grid in grids]
@@ -70,6 +75,9 @@ def fit_shocks(
     for note in dict.fromkeys(note for found in fits for note in found.notes):
         say(note)
     documents = [report.document_of(found) for found in fits]
+    if stars is not None:
+        for found, document in zip(fits, documents, strict=True):
+            document["alternatives"] = document_of(rivals(found, stars))
     if as_json:
         named = [{"grid": grid, **one} for grid, one in zip(grids, documents, strict=True)]
         content = documents[0] if len(named) == 1 else {"grids": named}
@@ -79,4 +87,7 @@ def fit_shocks(
         before = f"{grid}: " if len(grids) > 1 else ""
         for row in document["verdicts"]:
             words = f"{row['spectrum']} {row['criterion']}: {row['verdict']}: {row['sentence']}"
+            click.echo(f"{before}{words}")
+        for row in document.get("alternatives", []):
+            words = f"{row['spectrum']} made by: {row['maker']}: {row['sentence']}"
             click.echo(f"{before}{words}")
