@@ -20,6 +20,8 @@ from ard import io
 from ard.describe import unit_text
 from ard.errors import ArdError
 from ard.table import read_ecsv
+from checks.judging import judge
+from checks.result import Status
 from manifests import ManifestError, load_acceptance
 from manifests.shocks import SHOCKS_FILE, load_shocks
 from manifests.target import TARGETS_DIR
@@ -194,6 +196,9 @@ def test_the_draws_become_a_product_of_the_run(run_with_chains):
     first = (root / "products" / name).read_bytes()
     assert typed(root, "--draws", "1000").exit_code == 0
     assert (root / "products" / name).read_bytes() == first
+    judged = [row for row in judge(root, waivers=()).results if "shockgeometry" in row.product]
+    assert {row.check for row in judged} >= {"structure.schema"}
+    assert not [row for row in judged if row.status is Status.FAILED], judged
     facts = json.loads(found.stdout)
     ends = np.quantile(report.geometry_draws(table), [0.025, 0.5, 0.975])
     assert facts["v_shock_kms"] == pytest.approx(ends, abs=0.1)
