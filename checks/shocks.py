@@ -245,13 +245,16 @@ def verdicts(product: Product, limits: Limits) -> Outcome:
         return EMPTY
     geometry = facts.get("geometry_kms")
     given = bool(geometry) if isinstance(geometry, list) else False
+    apertures = facts.get("geometry_apertures")
+    only = apertures if isinstance(apertures, list) else []
     judges: dict[str, Callable[[Row, Limits], tuple[str, bool | None]]]
     judges = {"C1": _velocity, "C3": _metals, "T1": _field}
     wrong = []
     for row in _listed(facts, "verdicts"):
         found, name = _measured(row), str(row.get("criterion"))
         compared = name == "C1" and math.isfinite(found.get("v_low_kms", math.nan))
-        unlike = compared and given is not math.isfinite(found.get("geometry_low_kms", math.nan))
+        here = given and (not only or str(row.get("spectrum")).partition("/")[0] in only)
+        unlike = compared and here is not math.isfinite(found.get("geometry_low_kms", math.nan))
         expected = judges[name](found, limits) if name in judges else ("", None)
         if unlike or (row.get("verdict"), row.get("literal")) != expected:
             wrong.append(f"{row.get('spectrum')} {name} is {row.get('verdict')}, not {expected[0]}")

@@ -150,4 +150,5 @@ def _table(found: geometry.BowDraws, item: str, *, simulated: bool) -> Table:
     data = AstropyTable()
     for name, values, unit, text in rows:
         data[name] = Column(values, unit=unit, description=text)
-    return Table(data, {"SIMULATD": simulated, "item": item, "scene": geometry.SCENE})
+    meta = {"item": item, "scene": geometry.SCENE, "apertures": list(geometry.APERTURES)}
+    return Table(data, {"SIMULATD": simulated, **meta})

@@ -200,10 +200,9 @@ def _stacked(tables: Sequence[Table]) -> Table:
 def _fitted(asked: Asked, workers: int) -> tuple[report.Fit, Table]:
     measured = read_measured(read_ecsv(asked.table))
     assumed, acceptance = load_shocks(), load_acceptance()
-    draws, told, inputs = None, None, {asked.table.name: sha256_file(asked.table)}
+    bow, inputs = None, {asked.table.name: sha256_file(asked.table)}
     if asked.geometry is not None:
-        geometry = read_ecsv(asked.geometry)
-        draws, told = report.geometry_draws(geometry), report.geometry_information(geometry)
+        bow = report.Geometry.of(read_ecsv(asked.geometry))
         name = asked.geometry.name
         inputs[f"geometry:{name}" if name in inputs else name] = sha256_file(asked.geometry)
     grid = open_grid(asked.grid)
@@ -215,8 +214,7 @@ def _fitted(asked: Asked, workers: int) -> tuple[report.Fit, Table]:
         *(grid, measured, assumed, acceptance),
         log_n=asked.log_n,
         precursor=precursor,
-        geometry_kms=draws,
-        geometry_nat=told,
+        geometry=bow,
         workers=workers,
     )
     config = f"{asked.log_n!r} {sha256_file(SHOCKS_FILE)} {acceptance.sha256}"

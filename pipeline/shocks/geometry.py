@@ -29,6 +29,7 @@ from pipeline.infer.prior import Prior
 from pipeline.shocks.verdict import weighted_velocity
 
 SCENE: Final = "bow"
+APERTURES: Final = ("tip",)  # of the target: what is behind it is no bow
 NEEDED: Final = ("v_bow_kms", "swing_kms", "inclination_deg", "radius_kpc", "inner_share")
 _REPEATS: Final = 8  # of each draw of the chains, with other compressions
 _N_PRIOR: Final = 200_000  # of which those are kept that the chains could have met

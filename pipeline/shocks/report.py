@@ -38,6 +38,35 @@ _NUMBERS: Final = (
 
 
 @dataclass(frozen=True, eq=False)
+class Geometry:
+    """What the geometry says of the velocity.
+
+    Attributes
+    ----------
+    v_kms : ndarray, shape (n_draw,)
+        Draws.
+    information_nat : float or None
+        KL divergence from their prior, where that is known.
+    apertures : tuple of str
+        Of whose spectra it is; none if of all.
+    """
+
+    v_kms: FloatArray
+    information_nat: float | None = None
+    apertures: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, table: Table) -> "Geometry":
+        """Read it from a table, as `geometry_draws` and `geometry_information`."""
+        given = table.meta.get("apertures", ())
+        return cls(geometry_draws(table), geometry_information(table), tuple(map(str, given)))
+
+    def holds_for(self, spectrum: str) -> bool:
+        """Say whether a spectrum, named ``aperture/method``, is of this geometry."""
+        return not self.apertures or spectrum.partition("/")[0] in self.apertures
+
+
+@dataclass(frozen=True, eq=False)
 class Compared:
     """What is compared: the lines of all spectra, and the models of these lines.
 
@@ -135,8 +164,7 @@ def fit(
     *,
     log_n: float = 0.0,
     precursor: ShockGrid | None = None,
-    geometry_kms: FloatArray | None = None,
-    geometry_nat: float | None = None,
+    geometry: Geometry | None = None,
     workers: int = 1,
 ) -> Fit:
     """Hold spectra against a grid, under every prior and floor, and judge.
@@ -151,10 +179,7 @@ def fit(
     acceptance : Acceptance
     log_n, precursor
         As of `compared`.
-    geometry_kms : ndarray, shape (n_draw,), optional
-        Draws of the geometry's velocity.
-    geometry_nat : float, optional
-        As of `geometry_information`.
+    geometry : Geometry, optional
     workers : int
 
     Raises
@@ -171,7 +196,9 @@ def fit(
     first = found[B_PRIORS[0], OWN]
     rows = []
     for row, name in enumerate(measured.spectra):
-        speed = shock_velocity(first, row, acceptance, assumed, geometry_kms, geometry_nat)
+        own = geometry if geometry is not None and geometry.holds_for(name) else None
+        given_v = (None, None) if own is None else (own.v_kms, own.information_nat)
+        speed = shock_velocity(first, row, acceptance, assumed, *given_v)
         rows.append((name, "C1", speed))
         rows.append((name, "C3", metal_poor(first, row, acceptance)))
         if known:

@@ -85,6 +85,17 @@ def test_a_geometry_that_repeats_its_prior_decides_nothing():
             assert other["verdict"] == "MODEL-INADEQUATE"
 
 
+def test_the_geometry_of_an_aperture_is_compared_with_no_other():
+    both = made(apertures=("tip",))["verdicts"]["t001"]
+    assert verdicts(both)[SHOCK, "C1"] == verdicts(made()["verdicts"]["t001"])[SHOCK, "C1"]
+    assert both["geometry_apertures"] == ["tip"]
+    other = made(apertures=("wake1",))["verdicts"]["t001"]
+    assert verdicts(other)[SHOCK, "C1"]["verdict"] == "NOT EVALUATED"
+    assert "geometry_low_kms" not in verdicts(other)[SHOCK, "C1"]["measured"]
+    for document in (both, other, made(known=True)["verdicts"]["t001"]):
+        assert schemas.validate({**document, "provenance": None}, "shock-verdicts") == ()
+
+
 def test_a_grid_in_files_gives_the_same_bytes(tmp_path):
     paths = save_grid(tmp_path / "toy.fits", toy_loglinear())
     grid = dict(zip(("arrays", "record"), map(read_part, paths), strict=True))
