@@ -27,7 +27,7 @@ from pipeline.shocks.nodes import NodePrior, PriorChoice, on_nodes
 SETS: Final = "set"
 _CHUNK: Final = 500_000  # nodes at a time, of some spaxels
 _FAR: Final = 1e30
-_TRIED: Final = 16  # of so many models one is tried, to know how good the best is at least
+_TRIED: Final = 64  # of so many models one is tried, to know how good the best is at least
 _NEGLIGIBLE_NAT: Final = 40.0
 _BIN: Final = 0.02  # of chi-square, for its tail probability: to 1e-3 and better
 _N_BIN: Final = 10_000
