@@ -68,23 +68,12 @@ def draw(root: Path, item: str, count: int, seed: int) -> Made:
     ArdError
         If there is no such run, item or file of chains, or it holds no bow.
     """
-    state = root / layout.STATE_DIR
-    plan = _existing(state / folder.PLAN_FILE, "plan", "rbh1 run")
-    known = io.read_json(plan)
-    if item not in known["items"]:
-        raise unknown_name("item", item, known["items"])
-    place = root / layout.FITS_DIR
-    command = f"rbh1 fit RUN --item {item} --model {geometry.SCENE}"
-    chains = place / layout.fit_files(item, geometry.SCENE)["chains"]
-    target = load_target(_existing(Path(known["inputs"]["target"]["path"]), "target", "rbh1 run"))
-    measured = measure_file(_existing(chains, "file of chains", command))
-    verdict = Convergence(measured, measured.findings(chain_limits(target.item)))
+    plan, chains, verdict = _chains(root, item)
     if not verdict.passed:
         return Made(tuple(verdict.reasons), "", {}, {})
     draws, about = _read(chains)
     rng = np.random.default_rng(seed)
     found = geometry.draws_of(draws, prior_from(about["prior_spec"]), load_shocks(), count, rng)
-    inside = chains.relative_to(root).as_posix()
     made = Provenance(
         stage=fitted.STAGE,
         code_version=ard.__version__,
@@ -92,11 +81,14 @@ def draw(root: Path, item: str, count: int, seed: int) -> Made:
         config_sha256=sha256_of({"draws": count}),
         seed=seed,
         simulated=about["simulated"],
-        inputs={inside: sha256_file(chains), SHOCKS_FILE.name: sha256_file(SHOCKS_FILE)},
+        inputs={
+            chains.relative_to(root).as_posix(): sha256_file(chains),
+            SHOCKS_FILE.name: sha256_file(SHOCKS_FILE),
+        },
         tools=dict(tool_versions()),
     )
     table = dataclasses.replace(_table(found, item, simulated=about["simulated"]), provenance=made)
-    path = place / f"{layout.product_stem(item, layout.SHOCK_GEOMETRY)}.ecsv"
+    path = chains.parent / f"{layout.product_stem(item, layout.SHOCK_GEOMETRY)}.ecsv"
     with folder.locked(root):
         io.write(path, table, overwrite=True)
         folder.clear_results(root)
@@ -107,6 +99,20 @@ def draw(root: Path, item: str, count: int, seed: int) -> Made:
     facts = {"v_shock_kms": ends, "information_nat": told, "n_effective": found.n_effective}
     sentence = f"{ends[0]:.0f} to {ends[2]:.0f} km/s (95 %), {told:.2f} nat from the prior"
     return Made((), sentence, facts, {"geometry": path})
+
+
+def _chains(root: Path, item: str) -> tuple[Path, Path, Convergence]:
+    """Find the plan and the chains of a run, and hear the gate."""
+    plan = _existing(root / layout.STATE_DIR / folder.PLAN_FILE, "plan", "rbh1 run")
+    known = io.read_json(plan)
+    if item not in known["items"]:
+        raise unknown_name("item", item, known["items"])
+    name = layout.fit_files(item, geometry.SCENE)["chains"]
+    command = f"rbh1 fit RUN --item {item} --model {geometry.SCENE}"
+    chains = _existing(root / layout.FITS_DIR / name, "file of chains", command)
+    target = load_target(_existing(Path(known["inputs"]["target"]["path"]), "target", "rbh1 run"))
+    measured = measure_file(chains)
+    return plan, chains, Convergence(measured, measured.findings(chain_limits(target.item)))
 
 
 def _existing(path: Path, words: str, command: str) -> Path:

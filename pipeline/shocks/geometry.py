@@ -35,6 +35,7 @@ _REPEATS: Final = 8  # of each draw of the chains, with other compressions
 _N_PRIOR: Final = 200_000  # of which those are kept that the chains could have met
 _N_RADIUS: Final = 8
 _LEAST_DRAWS: Final = 100
+_CONSERVING: Final = 0.5  # before the data, that the transverse speed has the factor
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,7 +177,7 @@ def _met(
     tilt = np.deg2rad(own["inclination_deg"])
     sine, cosine = np.sin(tilt), np.cos(tilt)
     slip = of_slip.sample(rng, tilt.size)
-    conserving = rng.random(tilt.size) < 1.0 / 2.0
+    conserving = rng.random(tilt.size) < _CONSERVING
     star = -own["v_bow_kms"] / (slip * sine)
     across = star * cosine * np.where(conserving, slip, 1.0)  # of which the swing is a part
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -204,7 +205,7 @@ def _believed(prior: Prior, assumed: ShockAssumptions, rng: np.random.Generator)
     """Draw bows before the data, of those whose speeds the chains may have."""
     own = {p.name: p.family.sample(rng, _N_PRIOR) for p in prior.parameters if p.name in NEEDED[2:]}
     star, curvature, slip = (family.sample(rng, _N_PRIOR) for family in _families(assumed))
-    bows = _Bows(star, curvature, slip, rng.random(_N_PRIOR) < 1.0 / 2.0, own["radius_kpc"],
+    bows = _Bows(star, curvature, slip, rng.random(_N_PRIOR) < _CONSERVING, own["radius_kpc"],
                  own["inner_share"], np.sin(np.deg2rad(own["inclination_deg"])))  # fmt: skip
     families = {p.name: p.family for p in prior.parameters}
     inside = np.ones(_N_PRIOR, dtype=bool)
