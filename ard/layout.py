@@ -79,6 +79,7 @@ SHARING: Final = "sharing"
 SHOCK_GRID: Final = "shockgrid"
 SHOCKS: Final = "shocks"
 SHOCK_VERDICTS: Final = "shockverdicts"
+SHOCK_GEOMETRY: Final = "shockgeometry"
 
 # The layer that each product belongs to.
 LAYER_OF: Final = {
@@ -117,6 +118,7 @@ LAYER_OF: Final = {
     SHOCK_GRID: "inference",
     SHOCKS: "inference",
     SHOCK_VERDICTS: "validation",
+    SHOCK_GEOMETRY: "inference",
 }
 
 # What the name of an item alone means, where it has several products of a kind.

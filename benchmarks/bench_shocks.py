@@ -60,6 +60,19 @@ def random_fluxes(lattice: Lattice, count: int) -> LineFluxes:
     return LineFluxes.of_ratios(lattice.line_names, seen, 0.03 / np.log(10.0))
 
 
+def faint_fluxes(lattice: Lattice, count: int, n_weak: int) -> LineFluxes:
+    """Draw models at random, and see the last lines of each at 2.5 sigma."""
+    rng = np.random.default_rng(9)
+    models = lattice.log_ratio[~lattice.void]
+    ratio = 10.0 ** models[rng.integers(len(models), size=count)]
+    weak = np.arange(len(LINES)) >= len(LINES) - n_weak
+    error = np.where(weak, 0.4, 0.03) * ratio
+    flux = np.column_stack([np.ones(count), ratio + error * rng.normal(size=ratio.shape)])
+    return LineFluxes.of_errors(
+        (HALPHA, *LINES), flux, np.column_stack([np.full(count, 0.03), error])
+    )
+
+
 def speed(lattice: Lattice, count: int, workers: int) -> dict[str, Any]:
     """Time one posterior, and many."""
     errors = errors_for(lattice.lines, ASSUMED)
@@ -72,6 +85,10 @@ def speed(lattice: Lattice, count: int, workers: int) -> dict[str, Any]:
     report["all, one worker"] = clocked(lambda: one.fit(fluxes))[1]
     report[f"all, {workers} workers"] = clocked(lambda: one.fit(fluxes, workers))[1]
     report[f"all, three priors, {workers} workers"] = clocked(lambda: three.fit(fluxes, workers))[1]
+    for n_weak in range(1, len(LINES) + 1):
+        faint = faint_fluxes(lattice, count, n_weak)
+        name = f"all, {n_weak} of {len(LINES)} lines weak, {workers} workers"
+        report[name] = clocked(lambda: one.fit(faint, workers))[1]  # noqa: B023
     found = one.fit(fluxes, workers)[0]
     report["numbers of all"] = clocked(lambda: summarise(found, ASSUMED))[1]
     return report
@@ -149,7 +166,7 @@ def main() -> None:
     if table.is_file():
         grid = import_long(table)
         lattice = refine(grid, LINES, log_n=0.0)
-        report = {"grid": "MAPPINGS V, Allen08"}
+        report: dict[str, Any] = {"grid": "MAPPINGS V, Allen08"}
     else:
         lattice = refine(toy_loglinear(), LINES)
         report = {"grid": "toy_loglinear, synthetic: the real table is not here"}

@@ -28,7 +28,10 @@ EDGES: Final = ("edge_low", "edge_high")
 PROBABILITIES: Final = (*EDGES, "p_metal_poor", "p_predictive")
 NUMBERS: Final = (*QUANTILES, *PROBABILITIES, "information_nat", "chi2_min", "log_evidence")
 BOUNDED: Final = ("information_nat", "chi2_min")  # they cannot be negative
-GATES: Final = ("p_predictive", "information", "interval_width", "edge_mass", "p_metal_poor")
+GATES: Final = (
+    *("p_predictive", "information", "geometry_information", "interval_width"),
+    *("edge_mass", "p_metal_poor"),
+)
 RULES: Final = tuple(f"shock.{name}" for name in GATES)
 SLACK: Final = "shocks.rounding"
 AGAIN: Final = "correct the stage that writes it"
@@ -242,13 +245,16 @@ def verdicts(product: Product, limits: Limits) -> Outcome:
         return EMPTY
     geometry = facts.get("geometry_kms")
     given = bool(geometry) if isinstance(geometry, list) else False
+    apertures = facts.get("geometry_apertures")
+    only = apertures if isinstance(apertures, list) else []
     judges: dict[str, Callable[[Row, Limits], tuple[str, bool | None]]]
     judges = {"C1": _velocity, "C3": _metals, "T1": _field}
     wrong = []
     for row in _listed(facts, "verdicts"):
         found, name = _measured(row), str(row.get("criterion"))
         compared = name == "C1" and math.isfinite(found.get("v_low_kms", math.nan))
-        unlike = compared and given is not math.isfinite(found.get("geometry_low_kms", math.nan))
+        here = given and (not only or str(row.get("spectrum")).partition("/")[0] in only)
+        unlike = compared and here is not math.isfinite(found.get("geometry_low_kms", math.nan))
         expected = judges[name](found, limits) if name in judges else ("", None)
         if unlike or (row.get("verdict"), row.get("literal")) != expected:
             wrong.append(f"{row.get('spectrum')} {name} is {row.get('verdict')}, not {expected[0]}")
@@ -271,6 +277,9 @@ def _gate(found: Row, low: float, high: float, limits: Limits) -> str:
         return NOT_EVALUATED
     if not limits["shock.p_predictive"].accepts(number(found, "p_predictive")):
         return INADEQUATE
+    told = number(found, "geometry_information_nat")
+    if math.isfinite(told) and not limits["shock.geometry_information"].accepts(told):
+        return UNINFORMATIVE
     closed = [limits["shock.edge_mass"].accepts(number(found, name)) for name in EDGES]
     # Beyond an edge with much of the probability there are no models to say no.
     if (closed[0] and rival[1] < low) or (closed[1] and rival[0] > high):

@@ -13,6 +13,23 @@ OTHER: Final = "other"
 
 
 @dataclass(frozen=True)
+class BowAssumptions:
+    """What is believed of a bow shock before its ring is seen.
+
+    Attributes
+    ----------
+    v_star_kms, curvature_kpc : (float, float)
+        Between which speed of the body and radius of curvature are flat in the logarithm.
+    compression_min : float
+        1 / compression is flat from 0 to that of this.
+    """
+
+    v_star_kms: tuple[float, float]
+    curvature_kpc: tuple[float, float]
+    compression_min: float
+
+
+@dataclass(frozen=True)
 class ShockAssumptions:
     """The declared assumptions of a fit of shocks.
 
@@ -39,6 +56,7 @@ class ShockAssumptions:
         Velocity from the spatial gradient, and its 68 % interval.
     floor_of : mapping of str to float
         Systematic floor for each ion, dex.
+    bow : BowAssumptions
     """
 
     snr_linear: float
@@ -53,6 +71,7 @@ class ShockAssumptions:
     half_solar: float
     gradient_kms: tuple[float, float, float]
     floor_of: Mapping[str, float]
+    bow: BowAssumptions
 
     def floor_dex(self, line: str) -> float:
         """Give the systematic floor of a line, named as ion and wavelength: ``OIII_5007``."""
@@ -69,7 +88,7 @@ def load_shocks(path: Path = SHOCKS_FILE) -> ShockAssumptions:
         If a field is missing, unknown or impossible, or a value has no source.
     """
     root = Section(read_toml(path), "", path)
-    root.only("fit", "prior", "extinction", "solar", "gradient", "floors")
+    root.only("fit", "prior", "extinction", "solar", "gradient", "floors", "bow")
     fit = _table(root, "fit", "snr_linear", "floors_dex")
     prior = _table(root, "prior", "v_min_kms", "log_b_min", "b_fixed")
     dust = _table(root, "extinction", "mean_mag", "sigma_mag", "r_v")
@@ -96,7 +115,23 @@ def load_shocks(path: Path = SHOCKS_FILE) -> ShockAssumptions:
             middle + _positive(gradient, "plus_kms"),
         ),
         floor_of=_floors(root),
+        bow=_bow(root),
     )
+
+
+def _bow(root: Section) -> BowAssumptions:
+    bow = _table(root, "bow", "v_star_kms", "curvature_kpc", "compression_min")
+    least = bow.number("compression_min")
+    if not least > 1:
+        raise bow.error("a shock compresses", "compression_min > 1", least)
+    return BowAssumptions(_range(bow, "v_star_kms"), _range(bow, "curvature_kpc"), least)
+
+
+def _range(section: Section, name: str) -> tuple[float, float]:
+    values = _several(section, name)
+    if len(values) != len(("low", "high")) or not values[0] < values[-1]:
+        raise section.error(f"'{name}' must be a range", "[low, high]", list(values))
+    return values[0], values[-1]
 
 
 def _table(root: Section, name: str, *fields: str) -> Section:

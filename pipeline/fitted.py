@@ -27,12 +27,21 @@ _PLACES: Final[dict[str, tuple[str, str, str]]] = {
 }
 
 
+_GEOMETRY: Final = (layout.LAYER_OF[layout.SHOCK_GEOMETRY], "table", "shockgeometry")
+
+
+def _place(path: Path) -> tuple[str, str, str]:
+    if layout.product_parts(path.stem)[1].partition("-")[0] == layout.SHOCK_GEOMETRY:
+        return _GEOMETRY
+    return _PLACES[path.suffix]
+
+
 def products_of(root: Path, items: Sequence[str]) -> dict[str, Path]:
     """Give the files of the fits of these items, by their names below products/."""
     folder = root / layout.FITS_DIR
     files = sorted(folder.iterdir()) if folder.is_dir() else []
     return {
-        f"{_PLACES[path.suffix][0]}/{path.name}": path
+        f"{_place(path)[0]}/{path.name}": path
         for path in files
         if path.suffix in _PLACES and layout.product_parts(path.stem)[0] in items
     }
@@ -40,7 +49,7 @@ def products_of(root: Path, items: Sequence[str]) -> dict[str, Path]:
 
 def row(name: str) -> dict[str, str]:
     """Describe a product of a fit, as the run document does."""
-    _, kind, schema = _PLACES[Path(name).suffix]
+    _, kind, schema = _place(Path(name))
     found = {"path": name, "kind": kind, "stage": STAGE}
     return found | ({"schema": schema} if schema else {})
 

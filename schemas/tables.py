@@ -15,8 +15,8 @@ def names() -> tuple[str, ...]:
     """Name the table models, sorted."""
     return (
         *("archive", "colours", "exposures", "fluxes", "ghosts", "lines", "magnitudes"),
-        *("photometry", "resampling", "sharing", "shockmodels", "shocks", "spectra"),
-        "strengths",
+        *("photometry", "resampling", "sharing", "shockgeometry", "shockmodels", "shocks"),
+        *("spectra", "strengths"),
     )
 
 

@@ -33,18 +33,29 @@ def fluxes(*, simulated: bool = True) -> Table:
     return Table(data, {"SIMULATD": simulated})
 
 
-def draws(low: float, high: float) -> Table:
-    """A posterior of the geometry's velocity."""
-    return Table(AstropyTable({"v_shock": np.linspace(low, high, 101)}))
+def draws(
+    low: float, high: float, *, known: bool | None = None, apertures: tuple[str, ...] = ()
+) -> Table:
+    """A posterior of the geometry's velocity; with its prior, which it repeats or narrows down."""
+    data = AstropyTable({"v_shock": np.linspace(low, high, 101)})
+    if known is not None:
+        data["v_shock_prior"] = np.linspace(*((50.0, 3000.0) if known else (low, high)), 101)
+    return Table(data, {"apertures": list(apertures)})
 
 
 @cache
-def made(low: float | None = 430.0, *, simulated: bool = True) -> Mapping[str, Any]:
+def made(
+    low: float | None = 430.0,
+    *,
+    simulated: bool = True,
+    known: bool | None = None,
+    apertures: tuple[str, ...] = (),
+) -> Mapping[str, Any]:
     """What the stage makes of `fluxes`, with the toy grid."""
     return stage.run(
         fluxes={"t001": fluxes(simulated=simulated)},
         grid={},
-        geometry=None if low is None else draws(low, low + 140.0),
+        geometry=None if low is None else draws(low, low + 140.0, known=known, apertures=apertures),
         assumed=load_shocks(),
         acceptance=load_acceptance(),
         config=stage.Config(),

@@ -1,4 +1,4 @@
-"""What can be typed about shocks: `rbh1 shocks fit`, `... grid import`, `... grid check`.
+"""What can be typed about shocks: `rbh1 shocks fit`, `... geometry`, and for grids.
 
 Exit codes: 0 good, 1 defects were found, 2 wrong usage, 3 could not run. stdout carries the result,
 stderr the log.
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.commands.shocks_fit import fit_shocks
+from pipeline.commands.shocks_geometry import geometry_command
 from pipeline.guard import FAILED, JSON, guarded, say
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def shocks() -> None:
 
 
 shocks.add_command(fit_shocks)
+shocks.add_command(geometry_command)
 
 
 @shocks.group("grid")

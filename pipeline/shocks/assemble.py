@@ -1,6 +1,8 @@
 """How does a published table of models become a grid, and what is done about its defects?
 
-Nothing is filled: what is missing, rounded to zero or wrong is masked or left out, and said.
+Nothing is filled: what is missing or wrong is masked or left out, and said. A flux of zero in a
+table that is rounded is none: it is between 0 and half a step, and is taken as the middle of that.
+Its error is part of the rounding, which every fit of the grid adds to the errors of its models.
 """
 
 import dataclasses
@@ -28,6 +30,7 @@ from pipeline.shocks.lines import line_named
 # Published fields have two or three digits (B = 0.32 for 0.316, 1.58 for 1.581): values of b that
 # are nearer to one another than this are one.
 B_ROUNDING: Final = 0.015
+_BOUND: Final = 0.5  # of the step of a table: what is below it is printed as 0
 _LINES: Final = frozenset({Code.CONSTANT_LINE, Code.DOUBLET_RATIO, Code.BLEND_SUM})
 _FATAL: Final = frozenset(
     {Code.BALMER_RATIO, Code.NORMALISATION, Code.FIELD_NOT_SCALED, Code.UNITS}
@@ -121,7 +124,9 @@ def assemble(
             action="look at the columns of the table, and import it again",
         )
     hidden = _hidden(facts.lines, findings, frozenset(relabelled), frozenset(copies))
-    known = [_defect(finding, hidden, frozenset(relabelled)) for finding in findings]
+    known = [
+        _defect(finding, hidden, frozenset(relabelled), source.rounding) for finding in findings
+    ]
     raw_b = facts.field_ug / np.sqrt(facts.density_cm3)
     b = snapped(raw_b)
     moved = float(np.abs(b / np.where(raw_b > 0, raw_b, 1.0) - 1.0)[raw_b > 0].max(initial=0.0))
@@ -154,7 +159,9 @@ def _hidden(
     return hidden
 
 
-def _defect(finding: Finding, hidden: dict[str, str], relabelled: frozenset[str]) -> Defect:
+def _defect(
+    finding: Finding, hidden: dict[str, str], relabelled: frozenset[str], rounding: float
+) -> Defect:
     """Say what is done about a finding."""
     if finding.code is Code.MISLABELLED_LINE:
         handling = "relabelled" if finding.subject in relabelled else "left out"
@@ -163,6 +170,8 @@ def _defect(finding: Finding, hidden: dict[str, str], relabelled: frozenset[str]
     elif finding.code is Code.DUPLICATE_LINE:
         masked = [label for label in finding.subject.split(" = ") if label in hidden]
         handling = "masked" if len(masked) > 1 else f"masked: {masked[0]}"
+    elif finding.code is Code.ROUNDED_ZERO and rounding > 0 and finding.subject not in hidden:
+        handling = f"bounded: below {_BOUND * rounding:g}"
     else:
         handling = "masked"
     return Defect(
@@ -201,16 +210,18 @@ def _grid(
     )
     chosen = [kept[k] for k in order]
     masked = np.array([hidden.get(facts.lines[k].label) == "masked" for k in chosen])
-    log_ratio = _log_ratios(facts, halpha, masked, chosen)
+    log_ratio = _log_ratios(facts, halpha, masked, chosen, source.rounding)
     return _placed(facts, b, source, (abundances, lines), log_ratio)
 
 
 def _log_ratios(
-    facts: GridFacts, halpha: FloatArray, masked: BoolArray, chosen: list[int]
+    facts: GridFacts, halpha: FloatArray, masked: BoolArray, chosen: list[int], rounding: float
 ) -> FloatArray:
     """Give log10 of the flux over H alpha of the chosen columns, NaN where it must not be used."""
+    ratio = facts.ratio[:, chosen]
+    ratio = np.where(ratio == 0.0, 0.5 * _BOUND * rounding, ratio)
     with np.errstate(divide="ignore", invalid="ignore"):
-        log_ratio = np.log10(facts.ratio[:, chosen]) - np.log10(halpha)[:, None]
+        log_ratio = np.log10(ratio) - np.log10(halpha)[:, None]
     return np.where(np.isfinite(log_ratio) & ~masked, log_ratio, np.nan)
 
 
@@ -283,6 +294,8 @@ def facts_of(grid: ShockGrid) -> GridFacts:
         halpha = 10.0 ** -grid.log_ratio[z, n, b, v][:, [names.index(HBETA)]]
         ratio = np.hstack([ratio, halpha])
         facts.append(LineFacts(HALPHA, HALPHA, (HALPHA,)))
+    # What stands for less than the step of the table was printed as 0.
+    ratio = np.where(ratio < _BOUND * grid.source.rounding, 0.0, ratio)
     density = 10.0 ** grid.log_n[n]
     return GridFacts(
         abundance=np.array([grid.abundances[k].name for k in z]),
@@ -296,6 +309,12 @@ def facts_of(grid: ShockGrid) -> GridFacts:
 
 
 def examine(grid: ShockGrid) -> tuple[Finding, ...]:
-    """Name the defects that are still in a grid; missing models are in its mask, and no defect."""
+    """Name the defects that are still in a grid.
+
+    Missing models are in its mask, and zeros of a rounded table are bounds: neither is a defect.
+    """
     found = defects(facts_of(grid), grid_limits())
-    return tuple(one for one in found if one.code is not Code.MISSING_MODEL)
+    dealt_with = {Code.MISSING_MODEL}
+    if grid.source.rounding > 0:
+        dealt_with.add(Code.ROUNDED_ZERO)
+    return tuple(one for one in found if one.code not in dealt_with)

@@ -52,7 +52,7 @@ def combine(shock: ShockGrid, precursor: ShockGrid, *, fraction: float = 1.0) ->
         If the grids are not a shock and a precursor, share nothing, or have no H beta.
     """
     _require_pair(shock, precursor, fraction)
-    first, second = _shared(shock, precursor), _shared(precursor, shock)
+    first, second = shared(shock, precursor)
     names = [line.name for line in first.lines]
     if HBETA not in names:
         raise FormatError(
@@ -101,7 +101,19 @@ def _require_pair(shock: ShockGrid, precursor: ShockGrid, fraction: float) -> No
         )
 
 
-def _shared(grid: ShockGrid, other: ShockGrid) -> ShockGrid:
+def shared(shock: ShockGrid, precursor: ShockGrid) -> tuple[ShockGrid, ShockGrid]:
+    """Give of both what both have: abundances, densities, fields, velocities and lines.
+
+    Raises
+    ------
+    FormatError
+        If the grids are not a shock and a precursor, or share nothing.
+    """
+    _require_pair(shock, precursor, 1.0)
+    return _part(shock, precursor), _part(precursor, shock)
+
+
+def _part(grid: ShockGrid, other: ShockGrid) -> ShockGrid:
     """Give the part of a grid that another one has too."""
     names = {a.name for a in other.abundances}
     lines = {line.name for line in other.lines}

@@ -1,7 +1,7 @@
 """What is a grid of shock models, where does it come from, and which part of it is complete?
 
 Fluxes are stored as log10 of the ratio to H alpha. What a grid does not hold (a missing model, a
-flux rounded to zero, a line found defective) is masked and stays so: holes are never filled.
+flux of zero, a line found defective) is masked and stays so: holes are never filled.
 """
 
 import dataclasses
@@ -52,7 +52,8 @@ class Defect:
     detail : str
         What was found there.
     handling : str
-        What was done: "masked", "relabelled", "left out", "dropped", "snapped", or "none".
+        What was done: "masked", "bounded", "relabelled", "left out", "dropped", "snapped", or
+        "none".
     limit : str
         Row of acceptance.toml that it breaks; empty where no number says it.
     value : float

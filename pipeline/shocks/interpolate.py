@@ -81,7 +81,12 @@ def refine(
 
 
 def refine_mixed(
-    shock: ShockGrid, precursor: ShockGrid, lines: Sequence[str], steps: Steps | None = None
+    shock: ShockGrid,
+    precursor: ShockGrid,
+    lines: Sequence[str],
+    steps: Steps | None = None,
+    *,
+    log_n: float | None = None,
 ) -> Lattice:
     """Lay curves through shocks of which a part, 0 to 1, of the precursor is seen too.
 
@@ -94,6 +99,8 @@ def refine_mixed(
         Of the same models; with H beta among their lines, and its flux.
     lines : sequence of str
     steps : Steps, optional
+    log_n : float, optional
+        As of `refine`.
 
     Raises
     ------
@@ -101,6 +108,8 @@ def refine_mixed(
         If they are not of the same models, or a line is missing.
     """
     _require_alike(shock, precursor)
+    if log_n is not None:
+        shock, precursor = (_at_density(grid, log_n) for grid in (shock, precursor))
     total = [_log_flux(grid, lines) for grid in (shock, precursor)]
     hole = np.isnan(total[0]).any(axis=-1) | np.isnan(total[1]).any(axis=-1)
     part = _without_empty(shock, hole, shock.line_index(lines))

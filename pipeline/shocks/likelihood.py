@@ -39,7 +39,7 @@ _WAVE_HALPHA_UM: Final = 0.656461  # vacuum
 # have 2.9 to 4.4, with which rounding counts for less.
 _RECOMBINATION: Final = 2.86
 _ROUNDS: Final = 4  # of Gauss-Newton: to 0.05 nat where models are not excluded by 12
-_LEAST_BEND: Final = -0.9  # it is above -1 at a maximum
+LEAST_BEND: Final = -0.9  # it is above -1 at a maximum
 _PER_MAG: Final = -0.4  # d log10 flux / d A(wave)
 
 
@@ -327,7 +327,7 @@ def weak_likelihood(datum: Datum, residual: Any, log_ratio: Any) -> tuple[Any, A
         exponent = log_ratio[..., i] + datum.reddened[i] + expected[0]
         exponent = exponent + datum.reddening[i] * expected[1]
         seen = datum.flux[i] - expected[2 + i]
-        model, moved, bend = _tangent(datum, i, exponent, seen)
+        model, moved, bend = tangent(datum, i, exponent, seen)
         slopes.append(LN10 * model)
         off.append(seen - model + slopes[i] * moved)
         value = value - 0.5 * bend
@@ -360,7 +360,7 @@ def weak_likelihood(datum: Datum, residual: Any, log_ratio: Any) -> tuple[Any, A
     return value - 0.5 * chi2, chi2
 
 
-def _tangent(datum: Datum, i: int, exponent: Any, seen: Any) -> tuple[Any, Any, Any]:
+def tangent(datum: Datum, i: int, exponent: Any, seen: Any) -> tuple[Any, Any, Any]:
     """Give the flux of a weak line at which it is taken as linear, and the dex moved to there.
 
     That is the most probable error of the model and A_V for what is seen (Gauss-Newton). At the
@@ -378,7 +378,7 @@ def _tangent(datum: Datum, i: int, exponent: Any, seen: Any) -> tuple[Any, Any, 
         model = xp.exp(LN10 * (exponent + moved))
     slope = LN10 * model
     bend = LN10 * slope * (model - seen) * width / (slope * slope * width + noise)
-    return model, moved, xp.log1p(xp.maximum(bend, _LEAST_BEND))
+    return model, moved, xp.log1p(xp.maximum(bend, LEAST_BEND))
 
 
 def _refuse(problem: str, expected: object, found: object) -> None:

@@ -3,11 +3,14 @@
 Tables come from the stage `extract` or from anywhere: one row for each line of each spectrum, with
 flux and error, or with log10 of the ratio to H alpha and its error in dex. A blend of the grid is
 the sum of its members, if all of them were measured.
+
+A line that its fit left `suspect` is used: its error holds the misfit already, and at the tip,
+where one Gaussian is never enough, there would be nothing without it. Whatever rests on it says so.
 """
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -21,6 +24,7 @@ from pipeline.shocks.likelihood import LineFluxes
 _BALMER: Final = {"Halpha": HALPHA, "Hbeta": HBETA}
 _NAME: Final = re.compile(r"^([A-Z][A-Za-z]*?)_?(\d+)$")
 _LABELS: Final = ("spectrum", "aperture", "method")
+_SUSPECT: Final = "suspect"
 _FLUX: Final = ("flux", "flux_err")
 _RATIO: Final = ("log_ratio", "log_ratio_err")
 
@@ -37,11 +41,14 @@ class Measured:
         One row for each of them.
     simulated : bool
         Whether they are of a simulated observation.
+    suspect : mapping of str to tuple of str
+        By spectrum, the lines that were fitted badly; none for a spectrum that is not there.
     """
 
     spectra: tuple[str, ...]
     fluxes: LineFluxes
     simulated: bool = False
+    suspect: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def grid_name(line: str) -> str:
@@ -61,7 +68,8 @@ def read_measured(table: Table) -> Measured:
         With the column ``line``; ``flux`` and ``flux_err``, or ``log_ratio`` (log10 of flux over
         H alpha) and ``log_ratio_err`` (dex); and, where there are several spectra, ``spectrum``,
         or ``aperture`` and ``method``. A missing value is a line that is not used; an upper limit
-        of k sigma is a flux of 0 with that sigma.
+        of k sigma is a flux of 0 with that sigma. With ``suspect``, if there, lines are named whose
+        fit left more than chance.
 
     Raises
     ------
@@ -94,9 +102,19 @@ def read_measured(table: Table) -> Measured:
     values = np.full((2, len(spectra), len(every)), np.nan)
     for place, numbers in enumerate(_pair(table, pair)):
         values[place, rows, columns] = numbers
-    if pair is _RATIO:
-        return Measured(spectra, _of_ratios(every, *values), table.simulated)
-    return Measured(spectra, LineFluxes.of_errors(every, *values), table.simulated)
+    fluxes = _of_ratios(every, *values) if pair is _RATIO else LineFluxes.of_errors(every, *values)
+    return Measured(spectra, fluxes, table.simulated, _suspect(table, keys, lines))
+
+
+def _suspect(table: Table, keys: Sequence[str], lines: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    if _SUSPECT in table.data.colnames:
+        column: Any = table.data[_SUSPECT]
+        flags = np.ma.filled(np.ma.asarray(column, dtype=bool), False)
+        for key, line, flag in zip(keys, lines, flags, strict=True):
+            if flag:
+                found[key] = (*found.get(key, ()), line)
+    return found
 
 
 def for_grid(fluxes: LineFluxes, lines: Sequence[GridLine]) -> LineFluxes:

@@ -1,7 +1,7 @@
 """What is handed on of the fit of shocks: a table of numbers, and the verdicts?"""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -14,8 +14,9 @@ from ard.errors import ArdError
 from ard.table import Table
 from manifests.acceptance import Acceptance, Limit
 from manifests.shocks import ShockAssumptions
+from pipeline.shocks.combine import shared
 from pipeline.shocks.grid import HALPHA, Component, ShockGrid
-from pipeline.shocks.interpolate import refine
+from pipeline.shocks.interpolate import refine, refine_mixed
 from pipeline.shocks.lattice import B, Lattice
 from pipeline.shocks.likelihood import LineFluxes
 from pipeline.shocks.measured import Measured, for_grid
@@ -24,6 +25,7 @@ from pipeline.shocks.summary import QUANTILES, Summary, sensitivity
 from pipeline.shocks.verdict import Verdict, metal_poor, shock_velocity, virial
 
 OWN: Final = "per line"
+_N_BIN: Final = 20
 _NUMBERS: Final = (
     ("information_nat", "Of the velocity: KL divergence of posterior from prior.", "nat"),
     ("edge_low", "Probability within a step of the models from the lowest velocity.", ""),
@@ -33,6 +35,35 @@ _NUMBERS: Final = (
     ("chi2_min", "Chi-square of the best model.", ""),
     ("log_evidence", "ln of the probability of the data.", ""),
 )
+
+
+@dataclass(frozen=True, eq=False)
+class Geometry:
+    """What the geometry says of the velocity.
+
+    Attributes
+    ----------
+    v_kms : ndarray, shape (n_draw,)
+        Draws.
+    information_nat : float or None
+        KL divergence from their prior, where that is known.
+    apertures : tuple of str
+        Of whose spectra it is; none if of all.
+    """
+
+    v_kms: FloatArray
+    information_nat: float | None = None
+    apertures: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, table: Table) -> "Geometry":
+        """Read it from a table, as `geometry_draws` and `geometry_information`."""
+        given = table.meta.get("apertures", ())
+        return cls(geometry_draws(table), geometry_information(table), tuple(map(str, given)))
+
+    def holds_for(self, spectrum: str) -> bool:
+        """Say whether a spectrum, named ``aperture/method``, is of this geometry."""
+        return not self.apertures or spectrum.partition("/")[0] in self.apertures
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +112,12 @@ class Fit(Compared):
     edge_mass: Limit
 
 
-def compared(grid: ShockGrid, measured: Measured, log_n: float = 0.0) -> Compared:
+def compared(
+    grid: ShockGrid,
+    measured: Measured,
+    log_n: float = 0.0,
+    precursor: ShockGrid | None = None,
+) -> Compared:
     """Take the lines that were measured and that the grid has, and its models of them.
 
     Parameters
@@ -90,13 +126,20 @@ def compared(grid: ShockGrid, measured: Measured, log_n: float = 0.0) -> Compare
     measured : Measured
     log_n : float
         Density of the models that are taken: these ratios do not say it (reference/shocks.md 2.5).
+    precursor : ShockGrid, optional
+        The precursors of these shocks, of whose light a part, 0 to 1, is added: one more parameter.
 
     Raises
     ------
     ArdError
-        If the grid has none of the lines, or no models of that density.
+        If the grid has none of the lines, or no models of that density; or if the other is not of
+        the precursors of these shocks.
     """
-    usable = [line for k, line in enumerate(grid.lines) if not grid.mask[..., k].all()]
+    if precursor is not None:
+        grid, precursor = shared(grid, precursor)
+    every = [one for one in (grid, precursor) if one is not None]
+    masked = np.logical_or.reduce([one.mask.all(axis=(0, 1, 2, 3)) for one in every])
+    usable = [line for line, off in zip(grid.lines, masked, strict=True) if not off]
     fluxes = for_grid(measured.fluxes, usable)
     lines = tuple(name for name in fluxes.names if name != HALPHA)
     if not lines:
@@ -106,7 +149,11 @@ def compared(grid: ShockGrid, measured: Measured, log_n: float = 0.0) -> Compare
             found=", ".join(measured.fluxes.names),
             action="take another grid, or give other lines",
         )
-    return Compared(measured.spectra, lines, refine(grid, lines, log_n=log_n), fluxes)
+    if precursor is None:
+        lattice = refine(grid, lines, log_n=log_n)
+    else:
+        lattice = refine_mixed(grid, precursor, lines, log_n=log_n)
+    return Compared(measured.spectra, lines, lattice, fluxes)
 
 
 def fit(
@@ -116,7 +163,8 @@ def fit(
     acceptance: Acceptance,
     *,
     log_n: float = 0.0,
-    geometry_kms: FloatArray | None = None,
+    precursor: ShockGrid | None = None,
+    geometry: Geometry | None = None,
     workers: int = 1,
 ) -> Fit:
     """Hold spectra against a grid, under every prior and floor, and judge.
@@ -129,10 +177,9 @@ def fit(
     measured : Measured
     assumed : ShockAssumptions
     acceptance : Acceptance
-    log_n : float
+    log_n, precursor
         As of `compared`.
-    geometry_kms : ndarray, shape (n_draw,), optional
-        Draws of the geometry's velocity.
+    geometry : Geometry, optional
     workers : int
 
     Raises
@@ -140,7 +187,7 @@ def fit(
     ArdError
         If the grid has none of the lines, or no models of that density.
     """
-    given = compared(grid, measured, log_n)
+    given = compared(grid, measured, log_n, precursor)
     lattice = given.lattice
     varies = B in [axis.name for axis in lattice.axes]
     known = varies and bool(np.any(np.isclose(lattice.axis(B).values, assumed.b_fixed)))
@@ -149,26 +196,46 @@ def fit(
     first = found[B_PRIORS[0], OWN]
     rows = []
     for row, name in enumerate(measured.spectra):
-        speed = shock_velocity(first, row, acceptance, assumed, geometry_kms)
+        own = geometry if geometry is not None and geometry.holds_for(name) else None
+        given_v = (None, None) if own is None else (own.v_kms, own.information_nat)
+        speed = shock_velocity(first, row, acceptance, assumed, *given_v)
         rows.append((name, "C1", speed))
         rows.append((name, "C3", metal_poor(first, row, acceptance)))
         if known:
             rows.append((name, "T1", virial(first, found[FIXED, OWN], row, acceptance)))
+    used = {member for line in lattice.lines for member in (line.name, *line.members)}
+    doubts = {
+        name: [line for line in lines if line in used | {HALPHA}]
+        for name, lines in measured.suspect.items()
+    }
+    rows = [(name, which, _doubted(one, doubts.get(name, []))) for name, which, one in rows]
     return Fit(
         **vars(given),
         summaries=found,
         verdicts=tuple(rows),
-        notes=_notes(grid, lattice),
-        simulated=measured.simulated or grid.source.synthetic,
+        notes=_notes(grid, lattice, precursor),
+        simulated=measured.simulated
+        or any(one.source.synthetic for one in (grid, precursor) if one is not None),
         edge_mass=acceptance.limit("shock.edge_mass"),
     )
 
 
-def _notes(grid: ShockGrid, lattice: Lattice) -> tuple[str, ...]:
+def _doubted(verdict: Verdict, lines: Sequence[str]) -> Verdict:
+    """Say which of the lines of a verdict were fitted badly."""
+    if not lines:
+        return verdict
+    words = f"{verdict.sentence}; suspect: {', '.join(lines)}, whose errors hold the misfit"
+    count = {"suspect_lines": float(len(lines))}
+    return replace(verdict, sentence=words, measured=verdict.measured | count)
+
+
+def _notes(grid: ShockGrid, lattice: Lattice, precursor: ShockGrid | None) -> tuple[str, ...]:
     notes = []
     if grid.source.synthetic:
         notes.append("the grid is synthetic: nothing of this may be published as a measurement")
-    if grid.component == Component.SHOCK:
+    if precursor is not None:
+        notes.append("a part of the precursor's light is added, 0 to 1, all as probable before")
+    elif grid.component == Component.SHOCK:
         notes.append("precursor not modelled: the grid has shocks alone")
     if lattice.void.any():
         notes.append("models are missing in the grid: nothing is inferred around them")
@@ -261,3 +328,22 @@ def geometry_draws(table: Table, name: str = "v_shock") -> FloatArray:
             action="give the posterior of the geometry as a table of draws",
         )
     return draws
+
+
+def geometry_information(table: Table, name: str = "v_shock_prior") -> float | None:
+    """Give the KL divergence of the geometry's draws from what was believed before, nat.
+
+    None where a table has no draws of that (column `name`). Both are sorted into as many bins as
+    hold equal parts of the prior, which makes it too large by about 0.01 for a thousand draws.
+
+    Raises
+    ------
+    ArdError
+        As `geometry_draws`.
+    """
+    if name not in table.data.colnames:
+        return None
+    after, before = geometry_draws(table), geometry_draws(table, name)
+    edges = np.quantile(before, np.linspace(0.0, 1.0, _N_BIN + 1)[1:-1])
+    share = np.bincount(np.searchsorted(edges, after), minlength=_N_BIN) / after.size
+    return float(np.sum(share * np.log(np.where(share > 0, share * _N_BIN, 1.0))))

@@ -12,9 +12,8 @@ from manifests.acceptance import Acceptance
 from manifests.shocks import ShockAssumptions
 
 if TYPE_CHECKING:  # a plan knows the settings of all stages, and fits nothing: JAX can wait
-    from ard.cube import FloatArray
     from pipeline.shocks.grid import ShockGrid
-    from pipeline.shocks.report import Fit
+    from pipeline.shocks.report import Fit, Geometry
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,8 @@ class Config:
     log_n : float
         log10 of the density of the models that are taken, cm^-3.
     geometry : str
-        The path of a table of draws of the geometry's velocity (column v_shock, km/s).
+        The path of a table of draws of the geometry's velocity, as `rbh1 shocks geometry` makes it
+        (column v_shock, km/s; column v_shock_prior, the same before the data, where it is known).
     """
 
     grid: str = ""
@@ -77,18 +77,18 @@ def run(
     from pipeline.shocks.measured import read_measured
 
     models = grid_of(grid)
-    draws = None if geometry is None else report.geometry_draws(geometry)
+    bow = None if geometry is None else report.Geometry.of(geometry)
     about = record(models, simulated=any(table.simulated for table in fluxes.values()))
     made: dict[str, dict[str, Any]] = {"table": {}, "verdicts": {}}
     for item, table in fluxes.items():
         found = report.fit(
             *(models, read_measured(table), assumed, acceptance),
             log_n=config.log_n,
-            geometry_kms=draws,
+            geometry=bow,
         )
         made["table"][item] = report.table_of(found)
         about_item = about | {"simulated": table.simulated, "log_n": config.log_n}
-        made["verdicts"][item] = _document(item, found, about_item, assumed, draws)
+        made["verdicts"][item] = _document(item, found, about_item, assumed, bow)
     return {**made, "grid": about}
 
 
@@ -105,7 +105,7 @@ def _document(
     found: "Fit",
     about: Mapping[str, Any],
     assumed: ShockAssumptions,
-    draws: "FloatArray | None",
+    bow: "Geometry | None",
 ) -> dict[str, Any]:
     from pipeline.shocks.lattice import V
     from pipeline.shocks.nodes import B_PRIORS
@@ -115,7 +115,7 @@ def _document(
     speeds = found.lattice.axis(V).native
     said = document_of(found)
     kept = ("code", "version", "project", "component", "synthetic", "content_sha256")
-    ends = [] if draws is None else [float(v) for v in np.quantile(draws, (0.025, 0.5, 0.975))]
+    ends = [] if bow is None else [float(v) for v in np.quantile(bow.v_kms, (0.025, 0.5, 0.975))]
     return {
         "schema": "shock-verdicts",
         "item": item,
@@ -128,6 +128,7 @@ def _document(
             "v_high_kms": float(speeds[-1]),
         },
         "geometry_kms": ends,
+        "geometry_apertures": [] if bow is None else list(bow.apertures),
         "prior": B_PRIORS[0],
         "floor": OWN,
         "solar": first.solar,

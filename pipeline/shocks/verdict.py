@@ -20,6 +20,7 @@ from manifests.shocks import ShockAssumptions
 from pipeline.shocks.summary import Summary
 
 _LEVELS: Final = (0.025, 0.975)
+_TOLD: Final = "geometry_information_nat"
 
 
 class Gate(StrEnum):
@@ -75,7 +76,7 @@ def weighted_velocity(
     ----------
     v_star_kms, r_c : ndarray, shape (n_draw,)
         Draws of the geometry's posterior.
-    dr : ndarray, shape (n_point,)
+    dr : ndarray, shape (n_point,) or (n_draw, n_point)
         Places along the bow, in the unit of `r_c`.
     emissivity : ndarray, shape (n_point,) or (n_draw, n_point)
         Light from each of them.
@@ -91,6 +92,7 @@ def shock_velocity(
     acceptance: Acceptance,
     assumed: ShockAssumptions,
     geometry_kms: FloatArray | None = None,
+    geometry_nat: float | None = None,
 ) -> Verdict:
     """Hold the velocity from the lines against that of the geometry (criterion C1).
 
@@ -105,6 +107,8 @@ def shock_velocity(
         With the velocity from the gradient, for the criterion's own words.
     geometry_kms : ndarray, shape (n_draw,), optional
         Draws of the emissivity-weighted velocity of the geometry.
+    geometry_nat : float, optional
+        KL divergence of these draws from their prior, where that is known.
 
     Raises
     ------
@@ -141,6 +145,8 @@ def shock_velocity(
         )
     ends = np.quantile(geometry_kms, _LEVELS)
     measured |= {"geometry_low_kms": float(ends[0]), "geometry_high_kms": float(ends[1])}
+    if geometry_nat is not None:
+        measured[_TOLD] = geometry_nat
     gate, words = _judge(measured, acceptance)
     return Verdict(gate, words, literal, measured)
 
@@ -153,6 +159,10 @@ def _judge(found: dict[str, float], acceptance: Acceptance) -> tuple[Gate, str]:
             f"no model of the grid makes these lines: posterior predictive probability "
             f"{found['p_predictive']:.2g}, not {fits} (least chi-square {found['chi2_min']:.1f})"
         )
+    told, nat = acceptance.limit("shock.geometry_information"), found.get(_TOLD)
+    if nat is not None and not told.accepts(nat):
+        words = f"the geometry says too little of the velocity: {nat:.2f} nat, not {told}"
+        return Gate.UNINFORMATIVE, words
     edge = acceptance.limit("shock.edge_mass")
     # Beyond an edge with much of the probability there are no models to say no.
     low = found["v_low_kms"] if edge.accepts(found["edge_low"]) else 0.0

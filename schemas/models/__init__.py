@@ -10,7 +10,7 @@ from schemas.models.apertures import Fluxes, Spectra
 from schemas.models.difference import Ghosts, Resampling, Sharing, Strengths
 from schemas.models.images import Colours, Magnitudes, Photometry
 from schemas.models.observation import Archive, Exposures, Lines
-from schemas.models.shocks import ShockModels, ShockVelocities
+from schemas.models.shocks import GeometryDraws, ShockModels, ShockVelocities
 
 MODELS: Final = {
     "archive": Archive,
@@ -23,6 +23,7 @@ MODELS: Final = {
     "photometry": Photometry,
     "resampling": Resampling,
     "sharing": Sharing,
+    "shockgeometry": GeometryDraws,
     "shockmodels": ShockModels,
     "shocks": ShockVelocities,
     "spectra": Spectra,

@@ -30,6 +30,23 @@ class ShockModels(pa.DataFrameModel):
         ]
 
 
+class GeometryDraws(pa.DataFrameModel):
+    """Which velocity does the bow's geometry give its shock? A row for each draw."""
+
+    v_shock: float = column(
+        "velocity", "Normal to the bow, weighted with the light of its ring.", "km/s", gt=0
+    )
+    v_shock_prior: float = column(
+        "velocity before", "The same, drawn from what is believed before the data.", "km/s", gt=0
+    )
+    v_star: float = column("body's speed", "Of the draw of v_shock.", "km/s", gt=0)
+    curvature: float = column("curvature", "Radius of curvature of the bow's apex.", "kpc", gt=0)
+    compression: float = column("compression", "Of the shock.", gt=1)
+    conserving: bool = column(
+        "form", "Whether the transverse speed has the factor 1 - 1 / compression."
+    )
+
+
 _QUANTILES = "Quantiles 2.5, 16, 50, 84 and 97.5 % of the velocity of the shock."
 
 

@@ -46,8 +46,9 @@ def judge(monkeypatch):
     monkeypatch.setattr(family, "document", lambda product: product.content)
     monkeypatch.setattr(family, "table_columns", lambda product: (product.content, {}))
 
-    def judged(check, change=lambda products: None, *, low=430.0, simulated=True):
-        run = made(low, simulated=simulated)
+    def judged(check, change=lambda products: None, *, low=430.0, **more):
+        simulated = more.get("simulated", True)
+        run = made(low, **more)
         products = copy.deepcopy(
             {
                 layout.FLUXES: columns(fluxes()),
@@ -72,6 +73,24 @@ def judge(monkeypatch):
 def test_what_the_stage_makes_passes(judge, check, low):
     outcome = judge(check, low=low)
     assert outcome.status is Status.PASSED, outcome.detail
+
+
+@pytest.mark.parametrize("low", [430.0, 20.0])
+@pytest.mark.parametrize("known", [True, False])
+def test_what_the_geometry_tells_decides_too(judge, low, known):
+    assert judge(family.verdicts, low=low, known=known).status is Status.PASSED
+    wrong = measured(SHOCK, "C1", "geometry_information_nat", 0.2 if known else 3.0)
+    expected = Status.PASSED if low == 430.0 else Status.FAILED  # lines say too little as well
+    assert judge(family.verdicts, wrong, low=low, known=known).status is expected
+
+
+@pytest.mark.parametrize(("mine", "claimed"), [("tip", "wake1"), ("wake1", "tip")])
+def test_the_geometry_of_an_aperture_is_compared_with_no_other(judge, mine, claimed):
+    def claim(products):
+        products[layout.SHOCK_VERDICTS]["geometry_apertures"] = [claimed]
+
+    assert judge(family.verdicts, apertures=(mine,)).status is Status.PASSED
+    assert judge(family.verdicts, claim, apertures=(mine,)).status is Status.FAILED
 
 
 def cell(name, value, row=0):

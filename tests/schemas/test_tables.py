@@ -211,6 +211,19 @@ def shocks():
     return columns, dict.fromkeys(speeds, "km/s")
 
 
+def shock_geometry():
+    columns = {
+        "v_shock": [500.0, 600.0],
+        "v_shock_prior": [50.0, 2000.0],
+        "v_star": [900.0, 1000.0],
+        "curvature": [1.0, 2.0],
+        "compression": [3.0, 4.0],
+        "conserving": [True, False],
+    }
+    speeds = ("v_shock", "v_shock_prior", "v_star")
+    return columns, dict.fromkeys(speeds, "km/s") | {"curvature": "kpc"}
+
+
 GOOD = {
     "archive": archive,
     "colours": lambda: of(imagery.colours_table),
@@ -222,6 +235,7 @@ GOOD = {
     "photometry": lambda: of(imagery.photometry_table),
     "resampling": resampling,
     "sharing": sharing,
+    "shockgeometry": shock_geometry,
     "shockmodels": shock_models,
     "shocks": shocks,
     "spectra": spectra,

@@ -14,10 +14,12 @@ from shock_tables import good_facts, rows_taken, with_line
 
 from ard.errors import ArdError, FormatError
 from checks.shockgrid import Code, GridFacts, LineFacts, defects, grid_limits
+from manifests.shocks import load_shocks
 from pipeline.shocks.assemble import assemble, examine, facts_of, join, snapped
-from pipeline.shocks.grid import Component, GridSource
+from pipeline.shocks.grid import HALPHA, Component, GridSource
 from pipeline.shocks.gridfile import content_sha256
 from pipeline.shocks.importers import mdb
+from pipeline.shocks.likelihood import LineFluxes, errors_for, log_likelihood, prepare
 from pipeline.shocks.toy import toy_loglinear
 
 LIMITS = grid_limits()
@@ -224,6 +226,34 @@ def test_masked_is_what_was_wrong_and_no_more():
     assert not np.delete(grid.mask, k, axis=-1).any()
 
 
+def test_zeros_of_a_rounded_table_are_bounds_and_void_no_model():
+    """Table in steps of 0.001; what may be between 0 and 0.0005 H beta is not excluded."""
+    facts = PLANTED["zero"][0](good_facts())
+    zero = line(facts, "OI_6300") == 0
+    rounded = dataclasses.replace(SOURCE, rounding=1e-3)
+    grid = assemble(facts, rounded)
+    assert ("OI_6300", "bounded: below 0.0005") in [
+        (d.subject, d.handling) for d in grid.source.known_defects
+    ]
+    assert not grid.mask.any()
+    k = grid.line_index(["OI_6300"])[0]
+    bounded = grid.log_ratio[..., k] < -3.5
+    assert bounded.sum() == zero.sum()
+    halpha = 2.9 + 0.1 * grid.v_kms / 500.0
+    middle = np.log10(2.5e-4 / np.broadcast_to(halpha, bounded.shape)[bounded])
+    assert grid.log_ratio[..., k][bounded] == pytest.approx(middle, abs=1e-12)
+    assert examine(grid) == ()
+    errors = errors_for([grid.lines[k]], load_shocks(), rounding=grid.source.rounding)
+    model = np.array([np.log10(2.5e-4 / 2.86)])
+    for seen, sigma in ((0.0, 1e-4), (4e-4, 5e-5), (6e-4, 1e-4), (3e-3, 1e-4), (1e-2, 1e-4)):
+        flux, error = [[1.0, seen / 2.86]], [[1e-9, sigma / 2.86]]
+        (datum,) = prepare(LineFluxes.of_errors((HALPHA, "OI_6300"), flux, error), errors)
+        _, chi2 = log_likelihood(datum, model)
+        # The nearest flux that is printed as 0, in sigma.
+        least = max(0.0, (seen - 5e-4) / sigma)
+        assert bool(chi2 < 4.0) is (least < 2.0)
+
+
 def test_the_copy_is_masked_if_it_is_known_and_both_if_not():
     copied = PLANTED["copied"][0](good_facts())
     one, both = assemble(copied, SOURCE, copies=("NII_6583",)), assemble(copied, SOURCE)
@@ -347,8 +377,11 @@ def test_defects_of_the_public_table_are_named(public):
         "Allen2008_Solar n=10 B=50 v=875",
         "Allen2008_Solar n=1000 B=1 v=950",
     ]
-    zeros = [s for code, s in rows if code == "ROUNDED_ZERO"]
+    zeros = {s: h for (code, s), h in rows.items() if code == "ROUNDED_ZERO"}
     assert len(zeros) == 24
+    whole = [s for s, handling in zeros.items() if handling == "masked"]
+    assert whole == ["[O II] λλ3727+3729"]  # no line of its own
+    assert set(zeros.values()) - {"masked"} == {"bounded: below 0.0005"}
     others = {"ROUNDED_ZERO", "MISSING_MODEL", "MISLABELLED_LINE", "CONSTANT_LINE"}
     assert {code for code, _ in rows} - others == {"DUPLICATE_LINE", "B_ROUNDED"}
     assert examine(public) == ()

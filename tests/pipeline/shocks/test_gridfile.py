@@ -42,7 +42,7 @@ SOURCE = GridSource(
 
 @pytest.fixture
 def grid() -> ShockGrid:
-    """With a missing model, masked zeros and an unknown abundance."""
+    """With a missing model, zeros that are bounds, and an unknown abundance."""
     facts = rows_taken(good_facts(), np.delete(np.arange(64), 21))
     return assemble(with_line(facts, "OI_6300", lambda x: np.where(x < 0.4, 0.0, x)), SOURCE)
 
@@ -68,7 +68,7 @@ def test_document_follows_its_schema_and_says_what_was_done(grid):
     document = record(grid)
     assert schemas.validate(document, "shock-grid") == ()
     codes = {row["code"]: row["handling"] for row in document["known_defects"]}
-    assert codes == {"MISSING_MODEL": "masked", "ROUNDED_ZERO": "masked"}
+    assert codes == {"MISSING_MODEL": "masked", "ROUNDED_ZERO": "bounded: below 0.0005"}
     assert document["n_models"] == 63
     assert document["solar"] == "asplund-2009"
     assert schemas.validate(record(toy_loglinear()), "shock-grid") == ()

@@ -46,6 +46,17 @@ def test_fluxes_of_several_spectra():
     assert found.fluxes.cov[0, 1, 1] == 0.25
 
 
+def test_lines_that_were_fitted_badly_are_used_and_named():
+    flags = MaskedColumn([True, False, True, True], mask=[0, 0, 0, 1])
+    given = {"line": LINES, "flux": [9.0, 8.0, 1.0, 2.0], "flux_err": [1.0, 0.5, 0.1, 0.2]}
+    found = read_measured(table(**given, suspect=flags))
+    assert found.suspect == {"spectrum": (HALPHA, "SII_6716")}
+    plain = read_measured(table(**given))
+    assert plain.suspect == {}
+    assert np.array_equal(plain.fluxes.flux, found.fluxes.flux)
+    assert np.array_equal(plain.fluxes.cov, found.fluxes.cov)
+
+
 def test_ratios_are_fluxes_over_halpha():
     ratio = read_measured(table(line=LINES[1:], log_ratio=[0.1, -0.7, -0.9],
                                 log_ratio_err=[0.02, 0.03, 0.04]))  # fmt: skip

@@ -16,13 +16,21 @@ from manifests import load_acceptance
 from manifests.shocks import load_shocks
 from pipeline.infer.families import Uniform
 from pipeline.shocks.draws import draw
+from pipeline.shocks.faint import BOUND_NAT, Faint
 from pipeline.shocks.grid import HALPHA, HBETA, GridLine
 from pipeline.shocks.importers.nebulabayes import import_hii
 from pipeline.shocks.interpolate import Steps, refine, refine_hii, refine_mixed
 from pipeline.shocks.lattice import B, V
 from pipeline.shocks.likelihood import Errors, LineFluxes, errors_for, log_likelihood, prepare
-from pipeline.shocks.nodes import AxisPrior, PriorChoice, on_nodes, priors_for
-from pipeline.shocks.posterior import SETS, Quadrature
+from pipeline.shocks.nodes import (
+    B_PRIORS,
+    FIXED,
+    AxisPrior,
+    PriorChoice,
+    on_nodes,
+    priors_for,
+)
+from pipeline.shocks.posterior import SETS, Quadrature, highest
 from pipeline.shocks.summary import QUANTILES, information, quantiles, sensitivity, summarise
 from pipeline.shocks.toy import TOY_ABUNDANCES, TOY_LINES, toy_loglinear
 from pipeline.shocks.verdict import Gate, metal_poor, shock_velocity
@@ -114,6 +122,73 @@ def test_the_sum_is_that_over_all_models():
             assert one.marginal[SETS][row] == pytest.approx(mass.sum(axis=(1, 2)))
             assert one.marginal[V][row] == pytest.approx(mass.sum(axis=(0, 1)))
             assert one.n_line[row] == datum.n_line
+
+
+def faint_fluxes(lattice, n_strong, correlated=False):
+    """Models of a lattice, some lines of which are seen at 2.5 sigma; and all that is shared."""
+    rng = np.random.default_rng(24)
+    models = lattice.log_ratio[~lattice.void]
+    ratio = 10.0 ** models[rng.integers(len(models), size=6)]
+    error = np.where(np.arange(4) < n_strong, 0.05, 0.4) * ratio
+    flux = ratio + error * rng.normal(size=ratio.shape)
+    flux, error = (np.insert(one, 0, first, axis=1) for one, first in ((flux, 1.0), (error, 0.08)))
+    flux[0, 2] = np.nan
+    data = LineFluxes.of_errors((HALPHA, *NAMES), flux, error)
+    mixed = np.eye(5) + 0.3 * correlated * (1.0 - np.eye(5))
+    return dataclasses.replace(data, cov=data.cov**0.5 @ mixed @ data.cov**0.5)
+
+
+@pytest.mark.parametrize("floor", [None, 0.03])
+@pytest.mark.parametrize("n_strong", [0, 1, 2, 3])
+def test_tables_of_weak_lines_are_the_likelihood_of_every_model(n_strong, floor):
+    """Oracle: the likelihood, model by model, without tables and with none left out."""
+    lattice = refine(toy_loglinear(), NAMES, Steps(13, 4))
+    errors = errors_for(lattice.lines, ASSUMED, floor, rounding=0.001)
+    quadrature = Quadrature(lattice, errors, priors_for(lattice, ASSUMED))
+    data = faint_fluxes(lattice, n_strong)
+    found = quadrature.fit(data)
+    for row, datum in enumerate(prepare(data, errors)):
+        assert Faint(lattice.log_ratio.reshape(-1, 4)).tabulates(datum)
+        assert len(datum.weak)
+        value, chi2 = log_likelihood(datum, lattice.log_ratio)
+        for one in found:
+            mass = np.exp(value) * one.prior.weight
+            # BOUND_NAT is for one model; all together are far nearer.
+            assert one.log_evidence[row] == pytest.approx(np.log(mass.sum()), abs=2e-3)
+            least = chi2[one.prior.weight > 0].min()
+            assert one.chi2_min[row] == pytest.approx(least, abs=2 * BOUND_NAT)
+            by_v = mass.sum(axis=(0, 1)) / mass.sum()
+            assert np.abs(one.marginal[V][row] - by_v).sum() < 2e-3
+    for place, prior in enumerate(quadrature.priors):
+        (datum,) = prepare(data.take(slice(1, 2)), errors)
+        mass = np.exp(log_likelihood(datum, lattice.log_ratio)[0]) * prior.weight
+        near = mass > np.exp(-20.0) * mass.max()
+        off = np.log(quadrature.joint(datum, place)[near] / mass[near] * mass.sum())
+        assert np.abs(off).max() < 2 * BOUND_NAT
+
+
+@pytest.mark.parametrize("n_strong", [1, 3])
+def test_nodes_that_are_left_out_have_no_part(n_strong):
+    """Oracle: all nodes. Errors that lines share have no tables, so that nothing else differs."""
+    lattice = refine(toy_loglinear(), NAMES, Steps(3, 3))
+    errors = errors_for(lattice.lines, ASSUMED, 0.03)
+    quadrature = Quadrature(lattice, errors, priors_for(lattice, ASSUMED, (*B_PRIORS, FIXED)))
+    data = faint_fluxes(lattice, n_strong, correlated=True)
+    found = quadrature.fit(data)
+    left_out = 0
+    for row, datum in enumerate(prepare(data, errors)):
+        value, chi2 = log_likelihood(datum, lattice.log_ratio)
+        for place, one in enumerate(found):
+            mass = np.exp(value) * one.prior.weight
+            assert one.log_evidence[row] == pytest.approx(np.log(mass.sum()), abs=1e-10)
+            assert one.chi2_min[row] == pytest.approx(chi2[one.prior.weight > 0].min(), rel=1e-10)
+            assert one.marginal[V][row] == pytest.approx(
+                mass.sum(axis=(0, 1)) / mass.sum(), abs=1e-10
+            )
+            joint = quadrature.joint(datum, place)
+            left_out += np.count_nonzero((joint == 0) & (one.prior.weight > 0))
+            assert (value - highest(datum) <= datum.log_norm).all()
+    assert left_out > 1000
 
 
 def with_hbeta(grid, shift):

@@ -18,7 +18,7 @@ from pipeline.shocks.grid import HALPHA
 from pipeline.shocks.likelihood import LineFluxes
 from pipeline.shocks.measured import Measured
 from pipeline.shocks.nodes import B_PRIORS
-from pipeline.shocks.report import document_of, fit, geometry_draws, table_of
+from pipeline.shocks.report import Geometry, document_of, fit, geometry_draws, table_of
 from pipeline.shocks.toy import TOY_LINES, toy_loglinear
 
 NAMES = tuple(toy.line.name for toy in TOY_LINES)
@@ -37,7 +37,7 @@ def measured():
 @pytest.fixture(scope="module")
 def found(measured):
     speeds = np.linspace(450.0, 550.0, 50)
-    return fit(toy_loglinear(), measured, ASSUMED, ACCEPTANCE, geometry_kms=speeds)
+    return fit(toy_loglinear(), measured, ASSUMED, ACCEPTANCE, geometry=Geometry(speeds))
 
 
 def test_every_prior_and_floor_has_a_row(found):
@@ -68,6 +68,22 @@ def test_three_criteria_are_judged(found):
     assert by["faint", "C1"]["verdict"] == "NOT EVALUATED"
     assert by["faint", "C1"]["measured"]["v_low_kms"] is None
     assert by["tip", "T1"]["verdict"] == "NOT EVALUATED"
+
+
+def test_a_verdict_says_which_of_its_lines_are_suspect(measured, found):
+    """A member of a blend counts, and a line that the grid lacks does not."""
+    doubted = dataclasses.replace(measured, suspect={"tip": ("SII_6716", HALPHA, "OI_6300")})
+    again = fit(toy_loglinear(), doubted, ASSUMED, ACCEPTANCE,
+                geometry=Geometry(np.linspace(450.0, 550.0, 50)))  # fmt: skip
+    for (name, which, before), (_, _, after) in zip(found.verdicts, again.verdicts, strict=True):
+        assert (after.gate, after.literal) == (before.gate, before.literal)
+        if name == "tip":
+            assert after.sentence == (
+                f"{before.sentence}; suspect: SII_6716, {HALPHA}, whose errors hold the misfit"
+            )
+            assert after.measured == before.measured | {"suspect_lines": 2.0}, which
+        else:
+            assert after.sentence == before.sentence
 
 
 def test_what_the_grid_cannot_say_is_said(found):

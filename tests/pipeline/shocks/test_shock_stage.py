@@ -68,6 +68,34 @@ def test_without_the_geometry_the_criterion_is_not_evaluated():
     }
 
 
+def test_a_geometry_that_repeats_its_prior_decides_nothing():
+    """Not even that lines and geometry disagree: at 20 to 160 km/s they would."""
+    for low, known, expected in (
+        *((430.0, False, "UNINFORMATIVE"), (20.0, False, "UNINFORMATIVE")),
+        *((20.0, True, "IN TENSION"), (20.0, None, "IN TENSION")),
+    ):
+        row = verdicts(made(low, known=known)["verdicts"]["t001"])[SHOCK, "C1"]
+        assert row["verdict"] == expected
+        told = row["measured"].get("geometry_information_nat")
+        assert (told is None) is (known is None)
+        if known is False:
+            assert told < 0.1
+            assert "the geometry says too little" in row["sentence"]
+            other = verdicts(made(low, known=known)["verdicts"]["t001"])[OTHER, "C1"]
+            assert other["verdict"] == "MODEL-INADEQUATE"
+
+
+def test_the_geometry_of_an_aperture_is_compared_with_no_other():
+    both = made(apertures=("tip",))["verdicts"]["t001"]
+    assert verdicts(both)[SHOCK, "C1"] == verdicts(made()["verdicts"]["t001"])[SHOCK, "C1"]
+    assert both["geometry_apertures"] == ["tip"]
+    other = made(apertures=("wake1",))["verdicts"]["t001"]
+    assert verdicts(other)[SHOCK, "C1"]["verdict"] == "NOT EVALUATED"
+    assert "geometry_low_kms" not in verdicts(other)[SHOCK, "C1"]["measured"]
+    for document in (both, other, made(known=True)["verdicts"]["t001"]):
+        assert schemas.validate({**document, "provenance": None}, "shock-verdicts") == ()
+
+
 def test_a_grid_in_files_gives_the_same_bytes(tmp_path):
     paths = save_grid(tmp_path / "toy.fits", toy_loglinear())
     grid = dict(zip(("arrays", "record"), map(read_part, paths), strict=True))
