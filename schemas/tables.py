@@ -14,7 +14,8 @@ _TABLE_WIDE: Final = "."
 def names() -> tuple[str, ...]:
     """Name the table models, sorted."""
     return (
-        *("archive", "colours", "exposures", "fluxes", "ghosts", "lines", "magnitudes"),
+        *("archive", "colours", "evaluations", "exposures", "fluxes", "ghosts", "lines"),
+        "magnitudes",
         *("photometry", "resampling", "sharing", "shockmodels", "shocks", "spectra"),
         "strengths",
     )
