@@ -106,6 +106,43 @@ def collect(root: Path, files: Mapping[str, Path], plan_file: Path) -> None:
     io.write_json(products / layout.RUN_FILE, {**document, **changed}, overwrite=True)
 
 
+def forget(root: Path, plan_file: Path) -> None:
+    """Take products of campaigns away whose files are no longer below work/.
+
+    Parameters
+    ----------
+    root : path
+        The run folder; whoever calls holds its lock.
+    plan_file : path
+        As for `collect`.
+    """
+    products = root / layout.PRODUCTS_DIR
+    document = io.read_json(products / layout.RUN_FILE)
+    gone = {
+        str(one["path"])
+        for one in document["products"]
+        if one["stage"] == CAMPAIGN_STAGE
+        and not (root / layout.CAMPAIGNS_DIR / Path(one["path"]).name).is_file()
+    }
+    if not gone:
+        return
+    for name in gone:
+        (products / name).unlink(missing_ok=True)
+    sources = {f"{layout.CAMPAIGNS_DIR}/{Path(name).name}" for name in gone}
+    record = document["provenance"]
+    inputs = {name: sha for name, sha in record["inputs"].items() if name not in sources}
+    listed = [one for one in document["products"] if one["path"] not in gone]
+    changed = {"products": listed, "provenance": {**record, "inputs": inputs}}
+    io.write_json(products / layout.RUN_FILE, {**document, **changed}, overwrite=True)
+    plan: dict[str, Any] = io.read_json(plan_file)
+    named = {f"{layout.PRODUCTS_DIR}/{name}" for name in gone}
+    tasks = [
+        {**task, "outputs": [name for name in task["outputs"] if name not in named]}
+        for task in plan["tasks"]
+    ]
+    io.write_json(plan_file, {**plan, "tasks": tasks}, overwrite=True)
+
+
 def _note(plan_file: Path, names: Sequence[str]) -> None:
     """Say in the plan that these files are the run's own."""
     plan: dict[str, Any] = io.read_json(plan_file)

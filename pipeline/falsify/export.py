@@ -22,13 +22,13 @@ from manifests.acceptance import Acceptance, load_acceptance
 from manifests.target import load_target
 from pipeline import fitted, folder
 from pipeline.code import code_sha256, tool_versions
-from pipeline.commands.fit_scene import Inputs, inputs_of
 from pipeline.falsify import exclusion, report, survivors
 from pipeline.falsify.report import Campaign, Judged
 from pipeline.falsify.surface import Evaluations, Reference, Settings, Surface, survey
 from pipeline.falsify.survivors import Kept, Renderer, Rule
 from pipeline.falsify.table import write_evaluations
 from pipeline.figures import campaign as drawing
+from pipeline.fit_inputs import Inputs, inputs_of
 from pipeline.values import sha256_of
 
 # The code that decides a number of the campaign, or of what is said of it.
@@ -207,7 +207,7 @@ class _Work:
                 )
         for product in (layout.DISC_CUBE, layout.DISC_RESIDUAL, layout.DISC_MAP):
             stem = layout.product_stem(self.inputs.item, product, self.label)
-            for path in self.place.glob(f"{stem}-??.fits"):
+            for path in self.place.glob(f"{stem}-[0-9][0-9].fits"):
                 path.unlink()
 
     def of_table(self) -> Provenance:
@@ -304,5 +304,6 @@ def _collect(root: Path, item: str, work: _Work) -> dict[str, Path]:
     with folder.locked(root):
         folder.clear_results(root)
         found = {n: p for n, p in fitted.products_of(root, (item,)).items() if p in work.made}
+        fitted.forget(root, state / folder.PLAN_FILE)
         fitted.collect(root, found, state / folder.PLAN_FILE)
     return {name: root / layout.PRODUCTS_DIR / name for name in found}

@@ -122,6 +122,7 @@ def pairs(*, surface: Mapping[str, Any]) -> dict[str, Any]:
     units = {row["name"]: row["unit"] for row in surface["profiles"]}
     size = max(len(names), 1)
     bottom, top = _scale(surface["pairs"])
+    level = max((row["delta_chi2"] for row in surface["within"]), default=0.0)
     with style.style():
         figure = style.new(1.55 * size + 1.6, 1.45 * size + 1.2)
         panels = np.asarray(figure.subplots(size, size, squeeze=False))
@@ -130,15 +131,14 @@ def pairs(*, surface: Mapping[str, Any]) -> dict[str, Any]:
         image = None
         for row in surface["pairs"]:
             i, j = names.index(row["first"]), names.index(row["second"])
-            image = _draw_pair(panels[j, i], row, "best", bottom, top)
-            _draw_pair(panels[i, j], row, "log_mean", bottom, top)
+            image = _draw_pair(panels[j, i], row, "best", (bottom, top), level)
+            _draw_pair(panels[i, j], row, "log_mean", (bottom, top), level)
         _outside(panels, names, units)
         if image is not None:
             bar = figure.colorbar(image, ax=panels.ravel().tolist(), aspect=40, pad=0.01)
             bar.set_label("ln L - ln L (reference)")
             if bottom <= 0.0 <= top:
                 bar.ax.axhline(0.0, color=style.VERMILION, lw=2)
-        level = max((row["delta_chi2"] for row in surface["within"]), default=0.0)
         away = "" if top >= 0.0 else f", {-top:.0f} above the scale"
         figure.suptitle(
             f"{_title(surface)}: profile (below), marginal (above; hatched: of too few models)\n"
@@ -163,7 +163,9 @@ def _diagonal(axes: "Axes", row: Mapping[str, Any]) -> None:
         axes.set_ylim(good.min() - _EDGE * span, good.max() + _EDGE * span)
 
 
-def _draw_pair(axes: "Axes", row: Mapping[str, Any], what: str, bottom: float, top: float) -> Any:
+def _draw_pair(
+    axes: "Axes", row: Mapping[str, Any], what: str, scale: tuple[float, float], level: float
+) -> Any:
     """Draw one map of colours: the first parameter across below the diagonal, else down."""
     x, y = (np.asarray(row[f"edges_{one}"], np.float64) for one in ("first", "second"))
     values = _array(row[what])
@@ -174,11 +176,11 @@ def _draw_pair(axes: "Axes", row: Mapping[str, Any], what: str, bottom: float, t
     across, down, colours, few = shown
     axes.set_facecolor(style.PALE)
     image = axes.pcolormesh(across, down, np.ma.masked_invalid(colours), cmap=style.SEQUENTIAL,
-                            vmin=bottom, vmax=top)  # fmt: skip
+                            vmin=scale[0], vmax=scale[1])  # fmt: skip
     hatched = np.ma.masked_where(~few, np.zeros(few.shape))
     axes.pcolor(across, down, hatched, hatch="////", alpha=0.0, lw=0.0)
     if what == "best":
-        inside = np.asarray(row["inside"], np.bool_).T
+        inside = -2.0 * colours <= level
         middle = [0.5 * (edges[1:] + edges[:-1]) for edges in (across, down)]
         rows_, columns = np.nonzero(inside)
         axes.plot(middle[0][columns], middle[1][rows_], ".", ms=3, color=style.VERMILION)
