@@ -1,7 +1,7 @@
 """What does the surface of a campaign look like, and which filter rejects how much?
 
-All are drawn from the surface document. Values that rest on few models are drawn hollow or hatched,
-and are no facts.
+All are drawn from the surface document. Values that rest on few models are no facts: they are drawn
+hollow or dotted, and have no colour.
 """
 
 from collections.abc import Mapping, Sequence
@@ -72,7 +72,11 @@ def _draw_profile(axes: "Axes", row: Mapping[str, Any]) -> None:
     middle = 0.5 * (edges[1:] + edges[:-1])
     best, mean = _array(row["best"]), _array(row["log_mean"])
     halves = np.stack([_array(row["best_first"]), _array(row["best_second"])])
-    axes.stairs(best, edges, baseline=None, color=style.BLUE, label="profile (best model)")
+    thin = np.asarray(row["profile_flagged"], np.bool_)
+    for hidden, look in ((thin, "-"), (~thin, ":")):
+        label = "profile (best model)" if look == "-" else None
+        values = np.where(hidden, np.nan, best)
+        axes.stairs(values, edges, baseline=None, color=style.BLUE, ls=look, label=label)
     low = np.nanmin(np.where(np.isfinite(halves), halves, np.inf), axis=0)
     shown = np.isfinite(low) & np.isfinite(best)
     axes.vlines(middle[shown], low[shown], best[shown], color=style.BLUE, lw=3, alpha=0.25,
@@ -141,7 +145,7 @@ def pairs(*, surface: Mapping[str, Any]) -> dict[str, Any]:
                 bar.ax.axhline(0.0, color=style.VERMILION, lw=2)
         away = "" if top >= 0.0 else f", {-top:.0f} above the scale"
         figure.suptitle(
-            f"{_title(surface)}: profile (below), marginal (above; hatched: of too few models)\n"
+            f"{_title(surface)}: profile (below), marginal (above); pale: of too few models\n"
             f"reference: {_reference(surface)}{away}; dots: within {level:g} of it", fontsize=9
         )  # fmt: skip
         picture = style.png(figure)
@@ -149,7 +153,7 @@ def pairs(*, surface: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _scale(rows: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
-    values = [_array(row["best"]).ravel() for row in rows]
+    values = [_array(row[name]).ravel() for row in rows for name in ("best", "log_mean")]
     return style.limits(np.concatenate(values) if values else np.zeros(0), 5.0, 100.0)
 
 
@@ -169,16 +173,12 @@ def _draw_pair(
     """Draw one map of colours: the first parameter across below the diagonal, else down."""
     x, y = (np.asarray(row[f"edges_{one}"], np.float64) for one in ("first", "second"))
     values = _array(row[what])
-    flagged = np.asarray(row["marginal_flagged"], np.bool_) & (what == "log_mean")
-    shown = (x, y, values.T, flagged.T)
-    if what == "log_mean":
-        shown = (y, x, values, flagged)
-    across, down, colours, few = shown
+    which = "profile_flagged" if what == "best" else "marginal_flagged"
+    values = np.where(np.asarray(row[which], np.bool_), np.nan, values)
+    across, down, colours = (x, y, values.T) if what == "best" else (y, x, values)
     axes.set_facecolor(style.PALE)
     image = axes.pcolormesh(across, down, np.ma.masked_invalid(colours), cmap=style.SEQUENTIAL,
                             vmin=scale[0], vmax=scale[1])  # fmt: skip
-    hatched = np.ma.masked_where(~few, np.zeros(few.shape))
-    axes.pcolor(across, down, hatched, hatch="////", alpha=0.0, lw=0.0)
     if what == "best":
         inside = -2.0 * colours <= level
         middle = [0.5 * (edges[1:] + edges[:-1]) for edges in (across, down)]
