@@ -19,10 +19,12 @@ from checks.evaluations import (
     Row,
     beside,
     is_bound,
+    misplaced,
     models_of,
     part,
     rows_of,
     same,
+    uncovered,
 )
 from checks.folder import Product
 from checks.load import document, number
@@ -190,7 +192,7 @@ def cells(product: Product, limits: Limits) -> Outcome:
     if models is None:
         return NO_TABLE
     again, slack = Again(models, facts), _slack(limits)
-    wrong = []
+    wrong = [*uncovered(facts), *misplaced(facts, models)]
     for row in rows_of(facts, "profiles"):
         edges = (row.get("edges"),)
         if not again.agrees(row, (str(row.get("name")),), edges, limits[FEW], slack):
@@ -310,8 +312,7 @@ def _measured(facts: Row, models: Models) -> dict[str, float]:
     best_, chi2 = max(pairs, default=(math.nan, math.nan))
     ends = [number(row, "log_likelihood") for row in refined if row.get("converged") is True]
     ends.sort(reverse=True)
-    halves = [number(row, "best") for row in rows_of(facts, "marginal", "halves")]
-    first, second = ends[:2] if len(ends) > 1 else (*halves, math.nan, math.nan)[:2]
+    first, second = (*ends, math.nan, math.nan)[:2]
     free, tried = part(facts, "exclusion", "saturated"), part(facts, "exclusion", "calibration")
     base, dof = number(free, "chi2"), number(free, "dof")
     quantile, n_bow = number(tried, "quantile"), number(tried, "n_bow")
@@ -366,17 +367,22 @@ def survivors(product: Product, limits: Limits) -> Outcome:
     reference = number(part(facts, "reference"), "log_likelihood")
     good = models.evaluated & models.converged
     order = np.lexsort((models.number, np.where(good, -models.log_likelihood, np.inf)))
-    top = models.number[order][: min(int(number(said, "n_best")), int(good.sum()))].tolist()
+    n_best, n_spread, level = (number(said, name) for name in ("n_best", "n_spread", "level"))
+    if not math.isfinite(n_best + n_spread + level):
+        return _disagree(limits, ["the rule"], "galaxies are not kept as they should be")
+    top = models.number[order][: min(int(n_best), int(good.sum()))].tolist()
     listed = [row.get("number") for row in rows]
     wrong = [] if listed[: len(top)] == top else ["the best"]
     if len(set(listed)) != len(listed):
         wrong.append("one that is kept twice")
-    level, delta = number(said, "level"), -2.0 * (models.log_likelihood - reference)
+    delta = -2.0 * (models.log_likelihood - reference)
     survive = set(models.number[good & (delta <= level)].tolist())
     others = set(listed[len(top) :])
-    wanted = min(int(number(said, "n_spread")), len(survive - set(top)))
+    wanted = min(int(n_spread), len(survive - set(top)))
     if not others <= survive or len(others) != wanted:
         wrong.append("the others")
+    if level != max((number(row, "delta_chi2") for row in rows_of(facts, "within")), default=None):
+        wrong.append("the level")
     for row in rows:
         at = np.flatnonzero(models.number == row.get("number"))
         told = at.size == 1 and same(row.get("delta_chi2"), delta[at[0]], slack)

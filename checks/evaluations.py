@@ -4,9 +4,10 @@ Written apart from the stage that it judges: one cell after the other, in sums t
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import combinations
 from typing import Any, Final
 
 import numpy as np
@@ -163,10 +164,10 @@ class Again:
         some = here & self._evaluated
         relative = self._relative[some]
         n, best = int(here.sum()), self._best(some)
-        weight = np.exp(relative - best) if relative.size else np.zeros(0)
+        known = math.isfinite(best)
+        weight = np.exp(relative - best) if known else np.zeros(0)
         total, squares = math.fsum(weight), math.fsum(weight**2)
-        effective = total**2 / squares if relative.size else 0.0
-        known = relative.size > 0
+        effective = total**2 / squares if known else 0.0
         spread = max(1.0 / effective - 1.0 / n, 0.0) if known else math.nan
         at = self._models.number[some][relative == best]
         return {
@@ -190,6 +191,30 @@ class Again:
     def half(self, *, first: bool) -> Bools:
         """Give the models of one half of the campaign."""
         return self._first if first else ~self._first
+
+
+def uncovered(facts: Row) -> Iterator[str]:
+    """Name parameters of the surface that have neither cells nor a reason, and pairs without."""
+    every = [str(row.get("name")) for row in rows_of(facts, "unplaced")]
+    cut = [str(row.get("name")) for row in rows_of(facts, "profiles")]
+    left = [str(row.get("name")) for row in rows_of(facts, "skipped")]
+    if not every:
+        yield "that no parameter is looked at"
+    if sorted([*cut, *left]) != sorted(every):
+        yield "the list of parameters"
+    pairs = [(row.get("first"), row.get("second")) for row in rows_of(facts, "pairs")]
+    if pairs != list(combinations(cut, 2)):
+        yield "the list of pairs"
+
+
+def misplaced(facts: Row, models: Models) -> Iterator[str]:
+    """Name parameters of which it is not known for other models than the surface says."""
+    for row in rows_of(facts, "unplaced"):
+        name = str(row.get("name"))
+        known = name in models.columns
+        lost = np.count_nonzero(~np.isfinite(models.column(name))) if known else math.nan
+        if row.get("n") != lost:
+            yield f"models without {name}"
 
 
 def is_bound(low: float, n: int, n_all: int, rest: float, slack: float) -> bool:

@@ -140,8 +140,9 @@ def judge(
     saturated : Saturated, optional
     calibration : Calibration, optional
     refined : sequence of Refined
-        From any models of the campaign; where two or more converged, the distance between the best
-        two says how far the search may still be from its end.
+        From any models of the campaign. Where two or more converged, the distance between the best
+        two says how far the search may still be from its end; a draw of the prior is never near
+        enough to the best galaxy to say it.
     """
     found = _measured(surface, evaluations, saturated, calibration, refined)
     gate, words = _gate(found, acceptance)
@@ -168,7 +169,7 @@ def _measured(
         pairs.append((float(evaluations.log_likelihood[row]), float(evaluations.chi2[row])))
     best, chi2 = max(pairs, default=(nothing, nothing))
     ends = sorted((one.log_likelihood for one in refined if one.converged), reverse=True)
-    still = 2.0 * (ends[0] - ends[1]) if len(ends) > 1 else surface.improvement
+    still = 2.0 * (ends[0] - ends[1]) if len(ends) > 1 else nothing
     n_evaluated = int(surface.whole.n_evaluated)
     level = calibration.quantile if calibration else nothing
     base = saturated.chi2 if saturated else nothing
@@ -218,8 +219,12 @@ def _gate(found: Mapping[str, float], acceptance: Acceptance) -> tuple[Gate, str
     if not open_.accepts(found["unconverged"]):
         share = found["unconverged"]
         return Gate.UNINFORMATIVE, f"{words}; but {share:.1%} of the searches did not converge"
-    if not found["improvement"] < t - quantile:
-        still = found["improvement"]
+    still = found["improvement"]
+    if not np.isfinite(still):
+        return Gate.UNINFORMATIVE, (
+            f"{words}; but no two searches from models of the campaign have ended at a best galaxy"
+        )
+    if not still < t - quantile:
         return Gate.UNINFORMATIVE, (
             f"{words}; but the best of two searches differ by {still:.1f}: a better galaxy may be "
             "left to find"

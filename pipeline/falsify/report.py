@@ -110,7 +110,9 @@ def document_of(
             ],
         },
         "best": _best(evaluations, surface),
-        "refined": [_plain(asdict(row)) for row in judged.refined],
+        "refined": [
+            {**_plain(asdict(row)), "parameters": _values(row.parameters)} for row in judged.refined
+        ],
         "marginal": {
             **_total(surface.whole),
             "halves": [_total(one), _total(two)],

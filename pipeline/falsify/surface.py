@@ -246,12 +246,6 @@ class Surface:
         apart = abs(float(one.log_mean - two.log_mean))
         return apart / error if error > 0.0 else (0.0 if apart == 0.0 else float("nan"))
 
-    @property
-    def improvement(self) -> float:
-        """By how much -2 ln L of the best model differs between the halves; NaN if unknown."""
-        one, two = self.halves
-        return 2.0 * abs(float(one.best - two.best))
-
     def problems(self, acceptance: Acceptance) -> tuple[str, ...]:
         """Say why the marginal likelihood of the campaign is not known; empty if it is."""
         effective, apart = (acceptance.limit(f"campaign.{n}") for n in ("effective", "halves"))
