@@ -35,6 +35,7 @@ _OF_CAMPAIGN: Final = {
 _KINDS: Final = _OF_FIT | _OF_CAMPAIGN
 _DRAWN: Final = {".png": "figure", ".ecsv": "table"}
 _CAMPAIGN_FIGURES: Final = (layout.PROFILES, layout.PAIRS, layout.FILTERS, layout.BEST_DISC)
+_GONE: Final = "the campaigns that were exported keep no galaxy"
 _SUFFIXES: Final = {".nc", ".fits", ".json", *_DRAWN}
 
 
@@ -132,7 +133,11 @@ def forget(root: Path, plan_file: Path) -> None:
     record = document["provenance"]
     inputs = {name: sha for name, sha in record["inputs"].items() if name not in sources}
     listed = [one for one in document["products"] if one["path"] not in gone]
-    changed = {"products": listed, "provenance": {**record, "inputs": inputs}}
+    left = {str(one["path"]).partition("/")[0] for one in listed}
+    empty = {name.partition("/")[0] for name in gone} - left
+    absent = {**document["absent_layers"], **dict.fromkeys(empty, _GONE)}
+    record = {**record, "inputs": inputs}
+    changed = {"products": listed, "absent_layers": absent, "provenance": record}
     io.write_json(products / layout.RUN_FILE, {**document, **changed}, overwrite=True)
     plan: dict[str, Any] = io.read_json(plan_file)
     named = {f"{layout.PRODUCTS_DIR}/{name}" for name in gone}

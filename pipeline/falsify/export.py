@@ -218,10 +218,19 @@ class _Work:
         return Provenance.from_dict(record)
 
     def write_figure(self, name: str, drawn: Mapping[str, Any]) -> None:
-        """Write a figure, and the data behind it."""
+        """Write a figure, and the data behind it; neither where there is nothing to show."""
+        if not len(drawn["data"]):
+            self.leave_out(name)
+            return
         atomic_write_bytes(self.files[name], drawn["figure"], overwrite=True)
         data = ard.Table(drawn["data"].data, drawn["data"].meta, self.of_table())
         io.write(self.files[f"{name}_data"], data, overwrite=True)
+
+    def leave_out(self, name: str) -> None:
+        """Take away a figure that an earlier export made."""
+        for key in (name, f"{name}_data"):
+            self.files[key].unlink(missing_ok=True)
+            self.made.discard(self.files[key])
 
 
 def _render(
@@ -250,9 +259,7 @@ def _render(
                 residuals=rendered.residuals, title=title, target=target,
                 simulated=work.provenance.simulated))  # fmt: skip
     if not kept:
-        for key in ("best", "best_data"):
-            work.files[key].unlink(missing_ok=True)
-            work.made.discard(work.files[key])
+        work.leave_out("best")
     return names
 
 

@@ -170,6 +170,24 @@ def test_a_campaign_that_is_not_complete_can_be_looked_at_and_is_refused(undrawn
     assert {check for check, _ in judged(undrawn)} == {"campaign.complete", "campaign.conflicts"}
 
 
+def test_a_campaign_that_keeps_nothing_and_has_no_cells_leaves_a_run_in_order(undrawn):
+    """No search has converged, and the models are too few for cells."""
+    few = gaussian(8)
+    none = replace(few, converged=np.zeros(8, bool))
+    nothing = {"figure": PNG, "data": ard.Table(Table({"x": []}), {"SIMULATD": True})}
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("profiles", "pairs"):
+            patch.setattr(drawing, name, lambda **_: nothing)
+        paths = export(undrawn, none).paths
+    assert judged(undrawn) == {}
+    assert sorted(Path(name).name for name in paths) == [
+        *("t001_evaluations-toy.fits", "t001_surface-toy.json"),
+        *("t001_surfacefilters-toy.ecsv", "t001_surfacefilters-toy.png"),
+    ]
+    absent = io.read_json(undrawn / "products/run.json")["absent_layers"]
+    assert "keep no galaxy" in absent["representative"]
+
+
 def test_files_of_another_campaign_are_not_overwritten(undrawn):
     place = undrawn / "work/campaigns/t001_surface-toy.json"
     document = io.read_json(place)
