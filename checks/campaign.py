@@ -306,13 +306,13 @@ def verdict(product: Product, limits: Limits) -> Outcome:
 
 def _measured(facts: Row, models: Models) -> dict[str, float]:
     """Give the numbers on which the verdict must rest."""
-    refined, top = rows_of(facts, "refined"), part(facts, "best")
-    pairs = [(number(row, "log_likelihood"), number(row, "chi2")) for row in (*refined, top)]
+    refined = part(facts, "refined")
+    rows = (refined, part(facts, "best"))
+    pairs = [(number(row, "log_likelihood"), number(row, "chi2")) for row in rows]
     pairs = [pair for pair in pairs if math.isfinite(pair[0])]
     best_, chi2 = max(pairs, default=(math.nan, math.nan))
-    ends = [number(row, "log_likelihood") for row in refined if row.get("converged") is True]
-    ends.sort(reverse=True)
-    first, second = (*ends, math.nan, math.nan)[:2]
+    ends = refined.get("ends") if refined.get("converged") is True else None
+    first, second = (*(ends if isinstance(ends, list) else []), math.nan, math.nan)[:2]
     free, tried = part(facts, "exclusion", "saturated"), part(facts, "exclusion", "calibration")
     base, dof = number(free, "chi2"), number(free, "dof")
     quantile, n_bow = number(tried, "quantile"), number(tried, "n_bow")

@@ -57,9 +57,12 @@ def gaussian(n: int, seed: int = 3, *, rejected: bool = True, unconverged: int =
 REFERENCE = Reference(BOW, "bow", BEST + 3.0, "a test")
 CALIBRATION = Calibration(12.0, 0.95, 200, 50, 45, "a test")
 SATURATED = Saturated(CHI2 - 100.0, 4900)
-REFINED = tuple(
-    Refined(start, {"r_d_kpc": 0.5, "gas_fraction": 0.45}, BEST - away, CHI2 + 2.0 * away, True)
-    for start, away in ((3, 0.0), (7, 0.01))
+REFINED = Refined(
+    {"r_max_kpc": 20.0, "v_max_kms": 110.0},
+    BEST,
+    CHI2,
+    True,
+    (BEST - 9.0, BEST - 9.01, BEST - 40.0),
 )
 SETTINGS = Settings(n_bin=5, n_bin_pair=3, axes=AXES)
 RULE = Rule(2, 2)
@@ -80,7 +83,7 @@ def document_of(
     reference: Reference | None = REFERENCE,
     saturated: Saturated | None = SATURATED,
     calibration: Calibration | None = CALIBRATION,
-    refined: tuple[Refined, ...] = REFINED,
+    refined: Refined | None = REFINED,
     rule: Rule = RULE,
     **more: Any,
 ) -> dict[str, Any]:

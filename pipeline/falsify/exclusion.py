@@ -6,7 +6,7 @@ statement under judgement is that no galaxy makes this cube. It is CONFIRMED onl
 can be trusted: where more models, or searches that did not converge, cannot change the answer.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,12 +25,12 @@ class Saturated:
     ----------
     chi2 : float
         Squares of the whitened residuals.
-    dof : int
-        Voxels less free amplitudes.
+    dof : float
+        Voxels less the effective number of free amplitudes.
     """
 
     chi2: float
-    dof: int
+    dof: float
 
 
 @dataclass(frozen=True)
@@ -77,24 +77,24 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Refined:
-    """A galaxy whose own parameters were optimised as well, from a model of the campaign.
+    """The best disc, its own parameters optimised as well, from several starts.
 
     Attributes
     ----------
-    start : int
-        Number of that model.
     parameters : mapping of str to float
     log_likelihood, chi2 : float
         As of an evaluation.
     converged : bool
-        Whether the search ended at a maximum.
+        Whether the search that found it ended at a maximum.
+    ends : tuple of float
+        ln of prior times likelihood where the search from each start ended, the best first.
     """
 
-    start: int
     parameters: Mapping[str, float]
     log_likelihood: float
     chi2: float
     converged: bool
+    ends: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def judge(
     *,
     saturated: Saturated | None = None,
     calibration: Calibration | None = None,
-    refined: Sequence[Refined] = (),
+    refined: Refined | None = None,
 ) -> Exclusion:
     """Say whether the galaxy is excluded.
 
@@ -139,10 +139,9 @@ def judge(
         With the rows "campaign.*".
     saturated : Saturated, optional
     calibration : Calibration, optional
-    refined : sequence of Refined
-        From any models of the campaign. Where two or more converged, the distance between the best
-        two says how far the search may still be from its end; a draw of the prior is never near
-        enough to the best galaxy to say it.
+    refined : Refined, optional
+        How far apart its best two searches ended says how far they may be from the best of all; no
+        draw of the prior is near enough to the best galaxy to say that.
     """
     found = _measured(surface, evaluations, saturated, calibration, refined)
     gate, words = _gate(found, acceptance)
@@ -160,15 +159,15 @@ def _measured(
     evaluations: Evaluations,
     saturated: Saturated | None,
     calibration: Calibration | None,
-    refined: Sequence[Refined],
+    refined: Refined | None,
 ) -> dict[str, float]:
     nothing = float("nan")
-    pairs = [(one.log_likelihood, one.chi2) for one in refined]
+    pairs = [(refined.log_likelihood, refined.chi2)] if refined else []
     if surface.best >= 0:
         row = int(np.searchsorted(evaluations.number, surface.best))
         pairs.append((float(evaluations.log_likelihood[row]), float(evaluations.chi2[row])))
     best, chi2 = max(pairs, default=(nothing, nothing))
-    ends = sorted((one.log_likelihood for one in refined if one.converged), reverse=True)
+    ends = refined.ends if refined and refined.converged else ()
     still = 2.0 * (ends[0] - ends[1]) if len(ends) > 1 else nothing
     n_evaluated = int(surface.whole.n_evaluated)
     level = calibration.quantile if calibration else nothing
@@ -221,12 +220,10 @@ def _gate(found: Mapping[str, float], acceptance: Acceptance) -> tuple[Gate, str
         return Gate.UNINFORMATIVE, f"{words}; but {share:.1%} of the searches did not converge"
     still = found["improvement"]
     if not np.isfinite(still):
-        return Gate.UNINFORMATIVE, (
-            f"{words}; but no two searches from models of the campaign have ended at a best galaxy"
-        )
+        return Gate.UNINFORMATIVE, (f"{words}; but no two searches of the best disc have ended")
     if not still < t - quantile:
         return Gate.UNINFORMATIVE, (
-            f"{words}; but the best of two searches differ by {still:.1f}: a better galaxy may be "
+            f"{words}; but the best two searches differ by {still:.1f}: a better galaxy may be "
             "left to find"
         )
     return Gate.CONFIRMED, f"no galaxy survives: {words}"

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import ard
 from ard import io, layout
@@ -25,10 +25,11 @@ from pipeline.code import code_sha256, tool_versions
 from pipeline.falsify import exclusion, report, survivors
 from pipeline.falsify.report import Campaign, Judged
 from pipeline.falsify.surface import Evaluations, Reference, Settings, Surface, survey
-from pipeline.falsify.survivors import Kept, Renderer, Rule
+from pipeline.falsify.survivors import Kept, Rendered, Renderer, Rule
 from pipeline.falsify.table import write_evaluations
 from pipeline.figures import campaign as drawing
 from pipeline.fit_inputs import Inputs, inputs_of
+from pipeline.reduce.apertures.covariance import read_given_noise
 from pipeline.values import sha256_of
 
 # The code that decides a number of the campaign, or of what is said of it.
@@ -43,13 +44,6 @@ _OBSERVATION: Final = (
 type Say = Callable[[str], None]
 
 
-class Ledger(Protocol):
-    """Where the results of a campaign are kept, as far as an export looks at it."""
-
-    def evaluations(self, campaign: str) -> Evaluations:
-        """Give all that a campaign found."""
-
-
 @dataclass(frozen=True)
 class Given:
     """What other fits of the same voxels say, as far as it is known.
@@ -60,13 +54,13 @@ class Given:
         The best bow shock, or the saturated scene.
     saturated : Saturated, optional
     calibration : Calibration, optional
-    refined : tuple of Refined
+    refined : Refined, optional
     """
 
     reference: Reference | None = None
     saturated: exclusion.Saturated | None = None
     calibration: exclusion.Calibration | None = None
-    refined: tuple[exclusion.Refined, ...] = ()
+    refined: exclusion.Refined | None = None
 
 
 @dataclass(frozen=True)
@@ -114,7 +108,7 @@ def label_of(campaign: str) -> str:
 
 
 def export_campaign(
-    ledger: Ledger,
+    evaluations: Evaluations,
     campaign: Campaign,
     root: Path,
     item: str,
@@ -128,7 +122,8 @@ def export_campaign(
 
     Parameters
     ----------
-    ledger : Ledger
+    evaluations : Evaluations
+        What the ledger of the campaign holds.
     campaign : Campaign
     root : path
         The run folder.
@@ -144,13 +139,12 @@ def export_campaign(
     Raises
     ------
     ArdError
-        If the folder holds no finished run, the ledger holds no model, or files of another campaign
-        lie under the same names.
+        If the folder holds no finished run, nothing was evaluated or rejected, or files of another
+        campaign lie under the same names.
     """
     told, chosen = given or Given(), how or How()
     inputs = inputs_of(root, item)
     acceptance = load_acceptance()
-    evaluations = ledger.evaluations(campaign.name)
     surface = survey(evaluations, campaign.n_model, told.reference, acceptance, chosen.settings)
     cube = ard.read_cube(inputs.cube)
     work = _Work(inputs, label_of(campaign.name), cube, _provenance(inputs, campaign, told, chosen,
@@ -237,30 +231,40 @@ def _render(
     work: _Work, evaluations: Evaluations, kept: tuple[Kept, ...], render: Renderer, say: Say
 ) -> list[dict[str, str]]:
     """Write cubes and maps of the galaxies that are kept, and a figure of the best; give names."""
-    from pipeline.figures import residuals as left_figure
-    from pipeline.infer.cutout import FLUX_UNIT, flux_per_voxel  # JAX is asked for only here
-
     names = []
-    per_voxel = flux_per_voxel(work.cube) * FLUX_UNIT
     for rank, one in enumerate(kept, 1):
         rendered = render(*survivors.row_of(evaluations, one.number))
-        model, residual = survivors.cubes_of(rendered, work.cube, per_voxel, work.of_table())
+        model, residual = survivors.cubes_of(rendered, work.cube, work.of_table())
         named = layout.kept_files(work.inputs.item, work.label, rank)
-        field_map = survivors.map_of(rendered, model)
-        for key, product in (("cube", model), ("residual", residual), ("map", field_map)):
+        motion = survivors.map_of(rendered, work.of_table())
+        for key, product in (("cube", model), ("residual", residual), ("map", motion)):
             io.write(work.place / named[key], product, overwrite=True)
             work.made.add(work.place / named[key])
         names.append(named)
         say(f"galaxy {rank}/{len(kept)}: model {one.number}, {one.why}")
         if rank == 1:
-            title = f"{work.inputs.item}: best galaxy of the campaign, model {one.number}"
-            target = load_target(work.inputs.target)
-            work.write_figure("best", left_figure.run(
-                residuals=rendered.residuals, title=title, target=target,
-                simulated=work.provenance.simulated))  # fmt: skip
+            work.write_figure("best", _drawn(work, rendered, one.number))
     if not kept:
         work.leave_out("best")
     return names
+
+
+def _drawn(work: _Work, rendered: Rendered, number: int) -> dict[str, Any]:
+    from pipeline.figures import residuals as left_figure  # JAX is asked for only here
+
+    inputs, target = work.inputs, load_target(work.inputs.target)
+    left = survivors.residuals_of(rendered, work.cube, read_given_noise(inputs.noise), target)
+    title = f"{inputs.item}: best galaxy of the campaign, model {number}"
+    if not left.lines:
+        raise ArdError(
+            "the best galaxy has no light about any line",
+            expected=f"a line of {target.name} in the channels that are looked at",
+            found=f"{left.wave[0]:.4f} to {left.wave[-1]:.4f} um",
+            action="see whether the renderer and the run are of the same target",
+        )
+    return left_figure.run(
+        residuals=left, title=title, target=target, simulated=work.provenance.simulated
+    )
 
 
 def _document(

@@ -54,13 +54,13 @@ class Judged:
     exclusion : Exclusion
     saturated : Saturated or None
     calibration : Calibration or None
-    refined : sequence of Refined
+    refined : Refined or None
     """
 
     exclusion: Exclusion
     saturated: Saturated | None
     calibration: Calibration | None
-    refined: Sequence[Refined]
+    refined: Refined | None
 
 
 def document_of(
@@ -110,9 +110,7 @@ def document_of(
             ],
         },
         "best": _best(evaluations, surface),
-        "refined": [
-            {**_plain(asdict(row)), "parameters": _values(row.parameters)} for row in judged.refined
-        ],
+        "refined": _refined(judged.refined),
         "marginal": {
             **_total(surface.whole),
             "halves": [_total(one), _total(two)],
@@ -216,6 +214,14 @@ def _best(evaluations: Evaluations, surface: Surface) -> dict[str, Any] | None:
         "parameters": _values(model.parameters),
         "nuisances": _values(found.nuisances),
     }
+
+
+def _refined(refined: Refined | None) -> dict[str, Any] | None:
+    if refined is None:
+        return None
+    found = {**asdict(refined), "parameters": _values(refined.parameters)}
+    plain: dict[str, Any] = _plain({**found, "ends": list(refined.ends)})
+    return plain
 
 
 def _total(cells: Cells) -> dict[str, Any]:

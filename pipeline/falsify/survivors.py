@@ -7,20 +7,24 @@ same campaign always keeps the same models.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ard.cube import Cube, FloatArray, frozen
+from ard.cube import SPEED_OF_LIGHT_KMS, Cube, FloatArray
 from ard.errors import ArdError, misfit
 from ard.maps import Map
 from ard.provenance import Provenance
+from manifests import Target
 from pipeline.falsify.surface import Evaluations, Surface
 from pipeline.falsify.tasks import Evaluation, Model
+from pipeline.reduce.apertures.covariance import GivenNoise
 
 if TYPE_CHECKING:  # a rule needs no JAX
     from pipeline.infer.residuals import Residuals
 
+_NEAR_KMS: Final = 400.0  # light within that of a line is taken for that of the line
 BEST: Final = "best"
 SPREAD: Final = "spread"
 RULE: Final = (
@@ -63,33 +67,32 @@ class Kept:
     why: str
 
 
-@dataclass(frozen=True, eq=False)
-class Rendered:
-    """A galaxy beside the data.
+class Rendered(Protocol):
+    """A galaxy as the cube shows it, on the spaxels of a cut-out (`pipeline.falsify.render`)."""
 
-    Attributes
-    ----------
-    residuals : Residuals
-        Data, model and errors in each voxel of the sub-cube, as of a fit.
-    flux : array, shape (ny, nx)
-        Light of the brightest line in each spaxel, erg s-1 cm-2.
-    velocity_kms, sigma_kms : array, shape (ny, nx)
-        Its mean velocity and standard deviation there, as the point-spread function leaves them,
-        without the line-spread function; NaN where there is no light.
-    """
+    @property
+    def cube(self) -> Cube:
+        """Its lines and the background, MJy/sr, on all channels of the item's cube."""
 
-    residuals: "Residuals"
-    flux: FloatArray
-    velocity_kms: FloatArray
-    sigma_kms: FloatArray
+    @property
+    def light(self) -> FloatArray:
+        """Its lines alone, shape (n_wave, ny, nx), MJy/sr."""
 
-    def __post_init__(self) -> None:
-        shape = self.residuals.data.shape[1:]
-        for name in ("flux", "velocity_kms", "sigma_kms"):
-            image = frozen(getattr(self, name), np.float64)
-            if image.shape != shape:
-                raise misfit(f"{name} of a galaxy is of another field", f"{shape}", image.shape)
-            object.__setattr__(self, name, image)
+    @property
+    def motion(self) -> Map:
+        """Its gas in each spaxel: `velocity`, `dispersion` (km/s) and others."""
+
+    @property
+    def channels(self) -> NDArray[np.intp]:
+        """Numbers of the channels that are looked at, shape (n_channel,)."""
+
+    @property
+    def rows(self) -> slice:
+        """Where the cut-out lies in the item's cube."""
+
+    @property
+    def columns(self) -> slice:
+        """Where the cut-out lies in the item's cube."""
 
 
 type Renderer = Callable[[Model, Evaluation], Rendered]
@@ -159,67 +162,100 @@ def row_of(evaluations: Evaluations, number: int) -> tuple[Model, Evaluation]:
     )
 
 
-def cubes_of(
-    rendered: Rendered, cube: Cube, per_voxel: FloatArray, provenance: Provenance
-) -> tuple[Cube, Cube]:
-    """Give model and residual as cubes on the voxels of the sub-cube.
+def cubes_of(rendered: Rendered, observed: Cube, provenance: Provenance) -> tuple[Cube, Cube]:
+    """Give model and residual as cubes of the channels that are looked at.
 
     Parameters
     ----------
     rendered : Rendered
-    cube : Cube
-        The observed one, of which the sub-cube is a part.
-    per_voxel : array, shape (n_wave,)
-        Flux in a voxel of the observed cube, erg s-1 cm-2, that is 1 MJy/sr.
+    observed : Cube
+        The item's cube, of which the cut-out is a part.
     provenance : Provenance
 
     Raises
     ------
     FormatError
-        If the sub-cube is no part of the cube.
+        If the galaxy is of another cube.
     """
-    left = rendered.residuals
-    _, ny, nx = left.data.shape
-    n_wave, all_y, all_x = cube.shape
-    ends = (int(left.channels.max()) + 1, left.y + ny, left.x + nx)
-    if any(end > size for end, size in zip(ends, cube.shape, strict=True)):
-        raise misfit("the galaxy is of another cube", f"{(n_wave, all_y, all_x)}", ends)
-    rows, columns = slice(left.y, left.y + ny), slice(left.x, left.x + nx)
-
-    def part(values: Any) -> Any:
-        return np.asarray(values)[left.channels, rows, columns]
-
-    scale = np.asarray(per_voxel)[left.channels][:, None, None]
-    # What the sub-cube masks besides, hits among it, is no data either.
-    mask = np.asarray(left.mask) | part(cube.mask)
-    seen = cube.replace(
-        flux=np.where(mask, np.nan, left.model / scale),
-        var=np.where(mask, np.nan, np.square(left.sigma / scale)),
+    channels, rows, columns = rendered.channels, rendered.rows, rendered.columns
+    whole = rendered.cube
+    _, ny, nx = observed.flux[:, rows, columns].shape
+    if whole.shape != (observed.wave.size, ny, nx):
+        raise misfit("the galaxy is of another cube", f"{(observed.wave.size, ny, nx)}",
+                     whole.shape)  # fmt: skip
+    # What the observed cube masks is not compared with any model.
+    mask = whole.mask[channels] | observed.mask[:, rows, columns][channels]
+    model = np.where(mask, np.nan, whole.flux[channels])
+    seen = whole.replace(
+        flux=model,
+        var=np.where(mask, np.nan, whole.var[channels]),
         mask=mask,
-        wave=cube.wave[left.channels],
-        wcs=cube.wcs[rows, columns],
+        wave=whole.wave[channels],
         dq=None,
         weight=None,
         provenance=provenance,
     )
-    residual = np.where(mask, np.nan, (left.data - left.model) / scale)
-    return seen, seen.replace(flux=residual)
+    return seen, seen.replace(flux=observed.flux[:, rows, columns][channels] - model)
 
 
-def map_of(rendered: Rendered, model: Cube) -> Map:
-    """Give the field of velocities as a map on the grid of the model's cube.
+def map_of(rendered: Rendered, provenance: Provenance) -> Map:
+    """Give the motion of a galaxy with its record."""
+    return rendered.motion.replace(provenance=provenance)
+
+
+def residuals_of(
+    rendered: Rendered, observed: Cube, noise: GivenNoise, target: Target
+) -> "Residuals":
+    """Give what a galaxy leaves of the data, voxel by voxel, as a figure shows it.
 
     Parameters
     ----------
     rendered : Rendered
-    model : Cube
-        As `cubes_of` gives it.
+    observed : Cube
+        The item's cube.
+    noise : GivenNoise
+        Its noise product.
+    target : Target
+        With lines.
     """
-    layers = {
-        "flux": rendered.flux,
-        "velocity": rendered.velocity_kms,
-        "sigma": rendered.sigma_kms,
-    }
-    units = {"flux": "erg s-1 cm-2", "velocity": "km/s", "sigma": "km/s"}
-    mask = ~np.all([np.isfinite(image) for image in layers.values()], axis=0)
-    return Map(layers, units, mask, model.wcs, model.meta, model.provenance)
+    from pipeline.infer.cutout import FLUX_UNIT, flux_per_voxel
+    from pipeline.infer.residuals import Residuals
+
+    channels, rows, columns = rendered.channels, rendered.rows, rendered.columns
+    own = noise.noise
+    scale = np.broadcast_to(np.asarray(own.scale, np.float64), (observed.wave.size,))[channels]
+    per_voxel = flux_per_voxel(observed)[channels][:, None, None] * FLUX_UNIT
+
+    def part(values: Any) -> Any:
+        return np.asarray(values)[:, rows, columns][channels]
+
+    mask = part(observed.mask) | part(own.mask)
+    return Residuals(
+        np.where(mask, np.nan, part(observed.flux)) * per_voxel,
+        np.asarray(rendered.cube.flux)[channels] * per_voxel,
+        part(own.sigma) * scale[:, None, None] * per_voxel,
+        mask,
+        channels,
+        observed.wave[channels],
+        rows.start,
+        columns.start,
+        _brightest(rendered, target),
+    )
+
+
+def _brightest(rendered: Rendered, target: Target) -> dict[str, float]:
+    """Give the line of each group about which the galaxy is brightest, and its wavelength, um."""
+    wave = rendered.cube.wave[rendered.channels]
+    light = rendered.light[rendered.channels].sum(axis=(1, 2))
+    found = {}
+    for group in target.groups:
+        places = {n: target.line(n).wave_obs_um(target.redshift) for n in group.lines}
+        # Of a line that is not looked at, there is no light.
+        bright = {
+            name: float(light[np.abs(wave / place - 1.0) * SPEED_OF_LIGHT_KMS < _NEAR_KMS].sum())
+            for name, place in places.items()
+        }
+        name = max(bright, key=lambda name: bright[name])
+        if bright[name] > 0.0:
+            found[name] = places[name]
+    return found

@@ -12,7 +12,16 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.table import Table
-from campaign_runs import HOW, OBSERVED, ToyRenderer, export, write_run
+from campaign_runs import (
+    CHANNELS,
+    COLUMNS,
+    HOW,
+    OBSERVED,
+    ROWS,
+    ToyRenderer,
+    export,
+    write_run,
+)
 from campaigns import AXES, REFERENCE, document_of, gaussian
 from precision import x64
 from runs import PNG
@@ -25,14 +34,16 @@ from ard.errors import ArdError, FormatError
 from ard.fitsio import write_hdus
 from checks.judging import judge
 from checks.result import Status
+from manifests import load_target
 from pipeline import fitted
 from pipeline.falsify.export import Given, label_of
-from pipeline.falsify.survivors import Rendered, cubes_of, row_of
+from pipeline.falsify.survivors import cubes_of, residuals_of, row_of
 from pipeline.falsify.table import unit_of, write_evaluations
 from pipeline.figures import campaign as drawing
 from pipeline.figures import residuals
 from pipeline.graph import build_tasks
 from pipeline.plans import stages_for, twin_plan
+from pipeline.reduce.apertures.covariance import read_given_noise
 
 N = 400
 MODELS = gaussian(N)
@@ -114,22 +125,42 @@ def test_the_surface_follows_its_schema_and_is_what_was_surveyed(exported):
 def test_kept_galaxies_have_their_light_their_residuals_and_their_velocities(exported):
     root, said = exported
     renderer = ToyRenderer()
-    good = ~renderer.noise.mask
+    where = np.ix_(CHANNELS, np.r_[ROWS], np.r_[COLUMNS])
+    mask, data = renderer.noise.mask[where], renderer.cube.flux[where]
     for row in said.document["survivors"]["rows"]:
         place = root / "products/representative"
         model, left = (ard.read_cube(place / row["files"][key]) for key in ("cube", "residual"))
         speed = 220.0 * MODELS.parameters["gas_fraction"][row["number"]]
-        scale = renderer.sigma / 0.02  # erg s-1 cm-2 in a voxel that are 1 MJy/sr
         assert model.unit == left.unit == "MJy/sr"
-        assert np.array_equal(model.mask, renderer.noise.mask)
-        expected = renderer.model(speed) / scale
-        assert np.allclose(model.flux[good], expected[good], rtol=1e-6, atol=1e-9)
-        assert np.allclose((model.flux + left.flux)[good], (renderer.data / scale)[good], atol=1e-6)
-        assert np.allclose(model.err[good], 0.02, rtol=1e-6)
+        assert np.array_equal(model.mask, mask)
+        assert np.allclose(model.wave, renderer.cube.wave[CHANNELS], rtol=1e-12)
+        expected = renderer.lines(speed, renderer.cube.wave)[where] + 0.001
+        assert np.allclose(model.flux[~mask], expected[~mask], rtol=1e-6, atol=1e-9)
+        assert np.allclose((model.flux + left.flux)[~mask], data[~mask], atol=1e-6)
+        assert np.allclose(model.err[~mask], 0.02, rtol=1e-6)
         field = io.read(place / row["files"]["map"])
-        assert np.allclose(field["velocity"], renderer.fields(speed)[1], atol=1e-4)
+        velocity = renderer.fields(speed)[1][ROWS, COLUMNS]
+        assert np.allclose(field["velocity"], velocity, atol=1e-4)
         assert model.simulated
         assert field.simulated
+        # A spaxel of the sub-cube is where it was in the cube.
+        sky = model.wcs.pixel_to_world_values(0, 0)
+        assert np.allclose(renderer.cube.wcs.world_to_pixel_values(*sky), (0, 1), atol=1e-9)
+
+
+def test_what_is_left_is_in_errors_of_the_noise_product(exported):
+    root, said = exported
+    renderer = ToyRenderer()
+    number = said.document["survivors"]["rows"][0]["number"]
+    rendered = renderer(*row_of(MODELS, number))
+    noise = read_given_noise(root / "work/t001_noise.fits")
+    left = residuals_of(rendered, renderer.cube, noise, load_target(root / "test.toml"))
+    where = np.ix_(CHANNELS, np.r_[ROWS], np.r_[COLUMNS])
+    expected = (renderer.cube.flux[where] - rendered.cube.flux[CHANNELS]) / 0.02
+    assert np.allclose(left.pull, expected, rtol=1e-6, equal_nan=True)
+    assert np.isnan(left.data).sum() == renderer.noise.mask[where].sum() == 1
+    assert left.lines == {"Halpha": pytest.approx(0.6564632 * 1.964)}
+    assert (left.y, left.x) == (1, 0)
 
 
 @pytest.fixture
@@ -250,9 +281,6 @@ def test_what_cannot_be_written_is_refused(exported, tmp_path):
         write_evaluations(tmp_path / "x.fits", double, campaign="toy", n_model=N, units={}, meta={},
                           provenance=record)  # fmt: skip
     renderer = ToyRenderer()
-    seen = renderer(*row_of(MODELS, int(np.nanargmax(MODELS.log_likelihood))))
-    with pytest.raises(FormatError, match="velocity_kms of a galaxy is of another field"):
-        Rendered(seen.residuals, seen.flux, seen.velocity_kms[:3], seen.sigma_kms)
-    elsewhere = Rendered(replace(seen.residuals, x=3), seen.flux, seen.velocity_kms, seen.sigma_kms)
+    rendered = renderer(*row_of(MODELS, int(np.nanargmax(MODELS.log_likelihood))))
     with pytest.raises(FormatError, match="of another cube"):
-        cubes_of(elsewhere, renderer.cube, np.ones(len(renderer.cube.wave)), record)
+        cubes_of(replace(rendered, rows=slice(0, 9)), renderer.cube, record)
