@@ -201,8 +201,8 @@ def _gate(found: Mapping[str, float], acceptance: Acceptance) -> tuple[Gate, str
     if not np.isfinite(found["t"]):
         return Gate.NOT_EVALUATED, "there is no saturated scene to compare with"
     if not enough.accepts(found["injections"]):
-        words = "what T is where a galaxy is the truth has not been calibrated"
-        return Gate.NOT_EVALUATED, f"{words} on {enough} injections"
+        words = "what T is where a galaxy is the truth is not calibrated"
+        return Gate.NOT_EVALUATED, f"{words}: that takes {enough.bound} injections"
     reduced = found["chi2_saturated_reduced"]
     if not fits.accepts(reduced):
         words = "even a scene with all freedom does not describe the cube: reduced chi-square"

@@ -255,7 +255,7 @@ class Surface:
         carried = min(float(cells.effective) for cells in (self.whole, *self.halves))
         if not effective.accepts(carried):
             found.append(
-                f"it rests on {carried:.1f} models in all, or in one half, and needs {effective}"
+                f"it rests on {carried:.1f} models in all or in one half, not {effective.bound}"
             )
         if not apart.accepts(self.halves_sigma):
             found.append(f"its halves are {self.halves_sigma:.1f} errors apart, not {apart}")

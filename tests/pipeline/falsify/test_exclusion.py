@@ -53,7 +53,7 @@ def test_a_galaxy_far_above_the_quantile_is_excluded():
 @pytest.mark.parametrize(
     ("change", "gate", "says"),
     [
-        ({"calibration": None}, Gate.NOT_EVALUATED, "not been calibrated"),
+        ({"calibration": None}, Gate.NOT_EVALUATED, "is not calibrated"),
         ({"calibration": replace(CALIBRATION, n_disc=58)}, Gate.NOT_EVALUATED, ">= 59"),
         ({"saturated": None}, Gate.NOT_EVALUATED, "no saturated scene"),
         ({"n_model": 801}, Gate.NOT_EVALUATED, "1 models of the campaign are missing"),

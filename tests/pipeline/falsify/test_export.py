@@ -44,6 +44,7 @@ from pipeline.figures import residuals
 from pipeline.graph import build_tasks
 from pipeline.plans import stages_for, twin_plan
 from pipeline.reduce.apertures.covariance import read_given_noise
+from release.hlsp import Collection, product_name
 
 N = 400
 MODELS = gaussian(N)
@@ -266,6 +267,16 @@ def test_short_names_are_kept_and_long_ones_have_a_word_of_their_own():
     assert label_of("toy1") == "toy1"
     assert len(label_of("discs-2026")) == 4
     assert label_of("discs-2026") != label_of("discs-2027")
+
+
+def test_names_in_a_bundle_are_short_enough(exported):
+    """Oracle: the rules of the archive, as `release.hlsp` holds them."""
+    place = exported[0] / "products"
+    about = Collection("rbh1-ard", "x", "x", "RBH-1", "rbh1", "v0", "x", "x", "x")
+    for path in sorted(place.rglob("t001_*-toy*.fits")):
+        name = product_name(fits.getheader(path), about, path.parent.name, path.stem)
+        assert len(str(name)) <= 90
+        assert list(name.problems()) == []
 
 
 def test_units_are_read_from_names():
