@@ -17,17 +17,20 @@ from pipeline.runner import Failure, Result, execute
 
 # How often a worker looks if its parent is still there.
 WATCH_SECONDS: Final = 0.5
-# One thread for each worker: parallel tasks do not fight for cores, and sums do not depend on -j.
-THREAD_LIMITS: Final = dict.fromkeys(
-    (
-        "OMP_NUM_THREADS",
-        "OPENBLAS_NUM_THREADS",
-        "MKL_NUM_THREADS",
-        "NUMEXPR_NUM_THREADS",
-        "VECLIB_MAXIMUM_THREADS",
-    ),
-    "1",
+_THREADS: Final = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
 )
+# One thread for each worker: parallel tasks do not fight for cores, and sums do not depend on -j.
+# A worker keeps the functions that JAX compiled: loky would take more than 300 MB for a leak, and
+# start another, which compiles them again.
+WORKER_ENVIRONMENT: Final = {
+    **dict.fromkeys(_THREADS, "1"),
+    "LOKY_MAX_MEMORY_LEAK_SIZE": os.environ.get("LOKY_MAX_MEMORY_LEAK_SIZE", "4e9"),
+}
 
 
 class Workers:
@@ -89,7 +92,7 @@ class Workers:
                 self._size,
                 initializer=_prepare_worker,
                 initargs=(os.getpid(),),
-                env=THREAD_LIMITS,
+                env=WORKER_ENVIRONMENT,
             )
         self._running[self._pool.submit(execute, task)] = task
 

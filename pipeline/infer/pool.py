@@ -14,7 +14,7 @@ from pipeline import runtime
 from pipeline.infer import chain as chains
 from pipeline.infer.chain import Arrays, Settings, State
 from pipeline.infer.target import Target
-from pipeline.workers import THREAD_LIMITS
+from pipeline.workers import WORKER_ENVIRONMENT
 
 type Job = tuple[int, State, jax.Array, int]
 
@@ -74,7 +74,7 @@ def _executor(target: Target, settings: Settings, workers: int) -> Any:
     arrays = jax.tree.map(np.asarray, target.data)
     plain = Target(target.names, target.log_density, target.constrain, arrays)
     return ProcessPoolExecutor(
-        workers, initializer=_prepare, initargs=(setup, plain, settings), env=THREAD_LIMITS
+        workers, initializer=_prepare, initargs=(setup, plain, settings), env=WORKER_ENVIRONMENT
     )
 
 

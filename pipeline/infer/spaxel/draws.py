@@ -22,7 +22,8 @@ from pipeline.infer.spaxel.spectra import Condensed
 from pipeline.infer.spaxel.templates import Cells, basis
 from pipeline.lineprofile import IntArray
 
-# Candidates for each draw: most spaxels need the first, a corner of the fluxes the others.
+# Candidates for each draw: most spaxels need the first, a corner of the fluxes the others. A tail
+# of weights that looks too heavy among few candidates is looked at again among more.
 _TRIES: Final = (1.5, 8.0, 48.0)
 _SPARE: Final = 40
 _STEEPEST: Final = 30.0  # ln density across an interval
@@ -179,12 +180,13 @@ class Sampler:
                 pool = self._candidates(rows, [streams[k] for k in rows], size)
                 last = number == len(_TRIES) - 1
                 chosen, full = _choose(pool, n_draw, [streams[k] for k in rows], last)
-                done[start : start + step] = full | last
+                tail = khat(pool.log_weight)
+                done[start : start + step] = (full & (tail < numerics.khat_max)) | last
                 here = np.arange(rows.size)[:, None]
                 point[rows] = pool.point[here, chosen]
                 continuum[rows] = self._continuum(rows, pool, chosen, streams)
                 kish = effective(pool.log_weight)
-                quality[0, rows] = khat(pool.log_weight)
+                quality[0, rows] = tail
                 quality[1, rows] = np.where(full, n_draw, np.minimum(kish, n_draw))
                 quality[2, rows] = logsumexp(pool.log_weight, axis=1) - np.log(size)
             pending = pending[~done]

@@ -81,6 +81,22 @@ def test_draws_are_those_of_the_quadrature(line_set):
     assert (found.draws[:, :, 1:count] >= 0).all()
 
 
+def test_a_tail_that_looks_heavy_among_few_candidates_is_looked_at_among_more(monkeypatch):
+    # Oracle: a shape k that says itself among how many candidates it was found.
+    response, sample = bright(OIII, [5.0, 20.0], seed=5)
+    seen = []
+
+    def heavy_among_few(log_weight):
+        seen.append(log_weight.shape)
+        return np.full(len(log_weight), 0.9 if log_weight.shape[1] < 2000 else 0.1)
+
+    monkeypatch.setattr("pipeline.infer.spaxel.draws.khat", heavy_among_few)
+    found = fit(sample.spectra, response, PRIOR, NUMERICS, scales=sample.scales)
+    assert seen == [(2, 1540), (1, 8040), (1, 8040)]  # fewer spaxels at a time
+    assert (found.khat == 0.1).all()
+    assert (found.ess == 1000).all()
+
+
 def test_many_fluxes_are_drawn_right():
     # Oracle: the marginal likelihood of ard.likelihood at single places, where the posterior of
     # the fluxes is a Gaussian that is not cut; six fluxes, none of them limited.
