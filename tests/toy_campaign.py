@@ -47,6 +47,9 @@ class Toy:
     def propose(self, numbers: Sequence[int]) -> list[Model]:
         return [Model(n, {"x": float(np.sin(n + self.seed)), "n": float(n)}) for n in numbers]
 
+    def motions(self, models: Sequence[Model]) -> list[Motion]:
+        return [self.motion(model) for model in models]
+
     def motion(self, model: Model) -> Motion:
         self.asked.append(model.number)
         time.sleep(self.sleep_s)
@@ -55,7 +58,9 @@ class Toy:
         if model.number in self.wrong:
             raise self.wrong[model.number]
         rng = np.random.default_rng([self.seed, model.number])
-        reasons = [name for name, every in (("disc", 5), ("toomre", 7)) if model.number % every == 0]
+        reasons = [
+            name for name, every in (("disc", 5), ("toomre", 7)) if model.number % every == 0
+        ]
         facts = {"vmax_kms": rng.normal(), "q_min": float("nan")}
         curve = None if reasons else Curve(*rng.normal(size=(4, N_RADIUS)))
         return Motion(model.number, tuple(reasons), facts, curve)

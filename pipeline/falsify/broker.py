@@ -140,8 +140,7 @@ def connect(address: str | None = None, environment: Mapping[str, str] = os.envi
     try:
         client = redis.Redis.from_url(
             text,
-            socket_timeout=_TIMEOUT_S,
-            socket_connect_timeout=_TIMEOUT_S,
+            socket_timeout=_TIMEOUT_S,  # and, unless the address says so, of the connection
             health_check_interval=30,
         )
     except ValueError as error:
@@ -240,13 +239,9 @@ class WorkQueue:
     def take(self, count: int) -> list[Delivery]:
         """Take messages that nobody has taken before; none if there are none."""
         found = self._ask(
-            lambda: self._client.xreadgroup(
-                _GROUP, self.consumer, {self._stream: ">"}, count=count
-            )
+            lambda: self._client.xreadgroup(_GROUP, self.consumer, {self._stream: ">"}, count=count)
         )
-        return [
-            Delivery(_text(id_), _body(row), 1) for _, rows in found or () for id_, row in rows
-        ]
+        return [Delivery(_text(id_), _body(row), 1) for _, rows in found or () for id_, row in rows]
 
     def reclaim(self, count: int) -> list[Delivery]:
         """Take messages whose lease has run out.
@@ -276,10 +271,6 @@ class WorkQueue:
         )
         # Servers before 7.0 give nothing for a message that is gone.
         return [Delivery(_text(i), _body(row), counts[_text(i)]) for i, row in claimed if i]
-
-    def exhausted(self, delivery: Delivery) -> bool:
-        """Say whether a message has been handed out more often than it may be."""
-        return delivery.deliveries > self.limits.deliveries
 
     def renew(self, ids: Sequence[str]) -> None:
         """Begin the lease of messages in hand anew."""

@@ -88,6 +88,8 @@ class Settings:
         How they are proposed.
     disc_kind : {"mn3", "double-exponential", "razor"}
     halo_kind : {"nfw", "compact"}
+    dynamics : mapping of str to float
+        Fields of `pipeline.falsify.dynamics.DynamicsSettings`: redshift, cosmology, limits.
     cut : mapping of str to float
         Of the fields of `pipeline.infer.cutout.Cut`, those that are not the scene's.
     n_step : int
@@ -116,6 +118,7 @@ class Settings:
     kind: Literal["sobol", "random", "table"] = "sobol"
     disc_kind: Literal["mn3", "double-exponential", "razor"] = "mn3"
     halo_kind: Literal["nfw", "compact"] = "nfw"
+    dynamics: Mapping[str, float] = field(default_factory=dict)
     cut: Mapping[str, float] = field(default_factory=dict)
     n_step: int = 40
     table_sha256: str = ""
@@ -186,13 +189,14 @@ class Campaign:
     uid : str
         Names its queues.
     settings : Settings
-    code_sha256 : str
-        Of the code that it was created with.
+    config_sha256, code_sha256 : str
+        Of the settings, and of the code that it was created with.
     """
 
     id: int
     uid: str
     settings: Settings
+    config_sha256: str
     code_sha256: str
 
     @property

@@ -17,7 +17,14 @@ from sqlalchemy import Connection, Engine, Table, delete, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ard.errors import ArdError, NotFoundError
-from pipeline.falsify.campaign import CHAINS, DYNAMICS, LIKELIHOOD, Campaign, Settings, settings_from
+from pipeline.falsify.campaign import (
+    CHAINS,
+    DYNAMICS,
+    LIKELIHOOD,
+    Campaign,
+    Settings,
+    settings_from,
+)
 from pipeline.falsify.rows import packed, unpacked
 from pipeline.falsify.tasks import Model
 from pipeline.store.address import SQLITE, resolve
@@ -236,9 +243,7 @@ class Ledger:
     def known(self, campaign: Campaign, role: str, numbers: Sequence[int]) -> set[int]:
         """Give those numbers that have an answer of a role."""
         with self.reading() as connection:
-            return {
-                n for (n,) in _of_numbers(connection, ANSWERS[role], campaign, numbers)
-            }
+            return {n for (n,) in _of_numbers(connection, ANSWERS[role], campaign, numbers)}
 
     def rows(
         self, campaign: Campaign, role: str, numbers: Sequence[int] | None = None
@@ -252,15 +257,20 @@ class Ledger:
             statement = select(table).where(table.c.campaign_id == campaign.id)
             return list(connection.execute(statement.order_by(table.c.number)))
 
+    def facts(self, campaign: Campaign) -> list[Any]:
+        """Give number, possible, reasons and facts of all motions, in the order of numbers."""
+        columns = (MOTIONS.c.number, MOTIONS.c.possible, MOTIONS.c.reasons, MOTIONS.c.facts)
+        statement = select(*columns).where(MOTIONS.c.campaign_id == campaign.id)
+        with self.reading() as connection:
+            return list(connection.execute(statement.order_by(MOTIONS.c.number)))
+
     def models(self, campaign: Campaign, numbers: Sequence[int]) -> list[Model]:
         """Give galaxies that came from a file, in the order of numbers."""
         with self.reading() as connection:
             rows = _of_numbers(connection, MODELS, campaign, numbers, "parameters")
             return [Model(row.number, unpacked(row.parameters)) for row in rows]
 
-    def bury(
-        self, campaign: Campaign, role: str, deaths: Sequence[Death], worker: str
-    ) -> None:
+    def bury(self, campaign: Campaign, role: str, deaths: Sequence[Death], worker: str) -> None:
         """Note tasks that are given up; the first reason stays."""
         rows = [
             {
@@ -373,7 +383,8 @@ def _row(connection: Connection, name: str) -> Any:
 
 
 def _campaign(row: Any) -> Campaign:
-    return Campaign(row.id, row.uid, settings_from(row.settings), row.code_sha256)
+    settings = settings_from(row.settings)
+    return Campaign(row.id, row.uid, settings, row.config_sha256, row.code_sha256)
 
 
 def _require_same(row: Any, settings: Settings, code_sha256: str) -> None:

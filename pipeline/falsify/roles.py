@@ -5,7 +5,7 @@ the queue after its own. The science is handed to it, so that the machinery can 
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -27,8 +27,8 @@ class Science(Protocol):
     def propose(self, numbers: Sequence[int]) -> list[Model]:
         """Give the galaxies of some numbers."""
 
-    def motion(self, model: Model) -> Motion:
-        """Compute the dynamics of a galaxy."""
+    def motions(self, models: Sequence[Model]) -> list[Motion]:
+        """Compute the dynamics of galaxies."""
 
     def evaluate(self, models: Sequence[Model], curves: Sequence[Curve]) -> list[Evaluation]:
         """Hold galaxies against the observed cube."""
@@ -109,17 +109,18 @@ class Dynamics:
 
     campaign: Campaign
     science: Science
+    jobs: int = 1
     name: str = DYNAMICS
 
     @property
     def batch(self) -> int:
         """How many tasks it takes at a time."""
-        return self.campaign.settings.batches.dynamics
+        return self.campaign.settings.batches.dynamics * self.jobs
 
     def compute(self, orders: Sequence[Order]) -> list[Row]:
         """Give the rows of the ledger, one a task, in their order."""
         models = self.science.propose([order.number for order in orders])
-        return _checked(orders, [motion_row(self.science.motion(model)) for model in models])
+        return _checked(orders, [motion_row(motion) for motion in self.science.motions(models)])
 
     def follow(self, rows: Sequence[Row]) -> list[Supply]:
         """Give what is possible to the likelihood."""
@@ -176,19 +177,30 @@ class ChainFits:
         return []
 
 
-# In the order in which a worker of several roles has a look at them: what takes long comes last.
-PLUG_INS: Final[Mapping[str, Callable[[Campaign, Science], Role]]] = {
-    DYNAMICS: Dynamics,
-    LIKELIHOOD: Likelihood,
-    CHAINS: ChainFits,
-}
 # Which role's queue is filled by which.
 NEXT: Final[Mapping[str, str]] = {DYNAMICS: LIKELIHOOD}
 
 
-def roles_of(names: Sequence[str], campaign: Campaign, science: Science) -> list[Role]:
-    """Give the plug-ins of some roles, in the order of their turns."""
-    return [make(campaign, science) for name, make in PLUG_INS.items() if name in names]
+def roles_of(
+    names: Sequence[str], campaign: Campaign, science: Science, jobs: int = 1
+) -> list[Role]:
+    """Give the plug-ins of some roles, in the order of their turns.
+
+    Parameters
+    ----------
+    names : sequence of str
+    campaign : Campaign
+    science : Science
+    jobs : int
+        Processes that it computes dynamics in: so many batches are taken together.
+    """
+    # What takes long comes last.
+    made: dict[str, Role] = {
+        DYNAMICS: Dynamics(campaign, science, jobs),
+        LIKELIHOOD: Likelihood(campaign, science),
+        CHAINS: ChainFits(campaign, science),
+    }
+    return [role for name, role in made.items() if name in names]
 
 
 def _checked(orders: Sequence[Order], rows: list[Row]) -> list[Row]:

@@ -1,4 +1,4 @@
-"""How does an answer of a worker lie in a row of the ledger, to the last bit and with its digest?"""
+"""How does a worker's answer lie in a row of the ledger, to the last bit and with its digest?"""
 
 import hashlib
 import json

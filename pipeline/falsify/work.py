@@ -204,11 +204,8 @@ class Worker:
 
     def _do(self, hand: _Hand, batch: Sequence[Delivery]) -> None:
         role, tally = hand.role, hand.tally
-        orders, deaths = self._sorted_out(hand, batch)
+        orders, known, deaths = self._sorted_out(hand, batch)
         numbers = {order.number: order for order in orders}  # of two of a number, one is enough
-        known = self._patiently(
-            lambda: self._ledger.known(self._campaign, role.name, list(numbers))
-        )
         clock = time.perf_counter()
         rows, failures = _computed(role, [o for n, o in numbers.items() if n not in known])
         tally.busy_s += time.perf_counter() - clock
@@ -229,27 +226,28 @@ class Worker:
 
     def _sorted_out(
         self, hand: _Hand, batch: Sequence[Delivery]
-    ) -> tuple[list[Order], list[tuple[str, Death]]]:
-        """Tell tasks from what is no task, and from what was delivered too often."""
+    ) -> tuple[list[Order], set[int], list[tuple[str, Death]]]:
+        """Tell tasks, those with an answer, and what is dead: no task, or delivered too often."""
         orders: list[Order] = []
         deaths: list[tuple[str, Death]] = []
-        n_number = self._campaign.settings.tasks(hand.role.name)
+        name, limits = hand.role.name, hand.queue.limits
         for delivery in batch:
             try:
-                order = decode(delivery, n_number)
+                orders.append(decode(delivery, self._campaign.settings.tasks(name)))
             except ArdError as error:
-                place = f"message {delivery.id}"
                 reason = f"{error.problem}: {error.found}"
-                deaths.append((delivery.id, Death(place, None, reason, delivery.deliveries)))
-                continue
-            if hand.queue.exhausted(delivery):
-                count = delivery.deliveries - 1
+                death = Death(f"message {delivery.id}", None, reason, delivery.deliveries)
+                deaths.append((delivery.id, death))
+        numbers = [order.number for order in orders]
+        known = self._patiently(lambda: self._ledger.known(self._campaign, name, numbers))
+        for order in orders:
+            if order.deliveries > limits.deliveries and order.number not in known:
+                count = order.deliveries - 1
                 reason = f"delivered {count} times, and its workers died or said nothing"
                 death = Death(str(order.number), order.number, reason, count)
-                deaths.append((delivery.id, death))
-            else:
-                orders.append(order)
-        return orders, deaths
+                deaths.append((order.id, death))
+        dead = {id_ for id_, _ in deaths}
+        return [order for order in orders if order.id not in dead], known, deaths
 
     def _give_up(
         self,
@@ -266,9 +264,7 @@ class Worker:
                 death = Death(str(order.number), order.number, reason, order.deliveries)
                 deaths.append((order.id, death))
         told = [death for _, death in deaths]
-        self._patiently(
-            lambda: self._ledger.bury(self._campaign, hand.role.name, told, self.name)
-        )
+        self._patiently(lambda: self._ledger.bury(self._campaign, hand.role.name, told, self.name))
         hand.tally.failed += len(failures)
         hand.tally.dead += len(deaths)
         for death in told:
@@ -296,7 +292,7 @@ class Worker:
     def _put_all(self, name: str, supplies: Sequence[Supply]) -> bool:
         queue, left = self._queues[name], [encode(supply) for supply in supplies]
         while left:
-            count = self._patiently(lambda: queue.put(left))
+            count = self._patiently(partial(queue.put, left))
             left = left[count:]
             if left and not (name in self._hands and self._serve(self._hands[name])):
                 # Full: somebody else has to make room.

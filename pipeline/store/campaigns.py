@@ -1,6 +1,6 @@
 """How do campaigns, and what their workers found, lie in the database?"""
 
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import (
     JSON,
@@ -28,7 +28,7 @@ def _number() -> Column[int]:
     return Column("number", Integer, primary_key=True, autoincrement=False)
 
 
-def _found() -> tuple[Column[str], Column[str], Column[str]]:
+def _found() -> tuple[Column[Any], ...]:
     """Give what every answer has: its digest, who gave it, and when."""
     return (
         Column("sha256", Text, nullable=False),

@@ -1,5 +1,7 @@
 """Campaigns: their settings, and what their workers found."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -95,7 +97,7 @@ def downgrade() -> None:
         op.drop_table(name)
 
 
-def _make(name: str, key: tuple[str, ...], *columns: sa.Column[object]) -> None:
+def _make(name: str, key: tuple[str, ...], *columns: sa.Column[Any]) -> None:
     op.create_table(
         name,
         sa.Column("campaign_id", sa.Integer(), nullable=False),
@@ -105,23 +107,23 @@ def _make(name: str, key: tuple[str, ...], *columns: sa.Column[object]) -> None:
     )
 
 
-def _of_role(name: str, *columns: sa.Column[object]) -> None:
+def _of_role(name: str, *columns: sa.Column[Any]) -> None:
     role = sa.Column("role", sa.Text(), nullable=False)
     _make(name, ("campaign_id", "role"), role, *columns)
 
 
-def _of_number(name: str, *columns: sa.Column[object]) -> None:
+def _of_number(name: str, *columns: sa.Column[Any]) -> None:
     number = sa.Column("number", sa.Integer(), nullable=False, autoincrement=False)
     _make(name, ("campaign_id", "number"), number, *columns)
 
 
-def _created() -> sa.Column[object]:
+def _created() -> sa.Column[Any]:
     return sa.Column(
         "created", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()
     )
 
 
-def _found() -> tuple[sa.Column[object], ...]:
+def _found() -> tuple[sa.Column[Any], ...]:
     return (
         sa.Column("sha256", sa.Text(), nullable=False),
         sa.Column("worker", sa.Text(), nullable=False),
