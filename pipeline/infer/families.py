@@ -10,7 +10,6 @@ from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Final
 
-import jax
 import numpy as np
 from scipy import special
 
@@ -370,4 +369,8 @@ def _require(family: Family, proper: bool, expected: str) -> None:
 
 
 def _sigmoid(xp: Any, z: Any) -> Any:
-    return special.expit(z) if xp is np else jax.nn.sigmoid(z)
+    if xp is np:
+        return special.expit(z)
+    import jax  # not for those who draw from priors only
+
+    return jax.nn.sigmoid(z)
