@@ -168,7 +168,7 @@ class Posterior:
         dtype = jnp.result_type(float)
         if self.model_dtype == SINGLE and dtype == np.float64:
             single = {name: value.astype(SINGLE) for name, value in values.items()}
-            with _single():
+            with single():
                 cubes = self.templates(single)
             cubes = cubes.astype(dtype)
         else:
@@ -196,7 +196,7 @@ def scene_templates(model: LineModel, build: Build) -> Templates:
 
 
 @contextmanager
-def _single() -> Iterator[None]:
+def single() -> Iterator[None]:
     """Let what is traced within be in float32."""
     # The newest version has it in one place, the oldest allowed in the other.
     place: Any = jax if hasattr(jax, "enable_x64") else importlib.import_module("jax.experimental")
