@@ -91,7 +91,7 @@ class Settings:
     dynamics : mapping of str to float
         Fields of `pipeline.falsify.dynamics.DynamicsSettings`: redshift, cosmology, limits.
     cut : mapping of str to float
-        Of the fields of `pipeline.infer.cutout.Cut`, those that are not the scene's.
+        Fields of `pipeline.infer.cutout.Cut`: which part of the cube is looked at.
     n_step : int
         Steps of the search for the best nuisances.
     table_sha256 : str
@@ -120,7 +120,7 @@ class Settings:
     halo_kind: Literal["nfw", "compact"] = "nfw"
     dynamics: Mapping[str, float] = field(default_factory=dict)
     cut: Mapping[str, float] = field(default_factory=dict)
-    n_step: int = 40
+    n_step: int = 24
     table_sha256: str = ""
     chains: tuple[Chains, ...] = ()
     sampling: Sampling = Sampling()
