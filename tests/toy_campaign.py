@@ -1,10 +1,11 @@
 """A campaign whose science is a cheap function of numbers, and processes that work on it.
 
-Run as a program, it starts workers that may be killed: every line of input, a name of roles, forks
-one, so that the libraries are loaded once for all of them. It says "started PID", and "ended PID
-CODE" when one has ended. An optional second word is a number on which the worker kills itself.
+Run as a program, it starts workers that may be killed: every line of input, the arguments of
+`_work` in JSON, forks one, so that the libraries are loaded once for all of them. It says "started
+PID", and "ended PID CODE" when one has ended.
 """
 
+import json
 import os
 import select
 import signal
@@ -105,16 +106,17 @@ def toy_worker(
     )
 
 
-def _work(database: str, broker_url: str, name: str, line: str, sleep_s: float) -> int:
-    roles, _, deadly = line.partition(" ")
-    toy = Toy(sleep_s=sleep_s, deadly=int(deadly) if deadly else None)
+def _work(
+    database: str, broker: str, name: str, roles: str, sleep_s: float, deadly: int | None
+) -> int:
     ledger = open_ledger(database, folder=Path.cwd())
     with stopping() as stopped:
-        toy_worker(ledger, connect(broker_url), name, roles.split(","), toy, stopped=stopped).run()
+        toy = Toy(sleep_s=sleep_s, deadly=deadly)
+        toy_worker(ledger, connect(broker), name, roles.split(","), toy, stopped=stopped).run()
     return 0
 
 
-def main(database: str, broker_url: str, name: str, sleep_s: str) -> None:
+def main() -> None:
     living: set[int] = set()
     open_ = True
     while open_ or living:
@@ -126,7 +128,7 @@ def main(database: str, broker_url: str, name: str, sleep_s: str) -> None:
             child = os.fork()
             if child == 0:
                 try:
-                    code = _work(database, broker_url, name, line, float(sleep_s))
+                    code = _work(*json.loads(line))
                 except ArdError:
                     traceback.print_exc()
                     code = 3
@@ -143,4 +145,4 @@ def main(database: str, broker_url: str, name: str, sleep_s: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

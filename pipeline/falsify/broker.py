@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import redis
+from redis.backoff import NoBackoff
 from redis.exceptions import (
     BusyLoadingError,
     ClusterDownError,
@@ -23,6 +24,7 @@ from redis.exceptions import (
     ResponseError,
     WatchError,
 )
+from redis.retry import Retry
 
 from ard.errors import ArdError, RemoteError
 from pipeline.doctor import shown
@@ -42,6 +44,8 @@ _PASSING: Final = (
     OutOfMemoryError,
     ReadOnlyError,
 )
+# What a server, and the one within the process, say where there is no group.
+_NO_GROUP: Final = ("NOGROUP", "requires the key to exist")
 # Up to this delivery, messages are handed out together; later ones alone, so that a task which
 # kills its workers is not counted against its neighbours.
 _TOGETHER: Final = 2
@@ -140,8 +144,10 @@ def connect(address: str | None = None, environment: Mapping[str, str] = os.envi
     try:
         client = redis.Redis.from_url(
             text,
+            protocol=2,
             socket_timeout=_TIMEOUT_S,  # and, unless the address says so, of the connection
             health_check_interval=30,
+            retry=Retry(NoBackoff(), 1),  # of a connection that was idle; workers wait themselves
         )
     except ValueError as error:
         raise _wrong(public) from error
@@ -280,7 +286,7 @@ class WorkQueue:
     def release(self, ids: Sequence[str]) -> None:
         """Give messages back: anybody may reclaim them at once."""
         if ids:
-            self._claim(ids, idle=round(1000 * self.limits.lease_s))
+            self._claim(ids, idle=round(2000 * self.limits.lease_s))
 
     def ack(self, ids: Sequence[str]) -> None:
         """Say that messages are done with; they are gone then."""
@@ -331,7 +337,7 @@ class WorkQueue:
             try:
                 return ask()
             except ResponseError as error:
-                if not str(error).startswith("NOGROUP"):
+                if not any(text in str(error) for text in _NO_GROUP):
                     raise
             # From 0: what was put before the group existed is delivered too.
             try:
