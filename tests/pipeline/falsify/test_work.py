@@ -3,10 +3,12 @@
 Oracle: the same campaign computed one by one, without any of the machinery, to the last bit.
 """
 
+import gc
 import os
 import signal
 import threading
 import time
+import tracemalloc
 
 import pytest
 from toy_campaign import QUICK, Toy, serial, toy_worker
@@ -238,15 +240,18 @@ def test_a_broker_that_stays_away_ends_the_worker_with_nothing_lost(small_ledger
 
 
 def test_memory_does_not_grow_with_the_number_of_tasks(small_ledger, campaign_in, embedded):
-    """Bytes that Python holds after 208 and after 992 tasks: fewer than 100 a task in between."""
-    import tracemalloc
+    """Bytes that Python holds after 208 and after 992 tasks.
 
+    They differ by what is in the queue, 64 curves at most; curves that stayed would be 10 times as
+    much.
+    """
     campaign_in(small_ledger, n_model=1000)
     seen = []
 
     class Watched(Toy):
         def motions(self, models):
             if models[0].number in (208, 992):
+                gc.collect()
                 seen.append(tracemalloc.get_traced_memory()[0])
             self.asked.clear()
             return super().motions(models)
@@ -257,4 +262,4 @@ def test_memory_does_not_grow_with_the_number_of_tasks(small_ledger, campaign_in
     finally:
         tracemalloc.stop()
     assert len(seen) == 2
-    assert seen[1] - seen[0] < 78_000
+    assert seen[1] - seen[0] < 64 * 2500
