@@ -8,6 +8,7 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
@@ -139,14 +140,13 @@ class CampaignScience:
         from pipeline import runtime
 
         runtime.start("float64", self._root / layout.STATE_DIR / _CACHE)
-        from pipeline.falsify.likelihood import DiscLikelihood
-        from pipeline.falsify.likelihood import Settings as How
         from pipeline.infer.cutout import Cut
 
+        likelihood: Any = import_module("pipeline.falsify.likelihood")
         settings = self._campaign.settings
         inputs = self.inputs  # held against those of the campaign
-        how = How(cut=Cut(**settings.cut), n_step=settings.n_step)
-        return DiscLikelihood.from_item(inputs.root, inputs.item, how)
+        how = likelihood.Settings(cut=Cut(**settings.cut), n_step=settings.n_step)
+        return likelihood.DiscLikelihood.from_item(inputs.root, inputs.item, how)
 
     def close(self) -> None:
         """End the processes."""
