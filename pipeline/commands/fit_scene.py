@@ -56,6 +56,7 @@ _OBSERVATION: Final = (
 _CACHE: Final = "jax"
 _STARTS: Final = "fits"
 _SECONDS: Final = 5.0  # between two lines of progress
+_WAIT_S: Final = 60.0  # for another fit that puts its products there
 _KEPT: Final = ("rhat", "ess_bulk", "ess_tail", "mcse")
 
 type Say = Callable[[str], None]
@@ -136,7 +137,7 @@ def fit_item(
         left = residuals_of(problem, fitting.best_of(outcome))
         files, verdict = _export(problem, run, store, inputs, target, provenance=provenance,
                                  residuals=left, meta=meta)  # fmt: skip
-    with folder.locked(inputs.root):
+    with folder.locked(inputs.root, _WAIT_S):
         folder.clear_results(inputs.root)
         found = {name: p for name, p in fitted.products_of(inputs.root, (inputs.item,)).items()
                  if p in files.values()}  # fmt: skip
