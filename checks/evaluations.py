@@ -212,7 +212,8 @@ def misplaced(facts: Row, models: Models) -> Iterator[str]:
     for row in rows_of(facts, "unplaced"):
         name = str(row.get("name"))
         known = name in models.columns
-        lost = np.count_nonzero(~np.isfinite(models.column(name))) if known else math.nan
+        every = models.number.size
+        lost = np.count_nonzero(~np.isfinite(models.column(name))) if known else every
         if row.get("n") != lost:
             yield f"models without {name}"
 

@@ -1,4 +1,4 @@
-"""What can be typed about campaigns: `rbh1 campaign create`, `work`, `status`, `requeue`.
+"""What can be typed about campaigns: `rbh1 campaign create`, `work`, `status`, `requeue`, `export`.
 
 Exit codes: 0 good, 1 tasks are dead or answers differ, 2 wrong usage, 3 could not run. stdout
 carries the result, stderr the progress.
@@ -131,6 +131,48 @@ def requeue_command(*, dead: bool, as_json: bool, **where: Any) -> None:
     from pipeline.commands import campaign_run, campaign_show
 
     campaign_show.requeued(campaign_run.requeue(_where(**where), dead=dead), as_json)
+
+
+@campaign.command("export")
+@_place
+@click.option("--bow-starts", type=click.IntRange(0), default=12, show_default=True,
+              help="Searches for the best bow shock; 0: hold against the best galaxy.")  # fmt: skip
+@click.option("--injections", type=click.IntRange(0), default=0, show_default=True,
+              help="Galaxies to inject, for a verdict (200: hours on a CPU).")  # fmt: skip
+@click.option("--disc/--no-disc", default=True, show_default=True,
+              help="Search the best disc, and fit the saturated scene.")  # fmt: skip
+@click.option("--best", type=click.IntRange(1), default=3, show_default=True,
+              help="Best galaxies to keep.")  # fmt: skip
+@click.option("--spread", type=click.IntRange(0), default=5, show_default=True,
+              help="Others to keep, of those that survive.")  # fmt: skip
+@JSON
+@guarded
+def export_command(
+    *, run: Path, name: str, database: str | None, as_json: bool, **about: Any
+) -> None:
+    """Put what a campaign found among the products of its run: table, surface, best galaxies.
+
+    Exits with 1 if the campaign is not complete, or answers differ; all is exported then too.
+    """
+    from pipeline import show
+    from pipeline.commands import campaign_export
+    from pipeline.commands.campaign_run import Place
+
+    asked = campaign_export.Asked(
+        about["bow_starts"], about["injections"], about["disc"], about["best"], about["spread"]
+    )
+    found = campaign_export.export(Place(run.resolve(), name, database), asked, say)
+    document = found.document
+    facts = {
+        "sentence": found.sentence,
+        "complete": document["complete"],
+        "verdict": document["exclusion"]["verdict"],
+        "counts": document["counts"],
+    }
+    show.paths(found.paths, as_json, facts)
+    if not document["complete"] or document["campaign"]["conflicts"]:
+        say("the campaign is not complete, or answers differ: rbh1 campaign status")
+        sys.exit(FAILED)
 
 
 def _where(*, run: Path, name: str, database: str | None, broker: str | None) -> "Place":

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ard import layout
 from ard.errors import ArdError
@@ -18,6 +18,10 @@ from pipeline.falsify.campaign import TABLE, Campaign, Chains
 from pipeline.falsify.ledger import Ledger
 from pipeline.falsify.tasks import Curve, Evaluation, Model, Motion
 from pipeline.fit_inputs import Inputs, inputs_of
+
+if TYPE_CHECKING:
+    from pipeline.commands.campaign_export import Asked
+    from pipeline.falsify.export import Given
 
 _CACHE: Final = "jax"
 # Of what a fit says, that which is worth a row.
@@ -79,7 +83,7 @@ class CampaignScience:
 
     def evaluate(self, models: Sequence[Model], curves: Sequence[Curve]) -> list[Evaluation]:
         """Hold galaxies against the observed cube."""
-        found: list[Evaluation] = self._likelihood.evaluate(models, curves)
+        found: list[Evaluation] = self.likelihood.evaluate(models, curves)
         return found
 
     def fit(self, chains: Chains) -> Mapping[str, Any]:
@@ -129,14 +133,27 @@ class CampaignScience:
     def _pool(self) -> Any:
         from loky import ProcessPoolExecutor
 
-        from pipeline.workers import THREAD_LIMITS, prepare_worker
+        from pipeline.workers import WORKER_ENVIRONMENT, prepare_worker
 
         return ProcessPoolExecutor(
-            self._jobs, initializer=prepare_worker, initargs=(os.getpid(),), env=THREAD_LIMITS
+            self._jobs, initializer=prepare_worker, initargs=(os.getpid(),), env=WORKER_ENVIRONMENT
         )
 
+    def render(self, model: Model, curve: Curve, evaluation: Evaluation) -> Any:
+        """Show a galaxy as the cube would."""
+        return import_module("pipeline.falsify.render").render(
+            self.likelihood, model, curve, evaluation
+        )
+
+    def compare(self, asked: "Asked") -> "Given":
+        """Fit what galaxies are compared with."""
+        from pipeline.commands.campaign_export import compare
+
+        return compare(self.likelihood, asked, self._campaign.settings.seed, self._say)
+
     @cached_property
-    def _likelihood(self) -> Any:
+    def likelihood(self) -> Any:
+        """The likelihood of galaxies in the cube of the run."""
         from pipeline import runtime
 
         runtime.start("float64", self._root / layout.STATE_DIR / _CACHE)

@@ -99,22 +99,11 @@ class Evaluations:
         return np.asarray(self.possible & np.isfinite(self.log_likelihood))
 
     def values(self, name: str) -> FloatArray:
-        """Give a parameter or a fact by its name, shape (n,).
-
-        Raises
-        ------
-        ArdError
-            If there is none of this name.
-        """
+        """Give a parameter or a fact by its name, shape (n,); NaN if there is none of it."""
         for found in (self.parameters, self.facts):
             if name in found:
                 return found[name]
-        raise ArdError(
-            f"the campaign knows no '{name}'",
-            expected=", ".join((*self.parameters, *self.facts)),
-            found=name,
-            action="name a parameter of the hypothesis, or a fact of the dynamics",
-        )
+        return np.full(len(self), np.nan)
 
 
 @dataclass(frozen=True)
