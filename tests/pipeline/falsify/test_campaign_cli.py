@@ -262,10 +262,11 @@ def test_a_campaign_that_is_not_there(run_folder):
 
 
 def test_galaxies_of_a_table(run_folder, toy_science):
-    from pipeline.falsify.hypothesis import PRIOR
+    from pipeline.falsify.hypothesis import propose
 
-    rows = [" ".join(PRIOR.names), " ".join(["0.5"] * len(PRIOR.names))]
-    columns = "".join(f"# - {{name: {name}, datatype: float64}}\n" for name in PRIOR.names)
+    (model,) = propose([0], 1, "random")
+    rows = [" ".join(model.parameters), " ".join(map(str, model.parameters.values()))]
+    columns = "".join(f"# - {{name: {name}, datatype: float64}}\n" for name in model.parameters)
     table = run_folder / "galaxies.ecsv"
     table.write_text(f"# %ECSV 1.0\n# ---\n# datatype:\n{columns}" + "\n".join(rows) + "\n")
     create(run_folder, "--table", table)
