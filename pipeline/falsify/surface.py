@@ -247,7 +247,7 @@ class Surface:
                 f"it rests on {carried:.1f} models in all or in one half, not {effective.bound}"
             )
         if not apart.accepts(self.halves_sigma):
-            found.append(f"its halves are {self.halves_sigma:.1f} errors apart, not {apart}")
+            found.append(f"its halves are {self.halves_sigma:.1f} errors apart, not {apart.bound}")
         return tuple(found)
 
 

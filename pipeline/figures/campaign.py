@@ -61,7 +61,7 @@ def profiles(*, surface: Mapping[str, Any]) -> dict[str, Any]:
         reference = f"reference: {_reference(surface)}"
         if rows:
             handles, labels = panels[0].get_legend_handles_labels()
-            figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=8)
+            figure.legend(handles, labels, loc="outside lower center", ncols=5, fontsize=8)
         figure.suptitle(f"{_title(surface)}: likelihood of the galaxy\n{reference}", fontsize=9)
         picture = style.png(figure)
     return {"figure": picture, "data": _table(surface, _profile_rows(rows), _PROFILE)}
@@ -72,24 +72,29 @@ def _draw_profile(axes: "Axes", row: Mapping[str, Any]) -> None:
     middle = 0.5 * (edges[1:] + edges[:-1])
     best, mean = _array(row["best"]), _array(row["log_mean"])
     halves = np.stack([_array(row["best_first"]), _array(row["best_second"])])
-    thin = np.asarray(row["profile_flagged"], np.bool_)
-    for hidden, look in ((thin, "-"), (~thin, ":")):
-        label = "profile (best model)" if look == "-" else None
-        values = np.where(hidden, np.nan, best)
-        axes.stairs(values, edges, baseline=None, color=style.BLUE, ls=look, label=label)
+    _stairs(axes, row)
     low = np.nanmin(np.where(np.isfinite(halves), halves, np.inf), axis=0)
     shown = np.isfinite(low) & np.isfinite(best)
     axes.vlines(middle[shown], low[shown], best[shown], color=style.BLUE, lw=3, alpha=0.25,
                 label="with half of the models")  # fmt: skip
     few = np.asarray(row["marginal_flagged"], np.bool_)
     for chosen, fill, label in ((~few, style.VERMILION, "marginal (mean likelihood)"),
-                                (few, "none", "the same, of too few models")):  # fmt: skip
+                                (few, "none", "of few models")):  # fmt: skip
         at = chosen & np.isfinite(mean)
         error = np.where(few, 0.0, np.nan_to_num(_array(row["log_mean_error"])))
         axes.errorbar(middle[at], mean[at], error[at], fmt="o", ms=4, color=style.VERMILION,
                       mfc=fill, lw=1, label=label)  # fmt: skip
     _limit(axes, np.concatenate([best, mean, low]))
     axes.locator_params(axis="x", nbins=5)
+
+
+def _stairs(axes: "Axes", row: Mapping[str, Any]) -> None:
+    """Draw the best model of each cell, dotted where too few were evaluated."""
+    edges, best = np.asarray(row["edges"], np.float64), _array(row["best"])
+    thin = np.asarray(row["profile_flagged"], np.bool_)
+    for hidden, look, label in ((thin, "-", "profile (best model)"), (~thin, ":", "of few models")):
+        shown = np.where(hidden, np.nan, best)
+        axes.stairs(shown, edges, baseline=None, color=style.BLUE, ls=look, label=label)
 
 
 def _limit(axes: "Axes", values: FloatArray) -> None:
@@ -159,7 +164,7 @@ def _scale(rows: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
 
 def _diagonal(axes: "Axes", row: Mapping[str, Any]) -> None:
     edges, best = np.asarray(row["edges"], np.float64), _array(row["best"])
-    axes.stairs(best, edges, baseline=None, color=style.BLUE)
+    _stairs(axes, row)
     axes.set_xlim(edges[0], edges[-1])
     good = best[np.isfinite(best)]
     if good.size:
