@@ -36,6 +36,10 @@ class RedisServer:
         return f"unix://{self.folder}/socket"
 
     @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
     def client(self) -> redis.Redis:
         return redis.Redis(unix_socket_path=f"{self.folder}/socket")
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from ard.errors import ArdError
 from pipeline.falsify.broker import Broker, connect
-from pipeline.falsify.campaign import Chains, Settings
+from pipeline.falsify.campaign import Batches, Chains, Settings
 from pipeline.falsify.ledger import Ledger, open_ledger
 from pipeline.falsify.roles import roles_of
 from pipeline.falsify.tasks import N_RADIUS, Curve, Evaluation, Model, Motion
@@ -31,7 +31,7 @@ QUICK = Pace(patience_s=20.0, longest_s=0.05, count_s=0.1, beat_s=0.5)
 
 
 def toy_settings(name: str = "toy", n_model: int = 300, **more: Any) -> Settings:
-    given = {"bound": 64, "lease_s": 0.5, "deliveries": 3, **more}
+    given = {"bound": 64, "lease_s": 0.5, "deliveries": 3, "batches": Batches(16, 64), **more}
     return Settings(name, "t001", {"cube": "0" * 64}, n_model, **given)
 
 

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
@@ -287,8 +287,13 @@ def _several(place: Place, asked: Asked) -> None:
     command += ["--patience", str(asked.pace.patience_s)]
     given = {DATABASE: place.database, BROKER: place.broker}
     environment = {**os.environ, **{key: value for key, value in given.items() if value}}
-    started = [subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
-               for _ in range(asked.jobs)]  # fmt: skip
+    # In sessions of their own: signals come from here, once each.
+    started = [
+        subprocess.Popen(
+            command, env=environment, stdout=subprocess.DEVNULL, start_new_session=True
+        )
+        for _ in range(asked.jobs)
+    ]
     with _handed_on(started):
         codes = [process.wait() for process in started]
     failed = [code for code in codes if code not in _DONE]
@@ -307,18 +312,13 @@ _DONE: Final = (0, 1)
 
 @contextmanager
 def _handed_on(processes: Sequence["subprocess.Popen[bytes]"]) -> Iterator[None]:
-    """Hand signals on to processes; those of a terminal reach them by themselves."""
+    """Hand signals on to processes."""
 
     def send(number: int, _frame: FrameType | None) -> None:
         for process in processes:
-            with suppress(ProcessLookupError):
-                process.send_signal(number)
+            process.send_signal(number)  # which does nothing to one that has ended
 
-    def leave(_number: int, _frame: FrameType | None) -> None:
-        return
-
-    before = {signal.SIGTERM: signal.signal(signal.SIGTERM, send),
-              signal.SIGINT: signal.signal(signal.SIGINT, leave)}  # fmt: skip
+    before = {number: signal.signal(number, send) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:

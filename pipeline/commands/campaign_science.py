@@ -5,7 +5,6 @@ needs when it has its first task.
 """
 
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from importlib import import_module
@@ -16,6 +15,7 @@ from ard import layout
 from ard.errors import ArdError
 from pipeline.falsify.campaign import TABLE, Campaign, Chains
 from pipeline.falsify.ledger import Ledger
+from pipeline.falsify.pool import Pool
 from pipeline.falsify.tasks import Curve, Evaluation, Model, Motion
 from pipeline.fit_inputs import Inputs, inputs_of
 
@@ -59,7 +59,7 @@ class CampaignScience:
         say: Say = lambda _: None,
     ) -> None:
         self._campaign, self._ledger, self._root = campaign, ledger, root
-        self._jobs, self._store_url, self._say = jobs, store_url, say
+        self._pool, self._store_url, self._say = Pool(jobs), store_url, say
 
     def propose(self, numbers: Sequence[int]) -> list[Model]:
         """Give the galaxies of some numbers, in their order."""
@@ -76,10 +76,7 @@ class CampaignScience:
         settings = self._campaign.settings
         given = dict(settings.dynamics)
         kinds = (settings.disc_kind, settings.halo_kind)
-        tasks = [(model, kinds, given) for model in models]
-        if self._jobs == 1:
-            return [_motion(task) for task in tasks]
-        return list(self._pool.map(_motion, tasks, chunksize=max(len(tasks) // self._jobs, 1)))
+        return self._pool.map(_motion, [(model, kinds, given) for model in models])
 
     def evaluate(self, models: Sequence[Model], curves: Sequence[Curve]) -> list[Evaluation]:
         """Hold galaxies against the observed cube."""
@@ -129,16 +126,6 @@ class CampaignScience:
                 )
         return inputs
 
-    @cached_property
-    def _pool(self) -> Any:
-        from loky import ProcessPoolExecutor
-
-        from pipeline.workers import WORKER_ENVIRONMENT, prepare_worker
-
-        return ProcessPoolExecutor(
-            self._jobs, initializer=prepare_worker, initargs=(os.getpid(),), env=WORKER_ENVIRONMENT
-        )
-
     def render(self, model: Model, curve: Curve, evaluation: Evaluation) -> Any:
         """Show a galaxy as the cube would."""
         return import_module("pipeline.falsify.render").render(
@@ -167,8 +154,7 @@ class CampaignScience:
 
     def close(self) -> None:
         """End the processes."""
-        if "_pool" in vars(self):
-            self._pool.shutdown(wait=True, kill_workers=True)
+        self._pool.close()
 
 
 def _motion(task: tuple[Model, tuple[str, str], Mapping[str, float]]) -> Motion:

@@ -62,9 +62,12 @@ class Chains:
 
 @dataclass(frozen=True)
 class Batches:
-    """How many tasks does a worker of each role take at a time?"""
+    """How many tasks does a worker of each role take at a time?
 
-    dynamics: int = 16
+    Those of the dynamics take a millisecond each: many share the cost of a commit.
+    """
+
+    dynamics: int = 128
     likelihood: int = 64
     chains: int = 1
 

@@ -10,8 +10,9 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Connection, Engine, Table, delete, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
@@ -42,6 +43,9 @@ from pipeline.store.campaigns import (
 from pipeline.store.engine import lock, make_engine, writing
 from pipeline.store.schema import prepare
 from pipeline.store.troubles import translated
+
+if TYPE_CHECKING:
+    from pipeline.falsify.surface import Evaluations
 
 ANSWERS: Final[Mapping[str, Table]] = {
     DYNAMICS: MOTIONS,
@@ -263,6 +267,15 @@ class Ledger:
         statement = select(*columns).where(MOTIONS.c.campaign_id == campaign.id)
         with self.reading() as connection:
             return list(connection.execute(statement.order_by(MOTIONS.c.number)))
+
+    def evaluations(self, campaign: str) -> "Evaluations":
+        """Give what a campaign found so far, as arrays: every galaxy that is decided."""
+        from pipeline.falsify.hypothesis import propose
+        from pipeline.falsify.results import evaluations
+
+        found = self.campaign(campaign)
+        settings = found.settings
+        return evaluations(self, found, partial(propose, seed=settings.seed, kind=settings.kind))
 
     def models(self, campaign: Campaign, numbers: Sequence[int]) -> list[Model]:
         """Give galaxies that came from a file, in the order of numbers."""

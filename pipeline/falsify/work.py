@@ -160,7 +160,7 @@ class Worker:
                     time.sleep(pause)
                     pause = min(2 * pause, self._pace.longest_s)
             for hand in self._hands.values():
-                self._patiently(hand.queue.leave)
+                _quietly(hand.queue.leave)
         return {name: hand.tally for name, hand in self._hands.items()}
 
     def _step(self) -> bool:

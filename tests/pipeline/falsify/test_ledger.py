@@ -12,6 +12,7 @@ from toy_campaign import Toy, toy_settings
 
 from ard.errors import ArdError, NotFoundError
 from pipeline.falsify.campaign import CHAINS, DYNAMICS, LIKELIHOOD, Chains, settings_from
+from pipeline.falsify.hypothesis import propose
 from pipeline.falsify.ledger import Death, Settled, open_ledger
 from pipeline.falsify.results import evaluations
 from pipeline.falsify.rows import evaluation_of, evaluation_row, fit_row, motion_of, motion_row
@@ -207,6 +208,16 @@ def test_what_was_found_as_arrays(ledger, campaign_in):
             assert found.chi2[place] == rows[number]["chi2"]
             assert found.nuisances["v_sys"][place] == rows[number]["nuisances"]["v_sys"]
             assert found.converged[place] == rows[number]["converged"]
+
+
+def test_galaxies_that_were_drawn_are_drawn_again(ledger, campaign_in):
+    campaign = campaign_in(ledger, n_model=30)
+    ledger.settle(campaign, DYNAMICS, motions([20, 5]), "w")
+    found = ledger.evaluations("toy")
+    expected = propose([5, 20], campaign.settings.seed, "sobol")
+    for place, model in enumerate(expected):
+        row = {name: column[place] for name, column in found.parameters.items()}
+        assert (found.number[place], row) == (model.number, model.parameters)
 
 
 def test_galaxies_of_a_file_are_kept_in_the_ledger(ledger):
