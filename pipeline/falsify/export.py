@@ -41,6 +41,9 @@ _OBSERVATION: Final = (
     *("TIMESYS", "DATE-BEG", "DATE-END", "XPOSURE", "EFFEXPTM", "EXPTIME", "PROGRAM", "PROPOSID"),
 )
 
+# Longer than another fit or campaign needs to put its products there.
+_WAIT_S: Final = 600.0
+
 type Say = Callable[[str], None]
 
 
@@ -312,7 +315,7 @@ def _provenance(
 
 def _collect(root: Path, item: str, work: _Work) -> dict[str, Path]:
     state = root / layout.STATE_DIR
-    with folder.locked(root):
+    with folder.locked(root, _WAIT_S):
         folder.clear_results(root)
         found = {n: p for n, p in fitted.products_of(root, (item,)).items() if p in work.made}
         fitted.forget(root, state / folder.PLAN_FILE)

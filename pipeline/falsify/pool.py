@@ -35,7 +35,10 @@ class Pool:
             from loky import ProcessPoolExecutor
 
             self._pool = ProcessPoolExecutor(
-                self._jobs, initializer=prepare_worker, initargs=(os.getpid(),), env=WORKER_ENVIRONMENT
+                self._jobs,
+                initializer=prepare_worker,
+                initargs=(os.getpid(),),
+                env=WORKER_ENVIRONMENT,
             )
         try:
             chunk = max(len(tasks) // self._jobs, 1)
