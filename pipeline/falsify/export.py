@@ -41,8 +41,8 @@ _OBSERVATION: Final = (
     *("TIMESYS", "DATE-BEG", "DATE-END", "XPOSURE", "EFFEXPTM", "EXPTIME", "PROGRAM", "PROPOSID"),
 )
 
-# Longer than another fit or campaign needs to put its products there.
-_WAIT_S: Final = 600.0
+# For a fit, or another campaign, that puts its products there.
+_WAIT_S: Final = 60.0
 
 type Say = Callable[[str], None]
 
