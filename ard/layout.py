@@ -26,6 +26,7 @@ CHECKS_FILE: Final = "checks.json"
 REPORT_FILE: Final = "report.html"
 FIGURES_DIR: Final = "figures"
 FITS_DIR: Final = "work/fits"
+CAMPAIGNS_DIR: Final = "work/campaigns"
 
 # Files of a bundle that belong to no layer.
 MANIFEST_FILE: Final = "manifest.json"
@@ -80,6 +81,17 @@ SHOCK_GRID: Final = "shockgrid"
 SHOCKS: Final = "shocks"
 SHOCK_VERDICTS: Final = "shockverdicts"
 SHOCK_GEOMETRY: Final = "shockgeometry"
+EVALUATIONS: Final = "evaluations"
+SURFACE: Final = "surface"
+# Galaxies that a campaign keeps. Names in bundles are long, so these are short.
+DISC_CUBE: Final = "disc"
+DISC_RESIDUAL: Final = "discleft"
+DISC_MAP: Final = "discmap"
+# Of figures only: what the surface shows, and the best galaxy.
+PROFILES: Final = "surfaceprofiles"
+PAIRS: Final = "surfacepairs"
+FILTERS: Final = "surfacefilters"
+BEST_DISC: Final = "discbest"
 
 # The layer that each product belongs to.
 LAYER_OF: Final = {
@@ -119,6 +131,11 @@ LAYER_OF: Final = {
     SHOCKS: "inference",
     SHOCK_VERDICTS: "validation",
     SHOCK_GEOMETRY: "inference",
+    EVALUATIONS: "validation",
+    SURFACE: "validation",
+    DISC_CUBE: "representative",
+    DISC_RESIDUAL: "representative",
+    DISC_MAP: "representative",
 }
 
 # What the name of an item alone means, where it has several products of a kind.
@@ -163,6 +180,25 @@ def fit_files(item: str, model: str) -> dict[str, str]:
         "residuals": f"{residuals}.png",
         "residuals_data": f"{residuals}.ecsv",
     }
+
+
+def campaign_files(item: str, label: str) -> dict[str, str]:
+    """Name the files of a campaign in `CAMPAIGNS_DIR`: table, surface, figures and their data."""
+    figures = {"profiles": PROFILES, "pairs": PAIRS, "filters": FILTERS, "best": BEST_DISC}
+    stems = {key: product_stem(item, name, label) for key, name in figures.items()}
+    return {
+        "evaluations": f"{product_stem(item, EVALUATIONS, label)}.fits",
+        "surface": f"{product_stem(item, SURFACE, label)}.json",
+        **{key: f"{stem}.png" for key, stem in stems.items()},
+        **{f"{key}_data": f"{stem}.ecsv" for key, stem in stems.items()},
+    }
+
+
+def kept_files(item: str, label: str, rank: int) -> dict[str, str]:
+    """Name the files of a galaxy that a campaign keeps, by its rank among these from 1."""
+    names = {"cube": DISC_CUBE, "residual": DISC_RESIDUAL, "map": DISC_MAP}
+    part = f"{label}-{rank:02d}"
+    return {key: f"{product_stem(item, name, part)}.fits" for key, name in names.items()}
 
 
 def product_parts(stem: str) -> tuple[str | None, str]:

@@ -122,10 +122,12 @@ def document(product: Product) -> dict[str, Any]:
 
 @_kept(len(tables.names()))  # they are small, and checks go from one to the other
 def table_columns(path: Path) -> tuple[dict[str, list[Any]], dict[str, str]]:
-    """Give the columns of an ECSV product as plain values, and the unit of each.
+    """Give the columns of a table as plain values, and the unit of each.
 
-    A missing text is empty, a missing number is not a number.
+    A missing text is empty, a missing number is not a number. Of a FITS file it is the first table.
     """
+    if path.suffix == layout.HLSP_SUFFIX:
+        return _fits_columns(path)
     data = read_ecsv(path).data
     columns, units = {}, {}
     for column in data.itercols():
@@ -134,6 +136,13 @@ def table_columns(path: Path) -> tuple[dict[str, list[Any]], dict[str, str]]:
         columns[column.name] = list(values)
         units[column.name] = unit_text(column.unit)
     return columns, units
+
+
+def _fits_columns(path: Path) -> tuple[dict[str, list[Any]], dict[str, str]]:
+    with opened(path) as hdus:
+        table = next(hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU))
+        columns = {name: list(table.data[name].tolist()) for name in table.columns.names}
+        return columns, {column.name: column.unit or "" for column in table.columns}
 
 
 def fixed_ratios(product: Product) -> tuple[tuple[str, str, float], ...]:

@@ -19,6 +19,7 @@ FAMILIES: Final = (
     "checks.kinematics",
     "checks.shockgrid",
     "checks.shocks",
+    "checks.campaign",
     "checks.convergence",
 )
 

@@ -1,4 +1,4 @@
-"""What can be typed: acquire, import, plan, run, demo, fit, shocks, status, doctor.
+"""What can be typed: acquire, import, plan, run, demo, fit, shocks, campaign, status, doctor.
 
 Exit codes: 0 good, 1 a check failed, 2 wrong usage, 3 could not run. stdout carries the result,
 stderr the log. Modules are imported by the verb that needs them: help is there at once.
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.acquire.cli import acquire
+from pipeline.commands.campaign import campaign
 from pipeline.commands.fit import fit_command
 from pipeline.commands.shocks import shocks
 from pipeline.guard import COULD_NOT_RUN, FAILED, JSON, USAGE, debug, guarded, say, stop
@@ -67,6 +68,7 @@ def cli(debug: bool) -> None:
 
 cli.add_command(acquire)
 cli.add_command(fit_command)
+cli.add_command(campaign)
 cli.add_command(shocks)
 
 

@@ -6,10 +6,11 @@ A user may name any folder with ``--out``. What no run made is never replaced or
 import fcntl
 import os
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from ard import io, layout
 from ard.errors import ArdError
@@ -20,6 +21,7 @@ LOCK_FILE: Final = "lock"
 PLAN_FILE: Final = "plan.json"
 # A bundle is moved here before it is deleted: half a bundle could not be told from foreign files.
 DISCARDED: Final = "discarded"
+_LOOK_SECONDS: Final = 0.1
 RESULTS: Final = (
     layout.BUNDLE_DIR,
     layout.PRODUCTS_DIR,
@@ -29,8 +31,14 @@ RESULTS: Final = (
 
 
 @contextmanager
-def locked(root: Path) -> Iterator[None]:
+def locked(root: Path, wait_s: float = 0.0) -> Iterator[None]:
     """Keep every other run out of a run folder, which is made if it is not there.
+
+    Parameters
+    ----------
+    root : path
+    wait_s : float
+        How long to wait for another process that works in the folder.
 
     Raises
     ------
@@ -42,9 +50,19 @@ def locked(root: Path) -> Iterator[None]:
         state.mkdir(parents=True, exist_ok=True)
         stream = (state / LOCK_FILE).open("w")
     with stream:
+        _lock(stream, root, wait_s)
+        yield
+
+
+def _lock(stream: IO[str], root: Path, wait_s: float) -> None:
+    until = time.monotonic() + wait_s
+    while True:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
+            if time.monotonic() < until:
+                time.sleep(_LOOK_SECONDS)
+                continue
             raise ArdError(
                 "another process is working in this run folder",
                 file=root,
@@ -52,7 +70,7 @@ def locked(root: Path) -> Iterator[None]:
                 found="a lock that is held",
                 action="wait for it to end, or choose another folder with --out",
             ) from error
-        yield
+        return
 
 
 def require_ours(root: Path, tasks: Sequence[Task]) -> None:

@@ -18,7 +18,7 @@ from pipeline import fitted
 ABSENT: Final = {
     "likelihood": "no cube was ingested",
     "inference": "no line was fitted",
-    "representative": "no model has been fitted to whole cubes yet, so there are no synthetic ones",
+    "representative": "no campaign has been exported yet, so there are no synthetic cubes",
     "validation": "no quality document was written",
 }
 
@@ -68,8 +68,8 @@ def run(
         "code_sha256": context["code_sha256"],
         "config_sha256": context["config_sha256"],
         "products": [{"schema": None, **row} for row in rows],
-        # What the plan was to make; fits come and go.
-        "stages": sorted({row["stage"] for row in rows} - {fitted.STAGE}),
+        # What the plan was to make; fits and campaigns come and go.
+        "stages": sorted({row["stage"] for row in rows} - fitted.STAGES),
         "absent_layers": {n: ABSENT[n] for n in layout.LAYERS if n not in filled},
     }
     return {"products": dict(products), "run": document}

@@ -126,6 +126,14 @@ def doctor(findings: Sequence[Finding], as_json: bool) -> None:
     _print(table)
 
 
+def rows(headings: Sequence[str], cells: Sequence[Sequence[object]]) -> None:
+    """Show a table."""
+    table = _table(*headings)
+    for row in cells:
+        _row(table, *map(str, row))
+    _print(table)
+
+
 def paths(found: Mapping[str, Path], as_json: bool, facts: Mapping[str, Any] | None = None) -> None:
     """Show where the results are."""
     if as_json:

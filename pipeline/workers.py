@@ -90,7 +90,7 @@ class Workers:
 
             self._pool = ProcessPoolExecutor(
                 self._size,
-                initializer=_prepare_worker,
+                initializer=prepare_worker,
                 initargs=(os.getpid(),),
                 env=WORKER_ENVIRONMENT,
             )
@@ -126,7 +126,8 @@ def _died(task: Task, error: BrokenProcessPool) -> Result:
     return Result(task.name, 0.0, failure)
 
 
-def _prepare_worker(parent: int) -> None:
+def prepare_worker(parent: int) -> None:
+    """Let a process of a pool end with the process that made it, and only then."""
     # An interrupt is for the main process, which then ends its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_watch_parent, args=(parent,), daemon=True).start()

@@ -14,9 +14,9 @@ _TABLE_WIDE: Final = "."
 def names() -> tuple[str, ...]:
     """Name the table models, sorted."""
     return (
-        *("archive", "colours", "exposures", "fluxes", "ghosts", "lines", "magnitudes"),
-        *("photometry", "resampling", "sharing", "shockgeometry", "shockmodels", "shocks"),
-        *("spectra", "strengths"),
+        *("archive", "colours", "evaluations", "exposures", "fluxes", "ghosts", "lines"),
+        *("magnitudes", "photometry", "resampling", "sharing", "shockgeometry", "shockmodels"),
+        *("shocks", "spectra", "strengths"),
     )
 
 

@@ -22,6 +22,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 import pgserver  # noqa: E402
 import pytest  # noqa: E402
+import redisserver  # noqa: E402
 from hypothesis import HealthCheck, settings  # noqa: E402
 from sharing import made_once  # noqa: E402
 from stranger import link_base_environment  # noqa: E402
@@ -55,7 +56,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         "real_data": None if shared_data_folder() else _no_shared_data(),
         "gpu": None if _has_gpu(items) else "gpu: JAX sees none here",
         "postgres": pgserver.absent(),
-        "broker": _unset("broker", "RBH1_BROKER_URL"),
+        "broker": redisserver.absent(),
         "invenio": _no_invenio(config),
     }
     for item in items:

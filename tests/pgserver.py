@@ -64,6 +64,10 @@ class PostgresServer:
         return f"postgresql://postgres@/postgres?host={self.folder}"
 
     @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
     def stopped(self) -> bool:
         return self._process is None
 

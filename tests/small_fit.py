@@ -168,9 +168,15 @@ def drawn_from(
 
 def write_fit_run(root: Path, model: str = "jump") -> Path:
     """Write run folder, cube, noise product and target; the truth is that of `TRUTHS`."""
+    root.mkdir(parents=True)
+    cube, noise = drawn_from(model, TRUTHS[model], (FLUX[model],), root / "test.toml")
+    return write_run_of(root, cube, noise)
+
+
+def write_run_of(root: Path, cube: ard.Cube, noise: Noise) -> Path:
+    """Write the finished run of a cube with its noise; the target's file is there."""
     (root / "work").mkdir(parents=True)
     target = root / "test.toml"
-    cube, noise = drawn_from(model, TRUTHS[model], (FLUX[model],), target)
     ard.write(root / "products/likelihood/t001_cube.fits", cube)
     ard.write(root / "work/t001_cube.fits", cube)
     made = {"unit": "MJy/sr", "provenance": provenance("noise", simulated=True)}

@@ -49,6 +49,7 @@ def fit_command(
     from ard.errors import ArdError
     from pipeline import show
     from pipeline.commands import fit_scene
+    from pipeline.fit_inputs import inputs_of
     from pipeline.infer.fit import Fit
     from pipeline.infer.scenes import scene
 
@@ -65,7 +66,7 @@ def fit_command(
         )
     except ArdError as error:
         stop(error, USAGE)
-    inputs = fit_scene.inputs_of(root, item)
+    inputs = inputs_of(root, item)
     report = fit_scene.fit_item(inputs, model, fit, store_url=store, say=say)
     say(report.sentence)
     facts = (

@@ -13,7 +13,6 @@ from typing import Any, Final
 
 import ard
 from ard import io, layout
-from ard.errors import NotFoundError
 from ard.fileio import atomic_write_bytes
 from ard.provenance import Provenance
 from checks.convergence import Convergence, chain_limits, measure_file
@@ -23,6 +22,7 @@ from pipeline import fitted, folder, runtime
 from pipeline.code import code_sha256, tool_versions
 from pipeline.figures import chains as figures
 from pipeline.figures import residuals as left_figure
+from pipeline.fit_inputs import Inputs
 from pipeline.infer import fit as fitting
 from pipeline.infer.cutout import Cut
 from pipeline.infer.fit import Fit, Problem
@@ -34,7 +34,7 @@ from pipeline.store.blocks import BlockStore, Run
 from pipeline.store.durable import open_store
 from pipeline.store.fitstable import export_table
 from pipeline.store.netcdf import export_netcdf
-from pipeline.values import sha256_of, unknown_name
+from pipeline.values import sha256_of
 
 # The code that decides a draw.
 _CODE: Final = (
@@ -56,27 +56,10 @@ _OBSERVATION: Final = (
 _CACHE: Final = "jax"
 _STARTS: Final = "fits"
 _SECONDS: Final = 5.0  # between two lines of progress
+_WAIT_S: Final = 60.0  # for another fit that puts its products there
 _KEPT: Final = ("rhat", "ess_bulk", "ess_tail", "mcse")
 
 type Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """The files of a run that a fit reads."""
-
-    root: Path
-    item: str
-    cube: Path
-    noise: Path
-    target: Path
-
-    @property
-    def digests(self) -> dict[str, str]:
-        """Give their sha256 by the names that provenance knows them by."""
-        own = (self.cube, self.noise)
-        inside = {path.relative_to(self.root).as_posix(): io.sha256_file(path) for path in own}
-        return {**inside, self.target.name: io.sha256_file(self.target)}
 
 
 @dataclass(frozen=True)
@@ -98,36 +81,6 @@ class Report:
     sentence: str
     facts: Mapping[str, Any]
     paths: Mapping[str, Path]
-
-
-def inputs_of(root: Path, item: str) -> Inputs:
-    """Find what a fit of an item reads.
-
-    Raises
-    ------
-    ArdError
-        If the folder is no finished run, has no such item, or lacks cube, noise product or target.
-    """
-    plan_file = root / layout.STATE_DIR / folder.PLAN_FILE
-    document = root / layout.PRODUCTS_DIR / layout.RUN_FILE
-    if not plan_file.is_file() or not document.is_file():
-        raise NotFoundError(
-            "the folder holds no finished run",
-            file=root,
-            expected="a folder that `rbh1 run` or `rbh1 demo` made, to the end",
-            found="a run that is not finished" if plan_file.is_file() else "no plan of a run",
-            action="run to the end first",
-        )
-    plan = io.read_json(plan_file)
-    if item not in plan["items"]:
-        raise unknown_name("item", item, plan["items"])
-    work = root / layout.WORK_DIR
-    cube, noise = (
-        _existing(work / f"{layout.product_stem(item, name)}.fits", words)
-        for name, words in ((layout.CUBE, "cube"), (layout.NOISE, "noise product"))
-    )
-    target = _existing(Path(plan["inputs"]["target"]["path"]), "target's file")
-    return Inputs(root, item, cube, noise, target)
 
 
 def fit_item(
@@ -184,7 +137,7 @@ def fit_item(
         left = residuals_of(problem, fitting.best_of(outcome))
         files, verdict = _export(problem, run, store, inputs, target, provenance=provenance,
                                  residuals=left, meta=meta)  # fmt: skip
-    with folder.locked(inputs.root):
+    with folder.locked(inputs.root, _WAIT_S):
         folder.clear_results(inputs.root)
         found = {name: p for name, p in fitted.products_of(inputs.root, (inputs.item,)).items()
                  if p in files.values()}  # fmt: skip
@@ -341,15 +294,3 @@ class _Teller:
             f"{progress.phase} {progress.n_draw}/{progress.n_planned} draws a chain{mixed}, "
             f"{progress.n_diverging} diverging, {progress.elapsed_s:.0f} s{more}"
         )
-
-
-def _existing(path: Path, words: str) -> Path:
-    if not path.is_file():
-        raise NotFoundError(
-            f"the {words} of the run does not exist",
-            file=path,
-            expected=f"the {words} that the run made or used",
-            found="no such file",
-            action="run again: rbh1 run",
-        )
-    return path

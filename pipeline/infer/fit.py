@@ -163,22 +163,42 @@ def problem_for(
     seen = cutout(cube, noise, target, scene.groups, cut or scene.cut)
     _require_resolved(scene, seen)
     model = seen.observed.model
-    smooth = backgrounds(model.sky, model.wave_edges, Smoothness(1, 1))
-    used = ~np.asarray(seen.noise.mask)
-    error = float(np.median(np.asarray(seen.noise.sigma)[used]))
-    n_line = len(seen.observed.amplitude_names) * scene.n_part
-    line = _LINE_SNR * error * np.sqrt(model.sky.ny * model.sky.nx)
-    widths = np.r_[np.full(n_line, line), np.full(len(smooth), _BACKGROUND_SNR * error)]
+    amplitudes, smooth = linear_parts(seen, scene.n_part)
     posterior = Posterior(
         scene.prior,
         scene_templates(model, scene.build(seen.frame, model)),
         seen.data,
         seen.noise,
-        LinearPrior(np.zeros(widths.size), widths),
+        amplitudes,
         smooth,
         model_dtype=SINGLE,
     )
     return Problem(scene, seen, Whitened(posterior))
+
+
+def linear_parts(seen: Cutout, n_part: int = 1) -> tuple[LinearPrior, FloatArray]:
+    """Give what of a scene is linear: the prior of its amplitudes, and the smooth backgrounds.
+
+    Parameters
+    ----------
+    seen : Cutout
+    n_part : int
+        Parts of the scene that have fluxes of their own.
+
+    Returns
+    -------
+    LinearPrior
+        Of the free lines of each part, then of the backgrounds.
+    ndarray, shape (n, n_channel, ny, nx)
+    """
+    model = seen.observed.model
+    smooth = backgrounds(model.sky, model.wave_edges, Smoothness(1, 1))
+    used = ~np.asarray(seen.noise.mask)
+    error = float(np.median(np.asarray(seen.noise.sigma)[used]))
+    n_line = len(seen.observed.amplitude_names) * n_part
+    line = _LINE_SNR * error * np.sqrt(model.sky.ny * model.sky.nx)
+    widths = np.r_[np.full(n_line, line), np.full(len(smooth), _BACKGROUND_SNR * error)]
+    return LinearPrior(np.zeros(widths.size), widths), smooth
 
 
 def _require_resolved(scene: Scene, seen: Cutout) -> None:

@@ -167,9 +167,9 @@ class Posterior:
         """Give the cubes of unit amplitude, those of the background last."""
         dtype = jnp.result_type(float)
         if self.model_dtype == SINGLE and dtype == np.float64:
-            single = {name: value.astype(SINGLE) for name, value in values.items()}
-            with _single():
-                cubes = self.templates(single)
+            rounded = {name: value.astype(SINGLE) for name, value in values.items()}
+            with single():
+                cubes = self.templates(rounded)
             cubes = cubes.astype(dtype)
         else:
             cubes = self.templates(values)
@@ -196,7 +196,7 @@ def scene_templates(model: LineModel, build: Build) -> Templates:
 
 
 @contextmanager
-def _single() -> Iterator[None]:
+def single() -> Iterator[None]:
     """Let what is traced within be in float32."""
     # The newest version has it in one place, the oldest allowed in the other.
     place: Any = jax if hasattr(jax, "enable_x64") else importlib.import_module("jax.experimental")

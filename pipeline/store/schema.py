@@ -10,7 +10,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, inspect
 
 from ard.errors import ArdError
-from pipeline.store import tables
+from pipeline.store import campaigns, tables
 from pipeline.store.engine import lock, writing
 from pipeline.store.metadata import METADATA
 from pipeline.store.troubles import translated
@@ -83,4 +83,4 @@ def _require_known(connection: Connection, script: ScriptDirectory, address: str
 
 
 # Declared, or METADATA would be empty.
-TABLES: Final = (tables.RUNS, tables.BLOCKS, tables.STATES, tables.SUMMARIES)
+TABLES: Final = (tables.RUNS, tables.BLOCKS, tables.STATES, tables.SUMMARIES, campaigns.CAMPAIGNS)

@@ -1,4 +1,4 @@
-"""What does an error of the database mean for the chains: wait, make room, or give up?"""
+"""What does an error of the database mean: wait, make room, or give up?"""
 
 import errno
 from collections.abc import Iterator
@@ -59,13 +59,13 @@ def _ours(error: Exception, address: str) -> ArdError:
         )
     if _may_pass(cause, code):
         return StoreAwayError(
-            "the database of chains cannot be reached",
+            "the database cannot be reached",
             expected="a database that answers",
             found=found,
             action="start it, or check the address and the network; then run again",
         )
     return ArdError(
-        "the database of chains refuses what it was asked",
+        "the database refuses what it was asked",
         expected="a database of the present schema, and the right to write",
         found=found,
         action="check the rights of the user, and whether something else uses these tables",

@@ -7,6 +7,7 @@ does so when it is needed.
 from typing import Final
 
 from schemas.models.apertures import Fluxes, Spectra
+from schemas.models.campaign import Evaluations
 from schemas.models.difference import Ghosts, Resampling, Sharing, Strengths
 from schemas.models.images import Colours, Magnitudes, Photometry
 from schemas.models.observation import Archive, Exposures, Lines
@@ -15,6 +16,7 @@ from schemas.models.shocks import GeometryDraws, ShockModels, ShockVelocities
 MODELS: Final = {
     "archive": Archive,
     "colours": Colours,
+    "evaluations": Evaluations,
     "exposures": Exposures,
     "fluxes": Fluxes,
     "ghosts": Ghosts,

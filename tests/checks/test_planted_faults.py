@@ -600,8 +600,8 @@ def test_planted_fault_is_found_by_its_check_alone(fault, tmp_path):
 def test_every_gating_check_has_a_planted_fault():
     """Checks that only report (no gate) and the bundle's own check are tested by themselves.
 
-    So are those of chains, posteriors and grids of models, which the run that faults are planted
-    in has not.
+    So are those of chains, posteriors, grids of models and campaigns, which the run that faults are
+    planted in has not.
     """
     planted = {fault.check for fault in FAULTS}
     planted |= {"integrity.bundle", "structure.papers", "recovery.sigma_bias"}
@@ -609,7 +609,7 @@ def test_every_gating_check_has_a_planted_fault():
     planted |= {"recovery.model_error", "recovery.posteriors"}
     planted |= {"difference.fraction", "noise.exposures", "noise.left_out_errors"}
     names = {check.name for check in all_checks()}
-    elsewhere = ("convergence.", "kinematics.", "shockgrid.", "shocks.")
+    elsewhere = ("convergence.", "kinematics.", "shockgrid.", "shocks.", "campaign.")
     assert planted == {name for name in names if not name.startswith(elsewhere)}
 
 

@@ -1,11 +1,15 @@
 import itertools
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
+import pgserver
+import psycopg2
 import pytest
 from loading import load
+from sqlalchemy import make_url
 
 from pipeline.config import make_config
 from pipeline.graph import Plan, Task, build_tasks
@@ -58,3 +62,31 @@ def toy_run(toy: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     yield run
     for name in [n for n in sys.modules if n.partition(".")[0] == run.name]:
         del sys.modules[name]
+
+
+@pytest.fixture(scope="session")
+def own_server() -> Iterator[pgserver.PostgresServer]:
+    """A server that tests may stop and start; nothing it holds need outlive the machine."""
+    server = pgserver.PostgresServer("fsync=off")
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def postgres_url(request) -> Iterator[str]:
+    """The address of an empty schema."""
+    given = os.environ.get(pgserver.VARIABLE)
+    base = given or request.getfixturevalue("own_server").url
+    schema = f"rbh1_test_{os.getpid()}_{next(_count)}"
+    _execute(base, f"CREATE SCHEMA {schema}")
+    url = make_url(base).update_query_dict({"options": f"-csearch_path={schema}"})
+    yield url.render_as_string(hide_password=False)
+    _execute(base, f"DROP SCHEMA {schema} CASCADE")
+
+
+def _execute(url: str, statement: str) -> None:
+    connection = psycopg2.connect(url)
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+    connection.close()

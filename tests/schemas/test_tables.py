@@ -224,9 +224,21 @@ def shock_geometry():
     return columns, dict.fromkeys(speeds, "km/s") | {"curvature": "kpc"}
 
 
+def evaluations():
+    columns = {
+        "number": [0, 1],
+        "rejected_by": ["", "toomre,too_fast"],
+        "log_likelihood": [-12.5, NAN],
+        "chi2": [400.0, NAN],
+        "converged": [True, False],
+    }
+    return columns, {}
+
+
 GOOD = {
     "archive": archive,
     "colours": lambda: of(imagery.colours_table),
+    "evaluations": evaluations,
     "exposures": exposures,
     "fluxes": fluxes,
     "ghosts": ghosts,
@@ -248,6 +260,7 @@ DEPENDED_ON = (
     *("ratio", "ratio_to", "name", "role", "is_imprint", "wave_obs_um"),
     *("correlation", "correlation_min", "correlation_max"),
     *("status", "method", "ghost_fraction"),
+    *("rejected_by", "log_likelihood"),
 )
 
 
@@ -287,6 +300,12 @@ def test_each_column_is_needed(name):
         ("shocks", "floor", ["per line", "none"], "floor", "str_matches"),
         ("shocks", "v_p500", [2000.0, NAN], ".", "quantiles of a velocity increase"),
         ("shocks", "p_predictive", [1.2, NAN], "p_predictive", "less_than"),
+        ("evaluations", "number", [1, 1], "number", "uniqueness"),
+        ("evaluations", "number", [-1, 1], "number", "greater_than_or_equal_to"),
+        ("evaluations", "rejected_by", ["", "Toomre, fast"], "rejected_by", "str_matches"),
+        ("evaluations", "rejected_by", ["fast", "fast"], ".", "has no likelihood"),
+        ("evaluations", "chi2", [0.0, NAN], "chi2", "greater_than"),
+        ("evaluations", "converged", ["yes", "no"], "converged", "dtype"),
         ("spectra", "method", ["sum", "box"], "method", "isin"),
         ("spectra", "flux", [NAN, NAN], ".", "needs a flux and an error"),
         ("spectra", "err", [-1.0, NAN], "err", "greater_than"),

@@ -37,7 +37,7 @@ def upgrade():
 def next_revision(folder, extra=""):
     """The migrations of a later version, with one revision more."""
     shutil.copytree(schema.SCRIPTS, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    text_ = REVISION.format(new="9001", old="0001", extra=extra)
+    text_ = REVISION.format(new="9001", old="0002", extra=extra)
     (folder / "versions" / "v9001.py").write_text(text_)
     return folder
 
@@ -69,7 +69,7 @@ def test_tables_of_an_older_version_are_brought_up_and_of_a_later_refused(
     assert "note_9001" in {c["name"] for c in inspect(engine).get_columns("chain_runs")}
     with engine.connect() as connection:
         assert connection.execute(text("SELECT count(*) FROM chain_blocks")).scalar() == 1
-    with pytest.raises(ArdError, match=r"later version(.|\n)*schema of 0001(.|\n)*9001"):
+    with pytest.raises(ArdError, match=r"later version(.|\n)*schema of 0002(.|\n)*9001"):
         open_store(address, folder=tmp_path)
 
 

@@ -1,0 +1,229 @@
+"""Is the galaxy excluded, or has it only not been found?
+
+T is chi-square of the best galaxy less that of the saturated scene, which has every freedom that
+light may have. What T is where a galaxy is the truth is calibrated by injecting galaxies; the
+statement under judgement is that no galaxy makes this cube. It is CONFIRMED only where the search
+can be trusted: where more models, or searches that did not converge, cannot change the answer.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ard.errors import ArdError
+from manifests.acceptance import Acceptance
+from pipeline.falsify.surface import DISC, Evaluations, Surface
+from pipeline.shocks.verdict import Gate
+
+
+@dataclass(frozen=True)
+class Saturated:
+    """The scene with all freedom, fitted to the same voxels.
+
+    Attributes
+    ----------
+    chi2 : float
+        Squares of the whitened residuals.
+    dof : float
+        Voxels less the effective number of free amplitudes.
+    """
+
+    chi2: float
+    dof: float
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What T was where the truth was known.
+
+    Attributes
+    ----------
+    quantile : float
+        Of T over the injected galaxies.
+    level : float
+        Which quantile it is, such as 0.95.
+    n_disc : int
+        How many galaxies were injected.
+    n_bow, n_bow_rejected : int
+        How many bow shocks were, and how many have a T above the quantile.
+    source : str
+        Where the numbers come from.
+    """
+
+    quantile: float
+    level: float
+    n_disc: int
+    n_bow: int
+    n_bow_rejected: int
+    source: str
+
+    def __post_init__(self) -> None:
+        known = np.isfinite(self.quantile) and 0.0 < self.level < 1.0
+        if known and self.n_disc > 0 and 0 <= self.n_bow_rejected <= self.n_bow:
+            return
+        raise ArdError(
+            "this calibration cannot be",
+            expected="a finite quantile, a level between 0 and 1, and counts that fit",
+            found=str(self),
+            action="calibrate again by injections",
+        )
+
+    @property
+    def power(self) -> float:
+        """Share of injected bow shocks that are rejected as galaxies; NaN without any."""
+        return self.n_bow_rejected / self.n_bow if self.n_bow else float("nan")
+
+
+@dataclass(frozen=True)
+class Refined:
+    """The best disc, its own parameters optimised as well, from several starts.
+
+    Attributes
+    ----------
+    parameters : mapping of str to float
+    log_likelihood, chi2 : float
+        As of an evaluation.
+    converged : bool
+        Whether the search that found it ended at a maximum.
+    ends : tuple of float
+        ln of prior times likelihood where the search from each start ended, the best first.
+    """
+
+    parameters: Mapping[str, float]
+    log_likelihood: float
+    chi2: float
+    converged: bool
+    ends: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Exclusion:
+    """The verdict on "no galaxy makes this cube".
+
+    Attributes
+    ----------
+    gate : Gate
+    sentence : str
+        Why.
+    literal : bool or None
+        Whether no galaxy is within the highest level of the reference, whatever that is worth;
+        None where there is no other reference than the galaxies.
+    measured : mapping of str to float
+        The numbers on which it rests; NaN where unknown.
+    """
+
+    gate: Gate
+    sentence: str
+    literal: bool | None
+    measured: Mapping[str, float]
+
+
+def judge(
+    surface: Surface,
+    evaluations: Evaluations,
+    acceptance: Acceptance,
+    *,
+    saturated: Saturated | None = None,
+    calibration: Calibration | None = None,
+    refined: Refined | None = None,
+) -> Exclusion:
+    """Say whether the galaxy is excluded.
+
+    Parameters
+    ----------
+    surface : Surface
+    evaluations : Evaluations
+        Of the same campaign.
+    acceptance : Acceptance
+        With the rows "campaign.*".
+    saturated : Saturated, optional
+    calibration : Calibration, optional
+    refined : Refined, optional
+        How far apart its best two searches ended says how far they may be from the best of all; no
+        draw of the prior is near enough to the best galaxy to say that.
+    """
+    found = _measured(surface, evaluations, saturated, calibration, refined)
+    gate, words = _gate(found, acceptance)
+    return Exclusion(gate, words, _literal(surface, found), found)
+
+
+def _literal(surface: Surface, found: Mapping[str, float]) -> bool | None:
+    if surface.reference.kind == DISC or not np.isfinite(found["delta_chi2"]):
+        return None
+    return found["delta_chi2"] > max(surface.settings.delta_chi2)
+
+
+def _measured(
+    surface: Surface,
+    evaluations: Evaluations,
+    saturated: Saturated | None,
+    calibration: Calibration | None,
+    refined: Refined | None,
+) -> dict[str, float]:
+    nothing = float("nan")
+    pairs = [(refined.log_likelihood, refined.chi2)] if refined else []
+    if surface.best >= 0:
+        row = int(np.searchsorted(evaluations.number, surface.best))
+        pairs.append((float(evaluations.log_likelihood[row]), float(evaluations.chi2[row])))
+    best, chi2 = max(pairs, default=(nothing, nothing))
+    ends = refined.ends if refined and refined.converged else ()
+    still = 2.0 * (ends[0] - ends[1]) if len(ends) > 1 else nothing
+    n_evaluated = int(surface.whole.n_evaluated)
+    level = calibration.quantile if calibration else nothing
+    base = saturated.chi2 if saturated else nothing
+    share = len(surface.unconverged) / n_evaluated if n_evaluated else nothing
+    return {
+        "missing": float(len(surface.missing)),
+        "evaluated": float(n_evaluated),
+        "delta_chi2": -2.0 * (best - surface.reference.log_likelihood),
+        "chi2_best": chi2,
+        "chi2_saturated": base,
+        "chi2_saturated_reduced": saturated.chi2 / saturated.dof if saturated else nothing,
+        "t": chi2 - base,
+        "quantile": level,
+        "injections": float(calibration.n_disc) if calibration else nothing,
+        "power": calibration.power if calibration else nothing,
+        "surviving": float(np.count_nonzero(evaluations.chi2 - base <= level)),
+        "improvement": still,
+        "unconverged": share,
+    }
+
+
+def _gate(found: Mapping[str, float], acceptance: Acceptance) -> tuple[Gate, str]:
+    """Ask in order: is all there, can T be read, does a galaxy survive, could one have?"""
+    names = ("missing", "injections", "saturated_chi2", "power", "unconverged")
+    missing, enough, fits, power, open_ = (acceptance.limit(f"campaign.{n}") for n in names)
+    if not missing.accepts(found["missing"]):
+        return Gate.NOT_EVALUATED, f"{found['missing']:.0f} models of the campaign are missing"
+    if not found["evaluated"]:
+        return Gate.NOT_EVALUATED, "the dynamics reject every model, and the cube was never asked"
+    if not np.isfinite(found["t"]):
+        return Gate.NOT_EVALUATED, "there is no saturated scene to compare with"
+    if not enough.accepts(found["injections"]):
+        words = "what T is where a galaxy is the truth is not calibrated"
+        return Gate.NOT_EVALUATED, f"{words}: that takes {enough.bound} injections"
+    reduced = found["chi2_saturated_reduced"]
+    if not fits.accepts(reduced):
+        words = "even a scene with all freedom does not describe the cube: reduced chi-square"
+        return Gate.MODEL_INADEQUATE, f"{words} {reduced:.2f}, not {fits}"
+    t, quantile = found["t"], found["quantile"]
+    if t <= quantile:
+        words = f"a galaxy survives: T = {t:.1f}, and injected galaxies have up to {quantile:.1f}"
+        if power.accepts(found["power"]):
+            return Gate.IN_TENSION, words
+        seen = f"{found['power']:.0%}" if np.isfinite(found["power"]) else "an unknown share"
+        return Gate.UNINFORMATIVE, f"{words}; but the test rejects {seen} of bow shocks"
+    words = f"T = {t:.1f}, above the {quantile:.1f} of injected galaxies"
+    if not open_.accepts(found["unconverged"]):
+        share = found["unconverged"]
+        return Gate.UNINFORMATIVE, f"{words}; but {share:.1%} of the searches did not converge"
+    still = found["improvement"]
+    if not np.isfinite(still):
+        return Gate.UNINFORMATIVE, (f"{words}; but no two searches of the best disc have ended")
+    if not still < t - quantile:
+        return Gate.UNINFORMATIVE, (
+            f"{words}; but the best two searches differ by {still:.1f}: a better galaxy may be "
+            "left to find"
+        )
+    return Gate.CONFIRMED, f"no galaxy survives: {words}"

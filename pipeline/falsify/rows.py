@@ -1,0 +1,89 @@
+"""How does a worker's answer lie in a row of the ledger, to the last bit and with its digest?"""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline.falsify.tasks import Curve, Evaluation, Motion
+
+
+def motion_row(motion: Motion) -> dict[str, Any]:
+    """Give the row of what the dynamics say."""
+    row = {
+        "number": motion.number,
+        "possible": motion.possible,
+        "reasons": ",".join(motion.reasons),
+        "facts": packed(motion.facts),
+        "curve": None if motion.curve is None else motion.curve.to_bytes(),
+    }
+    return {**row, "sha256": digest(row)}
+
+
+def motion_of(row: Any) -> Motion:
+    """Read what `motion_row` gave."""
+    curve = None if row.curve is None else Curve.from_bytes(bytes(row.curve))
+    return Motion(row.number, reasons_of(row.reasons), unpacked(row.facts), curve)
+
+
+def reasons_of(text: str) -> tuple[str, ...]:
+    """Read the names of filters."""
+    return tuple(text.split(",")) if text else ()
+
+
+def evaluation_row(evaluation: Evaluation) -> dict[str, Any]:
+    """Give the row of what the observed cube says."""
+    row = {
+        "number": evaluation.number,
+        "log_likelihood": _none_if_nan(evaluation.log_likelihood),
+        "chi2": _none_if_nan(evaluation.chi2),
+        "nuisances": packed(evaluation.nuisances),
+        "converged": bool(evaluation.converged),
+    }
+    return {**row, "sha256": digest(row)}
+
+
+def evaluation_of(row: Any) -> Evaluation:
+    """Read what `evaluation_row` gave."""
+    return Evaluation(
+        row.number,
+        _nan_if_none(row.log_likelihood),
+        _nan_if_none(row.chi2),
+        unpacked(row.nuisances),
+        row.converged,
+    )
+
+
+def fit_row(number: int, report: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the row of what a fit of a scene says."""
+    row = {"number": number, "report": dict(report)}
+    return {**row, "sha256": digest(row)}
+
+
+def digest(row: Mapping[str, Any]) -> str:
+    """Digest a row; equal bits give equal digests."""
+    texts = {
+        key: hashlib.sha256(value).hexdigest() if isinstance(value, bytes) else value
+        for key, value in row.items()
+    }
+    return hashlib.sha256(json.dumps(texts, sort_keys=True).encode()).hexdigest()
+
+
+def packed(numbers: Mapping[str, float]) -> dict[str, float | str]:
+    """Give named numbers as JSON has them: all digits; what is not finite, as text."""
+    values = {str(name): float(value) for name, value in numbers.items()}
+    return {name: value if math.isfinite(value) else str(value) for name, value in values.items()}
+
+
+def unpacked(values: Mapping[str, float | str]) -> dict[str, float]:
+    """Read what `packed` gave."""
+    return {name: float(value) for name, value in values.items()}
+
+
+def _none_if_nan(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)
+
+
+def _nan_if_none(value: float | None) -> float:
+    return math.nan if value is None else value

@@ -1,0 +1,122 @@
+"""When is the galaxy excluded, and when has it only not been found?
+
+Oracle: the rule itself, met or missed by one number at a time.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from campaigns import (
+    BEST,
+    CALIBRATION,
+    CHI2,
+    REFERENCE,
+    REFINED,
+    SATURATED,
+    SETTINGS,
+    gaussian,
+)
+
+from ard.errors import ArdError
+from manifests import load_acceptance
+from pipeline.falsify.exclusion import Calibration, Saturated, judge
+from pipeline.falsify.surface import survey
+from pipeline.shocks.verdict import Gate
+
+ACCEPTANCE = load_acceptance()
+MODELS = gaussian(800)
+# T of the best is then about 100; with this one, about 5, which injected galaxies have too.
+LIKE_A_GALAXY = Saturated(CHI2 - 5.0, 4900)
+GIVEN = {"saturated": SATURATED, "calibration": CALIBRATION, "refined": REFINED}
+
+
+def verdict(models=MODELS, reference=REFERENCE, n_model=800, **given):
+    surface = survey(models, n_model, reference, ACCEPTANCE, SETTINGS)
+    return judge(surface, models, ACCEPTANCE, **given)
+
+
+def refined(log_likelihood, **more):
+    chi2 = CHI2 - 2.0 * (log_likelihood - BEST)
+    return replace(REFINED, log_likelihood=log_likelihood, chi2=chi2, **more)
+
+
+def test_a_galaxy_far_above_the_quantile_is_excluded():
+    found = verdict(**GIVEN)
+    assert found.gate is Gate.CONFIRMED
+    assert found.measured["t"] == pytest.approx(100.0)  # of the best refined galaxy
+    assert found.measured["surviving"] == 0
+    assert found.literal is False  # the best is within 25 of the bow shock
+    assert found.measured["power"] == 0.9
+
+
+@pytest.mark.parametrize(
+    ("change", "gate", "says"),
+    [
+        ({"calibration": None}, Gate.NOT_EVALUATED, "is not calibrated"),
+        ({"calibration": replace(CALIBRATION, n_disc=58)}, Gate.NOT_EVALUATED, ">= 59"),
+        ({"saturated": None}, Gate.NOT_EVALUATED, "no saturated scene"),
+        ({"n_model": 801}, Gate.NOT_EVALUATED, "1 models of the campaign are missing"),
+        ({"saturated": Saturated(CHI2 - 100.0, 3000)}, Gate.MODEL_INADEQUATE, "1.63"),
+        ({"saturated": LIKE_A_GALAXY}, Gate.IN_TENSION, "a galaxy survives"),
+        (
+            {"saturated": LIKE_A_GALAXY, "calibration": replace(CALIBRATION, n_bow_rejected=24)},
+            Gate.UNINFORMATIVE,
+            "rejects 48% of bow shocks",
+        ),
+        (
+            {"saturated": LIKE_A_GALAXY, "calibration": Calibration(12.0, 0.95, 200, 0, 0, "x")},
+            Gate.UNINFORMATIVE,
+            "rejects an unknown share",
+        ),
+        ({"models": gaussian(800, unconverged=10)}, Gate.UNINFORMATIVE, "did not converge"),
+        ({"calibration": replace(CALIBRATION, quantile=99.99)}, Gate.UNINFORMATIVE, "may be left"),
+        ({"refined": refined(BEST, ends=(BEST - 9.0,))}, Gate.UNINFORMATIVE, "no two searches"),
+        ({"refined": None}, Gate.UNINFORMATIVE, "no two searches"),
+    ],
+)
+def test_one_number_decides(change, gate, says):
+    found = verdict(**{**GIVEN, **change})
+    assert found.gate is gate, found.sentence
+    assert says in found.sentence
+
+
+def test_searches_that_did_not_converge_never_exclude():
+    """However many fail, and however badly: CONFIRMED is not said for that."""
+    worse = {"log_likelihood": MODELS.log_likelihood - 1e4, "chi2": MODELS.chi2 + 2e4}
+    models = replace(MODELS, converged=np.zeros(800, bool), **worse)
+    assert verdict(models, **GIVEN).gate is Gate.UNINFORMATIVE
+    lost = replace(REFINED, converged=False)
+    assert verdict(**GIVEN | {"refined": lost}).gate is Gate.UNINFORMATIVE
+
+
+def test_no_galaxy_that_dynamics_allow_is_no_answer_of_the_cube():
+    nothing = np.full(800, np.nan)
+    none = replace(MODELS, reasons=(("fast",),) * 800, log_likelihood=nothing, chi2=nothing)
+    found = verdict(none, **GIVEN | {"refined": None})
+    assert found.gate is Gate.NOT_EVALUATED
+    assert "never asked" in found.sentence
+    assert found.literal is None
+
+
+def test_the_best_galaxy_is_one_of_the_campaign_or_the_one_that_was_refined():
+    better = verdict(**GIVEN | {"refined": refined(BEST + 30.0)})
+    assert better.measured["t"] == pytest.approx(40.0)
+    assert better.measured["improvement"] == pytest.approx(0.02)  # of -2 ln of the posterior
+    best = np.nanargmax(MODELS.log_likelihood)
+    worse = verdict(**GIVEN | {"refined": refined(BEST - 50.0)})
+    assert worse.measured["t"] == pytest.approx(MODELS.chi2[best] - SATURATED.chi2)
+    survives = verdict(**GIVEN | {"saturated": LIKE_A_GALAXY, "refined": None})
+    assert survives.gate is Gate.IN_TENSION  # whoever survives, survives
+
+
+def test_without_another_reference_there_is_no_literal_answer():
+    assert verdict(reference=None, **GIVEN).literal is None
+    far = replace(REFERENCE, log_likelihood=BEST + 20.0)
+    assert verdict(reference=far, **GIVEN).literal is True
+
+
+def test_a_calibration_that_cannot_be_is_refused():
+    for change in ({"quantile": np.nan}, {"level": 1.0}, {"n_disc": 0}, {"n_bow_rejected": 51}):
+        with pytest.raises(ArdError, match="calibration cannot be"):
+            replace(CALIBRATION, **change)

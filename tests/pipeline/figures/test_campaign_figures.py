@@ -1,0 +1,87 @@
+"""Do figures of a campaign show what its surface says?
+
+Oracles: the document itself, in the data behind the figure; equal bytes; and the colour of a value
+that rests on too few models, which is none.
+"""
+
+import copy
+
+import numpy as np
+import pytest
+from campaigns import document_of, gaussian
+from matplotlib.figure import Figure
+
+from pipeline.figures import campaign as drawing
+from pipeline.figures import style
+
+DRAWN = {"profiles": drawing.profiles, "pairs": drawing.pairs, "filters": drawing.filters}
+BLACK_PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.fixture(scope="module")
+def surface():
+    return document_of(gaussian(300))
+
+
+@pytest.fixture
+def panels(monkeypatch):
+    """Keep the figure instead of its bytes."""
+    kept: list[Figure] = []
+    monkeypatch.setattr(style, "png", lambda figure: kept.append(figure) or b"")
+    return kept
+
+
+def test_equal_surfaces_give_equal_bytes(surface):
+    first, second = (drawing.profiles(surface=copy.deepcopy(surface)) for _ in range(2))
+    assert first["figure"].startswith(BLACK_PNG)
+    assert first["figure"] == second["figure"]
+
+
+def test_the_data_behind_are_those_of_the_document(surface, panels):
+    data = {name: draw(surface=surface)["data"] for name, draw in DRAWN.items()}
+    assert all(table.simulated for table in data.values())
+    assert len(panels) == 3
+    for row in surface["profiles"]:
+        mine = data["profiles"].data[data["profiles"].data["parameter"] == row["name"]]
+        assert mine["low"].tolist() == row["edges"][:-1]
+        for name in ("n", "effective", "marginal_flagged"):
+            assert mine[name].tolist() == row[name]
+        assert np.array_equal(mine["best"], np.array(row["best"], float), equal_nan=True)
+    table = data["pairs"].data
+    for row in surface["pairs"]:
+        mine = table[(table["first"] == row["first"]) & (table["second"] == row["second"])]
+        wanted = np.array(row["log_mean"], float).ravel()
+        assert np.array_equal(mine["log_mean"], wanted, equal_nan=True)
+    bars = data["filters"].data
+    assert bars["n"].tolist()[:2] == [surface["rejected"][k]["n"] for k in ("all", "several")]
+    assert bars["n_only"].tolist()[2:] == [r["n_only"] for r in surface["rejected"]["filters"]]
+
+
+def test_what_rests_on_few_models_has_no_colour(surface, panels):
+    drawing.pairs(surface=surface)
+    size = len(surface["profiles"])
+    row = surface["pairs"][0]
+    above, below = panels[0].axes[1], panels[0].axes[size]  # first across second, and the reverse
+    shown = np.ma.getmaskarray(above.collections[0].get_array())
+    assert np.array_equal(shown, np.array(row["marginal_flagged"]))
+    assert shown.any()
+    profile = np.ma.getmaskarray(below.collections[0].get_array())
+    assert np.array_equal(profile, np.array(row["profile_flagged"]).T)
+
+
+def test_a_reference_far_above_is_told_and_not_drawn(surface, panels):
+    far = copy.deepcopy(surface)
+    for row in far["profiles"]:
+        for name in ("best", "best_first", "best_second", "log_mean"):
+            row[name] = [None if v is None else v - 3000.0 for v in row[name]]
+    drawing.profiles(surface=far)
+    axes = panels[0].axes[0]
+    assert axes.get_ylim()[1] < -2900.0
+    assert any("above" in text.get_text() for text in axes.texts)
+
+
+def test_a_surface_without_cells_can_be_drawn(surface, panels):
+    nothing = {**surface, "profiles": [], "pairs": []}
+    for draw in DRAWN.values():
+        draw(surface=nothing)
+    assert len(panels) == 3
