@@ -240,17 +240,17 @@ def test_a_broker_that_stays_away_ends_the_worker_with_nothing_lost(small_ledger
 
 
 def test_memory_does_not_grow_with_the_number_of_tasks(small_ledger, campaign_in, embedded):
-    """Bytes that Python holds after 208 and after 992 tasks.
+    """Bytes that Python holds after 208 and after 592 tasks.
 
-    They differ by what is in the queue, 64 curves at most; curves that stayed would be 10 times as
+    They differ by what is in the queue, 64 curves at most; curves that stayed would be 4 times as
     much.
     """
-    campaign_in(small_ledger, n_model=1000)
+    campaign_in(small_ledger, n_model=600)
     seen = []
 
     class Watched(Toy):
         def motions(self, models):
-            if models[0].number in (208, 992):
+            if models[0].number in (208, 592):
                 gc.collect()
                 seen.append(tracemalloc.get_traced_memory()[0])
             self.asked.clear()
