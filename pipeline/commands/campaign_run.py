@@ -26,6 +26,9 @@ from pipeline.fit_inputs import inputs_of
 from pipeline.store.troubles import VARIABLE as DATABASE
 from pipeline.values import build
 
+# Exit codes of a worker that could work: nothing is left, or something is dead.
+_DONE: Final = (0, 1)
+
 type Say = Callable[[str], None]
 
 
@@ -146,7 +149,7 @@ def work(place: Place, asked: Asked, say: Say) -> Ended:
         names = _names(campaign, asked.role, broker)
         admit(ledger, campaign, names)
         if asked.role == CHAINS and asked.jobs > 1:
-            _several(place, asked)
+            several(place, asked)
             return _ended(ledger, campaign, names, {})
         science = CampaignScience(
             campaign, ledger, place.root, jobs=asked.jobs, store_url=place.database, say=say
@@ -274,7 +277,7 @@ def _ended(
     return Ended(complete, clean and not rivals, tallies)
 
 
-def _several(place: Place, asked: Asked) -> None:
+def several(place: Place, asked: Asked) -> None:
     """Let several workers of one role work, each in a process of its own.
 
     Raises
@@ -304,10 +307,6 @@ def _several(place: Place, asked: Asked) -> None:
             found=f"exit codes {', '.join(map(str, failed))}",
             action="see what they said above; nothing is lost, the same command goes on",
         )
-
-
-# Exit codes of a worker that could work: nothing is left, or something is dead.
-_DONE: Final = (0, 1)
 
 
 @contextmanager
