@@ -126,7 +126,7 @@ def create(place: Place, settings: Settings, table: Path | None = None) -> tuple
     cosmology = {"h0": target.cosmology.h0, "om0": target.cosmology.om0}
     given = {"redshift": target.redshift, **cosmology, **settings.dynamics}
     whole = replace(settings, name=place.name, inputs=inputs.digests, dynamics=given)
-    with _ledger(place) as ledger:
+    with _ledger(place, may_make=True) as ledger:
         return ledger.create(whole, campaigns.present_code(), models)
 
 
@@ -326,8 +326,8 @@ def _handed_on(processes: Sequence["subprocess.Popen[bytes]"]) -> Iterator[None]
 
 
 @contextmanager
-def _ledger(place: Place) -> Iterator[Ledger]:
-    ledger = open_ledger(place.database, folder=place.root)
+def _ledger(place: Place, *, may_make: bool = False) -> Iterator[Ledger]:
+    ledger = open_ledger(place.database, folder=place.root, may_make=may_make)
     try:
         yield ledger
     finally:

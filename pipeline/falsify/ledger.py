@@ -42,7 +42,7 @@ from pipeline.store.campaigns import (
 )
 from pipeline.store.engine import lock, make_engine, writing
 from pipeline.store.schema import prepare
-from pipeline.store.troubles import translated
+from pipeline.store.troubles import VARIABLE, translated
 
 if TYPE_CHECKING:
     from pipeline.falsify.surface import Evaluations
@@ -98,6 +98,7 @@ def open_ledger(
     *,
     folder: Path,
     environment: Mapping[str, str] = os.environ,
+    may_make: bool = True,
 ) -> "Ledger":
     """Open the database of campaigns; make its tables, or bring them up to date.
 
@@ -109,15 +110,31 @@ def open_ledger(
         The run folder.
     environment : mapping of str to str
         Usually ``os.environ``.
+    may_make : bool
+        Make an SQLite file if it is not there.
 
     Raises
     ------
+    NotFoundError
+        If there is no such file, and it may not be made.
     StoreAwayError
         If the database cannot be reached.
     ArdError
         If the address is wrong, or the tables are of a later version.
     """
     target, address = resolve(url, folder, environment)
+    if (
+        not may_make
+        and target.get_backend_name() == SQLITE
+        and not Path(str(target.database)).exists()
+    ):
+        raise NotFoundError(
+            "there is no campaign, nor a database of any",
+            file=target.database,
+            expected="the file that `rbh1 campaign create` made",
+            found="no such file",
+            action=f"correct the folder, set {VARIABLE}, or create a campaign",
+        )
     engine = make_engine(target)
     prepare(engine, address)
     return Ledger(engine, address)

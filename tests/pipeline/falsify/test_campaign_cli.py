@@ -300,8 +300,16 @@ def test_settings_that_are_set(run_folder):
 
 
 def test_a_campaign_that_is_not_there(run_folder):
+    for words in (("status",), ("requeue",), ("work", "--role", "all")):
+        told = rbh1(words[0], run_folder, *words[1:], code=3).stderr
+        assert "there is no campaign, nor a database of any" in told
+    # Who only looks leaves nothing behind.
+    assert sorted(path.name for path in (run_folder / ".rbh1").iterdir()) == ["plan.json"]
+    create(run_folder)
     for verb in ("status", "requeue"):
-        assert "there is no campaign 'edge-on'" in rbh1(verb, run_folder, code=3).stderr
+        told = rbh1(verb, run_folder, "--name", "other", code=3).stderr
+        assert "there is no campaign 'other'" in told
+        assert "one of: edge-on" in told
 
 
 def test_galaxies_of_a_table(run_folder, toy_science):

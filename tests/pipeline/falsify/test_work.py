@@ -78,6 +78,21 @@ def test_what_one_process_left_another_goes_on_with(small_ledger, campaign_in, e
     assert digests(small_ledger, campaign) == serial(campaign.settings)
 
 
+def test_two_processes_with_queues_of_their_own_share_a_ledger(
+    small_ledger, campaign_in, nursery, tmp_path
+):
+    """As when the command for one machine is typed twice."""
+    campaign = campaign_in(small_ledger)
+    family = nursery.family(f"sqlite:///{tmp_path}/campaigns.db", "memory://", "toy", 0.001)
+    for _ in range(2):
+        family.start()
+    assert family.wait() == [0, 0]
+    assert digests(small_ledger, campaign) == serial(campaign.settings)
+    done = [r.counts["done"] for r in small_ledger.workers(campaign) if r.role == DYNAMICS]
+    assert sum(done) == 300
+    assert min(done) > 0
+
+
 def test_a_task_that_fails_is_dead_with_its_reason_and_the_others_are_done(
     small_ledger, campaign_in, embedded
 ):
