@@ -19,9 +19,10 @@ from pipeline.falsify.broker import VARIABLE as BROKER
 from pipeline.falsify.broker import Broker, BrokerAwayError, Depth, connect
 from pipeline.falsify.campaign import ALL, CHAINS, ROLES, TABLE, Campaign, Settings
 from pipeline.falsify.ledger import Ledger, open_ledger
+from pipeline.falsify.patience import Pace, stopping
 from pipeline.falsify.roles import roles_of
 from pipeline.falsify.tasks import Model
-from pipeline.falsify.work import Pace, Tally, Worker, stopping
+from pipeline.falsify.work import Tally, Worker
 from pipeline.fit_inputs import inputs_of
 from pipeline.store.troubles import VARIABLE as DATABASE
 from pipeline.values import build

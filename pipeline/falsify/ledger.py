@@ -9,7 +9,6 @@ import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -26,7 +25,7 @@ from pipeline.falsify.campaign import (
     Settings,
     settings_from,
 )
-from pipeline.falsify.rows import packed, unpacked
+from pipeline.falsify.rows import Death, Settled, packed, unpacked
 from pipeline.falsify.tasks import Model
 from pipeline.store.address import SQLITE, resolve
 from pipeline.store.campaigns import (
@@ -57,40 +56,6 @@ _CHUNK: Final = 2000
 # Whoever creates a campaign holds this lock; (0, 1) and (0, 2) are the schema's and the runs'.
 _CREATE: Final = (0, 3)
 _BLOBS: Final = ("curve",)
-
-
-@dataclass(frozen=True)
-class Settled:
-    """What became of answers.
-
-    Attributes
-    ----------
-    new, equal, conflicts : int
-        Kept; there already; there already, and different.
-    """
-
-    new: int
-    equal: int
-    conflicts: int
-
-
-@dataclass(frozen=True)
-class Death:
-    """A task that is given up.
-
-    Attributes
-    ----------
-    task : str
-        Its number, or the place of a message that is no task.
-    number : int, optional
-    reason : str
-    deliveries : int
-    """
-
-    task: str
-    number: int | None
-    reason: str
-    deliveries: int
 
 
 def open_ledger(

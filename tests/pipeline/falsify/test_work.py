@@ -16,10 +16,10 @@ from toy_campaign import QUICK, Toy, serial, toy_worker
 from ard.errors import ArdError, ExtraMissingError, RemoteError
 from pipeline.falsify.broker import Delivery, connect
 from pipeline.falsify.campaign import CHAINS, DYNAMICS, LIKELIHOOD, Chains
+from pipeline.falsify.patience import Pace, stopping
 from pipeline.falsify.roles import Order, decode, encode
 from pipeline.falsify.supply import Supply, progress
 from pipeline.falsify.tasks import Motion
-from pipeline.falsify.work import Pace, stopping
 
 BOTH = (DYNAMICS, LIKELIHOOD)
 
