@@ -30,8 +30,9 @@ class Pace:
     shortest_s, longest_s : float
         Between two looks at a queue that is empty.
     count_s : float
-        Between two looks at the ledger when there is nothing to do. A queue that is empty too
-        early, twice in a row, is filled anew.
+        Between two looks, when there is nothing to do, at what others hold and at the ledger; at
+        the latter less and less often. A queue that is empty too early, twice in a row, is filled
+        anew.
     beat_s : float
         Between two signs of life.
     """

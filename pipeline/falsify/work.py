@@ -25,6 +25,7 @@ from pipeline.falsify.rows import Death
 from pipeline.falsify.supply import Progress, Supply, feed, progress, rewind
 
 _MB: Final = 1e6
+_LONGEST_COUNTS: Final = 8
 # Of ru_maxrss.
 _RSS_BYTES: Final = 1 if sys.platform == "darwin" else 1024
 
@@ -109,7 +110,7 @@ class Worker:
         }
         self._hands = {role.name: _Hand(role, self._queues[role.name]) for role in roles}
         self._suspected: frozenset[str] = frozenset()
-        self._count_at = 0.0
+        self._count_at, self._count_s = 0.0, self._pace.count_s
 
     def run(self) -> dict[str, Tally]:
         """Work; give what was done in each role.
@@ -125,7 +126,7 @@ class Worker:
         with self._living():
             while not self._stopped():
                 if self._step():
-                    pause = self._pace.shortest_s
+                    pause, self._count_s = self._pace.shortest_s, self._pace.count_s
                 elif self._patiently(self._finished):
                     break
                 else:
@@ -172,7 +173,9 @@ class Worker:
         if feed(self._ledger, self._campaign, hand.role.name, max(queue.limits.bound // 2, 1),
                 lambda supplies: queue.put([encode(supply) for supply in supplies])):  # fmt: skip
             return queue.take(count)
-        return queue.reclaim(count)
+        # Nothing is left to take: what others hold may be theirs to the end, or left behind.
+        hand.reclaim_at = min(hand.reclaim_at, time.monotonic() + self._pace.count_s)
+        return []
 
     def _do(self, hand: _Hand, batch: Sequence[Delivery]) -> None:
         role, tally = hand.role, hand.tally
@@ -277,7 +280,9 @@ class Worker:
         """Say whether nothing is left; have queues filled anew that are empty too early."""
         if time.monotonic() < self._count_at:
             return False
-        self._count_at = time.monotonic() + self._pace.count_s
+        # To count takes the database a while, and others wait too.
+        self._count_at = time.monotonic() + self._count_s
+        self._count_s = min(2 * self._count_s, _LONGEST_COUNTS * self._pace.count_s)
         found = progress(self._ledger, self._campaign)
         if all(found.roles[name].complete for name in self._hands):
             return True

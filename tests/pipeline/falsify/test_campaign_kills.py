@@ -109,12 +109,12 @@ def kill_at_random(scene, campaign, family, seed, least):
         while len(family.living) < 3:
             family.start(rng.choice(ROLES_OF_WORKERS))
         time.sleep(rng.uniform(0.02, 0.2))
-        if kills < least or rng.random() < 0.3:
+        if kills < least or rng.random() < 0.1:
             kills += family.kill(rng.randrange(3))
 
 
 def killed(scene, seed, n_model, least):
-    settings = toy_settings(n_model=n_model, deliveries=1000, lease_s=0.3)
+    settings = toy_settings(n_model=n_model, deliveries=1000, lease_s=0.2)
     campaign = scene.create(settings)
     family = scene.family(sleep_s=0.003)
     with scene.watch(campaign) as watch:
