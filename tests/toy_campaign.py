@@ -23,9 +23,10 @@ from ard.errors import ArdError
 from pipeline.falsify.broker import Broker, connect
 from pipeline.falsify.campaign import Batches, Chains, Settings
 from pipeline.falsify.ledger import Ledger, open_ledger
+from pipeline.falsify.patience import Pace, stopping
 from pipeline.falsify.roles import roles_of
 from pipeline.falsify.tasks import N_RADIUS, Curve, Evaluation, Model, Motion
-from pipeline.falsify.work import Pace, Worker, stopping
+from pipeline.falsify.work import Worker
 
 QUICK = Pace(patience_s=20.0, longest_s=0.05, count_s=0.1, beat_s=0.5)
 

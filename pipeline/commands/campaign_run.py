@@ -19,12 +19,16 @@ from pipeline.falsify.broker import VARIABLE as BROKER
 from pipeline.falsify.broker import Broker, BrokerAwayError, Depth, connect
 from pipeline.falsify.campaign import ALL, CHAINS, ROLES, TABLE, Campaign, Settings
 from pipeline.falsify.ledger import Ledger, open_ledger
+from pipeline.falsify.patience import Pace, stopping
 from pipeline.falsify.roles import roles_of
 from pipeline.falsify.tasks import Model
-from pipeline.falsify.work import Pace, Tally, Worker, stopping
+from pipeline.falsify.work import Tally, Worker
 from pipeline.fit_inputs import inputs_of
 from pipeline.store.troubles import VARIABLE as DATABASE
 from pipeline.values import build
+
+# Exit codes of a worker that could work: nothing is left, or something is dead.
+_DONE: Final = (0, 1)
 
 type Say = Callable[[str], None]
 
@@ -123,7 +127,7 @@ def create(place: Place, settings: Settings, table: Path | None = None) -> tuple
     cosmology = {"h0": target.cosmology.h0, "om0": target.cosmology.om0}
     given = {"redshift": target.redshift, **cosmology, **settings.dynamics}
     whole = replace(settings, name=place.name, inputs=inputs.digests, dynamics=given)
-    with _ledger(place) as ledger:
+    with _ledger(place, may_make=True) as ledger:
         return ledger.create(whole, campaigns.present_code(), models)
 
 
@@ -146,7 +150,7 @@ def work(place: Place, asked: Asked, say: Say) -> Ended:
         names = _names(campaign, asked.role, broker)
         admit(ledger, campaign, names)
         if asked.role == CHAINS and asked.jobs > 1:
-            _several(place, asked)
+            several(place, asked)
             return _ended(ledger, campaign, names, {})
         science = CampaignScience(
             campaign, ledger, place.root, jobs=asked.jobs, store_url=place.database, say=say
@@ -274,7 +278,7 @@ def _ended(
     return Ended(complete, clean and not rivals, tallies)
 
 
-def _several(place: Place, asked: Asked) -> None:
+def several(place: Place, asked: Asked) -> None:
     """Let several workers of one role work, each in a process of its own.
 
     Raises
@@ -306,10 +310,6 @@ def _several(place: Place, asked: Asked) -> None:
         )
 
 
-# Exit codes of a worker that could work: nothing is left, or something is dead.
-_DONE: Final = (0, 1)
-
-
 @contextmanager
 def _handed_on(processes: Sequence["subprocess.Popen[bytes]"]) -> Iterator[None]:
     """Hand signals on to processes."""
@@ -327,8 +327,8 @@ def _handed_on(processes: Sequence["subprocess.Popen[bytes]"]) -> Iterator[None]
 
 
 @contextmanager
-def _ledger(place: Place) -> Iterator[Ledger]:
-    ledger = open_ledger(place.database, folder=place.root)
+def _ledger(place: Place, *, may_make: bool = False) -> Iterator[Ledger]:
+    ledger = open_ledger(place.database, folder=place.root, may_make=may_make)
     try:
         yield ledger
     finally:
