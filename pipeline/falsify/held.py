@@ -107,11 +107,18 @@ class Held:
 
     def templates(self, values: Any, extra: Any) -> Any:
         """Give the cubes of unit flux at parameters, shape (n,)."""
-        values = values.astype(SINGLE)
+        return self._shown(values, extra, self.view.templates)
+
+    def planes(self, values: Any, extra: Any) -> Any:
+        """Give the light by velocity and spaxel, shape (n_v, ny, nx), at parameters."""
+        return self._shown(values, extra, self.view.spread)
+
+    def _shown(self, values: Any, extra: Any, show: Callable[[Any, Any], Any]) -> Any:
+        low = values.astype(SINGLE)
         extra = jax.tree_util.tree_map(lambda one: one.astype(SINGLE), extra)
         with single():
-            named = self.prior.named(values)
-            found = self.view.templates(self.view.planes(self._discs(named, extra)), named)
+            named = self.prior.named(low)
+            found = show(self.view.planes(self._discs(named, extra)), named)
         return found.astype(jnp.result_type(float))
 
     def height(self, values: Any, data: Any, extra: Any) -> Height:

@@ -108,6 +108,8 @@ class DiscLikelihood:
         self._held = Held(self.view, self.data, self.prior, (_TURN,), self._disc)
         self._white = jnp.asarray(self.data.data)
         self._one: Any = jax.jit(self._climbed)
+        self._templates: Any = jax.jit(self._held.templates)
+        self._planes: Any = jax.jit(self._held.planes)
         self._many: Any = jax.jit(jax.vmap(self._climbed, in_axes=(None, 0)))
 
     @classmethod
@@ -169,9 +171,25 @@ class DiscLikelihood:
         ArdError
             As `evaluate`; if a nuisance has no value.
         """
+        values = self._values(nuisances)
+        return np.asarray(self._templates(values, self._extra(model, curve)), np.float64)
+
+    def planes(self, model: Model, curve: Curve, nuisances: Values) -> FloatArray:
+        """Give the light by velocity (`view.model.velocities`) and spaxel, shape (n_v, ny, nx).
+
+        Velocities are relative to the galaxy's own.
+
+        Raises
+        ------
+        ArdError
+            As `templates`.
+        """
+        values = self._values(nuisances)
+        return np.asarray(self._planes(values, self._extra(model, curve)), np.float64)
+
+    def _values(self, nuisances: Values) -> Any:
         galaxy.require_seen(nuisances, self.prior)
-        values = jnp.asarray([nuisances[name] for name in self.prior.names])
-        return np.asarray(self._held.templates(values, self._extra(model, curve)))
+        return jnp.asarray([nuisances[name] for name in self.prior.names], jnp.result_type(float))
 
     def _disc(self, values: Values, extra: Any) -> Disc:
         place, tables = extra

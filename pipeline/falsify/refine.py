@@ -143,11 +143,6 @@ class Refinement:
         tops = sorted(tops, key=lambda top: -float(top.height.value))
         return self._refined(tops[0], tuple(float(top.height.value) for top in tops))
 
-    def light(self, values: Mapping[str, float]) -> FloatArray:
-        """Give the cube of each free line of flux 1, shape (n_line, n_channel, ny, nx)."""
-        place = jnp.asarray([values[name] for name in self.prior.names])
-        return np.asarray(self._held.templates(place, ()), np.float64)
-
     def _climbed(self, white: Any, start: Any) -> Top:
         return climb(
             lambda values: self._held.height(values, white, ()),

@@ -2,13 +2,10 @@
 
 from dataclasses import dataclass
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ard.cube import Cube, FloatArray
 from ard.maps import Map
-from pipeline.falsify import galaxy
 from pipeline.falsify.likelihood import DiscLikelihood
 from pipeline.falsify.tasks import Curve, Evaluation, Model
 from pipeline.infer.cutout import flux_per_voxel
@@ -86,17 +83,8 @@ def render(
 def _motion(
     likelihood: DiscLikelihood, model: Model, curve: Curve, evaluation: Evaluation, cube: Cube
 ) -> Map:
-    values = {name: jnp.asarray(value) for name, value in evaluation.nuisances.items()}
     view = likelihood.view
-
-    @jax.jit
-    def counted() -> jax.Array:
-        place, tables = galaxy.place_of(model), jnp.asarray(galaxy.tables_of(curve))
-        disc = galaxy.disc_of(place, tables, values["turn_deg"], view.frame, likelihood.away_arcsec)
-        spread: jax.Array = view.spread(view.planes(disc), values)
-        return spread
-
-    planes = np.asarray(counted(), np.float64)
+    planes = likelihood.planes(model, curve, evaluation.nuisances)
     speeds = view.model.velocities.velocities[:, None, None]
     total = planes.sum(axis=0)
     faint = ~(total > _FAINTEST * total.max())

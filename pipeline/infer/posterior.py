@@ -167,9 +167,9 @@ class Posterior:
         """Give the cubes of unit amplitude, those of the background last."""
         dtype = jnp.result_type(float)
         if self.model_dtype == SINGLE and dtype == np.float64:
-            single = {name: value.astype(SINGLE) for name, value in values.items()}
+            rounded = {name: value.astype(SINGLE) for name, value in values.items()}
             with single():
-                cubes = self.templates(single)
+                cubes = self.templates(rounded)
             cubes = cubes.astype(dtype)
         else:
             cubes = self.templates(values)
