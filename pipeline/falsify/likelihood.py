@@ -21,7 +21,7 @@ from ard.cube import Cube, FloatArray
 from ard.errors import ArdError
 from manifests import Target
 from manifests.target import load_target
-from pipeline.falsify import galaxy
+from pipeline.falsify import placing
 from pipeline.falsify.climb import LEFT, Top, climb
 from pipeline.falsify.held import Data, Held
 from pipeline.falsify.tasks import Curve, Evaluation, Model
@@ -103,8 +103,8 @@ class DiscLikelihood:
         self.seen = cutout(cube, noise, target, chosen.groups, chosen.cut)
         self.view = View(self.seen, chosen.grids)
         self.data = Data(self.seen)
-        self.prior: Prior = galaxy.nuisances(self.seen.frame)
-        self.away_arcsec = galaxy.host_arcsec(target)
+        self.prior: Prior = placing.nuisances(self.seen.frame)
+        self.away_arcsec = placing.host_arcsec(target)
         self._held = Held(self.view, self.data, self.prior, (_TURN,), self._disc)
         self._white = jnp.asarray(self.data.data)
         self._one: Any = jax.jit(self._climbed)
@@ -188,12 +188,12 @@ class DiscLikelihood:
         return np.asarray(self._planes(values, self._extra(model, curve)), np.float64)
 
     def _values(self, nuisances: Values) -> Any:
-        galaxy.require_seen(nuisances, self.prior)
+        placing.require_seen(nuisances, self.prior)
         return jnp.asarray([nuisances[name] for name in self.prior.names], jnp.result_type(float))
 
     def _disc(self, values: Values, extra: Any) -> Disc:
         place, tables = extra
-        return galaxy.disc_of(place, tables, values[_TURN], self.seen.frame, self.away_arcsec)
+        return placing.disc_of(place, tables, values[_TURN], self.seen.frame, self.away_arcsec)
 
     def _climbed(self, white: Any, extra: Any) -> Top:
         start = jnp.asarray([_MIDDLES.get(name, 0.0) for name in self.prior.names])
@@ -205,12 +205,12 @@ class DiscLikelihood:
         )
 
     def _extra(self, model: Model, curve: Curve) -> tuple[FloatArray, FloatArray]:
-        tables = galaxy.tables_of(curve)
+        tables = placing.tables_of(curve)
         self._require_counted(model, curve)
-        return galaxy.place_of(model), tables
+        return placing.place_of(model), tables
 
     def _require_counted(self, model: Model, curve: Curve) -> None:
-        tables = galaxy.tables_of(curve)
+        tables = placing.tables_of(curve)
         good = np.isfinite(tables).all() and (tables[2:] >= 0.0).all() and tables[3].any()
         if not good or not curve.radius_kpc[1] > curve.radius_kpc[0]:
             raise ArdError(

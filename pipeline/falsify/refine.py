@@ -17,7 +17,7 @@ import numpy as np
 
 from ard.cube import FloatArray
 from ard.errors import ArdError
-from pipeline.falsify import galaxy
+from pipeline.falsify import placing
 from pipeline.falsify.climb import Top, climb
 from pipeline.falsify.held import Held
 from pipeline.falsify.likelihood import DiscLikelihood, evaluation_of
@@ -105,10 +105,16 @@ class Refinement:
     likelihood : DiscLikelihood
     n_step : int
         Evaluations of a search, at most.
+
+    Raises
+    ------
+    ArdError
+        If the velocities that the likelihood counts do not hold the fastest disc of the family.
     """
 
     def __init__(self, likelihood: DiscLikelihood, n_step: int = 60) -> None:
         self.likelihood, self.prior, self._n_step = likelihood, family(likelihood), n_step
+        likelihood.view.model.require_counted(*_extremes(self.prior))
         self._held = Held(likelihood.view, likelihood.data, self.prior, _DEEP, self._disc)
         self._one: Any = jax.jit(self._climbed)
 
@@ -154,10 +160,10 @@ class Refinement:
     def _disc(self, values: Values, _extra: Any) -> Disc:
         frame, away = self.likelihood.seen.frame, self.likelihood.away_arcsec
         place = self._place(values)
-        return galaxy.disc_of(place, _tables(values), values["turn_deg"], frame, away)
+        return placing.disc_of(place, _tables(values), values["turn_deg"], frame, away)
 
     def _place(self, values: Values) -> tuple[Any, ...]:
-        """Give the place of a disc whose light ends at the declared tip; see `galaxy.PLACE`."""
+        """Give the place of a disc whose light ends at the declared tip; see `placing.PLACE`."""
         tip = self.likelihood.away_arcsec * self.likelihood.seen.frame.kpc_per_arcsec
         height = jnp.exp(values["ln_h_z"])
         return tip - values["r_max_kpc"], 0.0, values["inclination_deg"], height, 1.0
@@ -170,12 +176,19 @@ class Refinement:
         evaluation = Evaluation(REFINED, whole.log_likelihood, whole.chi2, own, whole.converged)
         side = 1.0 if values["v_max_kms"] >= 0.0 else -1.0
         centre, offset, inclination, height, _ = (float(one) for one in self._place(values))
-        place = dict(zip(galaxy.PLACE, (centre, offset, inclination, height, side), strict=True))
+        place = dict(zip(placing.PLACE, (centre, offset, inclination, height, side), strict=True))
         model = Model(REFINED, {**place, "r_max_kpc": values["r_max_kpc"]})
         radius, rotation, dispersion, light = (np.asarray(one) for one in _tables(values))
         curve = Curve(radius, side * rotation, dispersion, light)
         rest = {name: values[name] for name in names}
         return Refined(model, curve, evaluation, rest, float(top.height.value), ends)
+
+
+def _extremes(prior: Prior) -> tuple[float, float, float]:
+    """Give the fastest rotation, and the smallest and largest dispersion, km/s."""
+    ends = {p.name: p.family.support for p in prior.parameters}
+    fastest = ends["v_max_kms"][1] * (1.0 + ends["rise"][1])
+    return fastest, *ends["dispersion_kms"]
 
 
 def _tables(values: Values) -> tuple[Any, Any, Any, Any]:

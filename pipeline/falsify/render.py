@@ -1,6 +1,8 @@
 """What does a galaxy look like in the cube, and what does it leave of the data?"""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -11,7 +13,7 @@ from pipeline.falsify.tasks import Curve, Evaluation, Model
 from pipeline.infer.cutout import flux_per_voxel
 
 # Of the brightest spaxel: where less light falls, a mean velocity says nothing.
-_FAINTEST = 1e-3
+_FAINTEST: Final = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,3 +102,14 @@ def _motion(
     }
     units = {"velocity": "km/s", "dispersion": "km/s", "light": ""}
     return Map(layers, units, faint, cube.wcs, cube.meta)
+
+
+def survivor_cubes(
+    likelihood: DiscLikelihood,
+    models: Sequence[Model],
+    curves: Sequence[Curve],
+    evaluations: Sequence[Evaluation],
+) -> Iterator[Rendered]:
+    """Show galaxies, one after the other: those of a campaign, or the refined disc."""
+    for one in zip(models, curves, evaluations, strict=True):
+        yield render(likelihood, *one)

@@ -147,17 +147,10 @@ def test_a_bow_shock_is_no_disc(likelihood, judge):
     bow = judge.statistic()
     assert found.rejects(bow.value)
     assert bow.value > 10.0 * found.values.max()
-    # Five others: 6 of 24 discs lie above the highest but one of 19 in 1 of 50 seeds only.
-    others = judge.calibrate(5, 1, strength, first=19)
-    assert sum(not found.rejects(value) for value in others.values) >= 4
-    # What the family reached, galaxies of a campaign reach at the same place, and no more.
-    disc = bow.disc
-    (again,) = likelihood.evaluate([disc.model], [disc.curve])
-    assert again.chi2 > disc.evaluation.chi2 - 1.0
-    best = best_scene(likelihood, n_start=4, seed=4)
+    best = best_scene(likelihood, n_start=3, seed=4)
     count = likelihood.seen.noise.count
     assert best.chi2 == pytest.approx(count - 8, abs=4.0 * np.sqrt(2.0 * count))
-    assert best.log_likelihood > disc.evaluation.log_likelihood + 1e4
+    assert best.log_likelihood > bow.disc.evaluation.log_likelihood + 1e4
 
 
 @pytest.mark.long
@@ -172,3 +165,6 @@ def test_of_fifty_discs_forty_four_survive_and_a_bow_shock_does_not(likelihood, 
     assert found.converged.mean() > 0.95
     assert survive >= 44
     assert found.rejects(bow.value)
+    # What the family reached, galaxies of a campaign reach at the same place, and no more.
+    (again,) = likelihood.evaluate([bow.disc.model], [bow.disc.curve])
+    assert again.chi2 > bow.disc.evaluation.chi2 - 1.0

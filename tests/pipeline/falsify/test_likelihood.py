@@ -14,9 +14,9 @@ from precision import x64
 from small_fit import DISC_TRUTH, ITEM, write_fit_run
 
 from ard.errors import ArdError
-from pipeline.falsify import galaxy
+from pipeline.falsify import placing
 from pipeline.falsify.likelihood import DiscLikelihood
-from pipeline.falsify.render import render
+from pipeline.falsify.render import render, survivor_cubes
 from pipeline.falsify.tasks import Curve
 from pipeline.infer import bow
 from pipeline.infer.fit import problem_for
@@ -61,10 +61,10 @@ def some(likelihood):
 
 def slow_problem(likelihood, model, curve):
     """Hold the same disc as a scene: place, velocity and turn go into the disc that is counted."""
-    place, tables = galaxy.place_of(model), galaxy.tables_of(curve)
+    place, tables = placing.place_of(model), placing.tables_of(curve)
 
     def parts(values, frame, line_model):
-        disc = galaxy.disc_of(place, tables, values["turn_deg"], frame, likelihood.away_arcsec)
+        disc = placing.disc_of(place, tables, values["turn_deg"], frame, likelihood.away_arcsec)
         tip = frame.place(0.0, 0.0)
         x, y = frame.place(values["along_arcsec"], values["across_arcsec"])
         disc = dataclasses.replace(
@@ -155,7 +155,7 @@ def test_many_at_a_time_are_what_each_is_alone(likelihood, some):
 
 def test_what_is_rendered_is_what_was_held_against_the_data(likelihood, some):
     models, curves, found = some
-    shown = render(likelihood, models[0], curves[0], found[0])
+    (shown,) = survivor_cubes(likelihood, models[:1], curves[:1], found[:1])
     seen = likelihood.seen
     assert (shown.residual**2).sum() == pytest.approx(found[0].chi2, rel=1e-4)
     assert shown.cube.shape[1:] == seen.data.shape[1:]
@@ -182,12 +182,12 @@ def test_places_on_the_sky_are_those_of_host_and_tip(likelihood):
     chord = np.sin(dec).prod() + np.cos(dec).prod() * np.cos(ra[1] - ra[0])
     assert likelihood.away_arcsec == pytest.approx(np.rad2deg(np.arccos(chord)) * 3600, rel=1e-4)
     model = galaxy_at(likelihood, radius_kpc=7.937, offset_kpc=0.7937, spin=0.0)
-    frame, tables = likelihood.seen.frame, galaxy.tables_of(curve_of())
-    place = galaxy.place_of(model)
+    frame, tables = likelihood.seen.frame, placing.tables_of(curve_of())
+    place = placing.place_of(model)
     assert place[-1] == 1.0
     angle = np.deg2rad(frame.angle_deg)
     for turn in (0.0, 5.0):
-        disc = galaxy.disc_of(place, tables, turn, frame, likelihood.away_arcsec)
+        disc = placing.disc_of(place, tables, turn, frame, likelihood.away_arcsec)
         # From the tip: 1 arcsec back along the line and 0.1 to the left of it, turned about it.
         back = np.array([np.sin(angle), -np.cos(angle)])
         left = np.array([-np.cos(angle), -np.sin(angle)])
@@ -217,7 +217,7 @@ def test_galaxies_that_cannot_be_held_are_refused(likelihood, some, run_folder):
     with pytest.raises(ArdError, match="one of another likelihood"):
         render(likelihood, models[0], curves[0], bare)
     with pytest.raises(ArdError, match="no tip"):
-        galaxy.host_arcsec(dataclasses.replace(likelihood.target, tip=None))
+        placing.host_arcsec(dataclasses.replace(likelihood.target, tip=None))
     with pytest.raises(ArdError, match="item"):
         DiscLikelihood.from_item(run_folder, "t009")
 
