@@ -17,8 +17,9 @@ from ard.cube import FloatArray
 _FIRST, _FACTOR, _LEAST, _MOST = 1e-2, 8.0, 1e-6, 1e8
 _LEAST_CURVED: Final = 1e-3  # of the curvature along an axis
 _PASSES: Final = 3  # in which parameters are found that end at a bound
-# ln that is left to be gained at a maximum: cubes in float32 make it uncertain by 0.003.
-LEFT: Final = 0.01
+# What may be left to be gained at a maximum: in ln, of which cubes in float32 make 0.003 uncertain;
+# and of how far it is from a fit, for what is off by thousands need not be known to a hundredth.
+LEFT, SHARE = 0.01, 1e-4
 
 
 class Height(NamedTuple):
@@ -48,7 +49,9 @@ class Top(NamedTuple):
     place : array, shape (n,)
     height : Height
     left : scalar
-        What the parabola there says is left to be gained; below `LEFT` at a maximum.
+        What the parabola there says is left to be gained.
+    reached : scalar
+        Whether that is at most `LEFT` and a `SHARE` of the value: a maximum.
     n_step : scalar
         Evaluations.
     """
@@ -56,6 +59,7 @@ class Top(NamedTuple):
     place: Any
     height: Height
     left: Any
+    reached: Any
     n_step: Any
 
 
@@ -80,21 +84,27 @@ def climb(
     low, high : array, shape (n,)
         Bounds.
     n_step : int
-        Evaluations at most; it ends before where less than `LEFT` is to be gained.
+        Evaluations at most; it ends before where the maximum is reached.
     """
     shapes = jax.eval_shape(height, start)
     unknown = jax.tree_util.tree_map(lambda one: jnp.zeros(one.shape, one.dtype), shapes)
     nowhere = unknown._replace(value=jnp.full_like(unknown.value, -jnp.inf))
     dtype = start.dtype
     begin = _State(
-        Top(start, nowhere, jnp.asarray(jnp.inf, dtype), jnp.zeros((), jnp.int32)),
+        Top(
+            start,
+            nowhere,
+            jnp.asarray(jnp.inf, dtype),
+            jnp.zeros((), bool),
+            jnp.zeros((), jnp.int32),
+        ),
         jnp.zeros((start.size, start.size), dtype),
         start,
         jnp.asarray(_FIRST, dtype),
     )
 
     def unfinished(state: _State) -> Any:
-        return (state.top.n_step < n_step) & (state.top.left > LEFT)
+        return (state.top.n_step < n_step) & ~state.top.reached
 
     def step(state: _State) -> _State:
         found, old = height(state.trial), state.top
@@ -117,7 +127,9 @@ def climb(
         left = jnp.where(jnp.isfinite(best.value) & (gain >= 0.0), gain, jnp.inf)
         steep = whole + damping * jnp.diag(jnp.diagonal(best.curvature))
         trial = jnp.clip(place + _move(steep, best.slope, *room), low, high)
-        return _State(Top(place, best, left, old.n_step + 1), bend, trial, damping)
+        reached = left <= LEFT + SHARE * jnp.abs(best.value)
+        top = Top(place, best, left, reached, old.n_step + 1)
+        return _State(top, bend, trial, damping)
 
     return jax.lax.while_loop(unfinished, step, begin).top
 

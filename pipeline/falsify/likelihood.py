@@ -22,7 +22,7 @@ from ard.errors import ArdError
 from manifests import Target
 from manifests.target import load_target
 from pipeline.falsify import placing
-from pipeline.falsify.climb import LEFT, Top, climb
+from pipeline.falsify.climb import Top, climb
 from pipeline.falsify.held import Data, Held
 from pipeline.falsify.tasks import Curve, Evaluation, Model
 from pipeline.falsify.view import Grids, View
@@ -259,7 +259,7 @@ def evaluation_of(number: int, top: Top, names: Sequence[str], reference: float)
             action="look at its curve: rotation, dispersion and brightness have to be finite",
         )
     best = dict(zip(names, np.asarray(top.place, np.float64).tolist(), strict=True))
-    return Evaluation(number, value, float(fitted.chi2), best, bool(float(top.left) <= LEFT))
+    return Evaluation(number, value, float(fitted.chi2), best, bool(top.reached))
 
 
 def _require_double() -> None:
