@@ -164,7 +164,7 @@ class DiscLikelihood:
         return [self._evaluation(m.number, top) for m, top in zip(models, tops, strict=True)]
 
     def templates(self, model: Model, curve: Curve, nuisances: Values) -> FloatArray:
-        """Give the cube of each free line of flux 1, shape (n_line, n_channel, ny, nx).
+        """Give the cube of each free line of flux 1 in the cut-out, (n_line, n_channel, ny, nx).
 
         Raises
         ------

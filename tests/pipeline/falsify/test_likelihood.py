@@ -21,7 +21,7 @@ from pipeline.falsify.tasks import Curve
 from pipeline.infer import bow
 from pipeline.infer.fit import problem_for
 from pipeline.infer.scenes import scene
-from pipeline.scene.cube import count_disc
+from pipeline.scene.cube import Fine, count_disc
 from pipeline.scene.disc import Sampler
 
 
@@ -73,7 +73,8 @@ def slow_problem(likelihood, model, curve):
             y_arcsec=disc.y_arcsec + y - tip[1],
             v_sys_kms=values["v_sys_kms"],
         )
-        return (count_disc(line_model, Sampler(line_model.sky, 24), disc),)
+        light = count_disc(line_model, Sampler(line_model.sky, 24), disc).light
+        return (Fine(light / light.sum()),)
 
     one = dataclasses.replace(scene("disc"), prior=likelihood.prior, parts=parts, psfs=bow.psfs)
     parts_of = (likelihood.cube, likelihood.noise, likelihood.target)
