@@ -33,7 +33,9 @@ _FAMILY: Final[tuple[tuple[str, str, Family, str], ...]] = (
     ("r_max_kpc", "kpc", Uniform(6.0, 36.0), f"half of 40 to 62 kpc ({_SA}), and shorter"),
     ("ln_r_d", "ln kpc", Normal(1.95, 0.5, 0.0, 4.1), "scale length of the light: 3 to 12 kpc"),
     ("ln_h_z", "ln kpc", Normal(-0.5, 0.6, -2.0, 1.0), f"0.2 to 1.2 kpc ({_SA}: 1.2)"),
-    ("inclination_deg", "deg", Uniform(65.0, 90.0), "nothing rounder is a line"),
+    # A disc is as its mirror image is: at 90 deg nothing has a slope along the inclination, and a
+    # search that came there would stay. Along the square of its cosine it has one.
+    ("cos2_inclination", "1", Uniform(1e-4, 0.18), "65 to 89.4 deg: nothing rounder is a line"),
     ("v_max_kms", "km/s", Normal(0.0, 120.0, -250.0, 250.0), "110 published; positive where the "
      "tip recedes"),
     ("ln_turn", "ln kpc", Normal(0.9, 0.8, -2.3, 3.2), "the curve rises as tanh(R / this)"),
@@ -42,7 +44,7 @@ _FAMILY: Final[tuple[tuple[str, str, Family, str], ...]] = (
 )  # fmt: skip
 _DEEP: Final = (*(row[0] for row in _FAMILY), "turn_deg")
 _MIDDLES: Final = {
-    **{"ln_r_d": 1.95, "ln_h_z": -0.5, "inclination_deg": 87.0, "ln_turn": 0.9},
+    **{"ln_r_d": 1.95, "ln_h_z": -0.5, "cos2_inclination": 0.01, "ln_turn": 0.9},
     **{"dispersion_kms": 30.0, "v_sys_kms": -200.0, "psf_scale": 1.0, "psf_ratio": 0.86},
     "lsf_gain": 1.1,
 }
@@ -166,7 +168,8 @@ class Refinement:
         """Give the place of a disc whose light ends at the declared tip; see `placing.PLACE`."""
         tip = self.likelihood.away_arcsec * self.likelihood.seen.frame.kpc_per_arcsec
         height = jnp.exp(values["ln_h_z"])
-        return tip - values["r_max_kpc"], 0.0, values["inclination_deg"], height, 1.0
+        inclination = jnp.rad2deg(jnp.arccos(jnp.sqrt(values["cos2_inclination"])))
+        return tip - values["r_max_kpc"], 0.0, inclination, height, 1.0
 
     def _refined(self, top: Top, ends: tuple[float, ...]) -> Refined:
         seen, names = self.likelihood.seen, self.prior.names

@@ -40,10 +40,10 @@ def likelihood(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def judge(likelihood):
-    """The same two starts for all data: both senses of rotation."""
+    """The same start for all data: of the four, as good as another in most injections."""
     with x64(True):
         refinement = Refinement(likelihood)
-        yield Judge(likelihood, refinement, starts(refinement.prior)[:2])
+        yield Judge(likelihood, refinement, starts(refinement.prior)[3:])
 
 
 def test_noise_that_is_drawn_is_that_of_the_cut_out(likelihood):
@@ -162,7 +162,10 @@ def test_of_fifty_discs_forty_four_survive_and_a_bow_shock_does_not(likelihood, 
     survive = sum(not found.rejects(value) for value in others.values)
     bow = judge.statistic()
     print(f"threshold {found.threshold:.1f}, {survive} of 50 survive, bow {bow.value:.0f}")
-    assert found.converged.mean() > 0.95
+    # On the average T is chi2 of as many numbers as the saturated scene has more than a disc, which
+    # has 7 amplitudes and what the data tell of 15 parameters.
+    free = judge.saturated.n_free - 7
+    assert np.mean(found.values) == pytest.approx(free - 7.5, abs=7.5 + 4.0 * np.sqrt(free / 100))
     assert survive >= 44
     assert found.rejects(bow.value)
     # What the family reached, galaxies of a campaign reach at the same place, and no more.
