@@ -3,9 +3,9 @@
 import numpy as np
 from small_fit import DISC_TRUTH
 
-from pipeline.falsify.likelihood import Settings
+from pipeline.falsify.cube.likelihood import Settings
+from pipeline.falsify.cube.view import Grids
 from pipeline.falsify.tasks import N_RADIUS, Curve, Model
-from pipeline.falsify.view import Grids
 
 SETTINGS = Settings(grids=Grids(pad=4, depths=8, v_max_kms=900.0), n_together=2)
 _EDGE_ARCSEC = 0.1  # as in pipeline.infer.scenes

@@ -13,16 +13,16 @@ from typing import Any, Final
 
 from ard.errors import ArdError
 from ard.io import sha256_file
-from pipeline.falsify import campaign as campaigns
-from pipeline.falsify import supply
-from pipeline.falsify.broker import VARIABLE as BROKER
-from pipeline.falsify.broker import Broker, BrokerAwayError, Depth, connect
-from pipeline.falsify.campaign import ALL, CHAINS, ROLES, TABLE, Campaign, Settings
-from pipeline.falsify.ledger import Ledger, open_ledger
-from pipeline.falsify.patience import Pace, stopping
-from pipeline.falsify.roles import roles_of
+from pipeline.falsify.campaign import settings as campaigns
+from pipeline.falsify.campaign import supply
+from pipeline.falsify.campaign.broker import VARIABLE as BROKER
+from pipeline.falsify.campaign.broker import Broker, BrokerAwayError, Depth, connect
+from pipeline.falsify.campaign.ledger import Ledger, open_ledger
+from pipeline.falsify.campaign.patience import Pace, stopping
+from pipeline.falsify.campaign.roles import roles_of
+from pipeline.falsify.campaign.settings import ALL, CHAINS, ROLES, TABLE, Campaign, Settings
+from pipeline.falsify.campaign.worker import Tally, Worker
 from pipeline.falsify.tasks import Model
-from pipeline.falsify.work import Tally, Worker
 from pipeline.fit_inputs import inputs_of
 from pipeline.store.troubles import VARIABLE as DATABASE
 from pipeline.values import build
@@ -60,7 +60,7 @@ class Asked:
     Attributes
     ----------
     role : str
-        One of `pipeline.falsify.campaign.ROLES`, or "all".
+        One of `pipeline.falsify.campaign.settings.ROLES`, or "all".
     jobs : int
         Processes: of the dynamics, or for chains of whole workers.
     pace : Pace
@@ -107,7 +107,7 @@ def create(place: Place, settings: Settings, table: Path | None = None) -> tuple
         If run, item, table or a scene are not there, or there is another campaign of the name.
     """
     from manifests.target import load_target
-    from pipeline.falsify.dynamics import DynamicsSettings
+    from pipeline.falsify.physics.dynamics import DynamicsSettings
     from pipeline.infer.cutout import Cut
     from pipeline.infer.scenes import scene
 
@@ -119,7 +119,7 @@ def create(place: Place, settings: Settings, table: Path | None = None) -> tuple
     target = load_target(inputs.target)
     models: list[Model] = []
     if table is not None:
-        from pipeline.falsify.hypothesis import from_table
+        from pipeline.falsify.physics.hypothesis import from_table
 
         models = from_table(table)
         sha256 = sha256_file(table)

@@ -13,12 +13,12 @@ from scipy import stats
 from small_fit import BOW_FLUX, BOW_TRUTH, PA_APER_DEG, drawn_from
 
 from manifests.target import load_target
-from pipeline.falsify import calibrate
-from pipeline.falsify.calibrate import Judge
-from pipeline.falsify.likelihood import DiscLikelihood
-from pipeline.falsify.reference import best_scene
-from pipeline.falsify.refine import Refinement, starts
-from pipeline.falsify.saturated import line_profiles
+from pipeline.falsify.cube import calibrate
+from pipeline.falsify.cube.calibrate import Judge
+from pipeline.falsify.cube.likelihood import DiscLikelihood
+from pipeline.falsify.cube.reference import best_scene
+from pipeline.falsify.cube.refine import Refinement, starts
+from pipeline.falsify.cube.saturated import line_profiles
 from pipeline.reduce.apertures.covariance import GivenNoise
 
 

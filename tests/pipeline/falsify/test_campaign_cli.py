@@ -23,8 +23,8 @@ from ard import io
 from ard.errors import ArdError
 from pipeline import cli
 from pipeline.commands import campaign_run, campaign_science
-from pipeline.falsify.campaign import DYNAMICS, LIKELIHOOD
-from pipeline.falsify.ledger import open_ledger
+from pipeline.falsify.campaign.ledger import open_ledger
+from pipeline.falsify.campaign.settings import DYNAMICS, LIKELIHOOD
 
 TARGET = """
 [target]
@@ -241,12 +241,12 @@ def test_a_worker_of_another_version_is_refused(run_folder, toy_science, monkeyp
     create(run_folder)
     rbh1("work", run_folder, "--role", "all")
     if role == "settings":  # another version of the code has another default
-        monkeypatch.setattr("pipeline.falsify.campaign.Settings.sha256", "other")
+        monkeypatch.setattr("pipeline.falsify.campaign.settings.Settings.sha256", "other")
     elif role == "code":
-        monkeypatch.setattr("pipeline.falsify.campaign.present_code", lambda: "other")
+        monkeypatch.setattr("pipeline.falsify.campaign.settings.present_code", lambda: "other")
     else:
         newer = {"numpy": "99", "scipy": "1", "galpy": "1"}
-        monkeypatch.setattr("pipeline.falsify.campaign.present_versions", lambda _: newer)
+        monkeypatch.setattr("pipeline.falsify.campaign.settings.present_versions", lambda _: newer)
     told = rbh1("work", run_folder, "--role", "all", code=3).stderr
     assert f"this worker's {'lines of code' if role == 'code' else role}" in told
     assert "not those of the campaign 'edge-on'" in told
@@ -313,7 +313,7 @@ def test_a_campaign_that_is_not_there(run_folder):
 
 
 def test_galaxies_of_a_table(run_folder, toy_science):
-    from pipeline.falsify.hypothesis import propose
+    from pipeline.falsify.physics.hypothesis import propose
 
     (model,) = propose([0], 1, "random")
     rows = [" ".join(model.parameters), " ".join(map(str, model.parameters.values()))]
@@ -328,7 +328,10 @@ def test_galaxies_of_a_table(run_folder, toy_science):
 
 def test_the_program_starts_without_what_it_does_not_need(tmp_path):
     """Workers of the dynamics do not wait for JAX, nor those of the likelihood for galpy."""
-    asked = "import sys, pipeline.falsify.work; print({'jax', 'galpy', 'scipy'} & set(sys.modules))"
+    asked = (
+        "import sys, pipeline.falsify.campaign.worker; "
+        "print({'jax', 'galpy', 'scipy'} & set(sys.modules))"
+    )
     done = subprocess.run(
         [sys.executable, "-c", asked], capture_output=True, text=True, check=True, cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(Path(pipeline.__file__).parent.parent)},

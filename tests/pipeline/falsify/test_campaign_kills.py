@@ -14,9 +14,9 @@ import pgserver
 import pytest
 from toy_campaign import serial, toy_settings
 
-from pipeline.falsify.campaign import DYNAMICS, LIKELIHOOD, ROLES, Settings
-from pipeline.falsify.ledger import open_ledger
-from pipeline.falsify.supply import progress, rewind
+from pipeline.falsify.campaign.ledger import open_ledger
+from pipeline.falsify.campaign.settings import DYNAMICS, LIKELIHOOD, ROLES, Settings
+from pipeline.falsify.campaign.supply import progress, rewind
 
 pytestmark = [pytest.mark.broker, pytest.mark.postgres]
 

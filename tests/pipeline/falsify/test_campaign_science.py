@@ -11,10 +11,10 @@ from toy_campaign import toy_settings
 
 from pipeline.commands import fit_scene
 from pipeline.commands.campaign_science import CampaignScience
-from pipeline.falsify.campaign import Chains, Sampling
-from pipeline.falsify.dynamics import DynamicsSettings, motion
-from pipeline.falsify.hypothesis import propose
-from pipeline.falsify.rows import motion_row
+from pipeline.falsify.campaign.rows import motion_row
+from pipeline.falsify.campaign.settings import Chains, Sampling
+from pipeline.falsify.physics.dynamics import DynamicsSettings, motion
+from pipeline.falsify.physics.hypothesis import propose
 from pipeline.falsify.tasks import Model
 
 

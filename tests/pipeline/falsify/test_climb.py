@@ -7,7 +7,7 @@ import pytest
 from precision import x64
 from scipy import optimize
 
-from pipeline.falsify.climb import LEFT, SHARE, Height, climb
+from pipeline.falsify.cube.climb import LEFT, SHARE, Height, climb
 
 TIMES = np.linspace(0.0, 3.0, 40)
 # Two decays seen through noise that no decay explains: residuals are large at the best.

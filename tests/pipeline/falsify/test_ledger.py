@@ -11,11 +11,9 @@ import pytest
 from toy_campaign import Toy, toy_settings
 
 from ard.errors import ArdError, NotFoundError
-from pipeline.falsify.campaign import CHAINS, DYNAMICS, LIKELIHOOD, Chains, settings_from
-from pipeline.falsify.hypothesis import propose
-from pipeline.falsify.ledger import open_ledger
-from pipeline.falsify.results import evaluations
-from pipeline.falsify.rows import (
+from pipeline.falsify.campaign.ledger import open_ledger
+from pipeline.falsify.campaign.results import evaluations
+from pipeline.falsify.campaign.rows import (
     Death,
     Settled,
     evaluation_of,
@@ -24,7 +22,9 @@ from pipeline.falsify.rows import (
     motion_of,
     motion_row,
 )
-from pipeline.falsify.supply import Supply, feed, progress, rewind
+from pipeline.falsify.campaign.settings import CHAINS, DYNAMICS, LIKELIHOOD, Chains, settings_from
+from pipeline.falsify.campaign.supply import Supply, feed, progress, rewind
+from pipeline.falsify.physics.hypothesis import propose
 from pipeline.falsify.tasks import Evaluation, Model, Motion
 from pipeline.store.troubles import StoreAwayError
 

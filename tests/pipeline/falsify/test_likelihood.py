@@ -14,9 +14,9 @@ from precision import x64
 from small_fit import DISC_TRUTH, ITEM, write_fit_run
 
 from ard.errors import ArdError
-from pipeline.falsify import placing
-from pipeline.falsify.likelihood import DiscLikelihood
-from pipeline.falsify.render import render, survivor_cubes
+from pipeline.falsify.cube import placing
+from pipeline.falsify.cube.likelihood import DiscLikelihood
+from pipeline.falsify.cube.render import render, survivor_cubes
 from pipeline.falsify.tasks import Curve
 from pipeline.infer import bow
 from pipeline.infer.fit import problem_for

@@ -14,11 +14,11 @@ import pytest
 from toy_campaign import QUICK, Toy, serial, toy_worker
 
 from ard.errors import ArdError, ExtraMissingError, RemoteError
-from pipeline.falsify.broker import Delivery, connect
-from pipeline.falsify.campaign import CHAINS, DYNAMICS, LIKELIHOOD, Chains
-from pipeline.falsify.patience import Pace, stopping
-from pipeline.falsify.roles import Order, decode, encode
-from pipeline.falsify.supply import Supply, progress
+from pipeline.falsify.campaign.broker import Delivery, connect
+from pipeline.falsify.campaign.patience import Pace, stopping
+from pipeline.falsify.campaign.roles import Order, decode, encode
+from pipeline.falsify.campaign.settings import CHAINS, DYNAMICS, LIKELIHOOD, Chains
+from pipeline.falsify.campaign.supply import Supply, progress
 from pipeline.falsify.tasks import Motion
 
 BOTH = (DYNAMICS, LIKELIHOOD)

@@ -15,9 +15,9 @@ from scipy import special
 
 from ard.cube import FloatArray
 from ard.likelihood import Noise
-from pipeline.falsify.likelihood import DiscLikelihood
-from pipeline.falsify.refine import Refined, Refinement
-from pipeline.falsify.saturated import Saturated
+from pipeline.falsify.cube.likelihood import DiscLikelihood
+from pipeline.falsify.cube.refine import Refined, Refinement
+from pipeline.falsify.cube.saturated import Saturated
 from pipeline.falsify.tasks import N_RADIUS, Curve, Model
 
 LEVEL: Final = 0.95
@@ -84,7 +84,7 @@ class Judge:
     refinement : Refinement, optional
     places : array, shape (n_start, n_parameter), optional
         Where the search of the best disc begins, for the data and for all injections alike; see
-        `pipeline.falsify.refine.starts`.
+        `pipeline.falsify.cube.refine.starts`.
     """
 
     def __init__(

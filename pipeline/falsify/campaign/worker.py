@@ -16,13 +16,13 @@ from functools import partial
 from typing import Any, Final
 
 from ard.errors import ArdError, ExtraMissingError, RemoteError
-from pipeline.falsify.broker import Broker, Delivery, WorkQueue, new_consumer
-from pipeline.falsify.campaign import DYNAMICS, LIKELIHOOD, Campaign
-from pipeline.falsify.ledger import Ledger
-from pipeline.falsify.patience import Ask, Pace, Patience, Say, quietly
-from pipeline.falsify.roles import NEXT, Order, Role, Row, decode, encode
-from pipeline.falsify.rows import Death
-from pipeline.falsify.supply import Progress, Supply, feed, progress, rewind
+from pipeline.falsify.campaign.broker import Broker, Delivery, WorkQueue, new_consumer
+from pipeline.falsify.campaign.ledger import Ledger
+from pipeline.falsify.campaign.patience import Ask, Pace, Patience, Say, quietly
+from pipeline.falsify.campaign.roles import NEXT, Order, Role, Row, decode, encode
+from pipeline.falsify.campaign.rows import Death
+from pipeline.falsify.campaign.settings import DYNAMICS, LIKELIHOOD, Campaign
+from pipeline.falsify.campaign.supply import Progress, Supply, feed, progress, rewind
 
 _MB: Final = 1e6
 _LONGEST_COUNTS: Final = 8
@@ -80,7 +80,7 @@ class Worker:
     ledger : Ledger
     broker : Broker
     roles : sequence of Role
-        In the order of their turns; see `pipeline.falsify.roles.roles_of`.
+        In the order of their turns; see `pipeline.falsify.campaign.roles.roles_of`.
     pace : Pace, optional
     stopped : callable
         Says whether it is to stop; it then finishes its batch.

@@ -17,7 +17,8 @@ from sqlalchemy import Connection, Engine, Table, delete, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ard.errors import ArdError, NotFoundError
-from pipeline.falsify.campaign import (
+from pipeline.falsify.campaign.rows import Death, Settled, packed, unpacked
+from pipeline.falsify.campaign.settings import (
     CHAINS,
     DYNAMICS,
     LIKELIHOOD,
@@ -25,7 +26,6 @@ from pipeline.falsify.campaign import (
     Settings,
     settings_from,
 )
-from pipeline.falsify.rows import Death, Settled, packed, unpacked
 from pipeline.falsify.tasks import Model
 from pipeline.store.address import SQLITE, resolve
 from pipeline.store.campaigns import (
@@ -44,7 +44,7 @@ from pipeline.store.schema import prepare
 from pipeline.store.troubles import VARIABLE, translated
 
 if TYPE_CHECKING:
-    from pipeline.falsify.surface import Evaluations
+    from pipeline.falsify.surface.survey import Evaluations
 
 ANSWERS: Final[Mapping[str, Table]] = {
     DYNAMICS: MOTIONS,
@@ -192,7 +192,7 @@ class Ledger:
     def settle(
         self, campaign: Campaign, role: str, rows: Sequence[Mapping[str, Any]], worker: str
     ) -> Settled:
-        """Keep answers: rows of `pipeline.falsify.rows`, one a number.
+        """Keep answers: rows of `pipeline.falsify.campaign.rows`, one a number.
 
         Parameters
         ----------
@@ -252,8 +252,8 @@ class Ledger:
 
     def evaluations(self, campaign: str) -> "Evaluations":
         """Give what a campaign found so far, as arrays: every galaxy that is decided."""
-        from pipeline.falsify.hypothesis import propose
-        from pipeline.falsify.results import evaluations
+        from pipeline.falsify.campaign.results import evaluations
+        from pipeline.falsify.physics.hypothesis import propose
 
         found = self.campaign(campaign)
         settings = found.settings

@@ -14,8 +14,8 @@ import numpy as np
 from jax.scipy.linalg import cho_solve, solve_triangular
 
 from ard.cube import FloatArray
-from pipeline.falsify.climb import Height
-from pipeline.falsify.view import View
+from pipeline.falsify.cube.climb import Height
+from pipeline.falsify.cube.view import View
 from pipeline.infer.cutout import Cutout
 from pipeline.infer.fit import linear_parts
 from pipeline.infer.posterior import SINGLE, single

@@ -8,7 +8,7 @@ import numpy as np
 
 from ard.cube import Cube, FloatArray
 from ard.maps import Map
-from pipeline.falsify.likelihood import DiscLikelihood
+from pipeline.falsify.cube.likelihood import DiscLikelihood
 from pipeline.falsify.tasks import Curve, Evaluation, Model
 from pipeline.infer.cutout import flux_per_voxel
 

@@ -17,10 +17,10 @@ import numpy as np
 
 from ard.cube import FloatArray
 from ard.errors import ArdError
-from pipeline.falsify import placing
-from pipeline.falsify.climb import Top, climb
-from pipeline.falsify.held import Held
-from pipeline.falsify.likelihood import DiscLikelihood, evaluation_of
+from pipeline.falsify.cube import placing
+from pipeline.falsify.cube.climb import Top, climb
+from pipeline.falsify.cube.held import Held
+from pipeline.falsify.cube.likelihood import DiscLikelihood, evaluation_of
 from pipeline.falsify.tasks import N_RADIUS, Curve, Evaluation, Model
 from pipeline.infer.families import Family, Normal, Uniform
 from pipeline.infer.frame import ACROSS, ALONG, Values

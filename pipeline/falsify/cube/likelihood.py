@@ -21,11 +21,11 @@ from ard.cube import Cube, FloatArray
 from ard.errors import ArdError
 from manifests import Target
 from manifests.target import load_target
-from pipeline.falsify import placing
-from pipeline.falsify.climb import Top, climb
-from pipeline.falsify.held import Data, Held
+from pipeline.falsify.cube import placing
+from pipeline.falsify.cube.climb import Top, climb
+from pipeline.falsify.cube.held import Data, Held
+from pipeline.falsify.cube.view import Grids, View
 from pipeline.falsify.tasks import Curve, Evaluation, Model
-from pipeline.falsify.view import Grids, View
 from pipeline.fit_inputs import inputs_of
 from pipeline.infer.cutout import Cut, cutout
 from pipeline.infer.frame import Values

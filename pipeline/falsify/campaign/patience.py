@@ -9,7 +9,7 @@ from types import FrameType
 from typing import Final
 
 from ard.errors import ArdError, RemoteError
-from pipeline.falsify.broker import BrokerAwayError
+from pipeline.falsify.campaign.broker import BrokerAwayError
 from pipeline.store.troubles import StoreAwayError
 
 _AWAY: Final = (BrokerAwayError, StoreAwayError)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from pipeline.falsify.likelihood import DiscLikelihood
+from pipeline.falsify.cube.likelihood import DiscLikelihood
 from pipeline.infer.fit import problem_for
 from pipeline.infer.optimum import dispersed, find_modes
 from pipeline.infer.scenes import scene

@@ -12,7 +12,7 @@ import numpy as np
 from scipy import linalg, special
 
 from ard.cube import SPEED_OF_LIGHT_KMS, FloatArray
-from pipeline.falsify.likelihood import DiscLikelihood
+from pipeline.falsify.cube.likelihood import DiscLikelihood
 from pipeline.scene.grid import MOST_STEP
 
 # Velocities that have light of their own: those of bow and disc and a line's width beyond.
