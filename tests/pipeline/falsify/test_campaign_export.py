@@ -20,6 +20,7 @@ from toy_campaign import Toy
 import ard
 from pipeline import cli
 from pipeline.commands import campaign_export, campaign_science
+from pipeline.falsify.cube import calibrate, reference
 from pipeline.falsify.surface.export import Given, label_of
 from pipeline.falsify.tasks import Model
 from pipeline.figures import campaign as drawing
@@ -145,11 +146,8 @@ def test_what_is_compared_is_what_was_asked_for(monkeypatch):
         asked.append((n_start, seed))
         return SimpleNamespace(scene="bow", log_likelihood=-4.0, n_found=3)
 
-    modules = {
-        "pipeline.falsify.cube.reference": SimpleNamespace(best_scene=best_scene),
-        "pipeline.falsify.cube.calibrate": SimpleNamespace(Judge=Judge),
-    }
-    monkeypatch.setattr(campaign_export, "import_module", modules.__getitem__)
+    monkeypatch.setattr(reference, "best_scene", best_scene)
+    monkeypatch.setattr(calibrate, "Judge", Judge)
     likelihood = SimpleNamespace(seen=SimpleNamespace(noise=SimpleNamespace(count=100)))
     said = []
     whole = campaign_export.Asked(8, 60)
