@@ -147,7 +147,7 @@ def test_what_is_no_bow_is_refused(change, words):
 
 
 def test_the_gas_ahead_need_not_have_the_redshift_of_the_target():
-    """Closed form: of speeds that are known, v* (1 - 1/chi) sin i is v_rest - v_bow, and no more."""
+    """Closed form: of known speeds, v* (1 - 1/chi) sin i is v_rest - v_bow, and no more."""
     rng = np.random.default_rng(10)
     exact = {"v_bow_kms": -300.0, "swing_kms": 150.0, "inclination_deg": 29.0, "radius_kpc": 1.43,
              "inner_share": 0.9}  # fmt: skip
