@@ -114,7 +114,7 @@ class Refinement:
         If the velocities that the likelihood counts do not hold the fastest disc of the family.
     """
 
-    def __init__(self, likelihood: DiscLikelihood, n_step: int = 60) -> None:
+    def __init__(self, likelihood: DiscLikelihood, n_step: int = 120) -> None:
         self.likelihood, self.prior, self._n_step = likelihood, family(likelihood), n_step
         likelihood.view.model.require_counted(*_extremes(self.prior))
         self._held = Held(likelihood.view, likelihood.data, self.prior, _DEEP, self._disc)
