@@ -224,6 +224,7 @@ def run_ours(name, prior, target, options) -> Row:
             row = _row(name, began, np.stack([*draws.values(), stats["lp"]]), 1.0, "")
             self.passed = row.passed or row.cpu_s > options.budget
             self.reasons = () if self.passed else ("not yet",)
+            self.final = False
 
     run = Run("bench", target.names, 4, 3, {}, config=config_of(settings, starts))
     outcome = sample(target, starts, run, MemoryStore(), settings=settings, budget=budget,

@@ -70,6 +70,7 @@ def two_modes(places, sigma, weights) -> Target:
 class Verdict:
     passed: bool
     reasons: tuple[str, ...]
+    final: bool = False
 
 
 def gate(draws, stats) -> Verdict:

@@ -55,6 +55,11 @@ class Convergence:
         """Every reason not to trust the chains, in words."""
         return tuple(finding.text for finding in self.findings)
 
+    @property
+    def final(self) -> bool:
+        """Whether more draws cannot mend it: what must not happen once has happened."""
+        return any(one.limit in (DIVERGENCES, DEPTH_HITS) for one in self.findings)
+
     def to_dict(self, units: Mapping[str, str] | None = None) -> dict[str, Any]:
         """Give the plain JSON form: what a summary of chains says, with the verdict.
 

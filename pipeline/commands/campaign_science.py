@@ -86,6 +86,7 @@ class CampaignScience:
         """Fit a scene from where an earlier try stopped, and say how that ended."""
         from pipeline.commands import fit_scene
         from pipeline.infer.fit import Fit
+        from pipeline.infer.scenes import scene
 
         chosen = self._campaign.settings.sampling
         fit = Fit(
@@ -94,6 +95,7 @@ class CampaignScience:
             n_warmup=chosen.n_warmup,
             n_first=chosen.n_first,
             n_most=chosen.n_most,
+            acceptance=scene(chains.model).acceptance,
         )
         report = fit_scene.fit_item(
             self.inputs, chains.model, fit, store_url=self._store_url, say=self._say

@@ -22,6 +22,8 @@ from pipeline.guard import FAILED, JSON, USAGE, guarded, say, stop
               help="Draws of each chain at most.")  # fmt: skip
 @click.option("--warmup", type=click.IntRange(20), default=250, show_default=True,
               help="Draws in which the sampler learns; not kept.")  # fmt: skip
+@click.option("--acceptance", type=click.FloatRange(0.5, 1.0, min_open=True, max_open=True),
+              help="Acceptance that the sampler's step is to have (default: the scene's).")  # fmt: skip
 @click.option("--wall", type=click.FloatRange(0.0), help="Seconds after which it stops.")
 @click.option("--chains", type=click.IntRange(1), default=4, show_default=True)
 @click.option("--seed", type=int, default=1, show_default=True)
@@ -36,6 +38,7 @@ def fit_command(
     draws: int,
     most: int,
     warmup: int,
+    acceptance: float | None,
     wall: float | None,
     chains: int,
     seed: int,
@@ -55,7 +58,7 @@ def fit_command(
 
     root = run.resolve()
     try:
-        scene(model)
+        chosen = scene(model)
         fit = Fit(
             n_chain=chains,
             seed=seed,
@@ -63,6 +66,7 @@ def fit_command(
             n_first=draws,
             n_most=max(draws, most),
             wall_s=float("inf") if wall is None else wall,
+            acceptance=chosen.acceptance if acceptance is None else acceptance,
         )
     except ArdError as error:
         stop(error, USAGE)

@@ -134,6 +134,8 @@ def fit_item(
         fitted.collect(inputs.root, found, state / folder.PLAN_FILE)
     facts |= _facts(problem, outcome, verdict)
     sentence = outcome.sentence
+    if outcome.status == "final":
+        sentence += f"; take smaller steps: --acceptance nearer to 1 than {fit.acceptance:g}"
     if outcome.passed and not verdict.passed:
         sentence = f"as stored, the gate is not passed: {'; '.join(verdict.reasons)}"
     paths = {key: inputs.root / layout.PRODUCTS_DIR / name for name, path in found.items()

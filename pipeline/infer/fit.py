@@ -60,6 +60,8 @@ class Fit:
         Draws that are lost at most.
     wall_s : float
         Seconds after which no block is begun.
+    acceptance : float
+        Which acceptance the step is to have: nearer to 1, steps are smaller, and fewer diverge.
     """
 
     n_chain: int = 4
@@ -70,11 +72,12 @@ class Fit:
     n_most: int = 4000
     block: int = 50
     wall_s: float = np.inf
+    acceptance: float = 0.8
 
     @property
     def settings(self) -> Settings:
         """What decides the draws."""
-        return Settings(n_warmup=self.n_warmup)
+        return Settings(n_warmup=self.n_warmup, target_acceptance=self.acceptance)
 
     @property
     def budget(self) -> Budget:

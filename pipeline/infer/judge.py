@@ -26,6 +26,10 @@ class Verdict(Protocol):
     def reasons(self) -> Any:
         """Why they are not, in sentences; empty if they are."""
 
+    @property
+    def final(self) -> bool:
+        """Whether more draws cannot make them good enough."""
+
 
 # From draws and statistics, each by name and of shape (n_chain, n_draw).
 type Gate = Callable[[Arrays, Arrays], Verdict]

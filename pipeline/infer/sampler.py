@@ -23,7 +23,7 @@ from pipeline.infer.pool import Pool
 from pipeline.infer.target import Target
 from pipeline.store.blocks import SAMPLE, WARMUP, Block, BlockStore, Run
 
-Status = Literal["passed", "wall_clock", "draws", "effective"]
+Status = Literal["passed", "final", "wall_clock", "draws", "effective"]
 _STEP: Final = 0.5
 
 
@@ -118,8 +118,9 @@ class Outcome:
 
     Attributes
     ----------
-    status : {"passed", "wall_clock", "draws", "effective"}
-        "passed" if the gate was; otherwise which budget ended.
+    status : {"passed", "final", "wall_clock", "draws", "effective"}
+        "passed" if the gate was; "final" if more draws cannot pass it; otherwise which budget
+        ended.
     sentence : str
         The same in words, with the gate's reasons.
     draws, stats : dict of str to array, shape (n_chain, n_draw)
@@ -236,7 +237,7 @@ def sample(
     budget : Budget, optional
     gate : callable
         From draws and statistics, each a mapping of names to arrays (n_chain, n_draw), to what has
-        `passed` and `reasons`.
+        `passed`, `reasons` and `final`.
     say : callable, optional
         Told of progress, after each round of blocks.
     workers : int
@@ -339,6 +340,8 @@ class _Clock:
             words = f"the gate is passed with {n_draw} draws of each of {held.run.n_chain} chains"
             return Outcome("passed", words, draws, stats, found, verdict)
         why = self._ended(n_draw, found, asked)
+        if verdict is not None and asked and verdict.final:
+            why = "final", f"more than {n_draw} draws of each chain would not mend it"
         if why is None:
             return None
         status, words = why

@@ -65,6 +65,8 @@ class Scene:
         FWHM of the point-spread function above which nothing of the scene can be told.
     cut : Cut
         How much of a cube is fitted, if nothing else is asked for.
+    acceptance : float
+        Which acceptance the step of a sampler is to have, likewise.
     """
 
     name: str
@@ -78,6 +80,7 @@ class Scene:
     psfs: Callable[[Values, Frame], tuple[Psf, ...]] = _declared
     widest_arcsec: float = np.inf
     cut: Cut = field(default_factory=Cut)
+    acceptance: float = 0.8
 
     def build(
         self, frame: Frame, model: LineModel
@@ -285,6 +288,7 @@ SCENES: Final[dict[str, Scene]] = {
             psfs=bow.psfs,
             widest_arcsec=bow.WIDEST_ARCSEC,
             cut=bow.CUT,
+            acceptance=bow.ACCEPTANCE,
         ),
     )
 }

@@ -132,6 +132,7 @@ def test_what_a_hamiltonian_sampler_says_is_judged(stats, limit, words):
     verdict = judged(iid(1), **stats)
     assert [finding.limit for finding in verdict.findings] == [limit]
     assert verdict.reasons[0].startswith(words)
+    assert verdict.final == (limit != "convergence.bfmi")  # more draws may mend the energy alone
 
 
 def test_independent_draws_need_no_energy():

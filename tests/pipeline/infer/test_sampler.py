@@ -229,6 +229,22 @@ def test_draws_and_effective_draws_end_a_run(double):
     assert outcome.n_draw < 1000
 
 
+def test_what_more_draws_cannot_mend_ends_a_run(double):
+    target = targets.gaussian(np.zeros(2), np.eye(2))
+    starts = targets.starts_of(np.zeros(2), np.eye(2))
+    asked = []
+
+    def gate(draws, stats):
+        asked.append(draws["p0"].shape[1])
+        return targets.Verdict(False, ("1 trajectories diverged",), final=True)
+
+    budget = Budget(block=100, n_first=200, n_most=1000)
+    outcome, _, _ = fit(target, starts, gate=gate, budget=budget)
+    assert (outcome.status, outcome.n_draw, asked) == ("final", 200, [200])
+    assert "would not mend it" in outcome.sentence
+    assert "1 trajectories diverged" in outcome.sentence
+
+
 def test_progress_is_told(double):
     target = targets.gaussian(np.zeros(2), np.eye(2))
     starts = targets.starts_of(np.zeros(2), np.eye(2))
