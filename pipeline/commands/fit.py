@@ -23,7 +23,7 @@ from pipeline.guard import FAILED, JSON, USAGE, guarded, say, stop
 @click.option("--warmup", type=click.IntRange(20), default=250, show_default=True,
               help="Draws in which the sampler learns; not kept.")  # fmt: skip
 @click.option("--acceptance", type=click.FloatRange(0.5, 1.0, min_open=True, max_open=True),
-              help="Acceptance that the sampler's step is to have (default: the scene's).")  # fmt: skip
+              help="Acceptance that steps are to have (default: the scene's).")  # fmt: skip
 @click.option("--wall", type=click.FloatRange(0.0), help="Seconds after which it stops.")
 @click.option("--chains", type=click.IntRange(1), default=4, show_default=True)
 @click.option("--seed", type=int, default=1, show_default=True)
