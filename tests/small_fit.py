@@ -22,8 +22,8 @@ ITEM = "t001"
 SIDE, CHANNELS = 9, 26
 RA_DEG, DEC_DEG = 40.44, -8.35
 SIGMA_MJY_SR = 0.02
-# Of the line, 1e-19 erg s-1 cm-2: about 30 sigma in the brightest voxel; most of a disc is outside.
-FLUX = {"jump": 60.0, "disc": 400.0}
+# Of the line, 1e-19 erg s-1 cm-2, in the field: about 30 sigma in the brightest voxel.
+FLUX = {"jump": 60.0, "disc": 40.5}
 TRUTH = {
     "along_arcsec": 0.05,
     "across_arcsec": -0.04,

@@ -48,8 +48,8 @@ class Scene:
     name, summary : str
     prior : Prior
     parts : callable
-        From parameters, frame and model to what shines, each part of unit flux and with fluxes of
-        its own.
+        From parameters, frame and model to what shines, each part with fluxes of its own, and of
+        unit flux: of a disc, most of which is elsewhere, what is on the grid has it.
     derived : callable
         From parameters, each of any one shape, and the frame to derived quantities of that shape.
     units : mapping of str to str
@@ -239,7 +239,7 @@ def _disc(values: Values, frame: Frame, model: LineModel) -> tuple[Emission, ...
         _FARTHEST_ARCSEC / (_RADII - 1),
         fading * edge,
     )
-    return (count_disc(model, Sampler(model.sky, _DEPTHS), disc),)
+    return (count_disc(model, Sampler(model.sky, _DEPTHS), disc).of_field(),)
 
 
 def _disc_derived(values: Values, frame: Frame) -> dict[str, Any]:

@@ -7,7 +7,7 @@ light, and in which channels it appears.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,9 @@ from pipeline.scene.disc import Disc, Sampler
 from pipeline.scene.model import LineModel
 from pipeline.scene.points import Points
 from pipeline.scene.psf import Gaussian, Psf, spread
+
+# Of a source of flux 1: what has less than this on the grid is not seen there.
+_NOTHING: Final = 1e-8
 
 
 @jax.tree_util.register_dataclass
@@ -32,6 +35,14 @@ class Fine:
     """
 
     light: Any
+
+    def of_field(self) -> "Fine":
+        """Give the same, with light of 1 on the grid.
+
+        Of a source that is larger than the field next to nothing may be on it: a prior of its whole
+        flux would then be one of how much is.
+        """
+        return Fine(self.light / (self.light.sum() + _NOTHING))
 
 
 type Emission = Points | Fine

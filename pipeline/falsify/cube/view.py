@@ -24,8 +24,6 @@ from pipeline.scene.psf import Psf, matrices
 # Groups of lines whose point-spread functions differ by less have one: the nuisance `psf_scale`
 # moves all of them by a hundred times as much.
 _ALIKE: Final = 0.003
-# Of a galaxy's light: what has less than this in the cut-out is not seen there.
-_NOTHING: Final = 1e-8
 
 
 @dataclass(frozen=True)
@@ -82,8 +80,7 @@ class View:
         Of a galaxy that ends at the tip next to nothing is in the cut-out. What is counted, margin
         included, is 1 in sum: so the prior of fluxes says as little of it as of any other scene.
         """
-        light = count_disc(self.model, self._sampler, disc).light
-        return light / (light.sum() + _NOTHING)
+        return count_disc(self.model, self._sampler, disc).of_field().light
 
     def templates(self, planes: Any, values: Mapping[str, Any]) -> Any:
         """Give the cube of each free line of flux 1 in the cut-out, (n_line, n_channel, ny, nx).

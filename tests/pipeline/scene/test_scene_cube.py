@@ -18,6 +18,7 @@ from ard.errors import ArdError
 from pipeline.scene import points
 from pipeline.scene.cube import (
     Component,
+    Fine,
     Optics,
     count_disc,
     disc_cube,
@@ -287,3 +288,12 @@ def test_every_part_of_a_scene_is_a_tree_of_arrays():
         again = jax.tree_util.tree_unflatten(tree, leaves)
         assert [f.name for f in fields(again)] == [f.name for f in fields(part)]
         assert all(isinstance(leaf, (float, int, np.ndarray, jax.Array)) for leaf in leaves)
+
+
+def test_light_of_the_field_is_1_whatever_is_outside_of_it(double):
+    """Oracle: the light of the grid itself, and none where there is none."""
+    disc = count_disc(model(), Sampler(model().sky, 16), tanh_disc())
+    light = np.asarray(disc.light)
+    np.testing.assert_allclose(disc.of_field().light, light / light.sum(), rtol=1e-6)
+    away = Fine(np.zeros_like(light))
+    assert not np.asarray(away.of_field().light).any()
