@@ -39,7 +39,7 @@ CONFIDENCE: Final = "campaign.confidence"
 FEW: Final = "campaign.effective"
 RULES: Final = (
     *("campaign.missing", "campaign.injections", "campaign.saturated_chi2"),
-    *("campaign.power", "campaign.unconverged"),
+    *("campaign.power", "campaign.unconverged", "campaign.evaluated"),
 )
 AGAIN: Final = "export the campaign again: rbh1 campaign export"
 NO_TABLE: Final = skipped("the table of evaluations is not there", "see structure.inventory")
@@ -308,9 +308,11 @@ def _measured(facts: Row, models: Models) -> dict[str, float]:
     """Give the numbers on which the verdict must rest."""
     refined = part(facts, "refined")
     rows = (refined, part(facts, "best"))
-    pairs = [(number(row, "log_likelihood"), number(row, "chi2")) for row in rows]
-    pairs = [pair for pair in pairs if math.isfinite(pair[0])]
-    best_, chi2 = max(pairs, default=(math.nan, math.nan))
+    levels = [number(row, "log_likelihood") for row in rows]
+    best_ = max(filter(math.isfinite, levels), default=math.nan)
+    own = number(refined, "chi2")
+    found = [own, *models.column("chi2")[models.evaluated].tolist()]
+    chi2 = min(filter(math.isfinite, found), default=math.nan)
     ends = refined.get("ends") if refined.get("converged") is True else None
     first, second = (*(ends if isinstance(ends, list) else []), math.nan, math.nan)[:2]
     free, tried = part(facts, "exclusion", "saturated"), part(facts, "exclusion", "calibration")
@@ -332,7 +334,8 @@ def _measured(facts: Row, models: Models) -> dict[str, float]:
         "injections": number(tried, "n_disc"),
         "power": number(tried, "n_bow_rejected") / n_bow if n_bow > 0 else math.nan,
         "surviving": surviving,
-        "improvement": 2.0 * abs(first - second),
+        # Or a galaxy of the campaign is better than the best disc.
+        "improvement": max(2.0 * abs(first - second), own - chi2),
         "unconverged": open_ / n if n else math.nan,
     }
 
@@ -350,7 +353,8 @@ def _verdict(found: Mapping[str, float], limits: Limits) -> str:
         told = limits["campaign.power"].accepts(found["power"])
         return TENSION if told else UNINFORMATIVE
     searched = limits["campaign.unconverged"].accepts(found["unconverged"])
-    return CONFIRMED if searched and found["improvement"] < margin else UNINFORMATIVE
+    enough = limits["campaign.evaluated"].accepts(found["evaluated"])
+    return CONFIRMED if searched and enough and found["improvement"] < margin else UNINFORMATIVE
 
 
 # ---- what is kept

@@ -43,7 +43,7 @@ PRIOR: Final = Prior(
         ),
         Parameter(
             "log_m_halo", "dex(solMass)", Uniform(10.0, 12.3),
-            "circular speeds of 37 to 215 km/s at the virial radius; within 200 critical densities",
+            "circular speeds of 37 to 218 km/s at the virial radius; within 200 critical densities",
         ),
         Parameter(
             "concentration", "", LogUniform(4.0, 16.0),

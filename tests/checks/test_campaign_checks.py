@@ -29,7 +29,7 @@ OF_SURFACE = (
     *(family.best, family.verdict, family.survivors),
 )
 EVERY = (*OF_TABLE, *OF_SURFACE)
-N = 300
+N = 420
 
 
 @dataclass
