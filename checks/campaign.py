@@ -88,13 +88,14 @@ def complete(product: Product, limits: Limits) -> Outcome:
 
 @check("campaign.values", TABLE, ("campaign.bad_values",))
 def values(product: Product, limits: Limits) -> Outcome:
-    """Has a rejected model no likelihood, and any other one that can be?"""
+    """Has a rejected model no likelihood, and any other one that can be, or none yet?"""
     models = models_of(product)
     if models is None:
         return NO_TABLE
     chi2, found = models.column("chi2"), models.log_likelihood
-    fine = np.where(models.rejected, np.isnan(chi2) & np.isnan(found),
-                    np.isfinite(found) & np.isfinite(chi2) & (chi2 > 0))  # fmt: skip
+    # Whether all that the dynamics allow have one is asked by `complete`.
+    fine = np.isnan(chi2) & np.isnan(found)
+    fine |= ~models.rejected & np.isfinite(found) & np.isfinite(chi2) & (chi2 > 0)
     bad = int(np.count_nonzero(~fine))
     return compare(limits["campaign.bad_values"], bad, f"{bad} rows cannot be", AGAIN)
 
@@ -118,11 +119,11 @@ def shares(product: Product, limits: Limits) -> Outcome:
     if models is None:
         return NO_TABLE
     relative = models.relative(number(part(facts, "reference"), "log_likelihood"))
-    open_ = models.open
+    unsettled = models.unsettled
     wrong = []
     for row in rows_of(facts, "within"):
         inside = -2.0 * relative <= number(row, "delta_chi2")
-        more = int(np.count_nonzero(open_ & ~inside))
+        more = int(np.count_nonzero(unsettled & ~inside))
         if not _is_share(row, int(np.count_nonzero(inside)), relative.size, more, limits):
             wrong.append(f"within {row.get('delta_chi2')}")
     levels = [number(row, "delta_chi2") for row in rows_of(facts, "within")]

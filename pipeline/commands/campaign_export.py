@@ -11,6 +11,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from ard import io, layout
 from ard.errors import ArdError
 from pipeline.code import code_sha256
@@ -22,7 +24,7 @@ from pipeline.falsify.ledger import Ledger, open_ledger
 from pipeline.falsify.report import Campaign as About
 from pipeline.falsify.results import evaluations
 from pipeline.falsify.rows import motion_of
-from pipeline.falsify.surface import BOW, Reference
+from pipeline.falsify.surface import BOW, Reference, require_models
 from pipeline.falsify.survivors import Rendered, Rule
 from pipeline.falsify.tasks import Evaluation, Model
 from pipeline.values import sha256_of
@@ -76,7 +78,9 @@ def export(place: Place, asked: Asked, say: Say) -> Exported:
         with closing(science):
             item = science.inputs.item
             found = evaluations(ledger, campaign, science.propose)
-            say(f"{len(found)} of {campaign.settings.n_model} galaxies are decided")
+            require_models(found, campaign.settings.n_model)  # before what takes hours
+            decided = int(np.count_nonzero(~found.possible | found.evaluated))
+            say(f"{decided} of {campaign.settings.n_model} galaxies are decided")
             given = _given(science, campaign, place.root, asked, say)
 
             def render(model: Model, evaluation: Evaluation) -> Rendered:

@@ -269,7 +269,7 @@ class Ledger:
             return list(connection.execute(statement.order_by(MOTIONS.c.number)))
 
     def evaluations(self, campaign: str) -> "Evaluations":
-        """Give what a campaign found so far, as arrays: every galaxy that is decided."""
+        """Give what a campaign found so far, as arrays; see `pipeline.falsify.results`."""
         from pipeline.falsify.hypothesis import propose
         from pipeline.falsify.results import evaluations
 

@@ -4,7 +4,8 @@ Oracle: construction; what the export says of a table of evaluations, and one pl
 """
 
 import copy
-from dataclasses import dataclass, field
+import sys
+from dataclasses import dataclass, field, replace
 from functools import cache
 from types import SimpleNamespace
 from typing import Any
@@ -208,7 +209,16 @@ def another(_, surface):
     row["number"] = int(worst)
 
 
+def waiting(models, _):
+    """A search that did not converge is hidden as one that was not made."""
+    for name in ("log_likelihood", "chi2"):
+        models[name][open_row()] = np.nan
+
+
 FAULTS = [
+    (family.complete, waiting),
+    (family.counts, waiting),
+    (family.values, lambda m, s: cell("chi2", np.nan, best_row())(m, s)),
     (family.complete, lost),
     (family.complete, twice),
     (family.complete, cell("log_likelihood", np.nan, 0)),
@@ -328,6 +338,19 @@ def test_a_document_of_nothing_breaks_no_check(judge, check):
         surface.clear()
 
     assert judge(check, emptied).status in (Status.FAILED, Status.SKIPPED)
+
+
+@pytest.mark.parametrize("check", [one for one in EVERY if one is not family.complete])
+def test_a_campaign_in_which_galaxies_wait_is_only_incomplete(judge, monkeypatch, check):
+    models = gaussian(N)
+    waits = models.number >= 200
+    lost = {name: np.where(waits, np.nan, getattr(models, name))
+            for name in ("log_likelihood", "chi2")}  # fmt: skip
+    some = replace(models, **lost, converged=models.converged & ~waits)
+    monkeypatch.setattr(sys.modules[__name__], "made", lambda: (columns(some), document_of(some)))
+    outcome = judge(check)
+    assert outcome.status is Status.PASSED, outcome.detail
+    assert judge(family.complete).status is Status.FAILED
 
 
 def test_the_bounds_of_a_share_have_the_tail_that_they_should():
