@@ -107,6 +107,7 @@ def test_a_campaign_that_is_not_complete_is_exported_and_ends_with_1(run_folder)
     words = ("export", root, "--injections", 7)
     empty = rbh1(*words, code=3)
     assert "these are not the models of the campaign" in empty.stderr
+    assert run_folder.science.compared == 0  # that would have taken hours
     run_folder.science.wrong_numbers = {8: ValueError("a bad day")}
     rbh1("work", root, "--role", "all", code=1)
     told = rbh1(*words, code=1)
