@@ -28,12 +28,12 @@ from pgserver import PostgresServer
 from redisserver import RedisServer
 from toy_campaign import Toy, toy_settings
 
-from pipeline.falsify.broker import Limits, connect
-from pipeline.falsify.campaign import DYNAMICS, LIKELIHOOD, Batches, Campaign
-from pipeline.falsify.ledger import Ledger, open_ledger
-from pipeline.falsify.roles import encode
-from pipeline.falsify.rows import evaluation_row, motion_row
-from pipeline.falsify.supply import Supply
+from pipeline.falsify.campaign.broker import Limits, connect
+from pipeline.falsify.campaign.ledger import Ledger, open_ledger
+from pipeline.falsify.campaign.roles import encode
+from pipeline.falsify.campaign.rows import evaluation_row, motion_row
+from pipeline.falsify.campaign.settings import DYNAMICS, LIKELIHOOD, Batches, Campaign
+from pipeline.falsify.campaign.supply import Supply
 from pipeline.falsify.tasks import Model
 
 BATCH = 64
@@ -155,8 +155,8 @@ def scaling(url: str, broker: str, n_task: int, folder: Path, nursery: Nursery) 
 
 def dynamics_ms(count: int = 40) -> dict[str, float]:
     """Give the milliseconds of the dynamics of a galaxy, and how many are possible."""
-    from pipeline.falsify.dynamics import DynamicsSettings, motion
-    from pipeline.falsify.hypothesis import propose
+    from pipeline.falsify.physics.dynamics import DynamicsSettings, motion
+    from pipeline.falsify.physics.hypothesis import propose
 
     models = propose(range(count + 1), 1, "sobol")
     motion(models[0], DynamicsSettings())

@@ -11,9 +11,9 @@ import resource
 import sys
 import time
 
-from pipeline.falsify.dynamics import DynamicsSettings, motion
-from pipeline.falsify.hypothesis import propose
-from pipeline.falsify.potentials import DISC_KINDS, HALO_KINDS, require_galpy
+from pipeline.falsify.physics.dynamics import DynamicsSettings, motion
+from pipeline.falsify.physics.hypothesis import propose
+from pipeline.falsify.physics.potentials import DISC_KINDS, HALO_KINDS, require_galpy
 
 
 def measure(models, settings):

@@ -2,11 +2,23 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from ard import io, layout
 from ard.errors import NotFoundError
 from pipeline import folder
 from pipeline.values import unknown_name
+
+# The code that decides how probable the cube is, and so each draw.
+CODE: Final = (
+    "pipeline/infer",
+    "pipeline/scene",
+    "pipeline/linemaps/spaxels.py",
+    "pipeline/lineprofile.py",
+    "pipeline/lineset.py",
+    "pipeline/reduce/apertures/covariance.py",
+    "pipeline/reduce/apertures/wild.py",
+)
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from ard import io
 from ard.cube import SPEED_OF_LIGHT_KMS, Cube
 from ard.maps import Map
 from manifests import load_target
-from pipeline.falsify.export import Exported, Given, How, export_campaign
-from pipeline.falsify.surface import Evaluations
-from pipeline.falsify.survivors import Rule
+from pipeline.falsify.surface.export import Exported, Given, How, export_campaign
+from pipeline.falsify.surface.survey import Evaluations
+from pipeline.falsify.surface.survivors import Rule
 from pipeline.falsify.tasks import Evaluation, Model
 
 OBSERVED = {"INSTRUME": "NIRSPEC", "GRATING": "G140M", "FILTER": "F100LP"}
@@ -23,7 +23,7 @@ HOW = How(SETTINGS, Rule(1, 1))
 
 @dataclass(frozen=True, eq=False)
 class ToyRendered:
-    """What `pipeline.falsify.render` gives of a galaxy."""
+    """What `pipeline.falsify.cube.render` gives of a galaxy."""
 
     cube: Cube
     light: np.ndarray

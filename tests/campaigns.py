@@ -8,11 +8,11 @@ import numpy as np
 
 from ard import layout
 from manifests import load_acceptance
-from pipeline.falsify import exclusion, report, survivors
-from pipeline.falsify.exclusion import Calibration, Refined, Saturated
-from pipeline.falsify.report import Campaign, Judged
-from pipeline.falsify.surface import BOW, Evaluations, Reference, Settings, survey
-from pipeline.falsify.survivors import Rule
+from pipeline.falsify.surface import exclusion, report, survivors
+from pipeline.falsify.surface.exclusion import Calibration, Refined, Saturated
+from pipeline.falsify.surface.report import Campaign, Judged
+from pipeline.falsify.surface.survey import BOW, Evaluations, Reference, Settings, survey
+from pipeline.falsify.surface.survivors import Rule
 
 SHA = "cd" * 32
 AXES = ("r_d_kpc", "gas_fraction", "vmax_kms")

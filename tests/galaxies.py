@@ -2,7 +2,7 @@
 
 import math
 
-from pipeline.falsify.galaxy import Galaxy, Layer
+from pipeline.falsify.physics.galaxy import Galaxy, Layer
 from pipeline.falsify.tasks import Model
 
 # Stars 3e9 Msun with 6 kpc, gas 4e9 Msun with 8 kpc, z_0 = 1.2 kpc, a halo of 1.5e11 Msun, edge-on,

@@ -20,12 +20,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ard.errors import ArdError
-from pipeline.falsify.broker import Broker, connect
-from pipeline.falsify.campaign import Batches, Chains, Settings
-from pipeline.falsify.ledger import Ledger, open_ledger
-from pipeline.falsify.roles import roles_of
+from pipeline.falsify.campaign.broker import Broker, connect
+from pipeline.falsify.campaign.ledger import Ledger, open_ledger
+from pipeline.falsify.campaign.patience import Pace, stopping
+from pipeline.falsify.campaign.roles import roles_of
+from pipeline.falsify.campaign.settings import Batches, Chains, Settings
+from pipeline.falsify.campaign.worker import Worker
 from pipeline.falsify.tasks import N_RADIUS, Curve, Evaluation, Model, Motion
-from pipeline.falsify.work import Pace, Worker, stopping
 
 QUICK = Pace(patience_s=20.0, longest_s=0.05, count_s=0.1, beat_s=0.5)
 
@@ -85,7 +86,7 @@ class Toy:
 
 def serial(settings: Settings, seed: int = 1) -> tuple[dict[int, str], dict[int, str]]:
     """The digests of all answers, computed one by one and without any of the machinery."""
-    from pipeline.falsify.rows import evaluation_row, motion_row
+    from pipeline.falsify.campaign.rows import evaluation_row, motion_row
 
     toy = Toy(seed)
     motions, evaluations = {}, {}

@@ -98,7 +98,7 @@ def work_command(*, role: str, jobs: int, patience: float, as_json: bool, **wher
     lost, and the same command goes on.
     """
     from pipeline.commands import campaign_run, campaign_show
-    from pipeline.falsify.work import Pace
+    from pipeline.falsify.campaign.patience import Pace
 
     asked = campaign_run.Asked(role, jobs, Pace(patience_s=patience))
     ended = campaign_run.work(_where(**where), asked, say)

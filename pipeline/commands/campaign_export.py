@@ -7,7 +7,6 @@ kept in the run folder: they take longer than the export.
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,20 +16,19 @@ from ard import io, layout
 from ard.errors import ArdError
 from pipeline.code import code_sha256
 from pipeline.commands.campaign_run import Place
-from pipeline.falsify.campaign import DYNAMICS, Campaign
-from pipeline.falsify.exclusion import Calibration, Refined, Saturated
-from pipeline.falsify.export import Exported, Given, How, export_campaign
-from pipeline.falsify.ledger import Ledger, open_ledger
-from pipeline.falsify.report import Campaign as About
-from pipeline.falsify.results import evaluations
-from pipeline.falsify.rows import motion_of
-from pipeline.falsify.surface import BOW, Reference, require_models
-from pipeline.falsify.survivors import Rendered, Rule
+from pipeline.falsify.campaign.ledger import Ledger, open_ledger
+from pipeline.falsify.campaign.results import evaluations
+from pipeline.falsify.campaign.rows import motion_of
+from pipeline.falsify.campaign.settings import CODE, DYNAMICS, Campaign
+from pipeline.falsify.surface.exclusion import Calibration, Refined, Saturated
+from pipeline.falsify.surface.export import Exported, Given, How, export_campaign
+from pipeline.falsify.surface.report import Campaign as About
+from pipeline.falsify.surface.survey import BOW, Reference, require_models
+from pipeline.falsify.surface.survivors import Rendered, Rule
 from pipeline.falsify.tasks import Evaluation, Model
 from pipeline.values import sha256_of
 
 # The code that decides what galaxies are compared with.
-_CODE: Final = ("pipeline/falsify", "pipeline/infer", "pipeline/scene")
 _KEPT: Final = "campaigns"
 
 type Say = Callable[[str], None]
@@ -49,7 +47,7 @@ class Asked:
     disc : bool
         Whether the best disc is searched.
     n_best, n_spread : int
-        See `pipeline.falsify.survivors.Rule`.
+        See `pipeline.falsify.surface.survivors.Rule`.
     """
 
     bow_starts: int = 12
@@ -69,7 +67,7 @@ def export(place: Place, asked: Asked, say: Say) -> Exported:
         missing.
     """
     from pipeline.commands.campaign_science import CampaignScience
-    from pipeline.falsify.hypothesis import PRIOR
+    from pipeline.falsify.physics.hypothesis import PRIOR
 
     rule = Rule(asked.n_best, asked.n_spread)
     with closing(open_ledger(place.database, folder=place.root)) as ledger:
@@ -119,7 +117,7 @@ def _given(science: Any, campaign: Campaign, root: Path, asked: Asked, say: Say)
     """Give what galaxies are compared with, as it was kept or computed now."""
     decides = {
         "campaign": campaign.config_sha256,
-        "code": code_sha256(_CODE),
+        "code": code_sha256(CODE),
         "asked": [asked.bow_starts, asked.injections, asked.disc],
     }
     place = root / layout.STATE_DIR / _KEPT / f"{campaign.name}-{sha256_of(decides)[:12]}.json"
@@ -160,16 +158,17 @@ def compare(likelihood: Any, asked: Asked, seed: int, say: Say) -> Given:
     reference = None
     if asked.bow_starts:
         say(f"the best bow shock, from {asked.bow_starts} starts")
-        best = import_module("pipeline.falsify.reference").best_scene(
-            likelihood, asked.bow_starts, seed
-        )
+        from pipeline.falsify.cube.reference import best_scene
+
+        best = best_scene(likelihood, asked.bow_starts, seed)
         words = f"best of {asked.bow_starts} searches, which {best.n_found} of them found"
         reference = Reference(BOW, best.scene, best.log_likelihood, words)
     if not (asked.disc or asked.injections):
         return Given(reference)
     say("the saturated scene, and the best disc")
-    calibrate = import_module("pipeline.falsify.calibrate")
-    judge = calibrate.Judge(likelihood)
+    from pipeline.falsify.cube.calibrate import Judge
+
+    judge = Judge(likelihood)
     found = judge.statistic()
     dof = float(likelihood.seen.noise.count - judge.saturated.n_free)
     disc = found.disc

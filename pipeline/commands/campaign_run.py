@@ -13,18 +13,22 @@ from typing import Any, Final
 
 from ard.errors import ArdError
 from ard.io import sha256_file
-from pipeline.falsify import campaign as campaigns
-from pipeline.falsify import supply
-from pipeline.falsify.broker import VARIABLE as BROKER
-from pipeline.falsify.broker import Broker, BrokerAwayError, Depth, connect
-from pipeline.falsify.campaign import ALL, CHAINS, ROLES, TABLE, Campaign, Settings
-from pipeline.falsify.ledger import Ledger, open_ledger
-from pipeline.falsify.roles import roles_of
+from pipeline.falsify.campaign import settings as campaigns
+from pipeline.falsify.campaign import supply
+from pipeline.falsify.campaign.broker import VARIABLE as BROKER
+from pipeline.falsify.campaign.broker import Broker, BrokerAwayError, Depth, connect
+from pipeline.falsify.campaign.ledger import Ledger, open_ledger
+from pipeline.falsify.campaign.patience import Pace, stopping
+from pipeline.falsify.campaign.roles import roles_of
+from pipeline.falsify.campaign.settings import ALL, CHAINS, ROLES, TABLE, Campaign, Settings
+from pipeline.falsify.campaign.worker import Tally, Worker
 from pipeline.falsify.tasks import Model
-from pipeline.falsify.work import Pace, Tally, Worker, stopping
 from pipeline.fit_inputs import inputs_of
 from pipeline.store.troubles import VARIABLE as DATABASE
 from pipeline.values import build
+
+# Exit codes of a worker that could work: nothing is left, or something is dead.
+_DONE: Final = (0, 1)
 
 type Say = Callable[[str], None]
 
@@ -56,7 +60,7 @@ class Asked:
     Attributes
     ----------
     role : str
-        One of `pipeline.falsify.campaign.ROLES`, or "all".
+        One of `pipeline.falsify.campaign.settings.ROLES`, or "all".
     jobs : int
         Processes: of the dynamics, or for chains of whole workers.
     pace : Pace
@@ -103,7 +107,7 @@ def create(place: Place, settings: Settings, table: Path | None = None) -> tuple
         If run, item, table or a scene are not there, or there is another campaign of the name.
     """
     from manifests.target import load_target
-    from pipeline.falsify.dynamics import DynamicsSettings
+    from pipeline.falsify.physics.dynamics import DynamicsSettings
     from pipeline.infer.cutout import Cut
     from pipeline.infer.scenes import scene
 
@@ -115,7 +119,7 @@ def create(place: Place, settings: Settings, table: Path | None = None) -> tuple
     target = load_target(inputs.target)
     models: list[Model] = []
     if table is not None:
-        from pipeline.falsify.hypothesis import from_table
+        from pipeline.falsify.physics.hypothesis import from_table
 
         models = from_table(table)
         sha256 = sha256_file(table)
@@ -123,7 +127,7 @@ def create(place: Place, settings: Settings, table: Path | None = None) -> tuple
     cosmology = {"h0": target.cosmology.h0, "om0": target.cosmology.om0}
     given = {"redshift": target.redshift, **cosmology, **settings.dynamics}
     whole = replace(settings, name=place.name, inputs=inputs.digests, dynamics=given)
-    with _ledger(place) as ledger:
+    with _ledger(place, may_make=True) as ledger:
         return ledger.create(whole, campaigns.present_code(), models)
 
 
@@ -146,15 +150,19 @@ def work(place: Place, asked: Asked, say: Say) -> Ended:
         names = _names(campaign, asked.role, broker)
         admit(ledger, campaign, names)
         if asked.role == CHAINS and asked.jobs > 1:
-            _several(place, asked)
+            several(place, asked)
             return _ended(ledger, campaign, names, {})
         science = CampaignScience(
             campaign, ledger, place.root, jobs=asked.jobs, store_url=place.database, say=say
         )
         roles = roles_of(names, campaign, science, asked.jobs)
         with stopping() as stopped, closing(science):
+            # Before a task is taken: what is wrong with the run is not the fault of galaxies, and
+            # would kill every one of them.
             if asked.role != campaigns.DYNAMICS:
-                science.inputs  # noqa: B018  (before a task is taken)
+                science.inputs  # noqa: B018
+            if campaigns.LIKELIHOOD in names:
+                science.likelihood  # noqa: B018
             worker = Worker(campaign, ledger, broker, roles, pace=asked.pace, stopped=stopped,
                             say=say)  # fmt: skip
             say(f"{worker.name} works on {campaign.name}: {', '.join(names)}")
@@ -274,7 +282,7 @@ def _ended(
     return Ended(complete, clean and not rivals, tallies)
 
 
-def _several(place: Place, asked: Asked) -> None:
+def several(place: Place, asked: Asked) -> None:
     """Let several workers of one role work, each in a process of its own.
 
     Raises
@@ -306,10 +314,6 @@ def _several(place: Place, asked: Asked) -> None:
         )
 
 
-# Exit codes of a worker that could work: nothing is left, or something is dead.
-_DONE: Final = (0, 1)
-
-
 @contextmanager
 def _handed_on(processes: Sequence["subprocess.Popen[bytes]"]) -> Iterator[None]:
     """Hand signals on to processes."""
@@ -327,8 +331,8 @@ def _handed_on(processes: Sequence["subprocess.Popen[bytes]"]) -> Iterator[None]
 
 
 @contextmanager
-def _ledger(place: Place) -> Iterator[Ledger]:
-    ledger = open_ledger(place.database, folder=place.root)
+def _ledger(place: Place, *, may_make: bool = False) -> Iterator[Ledger]:
+    ledger = open_ledger(place.database, folder=place.root, may_make=may_make)
     try:
         yield ledger
     finally:

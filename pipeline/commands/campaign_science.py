@@ -1,27 +1,26 @@
 """What do workers of a campaign compute: which galaxies, which dynamics, which likelihood?
 
-The glue between the machinery of `pipeline.falsify.roles` and the science; each role loads what it
-needs when it has its first task.
+The glue between the machinery of `pipeline.falsify.campaign.roles` and the science; each role loads
+what it needs when it has its first task.
 """
 
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ard import layout
 from ard.errors import ArdError
-from pipeline.falsify.campaign import TABLE, Campaign, Chains
-from pipeline.falsify.ledger import Ledger
-from pipeline.falsify.pool import Pool
+from pipeline.falsify.campaign.ledger import Ledger
+from pipeline.falsify.campaign.pool import Pool
+from pipeline.falsify.campaign.settings import TABLE, Campaign, Chains
 from pipeline.falsify.tasks import Curve, Evaluation, Model, Motion
 from pipeline.fit_inputs import Inputs, inputs_of
 
 if TYPE_CHECKING:
     from pipeline.commands.campaign_export import Asked
-    from pipeline.falsify.export import Given
+    from pipeline.falsify.surface.export import Given
 
 _CACHE: Final = "jax"
 # Of what a fit says, that which is worth a row.
@@ -65,7 +64,7 @@ class CampaignScience:
         """Give the galaxies of some numbers, in their order."""
         settings = self._campaign.settings
         if settings.kind != TABLE:
-            from pipeline.falsify.hypothesis import propose
+            from pipeline.falsify.physics.hypothesis import propose
 
             return propose(numbers, settings.seed, settings.kind)
         found = {m.number: m for m in self._ledger.models(self._campaign, numbers)}
@@ -128,9 +127,9 @@ class CampaignScience:
 
     def render(self, model: Model, curve: Curve, evaluation: Evaluation) -> Any:
         """Show a galaxy as the cube would."""
-        return import_module("pipeline.falsify.render").render(
-            self.likelihood, model, curve, evaluation
-        )
+        from pipeline.falsify.cube.render import render
+
+        return render(self.likelihood, model, curve, evaluation)
 
     def compare(self, asked: "Asked") -> "Given":
         """Fit what galaxies are compared with."""
@@ -144,9 +143,9 @@ class CampaignScience:
         from pipeline import runtime
 
         runtime.start("float64", self._root / layout.STATE_DIR / _CACHE)
+        from pipeline.falsify.cube import likelihood
         from pipeline.infer.cutout import Cut
 
-        likelihood: Any = import_module("pipeline.falsify.likelihood")
         settings = self._campaign.settings
         inputs = self.inputs  # held against those of the campaign
         how = likelihood.Settings(cut=Cut(**settings.cut), n_step=settings.n_step)
@@ -158,7 +157,7 @@ class CampaignScience:
 
 
 def _motion(task: tuple[Model, tuple[str, str], Mapping[str, float]]) -> Motion:
-    from pipeline.falsify.dynamics import DynamicsSettings, motion
+    from pipeline.falsify.physics.dynamics import DynamicsSettings, motion
 
     model, (disc_kind, halo_kind), more = task
     return motion(model, DynamicsSettings(disc_kind, halo_kind, **more))

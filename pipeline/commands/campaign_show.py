@@ -10,7 +10,7 @@ import click
 from ard.errors import ArdError
 from pipeline import show
 from pipeline.commands.campaign_run import Ended, State
-from pipeline.falsify.campaign import (
+from pipeline.falsify.campaign.settings import (
     LIKELIHOOD,
     ROLES,
     Campaign,
@@ -18,7 +18,7 @@ from pipeline.falsify.campaign import (
     settings_from,
     with_chains,
 )
-from pipeline.falsify.supply import Progress
+from pipeline.falsify.campaign.supply import Progress
 
 # A worker that has said nothing for so long is not counted.
 _SILENT_S: Final = 60.0

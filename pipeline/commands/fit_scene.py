@@ -22,7 +22,7 @@ from pipeline import fitted, folder, runtime
 from pipeline.code import code_sha256, tool_versions
 from pipeline.figures import chains as figures
 from pipeline.figures import residuals as left_figure
-from pipeline.fit_inputs import Inputs
+from pipeline.fit_inputs import CODE, Inputs
 from pipeline.infer import fit as fitting
 from pipeline.infer.cutout import Cut
 from pipeline.infer.fit import Fit, Problem
@@ -36,16 +36,6 @@ from pipeline.store.fitstable import export_table
 from pipeline.store.netcdf import export_netcdf
 from pipeline.values import sha256_of
 
-# The code that decides a draw.
-_CODE: Final = (
-    "pipeline/infer",
-    "pipeline/scene",
-    "pipeline/linemaps/spaxels.py",
-    "pipeline/lineprofile.py",
-    "pipeline/lineset.py",
-    "pipeline/reduce/apertures/covariance.py",
-    "pipeline/reduce/apertures/wild.py",
-)
 # Another version of these computes other last digits, and so other chains.
 _TOOLS: Final = ("blackjax", "jax", "jaxlib")
 # Of the cube's keywords, those of the observation: products of a dataset are named by them.
@@ -188,7 +178,7 @@ def _provenance(inputs: Inputs, chosen: Scene, fit: Fit, cut: Cut, simulated: bo
     return Provenance(
         fitted.STAGE,
         ard.__version__,
-        code_sha256(_CODE),
+        code_sha256(CODE),
         sha256_of(config),
         fit.seed,
         simulated,

@@ -26,7 +26,7 @@ class Model:
     number : int
         Its place in the campaign, from 0; the key of its task.
     parameters : mapping of str to float
-        As `pipeline.falsify.hypothesis` names them.
+        As `pipeline.falsify.physics.hypothesis` names them.
     """
 
     number: int

@@ -19,8 +19,8 @@ from checks import campaign as family
 from checks import evaluations as table
 from checks.result import Status
 from manifests import load_acceptance
-from pipeline.falsify.exclusion import Saturated
-from pipeline.falsify.table import BETWEEN, NUISANCE
+from pipeline.falsify.surface.exclusion import Saturated
+from pipeline.falsify.surface.table import BETWEEN, NUISANCE
 
 ACCEPTANCE = load_acceptance()
 LIMITS = {n: ACCEPTANCE.limit(n) for n in ACCEPTANCE.ids if n.startswith("campaign.")}

@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -78,3 +80,20 @@ def test_only_our_own_bundle_is_cleared_away(tmp_path):
     with pytest.raises(ArdError, match="holds something else"):
         folder.clear_results(tmp_path)
     assert (bundle / "manifest.json").exists()
+
+
+def test_who_waits_for_a_run_folder_gets_it_when_it_is_free(tmp_path):
+    began = time.monotonic()
+    with (
+        folder.locked(tmp_path),
+        pytest.raises(ArdError, match="another process is working"),
+        folder.locked(tmp_path, wait_s=0.3),
+    ):
+        pytest.fail("two had the lock")
+    assert time.monotonic() - began >= 0.3
+    held = folder.locked(tmp_path)
+    held.__enter__()
+    leaving = threading.Timer(0.2, held.__exit__, (None, None, None))
+    leaving.start()
+    with folder.locked(tmp_path, wait_s=30.0):
+        leaving.join()

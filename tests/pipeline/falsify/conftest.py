@@ -5,9 +5,9 @@ import redisserver
 from nursery import Nursery
 from toy_campaign import toy_settings
 
-from pipeline.falsify.broker import Broker, connect
-from pipeline.falsify.campaign import Campaign
-from pipeline.falsify.ledger import Ledger, open_ledger
+from pipeline.falsify.campaign.broker import Broker, connect
+from pipeline.falsify.campaign.ledger import Ledger, open_ledger
+from pipeline.falsify.campaign.settings import Campaign
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from ard.errors import ArdError
-from pipeline.falsify.broker import BrokerAwayError, Depth, Limits, connect
+from pipeline.falsify.campaign.broker import BrokerAwayError, Depth, Limits, connect
 
 LIMITS = Limits(bound=20, lease_s=0.05, deliveries=3)
 BODIES = [b"%d" % n for n in range(12)]

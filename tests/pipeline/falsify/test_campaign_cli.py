@@ -6,8 +6,12 @@ Oracles: the documented exit codes; the toy campaign computed one by one; the ru
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
+import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -18,9 +22,9 @@ import pipeline
 from ard import io
 from ard.errors import ArdError
 from pipeline import cli
-from pipeline.commands import campaign_science
-from pipeline.falsify.campaign import DYNAMICS, LIKELIHOOD
-from pipeline.falsify.ledger import open_ledger
+from pipeline.commands import campaign_run, campaign_science
+from pipeline.falsify.campaign.ledger import open_ledger
+from pipeline.falsify.campaign.settings import DYNAMICS, LIKELIHOOD
 
 TARGET = """
 [target]
@@ -209,17 +213,55 @@ def test_chains_that_a_campaign_has_not(run_folder, redis_server):
     assert "the campaign 'edge-on' has no chains" in rbh1(*words, code=3).stderr
 
 
+WORKER = """#!/bin/sh
+trap 'echo stopped >> "$LOG"; exit 0' TERM
+echo "$RBH1_BROKER_URL $*" >> "$LOG"
+test "$ENDS" = "" || exit "$ENDS"
+while true; do sleep 0.02; done
+"""
+
+
+@pytest.mark.parametrize("ends", ["0", "1", "3", ""])
+def test_several_workers_of_chains(tmp_path, monkeypatch, ends):
+    """Programs that only note what they were told stand for the workers."""
+    program, log = tmp_path / "worker", tmp_path / "log"
+    program.write_text(WORKER)
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    monkeypatch.setenv("LOG", str(log))
+    monkeypatch.setenv("ENDS", ends)
+    place = campaign_run.Place(tmp_path / "run", "edge-on", None, "redis://:pass@there")
+    asked = campaign_run.Asked("chains", 2)
+
+    def stop_both():
+        while not log.is_file() or len(log.read_text().splitlines()) < 2:
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(ArdError, match="2 of 2 workers") if ends == "3" else nullcontext():
+        if not ends:
+            threading.Thread(target=stop_both).start()
+        campaign_run.several(place, asked)
+    told = log.read_text().splitlines()
+    words = (
+        f"-m pipeline campaign work {tmp_path}/run --name edge-on --role chains --patience 300.0"
+    )
+    assert told[:2] == [f"redis://:pass@there {words}"] * 2
+    assert told[2:] == ([] if ends else ["stopped"] * 2)
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
 @pytest.mark.parametrize("role", ["settings", "code", "versions"])
 def test_a_worker_of_another_version_is_refused(run_folder, toy_science, monkeypatch, role):
     create(run_folder)
     rbh1("work", run_folder, "--role", "all")
     if role == "settings":  # another version of the code has another default
-        monkeypatch.setattr("pipeline.falsify.campaign.Settings.sha256", "other")
+        monkeypatch.setattr("pipeline.falsify.campaign.settings.Settings.sha256", "other")
     elif role == "code":
-        monkeypatch.setattr("pipeline.falsify.campaign.present_code", lambda: "other")
+        monkeypatch.setattr("pipeline.falsify.campaign.settings.present_code", lambda: "other")
     else:
         newer = {"numpy": "99", "scipy": "1", "galpy": "1"}
-        monkeypatch.setattr("pipeline.falsify.campaign.present_versions", lambda _: newer)
+        monkeypatch.setattr("pipeline.falsify.campaign.settings.present_versions", lambda _: newer)
     told = rbh1("work", run_folder, "--role", "all", code=3).stderr
     assert f"this worker's {'lines of code' if role == 'code' else role}" in told
     assert "not those of the campaign 'edge-on'" in told
@@ -273,12 +315,20 @@ def test_settings_that_are_set(run_folder):
 
 
 def test_a_campaign_that_is_not_there(run_folder):
+    for words in (("status",), ("requeue",), ("work", "--role", "all")):
+        told = rbh1(words[0], run_folder, *words[1:], code=3).stderr
+        assert "there is no campaign, nor a database of any" in told
+    # Who only looks leaves nothing behind.
+    assert sorted(path.name for path in (run_folder / ".rbh1").iterdir()) == ["plan.json"]
+    create(run_folder)
     for verb in ("status", "requeue"):
-        assert "there is no campaign 'edge-on'" in rbh1(verb, run_folder, code=3).stderr
+        told = rbh1(verb, run_folder, "--name", "other", code=3).stderr
+        assert "there is no campaign 'other'" in told
+        assert "one of: edge-on" in told
 
 
 def test_galaxies_of_a_table(run_folder, toy_science):
-    from pipeline.falsify.hypothesis import propose
+    from pipeline.falsify.physics.hypothesis import propose
 
     (model,) = propose([0], 1, "random")
     rows = [" ".join(model.parameters), " ".join(map(str, model.parameters.values()))]
@@ -293,7 +343,10 @@ def test_galaxies_of_a_table(run_folder, toy_science):
 
 def test_the_program_starts_without_what_it_does_not_need(tmp_path):
     """Workers of the dynamics do not wait for JAX, nor those of the likelihood for galpy."""
-    asked = "import sys, pipeline.falsify.work; print({'jax', 'galpy', 'scipy'} & set(sys.modules))"
+    asked = (
+        "import sys, pipeline.falsify.campaign.worker; "
+        "print({'jax', 'galpy', 'scipy'} & set(sys.modules))"
+    )
     done = subprocess.run(
         [sys.executable, "-c", asked], capture_output=True, text=True, check=True, cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(Path(pipeline.__file__).parent.parent)},

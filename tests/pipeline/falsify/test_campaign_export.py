@@ -4,6 +4,7 @@ Oracles: the toy campaign computed one by one; what was compared with, read back
 """
 
 import json
+import sys
 from dataclasses import asdict
 from types import SimpleNamespace
 
@@ -20,7 +21,7 @@ from toy_campaign import Toy
 import ard
 from pipeline import cli
 from pipeline.commands import campaign_export, campaign_science
-from pipeline.falsify.export import Given, label_of
+from pipeline.falsify.surface.export import Given, label_of
 from pipeline.falsify.tasks import Model
 from pipeline.figures import campaign as drawing
 from pipeline.figures import residuals
@@ -147,10 +148,11 @@ def test_what_is_compared_is_what_was_asked_for(monkeypatch):
         return SimpleNamespace(scene="bow", log_likelihood=-4.0, n_found=3)
 
     modules = {
-        "pipeline.falsify.reference": SimpleNamespace(best_scene=best_scene),
-        "pipeline.falsify.calibrate": SimpleNamespace(Judge=Judge),
+        "pipeline.falsify.cube.reference": SimpleNamespace(best_scene=best_scene),
+        "pipeline.falsify.cube.calibrate": SimpleNamespace(Judge=Judge),
     }
-    monkeypatch.setattr(campaign_export, "import_module", modules.__getitem__)
+    for name, module in modules.items():
+        monkeypatch.setitem(sys.modules, name, module)
     likelihood = SimpleNamespace(seen=SimpleNamespace(noise=SimpleNamespace(count=100)))
     said = []
     whole = campaign_export.Asked(8, 60)

@@ -14,9 +14,9 @@ import pgserver
 import pytest
 from toy_campaign import serial, toy_settings
 
-from pipeline.falsify.campaign import DYNAMICS, LIKELIHOOD, ROLES, Settings
-from pipeline.falsify.ledger import open_ledger
-from pipeline.falsify.supply import progress, rewind
+from pipeline.falsify.campaign.ledger import open_ledger
+from pipeline.falsify.campaign.settings import DYNAMICS, LIKELIHOOD, ROLES, Settings
+from pipeline.falsify.campaign.supply import progress, rewind
 
 pytestmark = [pytest.mark.broker, pytest.mark.postgres]
 
@@ -102,29 +102,28 @@ def scene(postgres_url, redis_server, nursery, tmp_path):
 
 
 def kill_at_random(scene, campaign, family, seed, least):
-    """Kill one of three workers after the other, until all is done; give the count."""
+    """Kill one of three workers after the other, until all is done."""
     rng = random.Random(seed)
     kills = 0
     while not scene.done(campaign):
         while len(family.living) < 3:
             family.start(rng.choice(ROLES_OF_WORKERS))
         time.sleep(rng.uniform(0.02, 0.2))
-        if kills < least or rng.random() < 0.3:
+        if kills < least or rng.random() < 0.1:
             kills += family.kill(rng.randrange(3))
-    return kills
 
 
 def killed(scene, seed, n_model, least):
-    settings = toy_settings(n_model=n_model, deliveries=1000, lease_s=0.3)
+    settings = toy_settings(n_model=n_model, deliveries=1000, lease_s=0.2)
     campaign = scene.create(settings)
-    family = scene.family(sleep_s=0.001)
+    family = scene.family(sleep_s=0.003)
     with scene.watch(campaign) as watch:
-        kills = kill_at_random(scene, campaign, family, seed, least)
+        kill_at_random(scene, campaign, family, seed, least)
         family.start()
         codes = family.wait()
-    assert kills >= least, "all was done before there were enough kills to say anything"
-    assert codes.count(-signal.SIGKILL) == kills
     assert set(codes) == {0, -signal.SIGKILL}
+    # Fewer would say nothing.
+    assert codes.count(-signal.SIGKILL) >= least
     scene.require_whole(campaign)
     assert 0 < watch.deepest <= settings.bound
     assert scene.ledger.dead(campaign) == []

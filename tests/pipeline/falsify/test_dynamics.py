@@ -13,10 +13,10 @@ from galaxies import PUBLISHED, published
 from scipy.special import i0e, i1e, k0e, k1e
 
 from ard.errors import ArdError
-from pipeline.falsify.dynamics import FILTERS, NOT_FINITE, DynamicsSettings, motion
-from pipeline.falsify.galaxy import G
-from pipeline.falsify.hypothesis import propose
-from pipeline.falsify.potentials import DISC_KINDS, HALO_KINDS
+from pipeline.falsify.physics.dynamics import FILTERS, NOT_FINITE, DynamicsSettings, motion
+from pipeline.falsify.physics.galaxy import G
+from pipeline.falsify.physics.hypothesis import propose
+from pipeline.falsify.physics.potentials import DISC_KINDS, HALO_KINDS
 from pipeline.falsify.tasks import Curve, Model
 
 

@@ -20,8 +20,8 @@ from campaigns import (
 
 from ard.errors import ArdError
 from manifests import load_acceptance
-from pipeline.falsify.exclusion import Calibration, Saturated, judge
-from pipeline.falsify.surface import survey
+from pipeline.falsify.surface.exclusion import Calibration, Saturated, judge
+from pipeline.falsify.surface.survey import survey
 from pipeline.shocks.verdict import Gate
 
 ACCEPTANCE = load_acceptance()

@@ -36,9 +36,9 @@ from checks.judging import judge
 from checks.result import Status
 from manifests import load_target
 from pipeline import fitted
-from pipeline.falsify.export import Given, label_of
-from pipeline.falsify.survivors import cubes_of, residuals_of, row_of
-from pipeline.falsify.table import unit_of, write_evaluations
+from pipeline.falsify.surface.export import Given, label_of
+from pipeline.falsify.surface.survivors import cubes_of, residuals_of, row_of
+from pipeline.falsify.surface.table import unit_of, write_evaluations
 from pipeline.figures import campaign as drawing
 from pipeline.figures import residuals
 from pipeline.graph import build_tasks

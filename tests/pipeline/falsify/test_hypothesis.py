@@ -16,8 +16,8 @@ from scipy import stats
 from scipy.stats import qmc
 
 from ard.errors import ArdError, FormatError, UnitError
-from pipeline.falsify import hypothesis as proposals
-from pipeline.falsify.hypothesis import KINDS, PRIOR, from_table, propose
+from pipeline.falsify.physics import hypothesis as proposals
+from pipeline.falsify.physics.hypothesis import KINDS, PRIOR, from_table, propose
 from pipeline.infer.families import HalfNormal, Isotropic, LogUniform
 
 

@@ -11,12 +11,20 @@ import pytest
 from toy_campaign import Toy, toy_settings
 
 from ard.errors import ArdError, NotFoundError
-from pipeline.falsify.campaign import CHAINS, DYNAMICS, LIKELIHOOD, Chains, settings_from
-from pipeline.falsify.hypothesis import propose
-from pipeline.falsify.ledger import Death, Settled, open_ledger
-from pipeline.falsify.results import evaluations
-from pipeline.falsify.rows import evaluation_of, evaluation_row, fit_row, motion_of, motion_row
-from pipeline.falsify.supply import Supply, feed, progress, rewind
+from pipeline.falsify.campaign.ledger import open_ledger
+from pipeline.falsify.campaign.results import evaluations
+from pipeline.falsify.campaign.rows import (
+    Death,
+    Settled,
+    evaluation_of,
+    evaluation_row,
+    fit_row,
+    motion_of,
+    motion_row,
+)
+from pipeline.falsify.campaign.settings import CHAINS, DYNAMICS, LIKELIHOOD, Chains, settings_from
+from pipeline.falsify.campaign.supply import Supply, feed, progress, rewind
+from pipeline.falsify.physics.hypothesis import propose
 from pipeline.falsify.tasks import Evaluation, Model, Motion
 from pipeline.store.troubles import StoreAwayError
 

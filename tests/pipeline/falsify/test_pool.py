@@ -9,7 +9,7 @@ from concurrent.futures.process import BrokenProcessPool
 
 import pytest
 
-from pipeline.falsify.pool import Pool
+from pipeline.falsify.campaign.pool import Pool
 
 
 def square_or_die(number: int) -> int:

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from scipy.special import i0e, i1e, k0e, k1e
 
 from ard.errors import ArdError, ExtraMissingError
-from pipeline.falsify import potentials
-from pipeline.falsify.galaxy import HALF_MASS, G, Layer, galaxy_from
-from pipeline.falsify.potentials import DISC_KINDS, HALO_KINDS, critical_density, gravity
+from pipeline.falsify.physics import potentials
+from pipeline.falsify.physics.galaxy import HALF_MASS, G, Layer, galaxy_from
+from pipeline.falsify.physics.potentials import DISC_KINDS, HALO_KINDS, critical_density, gravity
 
 CRITICAL = critical_density(0.964, 70.0, 0.3)
 RADIUS = np.linspace(0.3, 26.0, 40)
@@ -159,9 +159,9 @@ def watch(event, arguments):
     if again or event in ("socket.connect", "socket.getaddrinfo"):
         seen.append(event)
 sys.addaudithook(watch)
-import pipeline.falsify.dynamics, pipeline.falsify.hypothesis
+import pipeline.falsify.physics.dynamics, pipeline.falsify.physics.hypothesis
 slow = sorted({"galpy", "jax", "matplotlib"} & set(sys.modules))
-pipeline.falsify.potentials.require_galpy()
+pipeline.falsify.physics.potentials.require_galpy()
 from galpy.util.conversion import _APY_UNITS
 print(seen, slow, _APY_UNITS, os.environ["HOME"])
 """

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.integrate import quad
 
-from pipeline.falsify import stability
-from pipeline.falsify.galaxy import G, galaxy_from
-from pipeline.falsify.potentials import critical_density, gravity
+from pipeline.falsify.physics import stability
+from pipeline.falsify.physics.galaxy import G, galaxy_from
+from pipeline.falsify.physics.potentials import critical_density, gravity
 
 POSITIVE = st.floats(0.05, 50.0)
 

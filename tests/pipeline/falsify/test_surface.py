@@ -15,7 +15,15 @@ from scipy.stats import binomtest
 
 from ard.errors import ArdError, FormatError
 from manifests import load_acceptance
-from pipeline.falsify.surface import BOW, DISC, Evaluations, Reference, Settings, share_of, survey
+from pipeline.falsify.surface.survey import (
+    BOW,
+    DISC,
+    Evaluations,
+    Reference,
+    Settings,
+    share_of,
+    survey,
+)
 
 ACCEPTANCE = load_acceptance()
 N = 20_000

@@ -8,9 +8,9 @@ from campaigns import BEST, REFERENCE, SETTINGS, gaussian
 
 from ard.errors import ArdError
 from manifests import load_acceptance
-from pipeline.falsify.surface import survey
-from pipeline.falsify.survivors import BEST as FIRST
-from pipeline.falsify.survivors import SPREAD, Rule, choose, row_of
+from pipeline.falsify.surface.survey import survey
+from pipeline.falsify.surface.survivors import BEST as FIRST
+from pipeline.falsify.surface.survivors import SPREAD, Rule, choose, row_of
 
 ACCEPTANCE = load_acceptance()
 MODELS = gaussian(400)

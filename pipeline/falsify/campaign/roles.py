@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from ard.errors import FormatError
-from pipeline.falsify.broker import Delivery
-from pipeline.falsify.campaign import CHAINS, DYNAMICS, LIKELIHOOD, Campaign, Chains
-from pipeline.falsify.rows import evaluation_row, fit_row, motion_row
-from pipeline.falsify.supply import Supply
+from pipeline.falsify.campaign.broker import Delivery
+from pipeline.falsify.campaign.rows import evaluation_row, fit_row, motion_row
+from pipeline.falsify.campaign.settings import CHAINS, DYNAMICS, LIKELIHOOD, Campaign, Chains
+from pipeline.falsify.campaign.supply import Supply
 from pipeline.falsify.tasks import Curve, Evaluation, Model, Motion
 
 _SUM_LENGTH: Final = 16

@@ -15,7 +15,7 @@ from ard.errors import FormatError
 from ard.fitsio import write_hdus
 from ard.headers import write_cards
 from ard.provenance import Provenance, to_hdu
-from pipeline.falsify.surface import Evaluations
+from pipeline.falsify.surface.survey import Evaluations
 
 KIND: Final = "evaluations"
 # Before the names of nuisances, which may be those of parameters.
@@ -104,5 +104,5 @@ def _require_apart(names: list[str]) -> None:
             "columns of the table of a campaign would have one name",
             expected="parameters and facts with names of their own, other than " + ", ".join(_OWN),
             found=", ".join(twice),
-            action="rename the fact in pipeline.falsify.dynamics",
+            action="rename the fact in pipeline.falsify.physics.dynamics",
         )

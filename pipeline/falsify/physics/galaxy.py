@@ -68,7 +68,7 @@ class Galaxy:
 
 
 def galaxy_from(parameters: Mapping[str, float]) -> Galaxy:
-    """Give the galaxy that the parameters of `pipeline.falsify.hypothesis` describe."""
+    """Give the galaxy that the parameters of `pipeline.falsify.physics.hypothesis` describe."""
     baryons = 10.0 ** parameters["log_m_baryon"]
     gas = baryons * parameters["gas_fraction"]
     scale, height = parameters["r_d_kpc"], parameters["h_z_kpc"]

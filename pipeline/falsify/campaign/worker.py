@@ -6,56 +6,28 @@ have an answer.
 """
 
 import resource
-import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from types import FrameType
 from typing import Any, Final
 
 from ard.errors import ArdError, ExtraMissingError, RemoteError
-from pipeline.falsify.broker import Broker, BrokerAwayError, Delivery, WorkQueue, new_consumer
-from pipeline.falsify.campaign import DYNAMICS, LIKELIHOOD, Campaign
-from pipeline.falsify.ledger import Death, Ledger
-from pipeline.falsify.roles import NEXT, Order, Role, Row, decode, encode
-from pipeline.falsify.supply import Progress, Supply, feed, progress, rewind
-from pipeline.store.troubles import StoreAwayError
+from pipeline.falsify.campaign.broker import Broker, Delivery, WorkQueue, new_consumer
+from pipeline.falsify.campaign.ledger import Ledger
+from pipeline.falsify.campaign.patience import Ask, Pace, Patience, Say, quietly
+from pipeline.falsify.campaign.roles import NEXT, Order, Role, Row, decode, encode
+from pipeline.falsify.campaign.rows import Death
+from pipeline.falsify.campaign.settings import DYNAMICS, LIKELIHOOD, Campaign
+from pipeline.falsify.campaign.supply import Progress, Supply, feed, progress, rewind
 
-_AWAY: Final = (BrokerAwayError, StoreAwayError)
 _MB: Final = 1e6
+_LONGEST_COUNTS: Final = 8
 # Of ru_maxrss.
 _RSS_BYTES: Final = 1 if sys.platform == "darwin" else 1024
-
-type Say = Callable[[str], None]
-type Ask = Callable[[], bool]
-
-
-@dataclass(frozen=True)
-class Pace:
-    """How often does a worker look?
-
-    Attributes
-    ----------
-    patience_s : float
-        How long it waits for a broker or database that went away.
-    shortest_s, longest_s : float
-        Between two looks at a queue that is empty.
-    count_s : float
-        Between two looks at the ledger when there is nothing to do. A queue that is empty too
-        early, twice in a row, is filled anew.
-    beat_s : float
-        Between two signs of life.
-    """
-
-    patience_s: float = 300.0
-    shortest_s: float = 0.01
-    longest_s: float = 0.25
-    count_s: float = 2.0
-    beat_s: float = 15.0
 
 
 @dataclass
@@ -108,7 +80,7 @@ class Worker:
     ledger : Ledger
     broker : Broker
     roles : sequence of Role
-        In the order of their turns; see `pipeline.falsify.roles.roles_of`.
+        In the order of their turns; see `pipeline.falsify.campaign.roles.roles_of`.
     pace : Pace, optional
     stopped : callable
         Says whether it is to stop; it then finishes its batch.
@@ -130,6 +102,7 @@ class Worker:
         self.name = new_consumer()
         self._campaign, self._ledger, self._broker = campaign, ledger, broker
         self._pace, self._stopped, self._say = pace or Pace(), stopped, say
+        self._patiently = Patience(self._pace, stopped, say)
         limits = campaign.settings.limits
         self._queues = {
             name: broker.queue(campaign.queue(name), limits, self.name)
@@ -137,7 +110,7 @@ class Worker:
         }
         self._hands = {role.name: _Hand(role, self._queues[role.name]) for role in roles}
         self._suspected: frozenset[str] = frozenset()
-        self._count_at = 0.0
+        self._count_at, self._count_s = 0.0, self._pace.count_s
 
     def run(self) -> dict[str, Tally]:
         """Work; give what was done in each role.
@@ -153,14 +126,14 @@ class Worker:
         with self._living():
             while not self._stopped():
                 if self._step():
-                    pause = self._pace.shortest_s
+                    pause, self._count_s = self._pace.shortest_s, self._pace.count_s
                 elif self._patiently(self._finished):
                     break
                 else:
                     time.sleep(pause)
                     pause = min(2 * pause, self._pace.longest_s)
             for hand in self._hands.values():
-                _quietly(hand.queue.leave)
+                quietly(hand.queue.leave)
         return {name: hand.tally for name, hand in self._hands.items()}
 
     def _step(self) -> bool:
@@ -200,7 +173,9 @@ class Worker:
         if feed(self._ledger, self._campaign, hand.role.name, max(queue.limits.bound // 2, 1),
                 lambda supplies: queue.put([encode(supply) for supply in supplies])):  # fmt: skip
             return queue.take(count)
-        return queue.reclaim(count)
+        # Nothing is left to take: what others hold may be theirs to the end, or left behind.
+        hand.reclaim_at = min(hand.reclaim_at, time.monotonic() + self._pace.count_s)
+        return []
 
     def _do(self, hand: _Hand, batch: Sequence[Delivery]) -> None:
         role, tally = hand.role, hand.tally
@@ -305,7 +280,9 @@ class Worker:
         """Say whether nothing is left; have queues filled anew that are empty too early."""
         if time.monotonic() < self._count_at:
             return False
-        self._count_at = time.monotonic() + self._pace.count_s
+        # To count takes the database a while, and others wait too.
+        self._count_at = time.monotonic() + self._count_s
+        self._count_s = min(2 * self._count_s, _LONGEST_COUNTS * self._pace.count_s)
         found = progress(self._ledger, self._campaign)
         if all(found.roles[name].complete for name in self._hands):
             return True
@@ -324,19 +301,6 @@ class Worker:
         fed = role.fed >= self._campaign.settings.tasks(name)
         before = all(one in empty for one, after in NEXT.items() if after == name)
         return fed and role.missing > 0 and name in empty and before
-
-    def _patiently[T](self, ask: Callable[[], T]) -> T:
-        """Ask broker or database; go on asking until patience ends, or it is to stop."""
-        until, wait = time.monotonic() + self._pace.patience_s, self._pace.longest_s
-        while True:
-            try:
-                return ask()
-            except _AWAY as error:
-                if time.monotonic() > until or self._stopped():
-                    raise _still_away(error) from error
-                self._say(f"{error.problem}, and is asked again: {error.found}")
-                _sleep(min(wait, max(until - time.monotonic(), 0.0)), self._stopped)
-                wait = min(2 * wait, 10.0)
 
     @contextmanager
     def _living(self) -> Iterator[None]:
@@ -359,7 +323,7 @@ class Worker:
                 ids = hand.ids
                 if ids and now >= hand.renew_at:
                     hand.renew_at = now + hand.queue.limits.lease_s / 3
-                    _quietly(partial(hand.queue.renew, ids))
+                    quietly(partial(hand.queue.renew, ids))
             if now >= beat_at:
                 beat_at = now + self._pace.beat_s
                 self._beat(ended=False)
@@ -380,29 +344,11 @@ class Worker:
                 "deepest": max(queue.deepest for queue in self._queues.values()),
                 "peak_mb": round(peak),
             }
-            _quietly(
+            quietly(
                 partial(self._ledger.beat, self._campaign, self.name, name, counts, ended=ended)
             )
             if tally.done != before and not ended:
                 self._say(f"{name}: {tally.done} done, {counts['rate']} a second")
-
-
-@contextmanager
-def stopping() -> Iterator[Ask]:
-    """Let the first SIGTERM or Ctrl-C ask a worker to stop, and the second end it at once."""
-    asked: list[int] = []
-
-    def note(number: int, _frame: FrameType | None) -> None:
-        if asked:
-            raise KeyboardInterrupt
-        asked.append(number)
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield lambda: bool(asked)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _computed(
@@ -425,26 +371,3 @@ def _computed(
         rows += found
         failures += failed
     return rows, failures
-
-
-def _quietly(tell: Callable[[], None]) -> None:
-    # The worker itself meets the same trouble, and is the one that deals with it.
-    try:
-        tell()
-    except ArdError:
-        return
-
-
-def _sleep(seconds: float, stopped: Ask) -> None:
-    until = time.monotonic() + seconds
-    while time.monotonic() < until and not stopped():
-        time.sleep(min(0.1, max(until - time.monotonic(), 0.0)))
-
-
-def _still_away(error: RemoteError) -> RemoteError:
-    return type(error)(
-        error.problem,
-        expected=error.expected,
-        found=error.found,
-        action=f"{error.action}. Nothing is lost: what this worker had in hand goes to another",
-    )

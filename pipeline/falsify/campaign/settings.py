@@ -12,8 +12,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 from ard.errors import ArdError, ExtraMissingError
+from pipeline import fit_inputs
 from pipeline.code import code_sha256
-from pipeline.falsify.broker import Limits
+from pipeline.falsify.campaign.broker import Limits
 from pipeline.values import build, plain, sha256_of, unknown_name
 
 DYNAMICS: Final = "dynamics"
@@ -24,7 +25,13 @@ ROLES: Final = (DYNAMICS, LIKELIHOOD, CHAINS)
 SOBOL: Final = "sobol"
 TABLE: Final = "table"
 
-_CODE: Final = ("pipeline/falsify", "pipeline/infer", "pipeline/scene")
+# The code that decides what is answered of a galaxy.
+CODE: Final = (
+    *fit_inputs.CODE,
+    "pipeline/falsify/tasks.py",
+    "pipeline/falsify/physics",
+    "pipeline/falsify/cube",
+)
 # What has to be there for a role, by import name, and whose versions decide its last digits.
 _NEEDED: Final = {DYNAMICS: ("galpy",), LIKELIHOOD: ("jax",), CHAINS: ("jax", "blackjax")}
 _TOOLS: Final = {
@@ -92,7 +99,7 @@ class Settings:
     disc_kind : {"mn3", "double-exponential", "razor"}
     halo_kind : {"nfw", "compact"}
     dynamics : mapping of str to float
-        Fields of `pipeline.falsify.dynamics.DynamicsSettings`: redshift, cosmology, limits.
+        Fields of `pipeline.falsify.physics.dynamics.DynamicsSettings`: redshift, cosmology, limits.
     cut : mapping of str to float
         Fields of `pipeline.infer.cutout.Cut`: which part of the cube is looked at.
     n_step : int
@@ -105,7 +112,7 @@ class Settings:
         Of those.
     batches : Batches
     bound, lease_s, deliveries
-        Of the queues; see `pipeline.falsify.broker.Limits`.
+        Of the queues; see `pipeline.falsify.campaign.broker.Limits`.
 
     Raises
     ------
@@ -214,7 +221,7 @@ class Campaign:
 
 def present_code() -> str:
     """Digest the code that decides a number of a campaign."""
-    return code_sha256(_CODE)
+    return code_sha256(CODE)
 
 
 def present_versions(role: str) -> dict[str, str]:

@@ -12,9 +12,9 @@ import numpy as np
 
 from ard.cube import BoolArray, FloatArray
 from ard.errors import ArdError
-from pipeline.falsify import stability
-from pipeline.falsify.galaxy import HALF_MASS, G, Galaxy, galaxy_from
-from pipeline.falsify.potentials import (
+from pipeline.falsify.physics import stability
+from pipeline.falsify.physics.galaxy import HALF_MASS, G, Galaxy, galaxy_from
+from pipeline.falsify.physics.potentials import (
     DISC_KINDS,
     HALO_KINDS,
     Gravity,
@@ -144,7 +144,7 @@ def motion(model: Model, settings: DynamicsSettings) -> Motion:
     Parameters
     ----------
     model : Model
-        Of `pipeline.falsify.hypothesis`.
+        Of `pipeline.falsify.physics.hypothesis`.
     settings : DynamicsSettings
 
     Returns

@@ -15,7 +15,7 @@ import numpy as np
 from ard.cube import FloatArray
 from ard.errors import ArdError
 from manifests.acceptance import Acceptance
-from pipeline.falsify.surface import DISC, Evaluations, Surface
+from pipeline.falsify.surface.survey import DISC, Evaluations, Surface
 from pipeline.shocks.verdict import Gate
 
 

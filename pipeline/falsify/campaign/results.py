@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from ard.cube import FloatArray
-from pipeline.falsify.campaign import LIKELIHOOD, TABLE, Campaign
-from pipeline.falsify.ledger import Ledger
-from pipeline.falsify.rows import evaluation_of, reasons_of, unpacked
-from pipeline.falsify.surface import Evaluations
+from pipeline.falsify.campaign.ledger import Ledger
+from pipeline.falsify.campaign.rows import evaluation_of, reasons_of, unpacked
+from pipeline.falsify.campaign.settings import LIKELIHOOD, TABLE, Campaign
+from pipeline.falsify.surface.survey import Evaluations
 from pipeline.falsify.tasks import Evaluation, Model
 
 type Propose = Callable[[Sequence[int]], list[Model]]

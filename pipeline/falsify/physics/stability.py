@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from ard.cube import FloatArray
-from pipeline.falsify.galaxy import G
+from pipeline.falsify.physics.galaxy import G
 
 STARS: Final = 3.36  # Toomre 1964, for a disc of stars; pi for one of gas
 THICKNESS: Final = (0.5, 1.0)  # of sigma_z / sigma_R: where `thickness` was fitted

@@ -1,12 +1,47 @@
-"""How does a worker's answer lie in a row of the ledger, to the last bit and with its digest?"""
+"""How does a worker's answer lie in the ledger, to the last bit and with its digest?"""
 
 import hashlib
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pipeline.falsify.tasks import Curve, Evaluation, Motion
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What became of answers.
+
+    Attributes
+    ----------
+    new, equal, conflicts : int
+        Kept; there already; there already, and different.
+    """
+
+    new: int
+    equal: int
+    conflicts: int
+
+
+@dataclass(frozen=True)
+class Death:
+    """A task that is given up.
+
+    Attributes
+    ----------
+    task : str
+        Its number, or the place of a message that is no task.
+    number : int, optional
+    reason : str
+    deliveries : int
+    """
+
+    task: str
+    number: int | None
+    reason: str
+    deliveries: int
 
 
 def motion_row(motion: Motion) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from scipy.stats import beta
 from ard.cube import BoolArray, FloatArray, frozen
 from ard.errors import ArdError, misfit
 from manifests.acceptance import Acceptance
-from pipeline.falsify.cells import Cells, Draws, IntArray, cut, together, unfit
+from pipeline.falsify.surface.cells import Cells, Draws, IntArray, cut, together, unfit
 
 # What the hypothesis is told apart by: physical parameters, and a fact of the dynamics.
 AXES: Final = (
@@ -39,7 +39,7 @@ class Evaluations:
     number : array of int, shape (n,)
         Place of the model in the campaign, increasing.
     parameters : mapping of str to array, shape (n,)
-        As `pipeline.falsify.hypothesis` names them.
+        As `pipeline.falsify.physics.hypothesis` names them.
     reasons : tuple of tuple of str, length n
         Filters that rejected each; none if it was evaluated.
     facts : mapping of str to array, shape (n,)

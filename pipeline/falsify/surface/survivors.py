@@ -17,7 +17,7 @@ from ard.errors import ArdError, misfit
 from ard.maps import Map
 from ard.provenance import Provenance
 from manifests import Target
-from pipeline.falsify.surface import Evaluations, Surface
+from pipeline.falsify.surface.survey import Evaluations, Surface
 from pipeline.falsify.tasks import Evaluation, Model
 from pipeline.reduce.apertures.covariance import GivenNoise
 
@@ -68,7 +68,7 @@ class Kept:
 
 
 class Rendered(Protocol):
-    """A galaxy as the cube shows it, on the spaxels of a cut-out (`pipeline.falsify.render`)."""
+    """A galaxy as a cut-out of the cube shows it (`pipeline.falsify.cube.render`)."""
 
     @property
     def cube(self) -> Cube:

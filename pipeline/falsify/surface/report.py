@@ -10,11 +10,11 @@ from typing import Any, Final
 import numpy as np
 
 from manifests.acceptance import Acceptance
-from pipeline.falsify.cells import Cells
-from pipeline.falsify.exclusion import Calibration, Exclusion, Refined, Saturated
-from pipeline.falsify.surface import Evaluations, Share, Surface
-from pipeline.falsify.survivors import RULE, Kept, Rule, row_of
-from pipeline.falsify.table import unit_of
+from pipeline.falsify.surface.cells import Cells
+from pipeline.falsify.surface.exclusion import Calibration, Exclusion, Refined, Saturated
+from pipeline.falsify.surface.survey import Evaluations, Share, Surface
+from pipeline.falsify.surface.survivors import RULE, Kept, Rule, row_of
+from pipeline.falsify.surface.table import unit_of
 
 _NAMED: Final = 100  # numbers of models that are listed one by one
 

@@ -9,7 +9,6 @@ import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -18,7 +17,8 @@ from sqlalchemy import Connection, Engine, Table, delete, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ard.errors import ArdError, NotFoundError
-from pipeline.falsify.campaign import (
+from pipeline.falsify.campaign.rows import Death, Settled, packed, unpacked
+from pipeline.falsify.campaign.settings import (
     CHAINS,
     DYNAMICS,
     LIKELIHOOD,
@@ -26,7 +26,6 @@ from pipeline.falsify.campaign import (
     Settings,
     settings_from,
 )
-from pipeline.falsify.rows import packed, unpacked
 from pipeline.falsify.tasks import Model
 from pipeline.store.address import SQLITE, resolve
 from pipeline.store.campaigns import (
@@ -42,10 +41,10 @@ from pipeline.store.campaigns import (
 )
 from pipeline.store.engine import lock, make_engine, writing
 from pipeline.store.schema import prepare
-from pipeline.store.troubles import translated
+from pipeline.store.troubles import VARIABLE, translated
 
 if TYPE_CHECKING:
-    from pipeline.falsify.surface import Evaluations
+    from pipeline.falsify.surface.survey import Evaluations
 
 ANSWERS: Final[Mapping[str, Table]] = {
     DYNAMICS: MOTIONS,
@@ -59,45 +58,12 @@ _CREATE: Final = (0, 3)
 _BLOBS: Final = ("curve",)
 
 
-@dataclass(frozen=True)
-class Settled:
-    """What became of answers.
-
-    Attributes
-    ----------
-    new, equal, conflicts : int
-        Kept; there already; there already, and different.
-    """
-
-    new: int
-    equal: int
-    conflicts: int
-
-
-@dataclass(frozen=True)
-class Death:
-    """A task that is given up.
-
-    Attributes
-    ----------
-    task : str
-        Its number, or the place of a message that is no task.
-    number : int, optional
-    reason : str
-    deliveries : int
-    """
-
-    task: str
-    number: int | None
-    reason: str
-    deliveries: int
-
-
 def open_ledger(
     url: str | None = None,
     *,
     folder: Path,
     environment: Mapping[str, str] = os.environ,
+    may_make: bool = True,
 ) -> "Ledger":
     """Open the database of campaigns; make its tables, or bring them up to date.
 
@@ -109,15 +75,31 @@ def open_ledger(
         The run folder.
     environment : mapping of str to str
         Usually ``os.environ``.
+    may_make : bool
+        Make an SQLite file if it is not there.
 
     Raises
     ------
+    NotFoundError
+        If there is no such file, and it may not be made.
     StoreAwayError
         If the database cannot be reached.
     ArdError
         If the address is wrong, or the tables are of a later version.
     """
     target, address = resolve(url, folder, environment)
+    if (
+        not may_make
+        and target.get_backend_name() == SQLITE
+        and not Path(str(target.database)).exists()
+    ):
+        raise NotFoundError(
+            "there is no campaign, nor a database of any",
+            file=target.database,
+            expected="the file that `rbh1 campaign create` made",
+            found="no such file",
+            action=f"correct the folder, set {VARIABLE}, or create a campaign",
+        )
     engine = make_engine(target)
     prepare(engine, address)
     return Ledger(engine, address)
@@ -210,7 +192,7 @@ class Ledger:
     def settle(
         self, campaign: Campaign, role: str, rows: Sequence[Mapping[str, Any]], worker: str
     ) -> Settled:
-        """Keep answers: rows of `pipeline.falsify.rows`, one a number.
+        """Keep answers: rows of `pipeline.falsify.campaign.rows`, one a number.
 
         Parameters
         ----------
@@ -269,9 +251,9 @@ class Ledger:
             return list(connection.execute(statement.order_by(MOTIONS.c.number)))
 
     def evaluations(self, campaign: str) -> "Evaluations":
-        """Give what a campaign found so far, as arrays; see `pipeline.falsify.results`."""
-        from pipeline.falsify.hypothesis import propose
-        from pipeline.falsify.results import evaluations
+        """Give what a campaign found so far, as arrays; see `pipeline.falsify.campaign.results`."""
+        from pipeline.falsify.campaign.results import evaluations
+        from pipeline.falsify.physics.hypothesis import propose
 
         found = self.campaign(campaign)
         settings = found.settings

@@ -20,20 +20,20 @@ from ard.fileio import atomic_write_bytes
 from ard.provenance import Provenance
 from manifests.acceptance import Acceptance, load_acceptance
 from manifests.target import load_target
-from pipeline import fitted, folder
+from pipeline import fit_inputs, fitted, folder
 from pipeline.code import code_sha256, tool_versions
-from pipeline.falsify import exclusion, report, survivors
-from pipeline.falsify.report import Campaign, Judged
-from pipeline.falsify.surface import Evaluations, Reference, Settings, Surface, survey
-from pipeline.falsify.survivors import Kept, Rendered, Renderer, Rule
-from pipeline.falsify.table import write_evaluations
+from pipeline.falsify.surface import exclusion, report, survivors
+from pipeline.falsify.surface.report import Campaign, Judged
+from pipeline.falsify.surface.survey import Evaluations, Reference, Settings, Surface, survey
+from pipeline.falsify.surface.survivors import Kept, Rendered, Renderer, Rule
+from pipeline.falsify.surface.table import write_evaluations
 from pipeline.figures import campaign as drawing
 from pipeline.fit_inputs import Inputs, inputs_of
 from pipeline.reduce.apertures.covariance import read_given_noise
 from pipeline.values import sha256_of
 
 # The code that decides a number of the campaign, or of what is said of it.
-_CODE: Final = ("pipeline/falsify", "pipeline/infer", "pipeline/scene")
+_CODE: Final = (*fit_inputs.CODE, "pipeline/falsify")
 _LABEL: Final = re.compile(r"[a-z0-9]{1,4}")
 # Of the cube's keywords, those of the observation: products of a dataset are named by them.
 _OBSERVATION: Final = (

@@ -10,8 +10,8 @@ from typing import Final
 
 from sqlalchemy import Connection, delete, func, select, update
 
-from pipeline.falsify.campaign import CHAINS, DYNAMICS, LIKELIHOOD, ROLES, Campaign
-from pipeline.falsify.ledger import ANSWERS, Ledger
+from pipeline.falsify.campaign.ledger import ANSWERS, Ledger
+from pipeline.falsify.campaign.settings import CHAINS, DYNAMICS, LIKELIHOOD, ROLES, Campaign
 from pipeline.store.campaigns import CAMPAIGNS, DEAD, EVALUATIONS, MOTIONS
 from pipeline.store.engine import lock
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from ard.cube import FloatArray
 from ard.errors import ArdError, ExtraMissingError
-from pipeline.falsify.galaxy import G, Galaxy, Layer
+from pipeline.falsify.physics.galaxy import G, Galaxy, Layer
 
 DISC_KINDS: Final = ("mn3", "double-exponential", "razor")
 HALO_KINDS: Final = ("nfw", "compact")

@@ -1,0 +1,1 @@
+"""How do many workers try many galaxies, and lose none?"""

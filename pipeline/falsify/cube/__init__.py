@@ -1,0 +1,1 @@
+"""How probable is the observed cube, if the line of light is this galaxy?"""

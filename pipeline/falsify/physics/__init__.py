@@ -1,0 +1,1 @@
+"""Which galaxies are possible, and how do they move?"""

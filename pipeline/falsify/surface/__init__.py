@@ -1,0 +1,1 @@
+"""Which galaxies does a campaign exclude, and which are kept?"""
