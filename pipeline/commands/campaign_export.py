@@ -30,6 +30,7 @@ from pipeline.values import sha256_of
 
 # The code that decides what galaxies are compared with.
 _KEPT: Final = "campaigns"
+_PER_BOW: Final = 10  # galaxies that are injected for each bow shock
 
 type Say = Callable[[str], None]
 
@@ -43,7 +44,8 @@ class Asked:
     bow_starts : int
         Of the search for the best bow shock; none: the best galaxy is the reference.
     injections : int
-        Galaxies that are injected to calibrate T; none: there is no verdict.
+        Galaxies that are injected to calibrate T, and a tenth as many bow shocks, if the best one
+        was searched; none: there is no verdict.
     disc : bool
         Whether the best disc is searched.
     n_best, n_spread : int
@@ -155,7 +157,7 @@ def compare(likelihood: Any, asked: Asked, seed: int, say: Say) -> Given:
     say : callable
         Told of progress.
     """
-    reference = None
+    reference, shown = None, None
     if asked.bow_starts:
         say(f"the best bow shock, from {asked.bow_starts} starts")
         from pipeline.falsify.cube.reference import best_scene
@@ -163,6 +165,7 @@ def compare(likelihood: Any, asked: Asked, seed: int, say: Say) -> Given:
         best = best_scene(likelihood, asked.bow_starts, seed)
         words = f"best of {asked.bow_starts} searches, which {best.n_found} of them found"
         reference = Reference(BOW, best.scene, best.log_likelihood, words)
+        shown = best.shown
     if not (asked.disc or asked.injections):
         return Given(reference)
     say("the saturated scene, and the best disc")
@@ -184,7 +187,16 @@ def compare(likelihood: Any, asked: Asked, seed: int, say: Say) -> Given:
         say(f"{asked.injections} galaxies are injected")
         tried = judge.calibrate(asked.injections, seed, judge.strength())
         words = f"{asked.injections} injected galaxies of seed {seed}"
+        n_bow, n_rejected = 0, 0
+        if shown is not None:
+            # Could the test have said otherwise? The best bow shock, with other noise.
+            n_bow = -(-asked.injections // _PER_BOW)
+            say(f"the best bow shock is injected {n_bow} times")
+            values = judge.others(shown, n_bow, seed)
+            n_rejected = int(np.count_nonzero(values > tried.threshold))
+            words += f", and the best bow shock in {n_bow} draws of noise"
+        n_lost = int(np.count_nonzero(~tried.converged))
         calibration = Calibration(
-            tried.threshold, float(tried.level), len(tried.values), 0, 0, words
+            tried.threshold, float(tried.level), len(tried.values), n_lost, n_bow, n_rejected, words
         )
     return Given(reference, Saturated(float(found.chi2_saturated), dof), calibration, refined)

@@ -106,6 +106,11 @@ def judge(monkeypatch):
         {"saturated": None, "calibration": None, "refined": None},
         {"saturated": Saturated(CHI2 - 5.0, 4900)},
         {"saturated": Saturated(CHI2, 100)},
+        {"saturated": Saturated(CHI2, 9000)},
+        {
+            "saturated": Saturated(CHI2 - 5.0, 4900),
+            "calibration": replace(CALIBRATION, n_disc_unconverged=3),
+        },
     ],
     ids=lambda how: "-".join(how) or "all",
 )
@@ -287,6 +292,7 @@ FAULTS = [
     (family.verdict, said("exclusion", "measured", "unconverged", value=0.0)),
     (family.verdict, said("exclusion", "calibration", "quantile", value=200.0)),
     (family.verdict, said("exclusion", "calibration", "n_disc", value=20)),
+    (family.verdict, said("exclusion", "calibration", "n_disc_unconverged", value=3)),
     (family.verdict, said("exclusion", "saturated", value=None)),
     (family.verdict, said("refined", "ends", value=lambda ends: ends[:1])),
     (family.verdict, said("refined", "chi2", value=more(-90.0))),

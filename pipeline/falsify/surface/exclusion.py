@@ -45,8 +45,9 @@ class Calibration:
         Of T over the injected galaxies.
     level : float
         Which quantile it is, such as 0.95.
-    n_disc : int
-        How many galaxies were injected.
+    n_disc, n_disc_unconverged : int
+        How many galaxies were injected, and of how many the best disc was not found: their T is
+        too large, and may be the quantile.
     n_bow, n_bow_rejected : int
         How many bow shocks were, and how many have a T above the quantile.
     source : str
@@ -56,13 +57,15 @@ class Calibration:
     quantile: float
     level: float
     n_disc: int
+    n_disc_unconverged: int
     n_bow: int
     n_bow_rejected: int
     source: str
 
     def __post_init__(self) -> None:
         known = np.isfinite(self.quantile) and 0.0 < self.level < 1.0
-        if known and self.n_disc > 0 and 0 <= self.n_bow_rejected <= self.n_bow:
+        counts = (self.n_disc_unconverged, self.n_disc), (self.n_bow_rejected, self.n_bow)
+        if known and self.n_disc > 0 and all(0 <= some <= every for some, every in counts):
             return
         raise ArdError(
             "this calibration cannot be",
@@ -187,6 +190,9 @@ def _measured(
         "t": chi2 - base,
         "quantile": level,
         "injections": float(calibration.n_disc) if calibration else nothing,
+        "injections_unconverged": (
+            calibration.n_disc_unconverged / calibration.n_disc if calibration else nothing
+        ),
         "power": calibration.power if calibration else nothing,
         "surviving": float(np.count_nonzero(evaluations.chi2 - base <= level)),
         "improvement": still,
@@ -214,12 +220,19 @@ def _gate(found: Mapping[str, float], acceptance: Acceptance) -> tuple[Gate, str
         return Gate.NOT_EVALUATED, f"{words}: that takes {enough.bound} injections"
     reduced = found["chi2_saturated_reduced"]
     if not fits.accepts(reduced):
-        words = "even a scene with all freedom does not describe the cube: reduced chi-square"
-        return Gate.MODEL_INADEQUATE, f"{words} {reduced:.2f}, not {fits}"
+        words = (
+            "even a scene with all freedom does not describe the cube"
+            if reduced > 1.0
+            else "the noise is less than its product says"
+        )
+        return Gate.MODEL_INADEQUATE, f"{words}: reduced chi-square {reduced:.2f}, not {fits}"
     t, quantile = found["t"], found["quantile"]
     if t <= quantile:
         who = "a galaxy survives" if found["surviving"] else "a disc survives, of no galaxy tried"
         words = f"{who}: T = {t:.1f}, and injected galaxies have up to {quantile:.1f}"
+        lost = found["injections_unconverged"]
+        if not open_.accepts(lost):
+            return Gate.UNINFORMATIVE, f"{words}; but {lost:.1%} of their searches did not converge"
         if power.accepts(found["power"]):
             return Gate.IN_TENSION, words
         seen = f"{found['power']:.0%}" if np.isfinite(found["power"]) else "an unknown share"

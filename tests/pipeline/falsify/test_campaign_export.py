@@ -141,11 +141,20 @@ def test_what_is_compared_is_what_was_asked_for(monkeypatch):
 
         def calibrate(self, count, seed, strength):
             asked.append((count, seed, strength))
-            return SimpleNamespace(threshold=3.5, level=0.95, values=np.zeros(count))
+            return SimpleNamespace(
+                threshold=3.5,
+                level=0.95,
+                values=np.zeros(count),
+                converged=np.arange(count) > 3,
+            )
+
+        def others(self, shown, count, seed):
+            asked.append((shown, count, seed))
+            return np.array([3.4, *np.full(count - 1, 3.6)])
 
     def best_scene(likelihood, n_start, seed):
         asked.append((n_start, seed))
-        return SimpleNamespace(scene="bow", log_likelihood=-4.0, n_found=3)
+        return SimpleNamespace(scene="bow", log_likelihood=-4.0, n_found=3, shown="a bow")
 
     modules = {
         "pipeline.falsify.cube.reference": SimpleNamespace(best_scene=best_scene),
@@ -157,11 +166,16 @@ def test_what_is_compared_is_what_was_asked_for(monkeypatch):
     said = []
     whole = campaign_export.Asked(8, 60)
     given = campaign_export.compare(likelihood, whole, 5, said.append)
-    assert asked == [(8, 5), likelihood, (60, 5, 4.0)]
+    assert asked == [(8, 5), likelihood, (60, 5, 4.0), ("a bow", 6, 5)]
     assert given.reference.kind == "bow shock"
     assert (given.saturated.chi2, given.saturated.dof) == (9.0, 69.5)
     assert (given.calibration.quantile, given.calibration.n_disc) == (3.5, 60)
+    assert given.calibration.n_disc_unconverged == 4
+    assert (given.calibration.n_bow, given.calibration.n_bow_rejected) == (6, 5)
     assert given.refined.ends == (-6.0, -6.5)
-    assert len(said) == 3
+    assert len(said) == 4
+    # Without a bow shock nobody knows whether the test would reject one.
+    alone = campaign_export.compare(likelihood, campaign_export.Asked(0, 60), 5, said.append)
+    assert np.isnan(alone.calibration.power)
     nothing = campaign_export.Asked(0, 0, disc=False)
     assert campaign_export.compare(likelihood, nothing, 5, said.append) == Given()

@@ -65,10 +65,20 @@ def test_a_galaxy_far_above_the_quantile_is_excluded():
             "rejects 48% of bow shocks",
         ),
         (
-            {"saturated": LIKE_A_GALAXY, "calibration": Calibration(12.0, 0.95, 200, 0, 0, "x")},
+            {"saturated": LIKE_A_GALAXY, "calibration": Calibration(12.0, 0.95, 200, 0, 0, 0, "x")},
             Gate.UNINFORMATIVE,
             "rejects an unknown share",
         ),
+        (
+            {
+                "saturated": LIKE_A_GALAXY,
+                "calibration": replace(CALIBRATION, n_disc_unconverged=3),
+            },
+            Gate.UNINFORMATIVE,
+            "1.5% of their searches did not converge",
+        ),
+        ({"calibration": replace(CALIBRATION, n_disc_unconverged=200)}, Gate.CONFIRMED, "T = 100"),
+        ({"saturated": Saturated(CHI2 - 5.0, 8000)}, Gate.MODEL_INADEQUATE, "0.62"),
         ({"models": gaussian(800, unconverged=10)}, Gate.UNINFORMATIVE, "did not converge"),
         ({"calibration": replace(CALIBRATION, quantile=99.99)}, Gate.UNINFORMATIVE, "may be left"),
         ({"refined": refined(BEST, ends=(BEST - 9.0,))}, Gate.UNINFORMATIVE, "no two searches"),
@@ -153,6 +163,7 @@ def test_without_another_reference_there_is_no_literal_answer():
 
 
 def test_a_calibration_that_cannot_be_is_refused():
-    for change in ({"quantile": np.nan}, {"level": 1.0}, {"n_disc": 0}, {"n_bow_rejected": 51}):
+    for change in ({"quantile": np.nan}, {"level": 1.0}, {"n_disc": 0}, {"n_bow_rejected": 51},
+                   {"n_disc_unconverged": 201}):  # fmt: skip
         with pytest.raises(ArdError, match="calibration cannot be"):
             replace(CALIBRATION, **change)
