@@ -28,7 +28,8 @@ from pipeline.falsify.surface.survivors import Rendered, Rule
 from pipeline.falsify.tasks import Evaluation, Model
 from pipeline.values import sha256_of
 
-# The code that decides what galaxies are compared with.
+# This file decides too what galaxies are compared with, and how that is kept.
+_COMPARES: Final = "pipeline/commands/campaign_export.py"
 _KEPT: Final = "campaigns"
 _PER_BOW: Final = 10  # galaxies that are injected for each bow shock
 
@@ -119,7 +120,7 @@ def _given(science: Any, campaign: Campaign, root: Path, asked: Asked, say: Say)
     """Give what galaxies are compared with, as it was kept or computed now."""
     decides = {
         "campaign": campaign.config_sha256,
-        "code": code_sha256(CODE),
+        "code": code_sha256((*CODE, _COMPARES)),
         "asked": [asked.bow_starts, asked.injections, asked.disc],
     }
     place = root / layout.STATE_DIR / _KEPT / f"{campaign.name}-{sha256_of(decides)[:12]}.json"

@@ -368,4 +368,3 @@ def test_the_bounds_of_a_share_have_the_tail_that_they_should():
         assert table.is_bound(found.low, n, n_all, 0.025, 1e-8)
         assert table.is_bound(1.0 - found.high, n_all - n, n_all, 0.025, 1e-8)
         assert not table.is_bound(1.01 * found.low, n, n_all, 0.025, 1e-8)
-    assert CALIBRATION.level == 0.95
