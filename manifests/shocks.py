@@ -22,11 +22,14 @@ class BowAssumptions:
         Between which speed of the body and radius of curvature are flat in the logarithm.
     compression_min : float
         1 / compression is flat from 0 to that of this.
+    rest_kms : float
+        How far the speed of the gas ahead may be from the target's redshift, to either side.
     """
 
     v_star_kms: tuple[float, float]
     curvature_kpc: tuple[float, float]
     compression_min: float
+    rest_kms: float
 
 
 @dataclass(frozen=True)
@@ -120,11 +123,12 @@ def load_shocks(path: Path = SHOCKS_FILE) -> ShockAssumptions:
 
 
 def _bow(root: Section) -> BowAssumptions:
-    bow = _table(root, "bow", "v_star_kms", "curvature_kpc", "compression_min")
+    bow = _table(root, "bow", "v_star_kms", "curvature_kpc", "compression_min", "rest_kms")
     least = bow.number("compression_min")
     if not least > 1:
         raise bow.error("a shock compresses", "compression_min > 1", least)
-    return BowAssumptions(_range(bow, "v_star_kms"), _range(bow, "curvature_kpc"), least)
+    speed, radius = (_range(bow, name) for name in ("v_star_kms", "curvature_kpc"))
+    return BowAssumptions(speed, radius, least, _positive(bow, "rest_kms"))
 
 
 def _range(section: Section, name: str) -> tuple[float, float]:

@@ -37,9 +37,9 @@ def draws(
     low: float, high: float, *, known: bool | None = None, apertures: tuple[str, ...] = ()
 ) -> Table:
     """A posterior of the geometry's velocity; with its prior, which it repeats or narrows down."""
-    data = AstropyTable({"v_shock": np.linspace(low, high, 101)})
+    data = AstropyTable({"v_shock": np.linspace(low, high, 401)})
     if known is not None:
-        data["v_shock_prior"] = np.linspace(*((50.0, 3000.0) if known else (low, high)), 101)
+        data["v_shock_prior"] = np.linspace(*((50.0, 3000.0) if known else (low, high)), 401)
     return Table(data, {"apertures": list(apertures)})
 
 

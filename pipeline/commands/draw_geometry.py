@@ -28,7 +28,10 @@ from pipeline.infer.prior import prior_from
 from pipeline.shocks import geometry, report
 from pipeline.values import sha256_of, unknown_name
 
-_CODE: Final = ("pipeline/shocks", "pipeline/infer/families.py", "pipeline/infer/prior.py")
+_CODE: Final = (
+    *("pipeline/shocks", "pipeline/infer/families.py", "pipeline/infer/prior.py"),
+    "pipeline/commands/draw_geometry.py",
+)
 _LEVELS: Final = (0.025, 0.5, 0.975)
 
 
@@ -96,8 +99,12 @@ def draw(root: Path, item: str, count: int, seed: int) -> Made:
         fitted.collect(root, named, plan)
     ends = [round(float(v), 1) for v in np.quantile(found.v_shock_kms, _LEVELS)]
     told = report.geometry_information(table)
-    facts = {"v_shock_kms": ends, "information_nat": told, "n_effective": found.n_effective}
-    sentence = f"{ends[0]:.0f} to {ends[2]:.0f} km/s (95 %), {told:.2f} nat from the prior"
+    counts = {"n_effective": found.n_effective, "share_possible": found.share_possible}
+    facts = {"v_shock_kms": ends, "information_nat": told, **counts}
+    sentence = (
+        f"{ends[0]:.0f} to {ends[2]:.0f} km/s (95 %), {told:.2f} nat from the prior; "
+        f"{found.share_possible:.0%} of the chains' draws can be such a bow"
+    )
     return Made((), sentence, facts, {"geometry": path})
 
 
@@ -156,5 +163,6 @@ def _table(found: geometry.BowDraws, item: str, *, simulated: bool) -> Table:
     data = AstropyTable()
     for name, values, unit, text in rows:
         data[name] = Column(values, unit=unit, description=text)
-    meta = {"item": item, "scene": geometry.SCENE, "apertures": list(geometry.APERTURES)}
+    meta = {"item": item, "scene": geometry.SCENE, "apertures": list(geometry.APERTURES),
+            "share_possible": round(found.share_possible, 4)}  # fmt: skip
     return Table(data, {"SIMULATD": simulated, **meta})

@@ -84,21 +84,14 @@ def sample_spectra(
     chains = density(found.lattice, choice)
     budget = Budget(n_first=min(1000, most), n_most=most)
     place.mkdir(parents=True, exist_ok=True)
+    paths = [place / f"{name}.nc" for name in names]
+    _require_absent([] if overwrite else paths)
     rows = []
-    data = zip(found.spectra, names, prepare(found.fluxes, errors), strict=True)
-    for row, (name, stem, datum) in enumerate(data):
+    data = zip(found.spectra, paths, prepare(found.fluxes, errors), strict=True)
+    for row, (name, path, datum) in enumerate(data):
         if datum is None:
             rows.append(Sampled(name, None, False, "H alpha is too weak: there is no posterior"))
             continue
-        path = place / f"{stem}.nc"
-        if path.exists() and not overwrite:
-            raise ArdError(
-                "the file of chains is there",
-                file=path,
-                expected="no such file",
-                found=path.name,
-                action="give --overwrite, or another folder",
-            )
         own = dataclasses.replace(made, seed=(made.seed or 0) + row)
         starts = starts_from(chains, quadrature, 0, datum, _N_CHAIN, own.seed or 0)
         store, content = MemoryStore(), chains.content(datum, provenance=own)
@@ -106,6 +99,19 @@ def sample_spectra(
         export_netcdf(store, name, path, content, overwrite=overwrite)
         rows.append(Sampled(name, path, outcome.passed, outcome.sentence))
     return rows
+
+
+def _require_absent(paths: Sequence[Path]) -> None:
+    """Refuse before minutes are spent on the first spectrum, not when the last is written."""
+    there = [path for path in paths if path.exists()]
+    if there:
+        raise ArdError(
+            "the file of chains is there",
+            file=there[0],
+            expected="no such file",
+            found=there[0].name,
+            action="give --overwrite, or another folder",
+        )
 
 
 def _sampled(

@@ -6,10 +6,11 @@ of curvature R_c and of the compression chi follow by Rankine and Hugoniot on a 
 (reference/science.md section 2.3): with t = R / R_c the tangent of the angle between motion and the
 shock's normal at the ring's mean radius R, and inclination i,
 
-    v_bow = -v* (1 - 1/chi) sin i,    swing = v* (1 - 1/chi) cos i  t / (1 + t^2),
+    v_bow = v_rest - v* (1 - 1/chi) sin i,    swing = v* (1 - 1/chi) cos i  t / (1 + t^2),
 
-or without the factor 1 - 1/chi in the second, as published. Two numbers do not tell three, nor
-which of two angles gives a swing, nor which form holds: all that is drawn from what is believed
+or without the factor 1 - 1/chi in the second, as published; v_rest is the speed of the gas ahead,
+for that of the bow is measured from the target's redshift. Two numbers do not tell four, nor which
+of two angles gives a swing, nor which form holds: all that is drawn from what is believed
 before, and each draw of the chains weighted with the prior of (v*, R_c) over that of
 (v_bow, swing), so that what is believed of these has no part. The velocity is then Eq 13, weighted
 with the light of the ring.
@@ -52,7 +53,9 @@ class BowDraws:
     prior_kms : ndarray
         Of `v_shock_kms`, before the data.
     n_effective : float
-        Of the weighted draws.
+        Draws of the chains that count, however often each is used.
+    share_possible : float
+        Part of the chains' draws that can be such a bow at all.
     """
 
     v_shock_kms: FloatArray
@@ -62,6 +65,7 @@ class BowDraws:
     conserving: Any
     prior_kms: FloatArray
     n_effective: float
+    share_possible: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +79,7 @@ class _Bows:
     radius: FloatArray
     share: FloatArray
     sine: FloatArray
+    rest: FloatArray
 
     def take(self, rows: Any) -> "_Bows":
         return _Bows(**{name: value[rows] for name, value in vars(self).items()})
@@ -84,7 +89,7 @@ class _Bows:
         t = self.radius / self.curvature
         across = self.v_star * t / (1.0 + t**2) * np.sqrt(1.0 - self.sine**2)
         swing = across * np.where(self.conserving, self.slip, 1.0)
-        return -self.v_star * self.slip * self.sine, swing
+        return self.rest - self.v_star * self.slip * self.sine, swing
 
     def shock(self) -> FloatArray:
         """Give the normal speed, averaged over the uniform light of the ring."""
@@ -112,7 +117,7 @@ def draws_of(
     prior : Prior
         That the chains had.
     assumed : ShockAssumptions
-        What is believed of v*, R_c and chi.
+        What is believed of v*, R_c, chi and v_rest.
     count : int
         How many draws are wanted.
     rng : Generator
@@ -130,10 +135,13 @@ def draws_of(
             found=f"no {', '.join(missing)}",
             action=f"fit the scene '{SCENE}': rbh1 fit RUN --item ITEM --model {SCENE}",
         )
-    bows, log_weight = _met(chains, prior, assumed, rng)
-    weight = np.exp(log_weight - log_weight.max(initial=-np.inf))
+    bows, log_weight, whose = _met(chains, prior, assumed, rng)
+    top = log_weight.max(initial=-np.inf)
+    weight = np.exp(log_weight - top) if np.isfinite(top) else np.zeros(log_weight.size)
     total = float(weight.sum())
-    effective = total**2 / float((weight**2).sum()) if total > 0 else 0.0
+    # A draw is used several times, and is one draw.
+    own = np.bincount(whose, weight, minlength=np.size(chains[NEEDED[0]]))
+    effective = total**2 / float((own**2).sum()) if total > 0 else 0.0
     if not effective >= _LEAST_DRAWS:
         raise ArdError(
             "the chains hold next to no bow that Rankine and Hugoniot allow",
@@ -155,14 +163,16 @@ def draws_of(
         conserving=chosen.conserving,
         prior_kms=rng.choice(before, count),
         n_effective=effective,
+        share_possible=float(np.mean(own > 0)),
     )
 
 
-def _families(assumed: ShockAssumptions) -> tuple[LogUniform, LogUniform, Uniform]:
-    """Give the priors of v*, R_c and 1 - 1/chi."""
+def _families(assumed: ShockAssumptions) -> tuple[LogUniform, LogUniform, Uniform, Uniform]:
+    """Give the priors of v*, R_c, 1 - 1/chi and v_rest."""
     bow = assumed.bow
     slip = Uniform(1.0 - 1.0 / bow.compression_min, 1.0)
-    return LogUniform(*bow.v_star_kms), LogUniform(*bow.curvature_kpc), slip
+    rest = Uniform(-bow.rest_kms, bow.rest_kms)
+    return LogUniform(*bow.v_star_kms), LogUniform(*bow.curvature_kpc), slip, rest
 
 
 def _met(
@@ -170,15 +180,15 @@ def _met(
     prior: Prior,
     assumed: ShockAssumptions,
     rng: np.random.Generator,
-) -> tuple[_Bows, FloatArray]:
-    """Give every bow that has the speeds of a draw, and ln of its weight."""
-    of_star, of_curvature, of_slip = _families(assumed)
+) -> tuple[_Bows, FloatArray, Any]:
+    """Give every bow that has the speeds of a draw, ln of its weight, and which draw that is."""
+    of_star, of_curvature, of_slip, of_rest = _families(assumed)
     own = {name: np.tile(np.ravel(chains[name]), _REPEATS) for name in NEEDED}
     tilt = np.deg2rad(own["inclination_deg"])
     sine, cosine = np.sin(tilt), np.cos(tilt)
-    slip = of_slip.sample(rng, tilt.size)
+    slip, rest = of_slip.sample(rng, tilt.size), of_rest.sample(rng, tilt.size)
     conserving = rng.random(tilt.size) < _CONSERVING
-    star = -own["v_bow_kms"] / (slip * sine)
+    star = (rest - own["v_bow_kms"]) / (slip * sine)
     across = star * cosine * np.where(conserving, slip, 1.0)  # of which the swing is a part
     with np.errstate(divide="ignore", invalid="ignore"):
         twice = 2.0 * own["swing_kms"] / across
@@ -187,10 +197,11 @@ def _met(
     given = sum(families[name].log_prior(own[name]) for name in NEEDED[:2])
     found, weights = [], []
     root = np.sqrt(1.0 - twice[possible] ** 2)
-    for t in ((1.0 - root) / twice[possible], (1.0 + root) / twice[possible]):
+    small = twice[possible] / (1.0 + root)  # 1 - root would lose its digits
+    for t in (small, 1.0 / small):
         one = _Bows(star[possible], own["radius_kpc"][possible] / t, slip[possible],
                     conserving[possible], own["radius_kpc"][possible],
-                    own["inner_share"][possible], sine[possible])  # fmt: skip
+                    own["inner_share"][possible], sine[possible], rest[possible])  # fmt: skip
         # |d (v_bow, swing) / d (v*, R_c)|; 0 at 45 degrees, where both angles meet.
         bend = np.abs(1.0 - t**2) / (1.0 + t**2) ** 2 * t / one.curvature
         moved = one.slip * one.sine * across[possible] * bend
@@ -198,15 +209,16 @@ def _met(
         found.append(one)
         weights.append(believed - np.log(moved) - given[possible])
     both = {name: np.concatenate([vars(one)[name] for one in found]) for name in vars(found[0])}
-    return _Bows(**both), np.concatenate(weights)
+    whose = np.tile(possible % np.size(chains[NEEDED[0]]), 2)
+    return _Bows(**both), np.concatenate(weights), whose
 
 
 def _believed(prior: Prior, assumed: ShockAssumptions, rng: np.random.Generator) -> _Bows:
     """Draw bows before the data, of those whose speeds the chains may have."""
     own = {p.name: p.family.sample(rng, _N_PRIOR) for p in prior.parameters if p.name in NEEDED[2:]}
-    star, curvature, slip = (family.sample(rng, _N_PRIOR) for family in _families(assumed))
+    star, curvature, slip, rest = (family.sample(rng, _N_PRIOR) for family in _families(assumed))
     bows = _Bows(star, curvature, slip, rng.random(_N_PRIOR) < _CONSERVING, own["radius_kpc"],
-                 own["inner_share"], np.sin(np.deg2rad(own["inclination_deg"])))  # fmt: skip
+                 own["inner_share"], np.sin(np.deg2rad(own["inclination_deg"])), rest)  # fmt: skip
     families = {p.name: p.family for p in prior.parameters}
     inside = np.ones(_N_PRIOR, dtype=bool)
     for name, speed in zip(NEEDED[:2], bows.speeds(), strict=True):

@@ -52,8 +52,7 @@ class Defect:
     detail : str
         What was found there.
     handling : str
-        What was done: "masked", "bounded", "relabelled", "left out", "dropped", "snapped", or
-        "none".
+        "masked", "bounded", "relabelled", "left out", "dropped", "snapped", or "none".
     limit : str
         Row of acceptance.toml that it breaks; empty where no number says it.
     value : float

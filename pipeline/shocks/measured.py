@@ -75,7 +75,7 @@ def read_measured(table: Table) -> Measured:
     ------
     FormatError
         If columns are missing or in different units, a line is there twice, a value has no
-        error, or none is H alpha.
+        error, none is H alpha, or ``suspect`` is no column of booleans.
     """
     names = table.data.colnames
     pair = next((p for p in (_FLUX, _RATIO) if set(p) <= set(names)), None)
@@ -110,6 +110,13 @@ def _suspect(table: Table, keys: Sequence[str], lines: Sequence[str]) -> dict[st
     found: dict[str, tuple[str, ...]] = {}
     if _SUSPECT in table.data.colnames:
         column: Any = table.data[_SUSPECT]
+        if column.dtype.kind not in "biu":
+            raise FormatError(
+                "the column suspect says neither yes nor no",
+                expected="booleans",
+                found=column.dtype.name,
+                action="write it as true and false, or leave it out",
+            )
         flags = np.ma.filled(np.ma.asarray(column, dtype=bool), False)
         for key, line, flag in zip(keys, lines, flags, strict=True):
             if flag:

@@ -26,6 +26,7 @@ from pipeline.shocks.verdict import Verdict, metal_poor, shock_velocity, virial
 
 OWN: Final = "per line"
 _N_BIN: Final = 20
+_LEAST_DRAWS: Final = 10 * _N_BIN  # of fewer, chance alone would tell much
 _NUMBERS: Final = (
     ("information_nat", "Of the velocity: KL divergence of posterior from prior.", "nat"),
     ("edge_low", "Probability within a step of the models from the lowest velocity.", ""),
@@ -49,17 +50,21 @@ class Geometry:
         KL divergence from their prior, where that is known.
     apertures : tuple of str
         Of whose spectra it is; none if of all.
+    simulated : bool
+        Whether the bow is.
     """
 
     v_kms: FloatArray
     information_nat: float | None = None
     apertures: tuple[str, ...] = ()
+    simulated: bool = False
 
     @classmethod
     def of(cls, table: Table) -> "Geometry":
         """Read it from a table, as `geometry_draws` and `geometry_information`."""
         given = table.meta.get("apertures", ())
-        return cls(geometry_draws(table), geometry_information(table), tuple(map(str, given)))
+        names = (given,) if isinstance(given, str) else tuple(map(str, given))
+        return cls(geometry_draws(table), geometry_information(table), names, table.simulated)
 
     def holds_for(self, spectrum: str) -> bool:
         """Say whether a spectrum, named ``aperture/method``, is of this geometry."""
@@ -203,21 +208,32 @@ def fit(
         rows.append((name, "C3", metal_poor(first, row, acceptance)))
         if known:
             rows.append((name, "T1", virial(first, found[FIXED, OWN], row, acceptance)))
-    used = {member for line in lattice.lines for member in (line.name, *line.members)}
-    doubts = {
-        name: [line for line in lines if line in used | {HALPHA}]
-        for name, lines in measured.suspect.items()
-    }
-    rows = [(name, which, _doubted(one, doubts.get(name, []))) for name, which, one in rows]
+    doubts = _doubts(measured, lattice)
+    rows = [(name, which, _doubted(one, doubts[name])) for name, which, one in rows]
+    notes = _notes(grid, lattice, precursor)
+    if geometry is not None and not any(map(geometry.holds_for, measured.spectra)):
+        words = f"the geometry is of {', '.join(geometry.apertures)} alone, and of no spectrum here"
+        notes = (*notes, words)
     return Fit(
         **vars(given),
         summaries=found,
         verdicts=tuple(rows),
-        notes=_notes(grid, lattice, precursor),
+        notes=notes,
         simulated=measured.simulated
+        or (geometry is not None and geometry.simulated)
         or any(one.source.synthetic for one in (grid, precursor) if one is not None),
         edge_mass=acceptance.limit("shock.edge_mass"),
     )
+
+
+def _doubts(measured: Measured, lattice: Lattice) -> dict[str, list[str]]:
+    """Name the lines of each spectrum that are compared and were fitted badly."""
+    used = {member for line in lattice.lines for member in (line.name, *line.members)} | {HALPHA}
+    names, found = np.array(measured.fluxes.names), {}
+    for spectrum, flux in zip(measured.spectra, measured.fluxes.flux, strict=True):
+        seen = used - set(names[np.isnan(flux)].tolist())
+        found[spectrum] = [line for line in measured.suspect.get(spectrum, ()) if line in seen]
+    return found
 
 
 def _doubted(verdict: Verdict, lines: Sequence[str]) -> Verdict:
@@ -334,16 +350,24 @@ def geometry_information(table: Table, name: str = "v_shock_prior") -> float | N
     """Give the KL divergence of the geometry's draws from what was believed before, nat.
 
     None where a table has no draws of that (column `name`). Both are sorted into as many bins as
-    hold equal parts of the prior, which makes it too large by about 0.01 for a thousand draws.
+    hold equal parts of the prior, which makes it too large by about 0.01 for a thousand draws, and
+    by 0.5 for twenty.
 
     Raises
     ------
     ArdError
-        As `geometry_draws`.
+        As `geometry_draws`; and if there are too few to know, or those before are no distribution.
     """
     if name not in table.data.colnames:
         return None
     after, before = geometry_draws(table), geometry_draws(table, name)
+    if after.size < _LEAST_DRAWS or np.unique(before).size < _LEAST_DRAWS:
+        raise ArdError(
+            "there are too few draws of the geometry to know what they tell",
+            expected=f"{_LEAST_DRAWS} or more, different ones in {name}",
+            found=f"{after.size}, {np.unique(before).size} different ones in {name}",
+            action=f"give more draws, or leave the column {name} out",
+        )
     edges = np.quantile(before, np.linspace(0.0, 1.0, _N_BIN + 1)[1:-1])
     share = np.bincount(np.searchsorted(edges, after), minlength=_N_BIN) / after.size
     return float(np.sum(share * np.log(np.where(share > 0, share * _N_BIN, 1.0))))

@@ -87,7 +87,8 @@ def run(
             geometry=bow,
         )
         made["table"][item] = report.table_of(found)
-        about_item = about | {"simulated": table.simulated, "log_n": config.log_n}
+        simulated = table.simulated or (bow is not None and bow.simulated)
+        about_item = about | {"simulated": simulated, "log_n": config.log_n}
         made["verdicts"][item] = _document(item, found, about_item, assumed, bow)
     return {**made, "grid": about}
 

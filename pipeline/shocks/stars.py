@@ -183,7 +183,7 @@ class Rivals:
         fluxes : LineFluxes
             Of one spectrum.
         acceptance : Acceptance
-            With the rows "shock.p_predictive" and "shock.log_bayes".
+            With the rows "shock.p_predictive", "shock.log_bayes" and "shock.pairs".
         """
         (datum,) = prepare(fluxes, self.errors)
         if datum is None:
@@ -194,7 +194,7 @@ class Rivals:
         evidence = {n: float(one.log_evidence[0]) for n, one in zip(names, alone, strict=True)}
         fits = {n: float(one.p_predictive[0]) for n, one in zip(names, alone, strict=True)}
         evidence[BOTH], fits[BOTH] = mixed.log_evidence, mixed.p_predictive
-        maker, words = _decided(evidence, fits, acceptance)
+        maker, words = _decided(evidence, fits, acceptance, mixed.n_effective)
         return Alternatives(
             maker, words, evidence, fits, mixed.quantiles(_LEVELS), mixed.n_effective, self.lines
         )
@@ -218,7 +218,10 @@ def document_of(found: Mapping[str, Alternatives]) -> list[dict[str, Any]]:
 
 
 def _decided(
-    evidence: Mapping[str, float], fits: Mapping[str, float], acceptance: Acceptance
+    evidence: Mapping[str, float],
+    fits: Mapping[str, float],
+    acceptance: Acceptance,
+    n_effective: float,
 ) -> tuple[Maker, str]:
     """Ask which hypotheses have a model that fits, then whether one is far more probable."""
     enough, far = (acceptance.limit(f"shock.{name}") for name in ("p_predictive", "log_bayes"))
@@ -227,6 +230,10 @@ def _decided(
     good = [name for name in order if enough.accepts(fits[name])]
     if not good:
         return Maker.NONE, f"neither makes these lines; ln of evidence: {shown}"
+    pairs = acceptance.limit("shock.pairs")
+    if BOTH in good and not pairs.accepts(n_effective):
+        words = f"of pairs of models {n_effective:.0f} count, not {pairs}: of both little is known"
+        return Maker.UNDECIDED, f"{words}; ln of evidence: {shown}"
     # What does not fit may still be more probable than what does; then neither is the answer.
     if order[0] == good[0] and len(good) == 1:
         return Maker[good[0].upper()], f"nothing else makes these lines; ln of evidence: {shown}"

@@ -35,14 +35,16 @@ class Grids:
     Attributes
     ----------
     oversample, pad, depths : int
-        See `SkyGrid` and `Sampler`.
+        See `SkyGrid` and `Sampler`. Against more sub-spaxels and 64 depths, ln L is off by 3e-5 of
+        how far it is from a fit for discs within 2 deg of edge-on, and by 3e-3 for layers of 0.2
+        kpc that are tilted by 10 to 20 deg: these have nodes on few sights.
     v_max_kms : float
         Largest velocity that is counted, relative to the galaxy's own.
     """
 
     oversample: int = 2
     pad: int = 5
-    depths: int = 12
+    depths: int = 16
     v_max_kms: float = 900.0
 
 

@@ -4,7 +4,6 @@ Oracles: the toy campaign computed one by one; what was compared with, read back
 """
 
 import json
-import sys
 from dataclasses import asdict
 from types import SimpleNamespace
 
@@ -21,6 +20,7 @@ from toy_campaign import Toy
 import ard
 from pipeline import cli
 from pipeline.commands import campaign_export, campaign_science
+from pipeline.falsify.cube import calibrate, reference
 from pipeline.falsify.surface.export import Given, label_of
 from pipeline.falsify.tasks import Model
 from pipeline.figures import campaign as drawing
@@ -156,12 +156,8 @@ def test_what_is_compared_is_what_was_asked_for(monkeypatch):
         asked.append((n_start, seed))
         return SimpleNamespace(scene="bow", log_likelihood=-4.0, n_found=3, shown="a bow")
 
-    modules = {
-        "pipeline.falsify.cube.reference": SimpleNamespace(best_scene=best_scene),
-        "pipeline.falsify.cube.calibrate": SimpleNamespace(Judge=Judge),
-    }
-    for name, module in modules.items():
-        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.setattr(reference, "best_scene", best_scene)
+    monkeypatch.setattr(calibrate, "Judge", Judge)
     likelihood = SimpleNamespace(seen=SimpleNamespace(noise=SimpleNamespace(count=100)))
     said = []
     whole = campaign_export.Asked(8, 60)

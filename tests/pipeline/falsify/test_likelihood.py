@@ -52,7 +52,7 @@ def some(likelihood):
         models = [
             model,
             dataclasses.replace(model, number=1, parameters={**model.parameters, "spin": 0.3}),
-            galaxy_at(likelihood, number=2, ahead_kpc=-2.0, inclination_deg=84.0, h_z_kpc=0.3),
+            galaxy_at(likelihood, number=2, ahead_kpc=-2.0, inclination_deg=80.0, h_z_kpc=0.5),
             galaxy_at(likelihood, number=3, ahead_kpc=-30.0),
         ]
         curves = [curve, curve, curve_of(170.0, 1.5), curve_of()]
@@ -64,17 +64,19 @@ def slow_problem(likelihood, model, curve):
     place, tables = placing.place_of(model), placing.tables_of(curve)
 
     def parts(values, frame, line_model):
-        disc = placing.disc_of(place, tables, values["turn_deg"], frame, likelihood.away_arcsec)
+        still = placing.disc_of(place, tables, values["turn_deg"], frame, likelihood.away_arcsec)
         tip = frame.place(0.0, 0.0)
         x, y = frame.place(values["along_arcsec"], values["across_arcsec"])
         disc = dataclasses.replace(
-            disc,
-            x_arcsec=disc.x_arcsec + x - tip[0],
-            y_arcsec=disc.y_arcsec + y - tip[1],
+            still,
+            x_arcsec=still.x_arcsec + x - tip[0],
+            y_arcsec=still.y_arcsec + y - tip[1],
             v_sys_kms=values["v_sys_kms"],
         )
-        light = count_disc(line_model, Sampler(line_model.sky, 24), disc).light
-        return (Fine(light / light.sum()),)
+        sampler = Sampler(line_model.sky, 24)
+        # Fluxes are those in the cut-out, had the telescope pointed where it says.
+        whole = count_disc(line_model, sampler, still).light.sum()
+        return (Fine(count_disc(line_model, sampler, disc).light / whole),)
 
     one = dataclasses.replace(scene("disc"), prior=likelihood.prior, parts=parts, psfs=bow.psfs)
     parts_of = (likelihood.cube, likelihood.noise, likelihood.target)

@@ -222,11 +222,11 @@ def test_a_signal_lets_the_batch_be_finished_and_a_second_does_not():
 
 
 def test_a_long_task_keeps_its_lease(small_ledger, campaign_in, embedded):
-    """The lease is 0.3 s, the batch takes 0.8 s, and another worker waits for it."""
+    """The lease is 1 s, the batch takes 2 s, and another worker waits for it."""
     campaign = campaign_in(
-        small_ledger, n_model=1, lease_s=0.3, deliveries=1, chains=(Chains("bow"),)
+        small_ledger, n_model=1, lease_s=1.0, deliveries=1, chains=(Chains("bow"),)
     )
-    slow, other = Toy(sleep_s=0.8), Toy()
+    slow, other = Toy(sleep_s=2.0), Toy()
     first = toy_worker(small_ledger, embedded, "toy", (CHAINS,), slow)
     thread = threading.Thread(target=first.run)
     thread.start()

@@ -51,6 +51,9 @@ def test_lines_that_were_fitted_badly_are_used_and_named():
     given = {"line": LINES, "flux": [9.0, 8.0, 1.0, 2.0], "flux_err": [1.0, 0.5, 0.1, 0.2]}
     found = read_measured(table(**given, suspect=flags))
     assert found.suspect == {"spectrum": (HALPHA, "SII_6716")}
+    for odd in (["False"] * 4, [np.nan] * 4):  # both are true, to numpy
+        with pytest.raises(FormatError, match="neither yes nor no"):
+            read_measured(table(**given, suspect=odd))
     plain = read_measured(table(**given))
     assert plain.suspect == {}
     assert np.array_equal(plain.fluxes.flux, found.fluxes.flux)

@@ -166,6 +166,23 @@ def test_chains_are_written_and_are_those_of_the_sum(some, tmp_path):
     assert "the file of chains is there" in again.stderr
 
 
+def test_a_file_of_chains_that_is_there_is_seen_before_any_is_drawn(tmp_path):
+    values = toy_loglinear().log_ratio[0, 0, 4, 16]
+    n = len(values)
+    two = AstropyTable({"spectrum": ["a"] * n + ["b"] * n, "line": list(LINES[:n]) * 2,
+                        "log_ratio": [*values, *values],
+                        "log_ratio_err": [0.02] * 2 * n})  # fmt: skip
+    two.write(tmp_path / "two.ecsv", format="ascii.ecsv")
+    place = tmp_path / "chains"
+    place.mkdir()
+    (place / "b.nc").write_bytes(b"mine")
+    with x64(True):
+        done = run(tmp_path / "two.ecsv", "--chains", place, "--draws", 8)
+    assert done.exit_code == 3
+    assert "the file of chains is there" in done.stderr
+    assert [path.name for path in place.iterdir()] == ["b.nc"]
+
+
 @pytest.mark.real_data
 def test_the_printed_precursor_is_added_to_the_printed_shock(shared_data, tmp_path):
     """Allen et al. 2008, tables 6 and 7: what both together shine like is found as such."""

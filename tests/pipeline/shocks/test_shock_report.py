@@ -18,7 +18,14 @@ from pipeline.shocks.grid import HALPHA
 from pipeline.shocks.likelihood import LineFluxes
 from pipeline.shocks.measured import Measured
 from pipeline.shocks.nodes import B_PRIORS
-from pipeline.shocks.report import Geometry, document_of, fit, geometry_draws, table_of
+from pipeline.shocks.report import (
+    Geometry,
+    document_of,
+    fit,
+    geometry_draws,
+    geometry_information,
+    table_of,
+)
 from pipeline.shocks.toy import TOY_LINES, toy_loglinear
 
 NAMES = tuple(toy.line.name for toy in TOY_LINES)
@@ -84,6 +91,44 @@ def test_a_verdict_says_which_of_its_lines_are_suspect(measured, found):
             assert after.measured == before.measured | {"suspect_lines": 2.0}, which
         else:
             assert after.sentence == before.sentence
+
+
+def test_a_suspect_line_that_is_not_used_is_no_reason_for_doubt(measured, found):
+    flux = measured.fluxes.flux.copy()
+    place = measured.spectra.index("tip"), measured.fluxes.names.index(NAMES[1])
+    flux[place] = np.nan
+    gone = dataclasses.replace(measured, fluxes=dataclasses.replace(measured.fluxes, flux=flux),
+                               suspect={"tip": (NAMES[1],)})  # fmt: skip
+    again = fit(toy_loglinear(), gone, ASSUMED, ACCEPTANCE)
+    assert not [one for _, _, one in again.verdicts if "suspect" in one.sentence]
+
+
+def test_what_holds_for_the_geometry_is_said(measured, found):
+    """A bow that is simulated; one of an aperture that is not there."""
+    speeds = np.linspace(450.0, 550.0, 50)
+    table = Table(AstropyTable({"v_shock": speeds}), {"apertures": "wake", "SIMULATD": True})
+    bow = Geometry.of(table)
+    assert bow.apertures == ("wake",)
+    assert bow.simulated
+    grid = toy_loglinear()
+    real = dataclasses.replace(grid, source=dataclasses.replace(grid.source, synthetic=False))
+    assert not fit(real, measured, ASSUMED, ACCEPTANCE, geometry=Geometry(speeds)).simulated
+    away = fit(real, measured, ASSUMED, ACCEPTANCE, geometry=bow)
+    assert away.simulated
+    assert "the geometry is of wake alone, and of no spectrum here" in away.notes
+    assert not [note for note in found.notes if "geometry" in note]
+
+
+def test_what_a_handful_of_draws_tell_is_not_known():
+    """Twenty draws of the prior would seem to tell half a nat; of one number, anything."""
+    rng = np.random.default_rng(12)
+    many = rng.uniform(300.0, 900.0, (2, 4000))
+    for after, before in (many[:, :20], (many[0], np.full(4000, 600.0))):
+        data = AstropyTable({"v_shock": after, "v_shock_prior": before})
+        with pytest.raises(ArdError, match="too few draws of the geometry"):
+            geometry_information(Table(data))
+    data = AstropyTable({"v_shock": many[0], "v_shock_prior": many[1]})
+    assert geometry_information(Table(data)) < 0.02
 
 
 def test_what_the_grid_cannot_say_is_said(found):

@@ -96,6 +96,15 @@ def test_the_geometry_of_an_aperture_is_compared_with_no_other():
         assert schemas.validate({**document, "provenance": None}, "shock-verdicts") == ()
 
 
+def test_a_simulated_bow_makes_all_simulated():
+    bow = draws(430.0, 570.0)
+    bow.meta["SIMULATD"] = True
+    given = {"fluxes": {"t001": fluxes(simulated=False)}, "grid": {}, **GIVEN}
+    for geometry, expected in ((bow, True), (draws(430.0, 570.0), False)):
+        made_of = stage.run(**given, geometry=geometry)
+        assert made_of["verdicts"]["t001"]["simulated"] is expected
+
+
 def test_a_grid_in_files_gives_the_same_bytes(tmp_path):
     paths = save_grid(tmp_path / "toy.fits", toy_loglinear())
     grid = dict(zip(("arrays", "record"), map(read_part, paths), strict=True))

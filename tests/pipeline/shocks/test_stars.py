@@ -105,7 +105,23 @@ def test_who_makes_the_lines_is_found(rivals):
 def test_the_answer_follows_from_its_numbers(evidence, fits, maker):
     names = (SHOCK, STARS, BOTH)
     pair = (dict(zip(names, one, strict=True)) for one in (evidence, fits))
-    assert stars._decided(*pair, ACCEPTANCE)[0] == maker
+    assert stars._decided(*pair, ACCEPTANCE, 1000.0)[0] == maker
+
+
+def test_a_mixture_of_a_few_pairs_is_no_answer(rivals, monkeypatch):
+    """The same lines, with so few pairs that hardly any is near."""
+    names, fits = (SHOCK, STARS, BOTH), (0.01, 0.01, 0.5)
+    numbers = (dict(zip(names, one, strict=True)) for one in ((-9.0, -3.0, 0.0), fits))
+    maker, words = stars._decided(*numbers, ACCEPTANCE, 12.0)
+    assert maker == Maker.UNDECIDED
+    assert "of pairs of models 12 count, not >= 100" in words
+    data = made_of(rivals, 0.6)
+    assert rivals[1].judge(data, ACCEPTANCE).n_effective > 100
+    monkeypatch.setattr(stars, "_N_PAIR", 400)
+    few = Rivals(rivals[0], of_stars(), load_shocks(), 3)
+    found = few.judge(data, ACCEPTANCE)
+    assert found.n_effective < 100
+    assert found.maker == Maker.UNDECIDED
 
 
 def test_stars_without_the_lines_are_refused(rivals):
