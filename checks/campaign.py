@@ -319,7 +319,7 @@ def _measured(facts: Row, models: Models) -> dict[str, float]:
     free, tried = part(facts, "exclusion", "saturated"), part(facts, "exclusion", "calibration")
     base, dof = number(free, "chi2"), number(free, "dof")
     quantile, n_bow = number(tried, "quantile"), number(tried, "n_bow")
-    n, n_disc = int(models.evaluated.sum()), number(tried, "n_disc")
+    n = int(models.evaluated.sum())
     open_ = int(models.open.sum())
     with np.errstate(invalid="ignore"):
         surviving = int(np.count_nonzero(models.column("chi2") - base <= quantile))
@@ -332,8 +332,8 @@ def _measured(facts: Row, models: Models) -> dict[str, float]:
         "chi2_saturated_reduced": base / dof,
         "t": chi2 - base,
         "quantile": quantile,
-        "injections": n_disc,
-        "injections_unconverged": number(tried, "n_disc_unconverged") / n_disc,
+        "quantile_low": number(tried, "quantile_low"),
+        "injections": number(tried, "n_disc"),
         "power": number(tried, "n_bow_rejected") / n_bow if n_bow > 0 else math.nan,
         "surviving": surviving,
         # Or a galaxy of the campaign is better than the best disc.
@@ -353,7 +353,7 @@ def _verdict(found: Mapping[str, float], limits: Limits) -> str:
     margin = found["t"] - found["quantile"]
     if margin <= 0.0:
         told = limits["campaign.power"].accepts(found["power"])
-        told &= limits["campaign.unconverged"].accepts(found["injections_unconverged"])
+        told &= found["t"] <= found["quantile_low"]
         return TENSION if told else UNINFORMATIVE
     searched = limits["campaign.unconverged"].accepts(found["unconverged"])
     enough = limits["campaign.evaluated"].accepts(found["evaluated"])

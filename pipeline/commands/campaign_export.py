@@ -196,8 +196,14 @@ def compare(likelihood: Any, asked: Asked, seed: int, say: Say) -> Given:
             values = judge.others(shown, n_bow, seed)
             n_rejected = int(np.count_nonzero(values > tried.threshold))
             words += f", and the best bow shock in {n_bow} draws of noise"
-        n_lost = int(np.count_nonzero(~tried.converged))
+        low = np.where(tried.converged, tried.values, tried.values.min())
         calibration = Calibration(
-            tried.threshold, float(tried.level), len(tried.values), n_lost, n_bow, n_rejected, words
+            tried.threshold,
+            float(np.quantile(low, tried.level)),
+            float(tried.level),
+            len(tried.values),
+            n_bow,
+            n_rejected,
+            words,
         )
     return Given(reference, Saturated(float(found.chi2_saturated), dof), calibration, refined)

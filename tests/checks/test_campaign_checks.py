@@ -109,7 +109,7 @@ def judge(monkeypatch):
         {"saturated": Saturated(CHI2, 9000)},
         {
             "saturated": Saturated(CHI2 - 5.0, 4900),
-            "calibration": replace(CALIBRATION, n_disc_unconverged=3),
+            "calibration": replace(CALIBRATION, quantile_low=4.0),
         },
     ],
     ids=lambda how: "-".join(how) or "all",
@@ -292,7 +292,7 @@ FAULTS = [
     (family.verdict, said("exclusion", "measured", "unconverged", value=0.0)),
     (family.verdict, said("exclusion", "calibration", "quantile", value=200.0)),
     (family.verdict, said("exclusion", "calibration", "n_disc", value=20)),
-    (family.verdict, said("exclusion", "calibration", "n_disc_unconverged", value=3)),
+    (family.verdict, said("exclusion", "calibration", "quantile_low", value=3.0)),
     (family.verdict, said("exclusion", "saturated", value=None)),
     (family.verdict, said("refined", "ends", value=lambda ends: ends[:1])),
     (family.verdict, said("refined", "chi2", value=more(-90.0))),

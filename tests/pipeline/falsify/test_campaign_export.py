@@ -142,15 +142,15 @@ def test_what_is_compared_is_what_was_asked_for(monkeypatch):
         def calibrate(self, count, seed, strength):
             asked.append((count, seed, strength))
             return SimpleNamespace(
-                threshold=3.5,
+                threshold=56.05,
                 level=0.95,
-                values=np.zeros(count),
-                converged=np.arange(count) > 3,
+                values=np.arange(float(count)),
+                converged=np.arange(count) < count - 4,
             )
 
         def others(self, shown, count, seed):
             asked.append((shown, count, seed))
-            return np.array([3.4, *np.full(count - 1, 3.6)])
+            return np.array([56.0, *np.full(count - 1, 56.1)])
 
     def best_scene(likelihood, n_start, seed):
         asked.append((n_start, seed))
@@ -165,8 +165,10 @@ def test_what_is_compared_is_what_was_asked_for(monkeypatch):
     assert asked == [(8, 5), likelihood, (60, 5, 4.0), ("a bow", 6, 5)]
     assert given.reference.kind == "bow shock"
     assert (given.saturated.chi2, given.saturated.dof) == (9.0, 69.5)
-    assert (given.calibration.quantile, given.calibration.n_disc) == (3.5, 60)
-    assert given.calibration.n_disc_unconverged == 4
+    assert (given.calibration.quantile, given.calibration.n_disc) == (56.05, 60)
+    # If the four largest, of searches that did not converge, were the smallest instead.
+    lower = np.quantile([0.0] * 4 + list(range(56)), 0.95)
+    assert given.calibration.quantile_low == pytest.approx(lower)
     assert (given.calibration.n_bow, given.calibration.n_bow_rejected) == (6, 5)
     assert given.refined.ends == (-6.0, -6.5)
     assert len(said) == 4

@@ -65,19 +65,22 @@ def test_a_galaxy_far_above_the_quantile_is_excluded():
             "rejects 48% of bow shocks",
         ),
         (
-            {"saturated": LIKE_A_GALAXY, "calibration": Calibration(12.0, 0.95, 200, 0, 0, 0, "x")},
+            {
+                "saturated": LIKE_A_GALAXY,
+                "calibration": Calibration(12.0, 11.0, 0.95, 200, 0, 0, "x"),
+            },
             Gate.UNINFORMATIVE,
             "rejects an unknown share",
         ),
         (
             {
                 "saturated": LIKE_A_GALAXY,
-                "calibration": replace(CALIBRATION, n_disc_unconverged=3),
+                "calibration": replace(CALIBRATION, quantile_low=4.0),
             },
             Gate.UNINFORMATIVE,
-            "1.5% of their searches did not converge",
+            "but only those whose search did not converge",
         ),
-        ({"calibration": replace(CALIBRATION, n_disc_unconverged=200)}, Gate.CONFIRMED, "T = 100"),
+        ({"calibration": replace(CALIBRATION, quantile_low=-50.0)}, Gate.CONFIRMED, "T = 100"),
         ({"saturated": Saturated(CHI2 - 5.0, 8000)}, Gate.MODEL_INADEQUATE, "0.62"),
         ({"models": gaussian(800, unconverged=10)}, Gate.UNINFORMATIVE, "did not converge"),
         ({"calibration": replace(CALIBRATION, quantile=99.99)}, Gate.UNINFORMATIVE, "may be left"),
@@ -164,6 +167,6 @@ def test_without_another_reference_there_is_no_literal_answer():
 
 def test_a_calibration_that_cannot_be_is_refused():
     for change in ({"quantile": np.nan}, {"level": 1.0}, {"n_disc": 0}, {"n_bow_rejected": 51},
-                   {"n_disc_unconverged": 201}):  # fmt: skip
+                   {"quantile_low": 12.5}):  # fmt: skip
         with pytest.raises(ArdError, match="calibration cannot be"):
             replace(CALIBRATION, **change)
