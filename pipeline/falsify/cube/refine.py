@@ -114,14 +114,17 @@ class Refinement:
         If the velocities that the likelihood counts do not hold the fastest disc of the family.
     """
 
-    def __init__(self, likelihood: DiscLikelihood, n_step: int = 60) -> None:
+    def __init__(self, likelihood: DiscLikelihood, n_step: int = 120) -> None:
         self.likelihood, self.prior, self._n_step = likelihood, family(likelihood), n_step
         likelihood.view.model.require_counted(*_extremes(self.prior))
         self._held = Held(likelihood.view, likelihood.data, self.prior, _DEEP, self._disc)
         self._one: Any = jax.jit(self._climbed)
 
     def best(
-        self, likelihood: DiscLikelihood | None = None, places: FloatArray | None = None
+        self,
+        likelihood: DiscLikelihood | None = None,
+        places: FloatArray | None = None,
+        enough: float = -np.inf,
     ) -> Refined:
         """Give the best disc.
 
@@ -131,6 +134,8 @@ class Refinement:
             Of other data on the same voxels (`DiscLikelihood.with_data`).
         places : array, shape (n_start, n_parameter), optional
             Where to begin; see `starts`.
+        enough : float
+            No further start is tried once chi2 is at most this.
 
         Raises
         ------
@@ -139,8 +144,13 @@ class Refinement:
         """
         asked = likelihood or self.likelihood
         begin = starts(self.prior) if places is None else places
-        tops = [self._one(asked.white, jnp.asarray(place)) for place in begin]
-        tops = [top for top in tops if np.isfinite(float(top.height.value))]
+        tops: list[Top] = []
+        for place in begin:
+            top = self._one(asked.white, jnp.asarray(place))
+            if np.isfinite(float(top.height.value)):
+                tops.append(top)
+                if float(top.height.more.chi2) <= enough:
+                    break
         if not tops:
             raise ArdError(
                 "no disc has a likelihood",
