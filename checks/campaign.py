@@ -39,7 +39,7 @@ CONFIDENCE: Final = "campaign.confidence"
 FEW: Final = "campaign.effective"
 RULES: Final = (
     *("campaign.missing", "campaign.injections", "campaign.saturated_chi2"),
-    *("campaign.power", "campaign.unconverged"),
+    *("campaign.power", "campaign.unconverged", "campaign.evaluated"),
 )
 AGAIN: Final = "export the campaign again: rbh1 campaign export"
 NO_TABLE: Final = skipped("the table of evaluations is not there", "see structure.inventory")
@@ -88,13 +88,14 @@ def complete(product: Product, limits: Limits) -> Outcome:
 
 @check("campaign.values", TABLE, ("campaign.bad_values",))
 def values(product: Product, limits: Limits) -> Outcome:
-    """Has a rejected model no likelihood, and any other one that can be?"""
+    """Has a rejected model no likelihood, and any other one that can be, or none yet?"""
     models = models_of(product)
     if models is None:
         return NO_TABLE
     chi2, found = models.column("chi2"), models.log_likelihood
-    fine = np.where(models.rejected, np.isnan(chi2) & np.isnan(found),
-                    np.isfinite(found) & np.isfinite(chi2) & (chi2 > 0))  # fmt: skip
+    # Whether all that the dynamics allow have one is asked by `complete`.
+    fine = np.isnan(chi2) & np.isnan(found)
+    fine |= ~models.rejected & np.isfinite(found) & np.isfinite(chi2) & (chi2 > 0)
     bad = int(np.count_nonzero(~fine))
     return compare(limits["campaign.bad_values"], bad, f"{bad} rows cannot be", AGAIN)
 
@@ -118,11 +119,11 @@ def shares(product: Product, limits: Limits) -> Outcome:
     if models is None:
         return NO_TABLE
     relative = models.relative(number(part(facts, "reference"), "log_likelihood"))
-    open_ = models.open
+    unsettled = models.unsettled
     wrong = []
     for row in rows_of(facts, "within"):
         inside = -2.0 * relative <= number(row, "delta_chi2")
-        more = int(np.count_nonzero(open_ & ~inside))
+        more = int(np.count_nonzero(unsettled & ~inside))
         if not _is_share(row, int(np.count_nonzero(inside)), relative.size, more, limits):
             wrong.append(f"within {row.get('delta_chi2')}")
     levels = [number(row, "delta_chi2") for row in rows_of(facts, "within")]
@@ -308,9 +309,11 @@ def _measured(facts: Row, models: Models) -> dict[str, float]:
     """Give the numbers on which the verdict must rest."""
     refined = part(facts, "refined")
     rows = (refined, part(facts, "best"))
-    pairs = [(number(row, "log_likelihood"), number(row, "chi2")) for row in rows]
-    pairs = [pair for pair in pairs if math.isfinite(pair[0])]
-    best_, chi2 = max(pairs, default=(math.nan, math.nan))
+    levels = [number(row, "log_likelihood") for row in rows]
+    best_ = max(filter(math.isfinite, levels), default=math.nan)
+    own = number(refined, "chi2")
+    found = [own, *models.column("chi2")[models.evaluated].tolist()]
+    chi2 = min(filter(math.isfinite, found), default=math.nan)
     ends = refined.get("ends") if refined.get("converged") is True else None
     first, second = (*(ends if isinstance(ends, list) else []), math.nan, math.nan)[:2]
     free, tried = part(facts, "exclusion", "saturated"), part(facts, "exclusion", "calibration")
@@ -329,10 +332,12 @@ def _measured(facts: Row, models: Models) -> dict[str, float]:
         "chi2_saturated_reduced": base / dof,
         "t": chi2 - base,
         "quantile": quantile,
+        "quantile_low": number(tried, "quantile_low"),
         "injections": number(tried, "n_disc"),
         "power": number(tried, "n_bow_rejected") / n_bow if n_bow > 0 else math.nan,
         "surviving": surviving,
-        "improvement": 2.0 * abs(first - second),
+        # Or a galaxy of the campaign is better than the best disc.
+        "improvement": max(2.0 * abs(first - second), own - chi2),
         "unconverged": open_ / n if n else math.nan,
     }
 
@@ -348,9 +353,11 @@ def _verdict(found: Mapping[str, float], limits: Limits) -> str:
     margin = found["t"] - found["quantile"]
     if margin <= 0.0:
         told = limits["campaign.power"].accepts(found["power"])
+        told &= found["t"] <= found["quantile_low"]
         return TENSION if told else UNINFORMATIVE
     searched = limits["campaign.unconverged"].accepts(found["unconverged"])
-    return CONFIRMED if searched and found["improvement"] < margin else UNINFORMATIVE
+    enough = limits["campaign.evaluated"].accepts(found["evaluated"])
+    return CONFIRMED if searched and enough and found["improvement"] < margin else UNINFORMATIVE
 
 
 # ---- what is kept

@@ -77,6 +77,11 @@ class Models:
         """Which searches did not end at a maximum."""
         return np.asarray(self.evaluated & ~self.converged)
 
+    @property
+    def unsettled(self) -> Bools:
+        """Which may be better than is known: open, or allowed and not evaluated yet."""
+        return np.asarray(~self.rejected & ~(self.evaluated & self.converged))
+
 
 def models_of(product: Product) -> Models | None:
     """Give the table of a campaign: the product itself, or the one beside its surface."""

@@ -55,7 +55,7 @@ def gaussian(n: int, seed: int = 3, *, rejected: bool = True, unconverged: int =
 
 
 REFERENCE = Reference(BOW, "bow", BEST + 3.0, "a test")
-CALIBRATION = Calibration(12.0, 0.95, 200, 50, 45, "a test")
+CALIBRATION = Calibration(12.0, 11.0, 0.95, 200, 50, 45, "a test")
 SATURATED = Saturated(CHI2 - 100.0, 4900)
 REFINED = Refined(
     {"r_max_kpc": 20.0, "v_max_kms": 110.0},

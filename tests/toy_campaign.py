@@ -15,7 +15,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -45,6 +45,7 @@ class Toy:
     deadly: int | None = None  # kills the process that computes it
     wrong: Mapping[int, Exception] = field(default_factory=dict)
     asked: list[int] = field(default_factory=list)
+    likelihood: ClassVar[None] = None  # of the science; here `evaluate` is all
 
     def propose(self, numbers: Sequence[int]) -> list[Model]:
         return [Model(n, {"x": float(np.sin(n + self.seed)), "n": float(n)}) for n in numbers]

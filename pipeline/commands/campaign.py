@@ -138,7 +138,7 @@ def requeue_command(*, dead: bool, as_json: bool, **where: Any) -> None:
 @click.option("--bow-starts", type=click.IntRange(0), default=12, show_default=True,
               help="Searches for the best bow shock; 0: hold against the best galaxy.")  # fmt: skip
 @click.option("--injections", type=click.IntRange(0), default=0, show_default=True,
-              help="Galaxies to inject, for a verdict (200: hours on a CPU).")  # fmt: skip
+              help="Galaxies to inject for a verdict, and a tenth as many bow shocks.")  # fmt: skip
 @click.option("--disc/--no-disc", default=True, show_default=True,
               help="Search the best disc, and fit the saturated scene.")  # fmt: skip
 @click.option("--best", type=click.IntRange(1), default=3, show_default=True,

@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from ard import io, layout
 from ard.errors import ArdError
 from pipeline.code import code_sha256
@@ -21,13 +23,15 @@ from pipeline.falsify.campaign.settings import CODE, DYNAMICS, Campaign
 from pipeline.falsify.surface.exclusion import Calibration, Refined, Saturated
 from pipeline.falsify.surface.export import Exported, Given, How, export_campaign
 from pipeline.falsify.surface.report import Campaign as About
-from pipeline.falsify.surface.survey import BOW, Reference
+from pipeline.falsify.surface.survey import BOW, Reference, require_models
 from pipeline.falsify.surface.survivors import Rendered, Rule
 from pipeline.falsify.tasks import Evaluation, Model
 from pipeline.values import sha256_of
 
-# The code that decides what galaxies are compared with.
+# This file decides too what galaxies are compared with, and how that is kept.
+_COMPARES: Final = "pipeline/commands/campaign_export.py"
 _KEPT: Final = "campaigns"
+_PER_BOW: Final = 10  # galaxies that are injected for each bow shock
 
 type Say = Callable[[str], None]
 
@@ -41,7 +45,8 @@ class Asked:
     bow_starts : int
         Of the search for the best bow shock; none: the best galaxy is the reference.
     injections : int
-        Galaxies that are injected to calibrate T; none: there is no verdict.
+        Galaxies that are injected to calibrate T, and a tenth as many bow shocks, if the best one
+        was searched; none: there is no verdict.
     disc : bool
         Whether the best disc is searched.
     n_best, n_spread : int
@@ -74,7 +79,9 @@ def export(place: Place, asked: Asked, say: Say) -> Exported:
         with closing(science):
             item = science.inputs.item
             found = evaluations(ledger, campaign, science.propose)
-            say(f"{len(found)} of {campaign.settings.n_model} galaxies are decided")
+            require_models(found, campaign.settings.n_model)  # before what takes hours
+            decided = int(np.count_nonzero(~found.possible | found.evaluated))
+            say(f"{decided} of {campaign.settings.n_model} galaxies are decided")
             given = _given(science, campaign, place.root, asked, say)
 
             def render(model: Model, evaluation: Evaluation) -> Rendered:
@@ -113,7 +120,7 @@ def _given(science: Any, campaign: Campaign, root: Path, asked: Asked, say: Say)
     """Give what galaxies are compared with, as it was kept or computed now."""
     decides = {
         "campaign": campaign.config_sha256,
-        "code": code_sha256(CODE),
+        "code": code_sha256((*CODE, _COMPARES)),
         "asked": [asked.bow_starts, asked.injections, asked.disc],
     }
     place = root / layout.STATE_DIR / _KEPT / f"{campaign.name}-{sha256_of(decides)[:12]}.json"
@@ -151,7 +158,7 @@ def compare(likelihood: Any, asked: Asked, seed: int, say: Say) -> Given:
     say : callable
         Told of progress.
     """
-    reference = None
+    reference, shown = None, None
     if asked.bow_starts:
         say(f"the best bow shock, from {asked.bow_starts} starts")
         from pipeline.falsify.cube.reference import best_scene
@@ -159,6 +166,7 @@ def compare(likelihood: Any, asked: Asked, seed: int, say: Say) -> Given:
         best = best_scene(likelihood, asked.bow_starts, seed)
         words = f"best of {asked.bow_starts} searches, which {best.n_found} of them found"
         reference = Reference(BOW, best.scene, best.log_likelihood, words)
+        shown = best.shown
     if not (asked.disc or asked.injections):
         return Given(reference)
     say("the saturated scene, and the best disc")
@@ -180,7 +188,22 @@ def compare(likelihood: Any, asked: Asked, seed: int, say: Say) -> Given:
         say(f"{asked.injections} galaxies are injected")
         tried = judge.calibrate(asked.injections, seed, judge.strength())
         words = f"{asked.injections} injected galaxies of seed {seed}"
+        n_bow, n_rejected = 0, 0
+        if shown is not None:
+            # Could the test have said otherwise? The best bow shock, with other noise.
+            n_bow = -(-asked.injections // _PER_BOW)
+            say(f"the best bow shock is injected {n_bow} times")
+            values = judge.others(shown, n_bow, seed)
+            n_rejected = int(np.count_nonzero(values > tried.threshold))
+            words += f", and the best bow shock in {n_bow} draws of noise"
+        low = np.where(tried.converged, tried.values, tried.values.min())
         calibration = Calibration(
-            tried.threshold, float(tried.level), len(tried.values), 0, 0, words
+            tried.threshold,
+            float(np.quantile(low, tried.level)),
+            float(tried.level),
+            len(tried.values),
+            n_bow,
+            n_rejected,
+            words,
         )
     return Given(reference, Saturated(float(found.chi2_saturated), dof), calibration, refined)

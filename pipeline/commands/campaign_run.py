@@ -157,8 +157,12 @@ def work(place: Place, asked: Asked, say: Say) -> Ended:
         )
         roles = roles_of(names, campaign, science, asked.jobs)
         with stopping() as stopped, closing(science):
+            # Before a task is taken: what is wrong with the run is not the fault of galaxies, and
+            # would kill every one of them.
             if asked.role != campaigns.DYNAMICS:
-                science.inputs  # noqa: B018  (before a task is taken)
+                science.inputs  # noqa: B018
+            if campaigns.LIKELIHOOD in names:
+                science.likelihood  # noqa: B018
             worker = Worker(campaign, ledger, broker, roles, pace=asked.pace, stopped=stopped,
                             say=say)  # fmt: skip
             say(f"{worker.name} works on {campaign.name}: {', '.join(names)}")

@@ -179,15 +179,16 @@ def _draw_pair(
     x, y = (np.asarray(row[f"edges_{one}"], np.float64) for one in ("first", "second"))
     values = _array(row[what])
     which = "profile_flagged" if what == "best" else "marginal_flagged"
-    values = np.where(np.asarray(row[which], np.bool_), np.nan, values)
-    across, down, colours = (x, y, values.T) if what == "best" else (y, x, values)
+    shown = np.where(np.asarray(row[which], np.bool_), np.nan, values)
+    across, down, colours = (x, y, shown.T) if what == "best" else (y, x, shown)
     axes.set_facecolor(style.PALE)
     image = axes.pcolormesh(across, down, np.ma.masked_invalid(colours), cmap=style.SEQUENTIAL,
                             vmin=scale[0], vmax=scale[1])  # fmt: skip
     if what == "best":
-        inside = -2.0 * colours <= level
+        # One galaxy that survives is enough, however few were tried there.
+        delta_chi2 = -2.0 * values.T
         middle = [0.5 * (edges[1:] + edges[:-1]) for edges in (across, down)]
-        rows_, columns = np.nonzero(inside)
+        rows_, columns = np.nonzero(delta_chi2 <= level)
         axes.plot(middle[0][columns], middle[1][rows_], ".", ms=3, color=style.VERMILION)
     axes.set_xlim(across[0], across[-1])
     axes.set_ylim(down[0], down[-1])

@@ -4,7 +4,8 @@ Oracle: construction; what the export says of a table of evaluations, and one pl
 """
 
 import copy
-from dataclasses import dataclass, field
+import sys
+from dataclasses import dataclass, field, replace
 from functools import cache
 from types import SimpleNamespace
 from typing import Any
@@ -29,7 +30,7 @@ OF_SURFACE = (
     *(family.best, family.verdict, family.survivors),
 )
 EVERY = (*OF_TABLE, *OF_SURFACE)
-N = 300
+N = 420
 
 
 @dataclass
@@ -105,6 +106,11 @@ def judge(monkeypatch):
         {"saturated": None, "calibration": None, "refined": None},
         {"saturated": Saturated(CHI2 - 5.0, 4900)},
         {"saturated": Saturated(CHI2, 100)},
+        {"saturated": Saturated(CHI2, 9000)},
+        {
+            "saturated": Saturated(CHI2 - 5.0, 4900),
+            "calibration": replace(CALIBRATION, quantile_low=4.0),
+        },
     ],
     ids=lambda how: "-".join(how) or "all",
 )
@@ -208,7 +214,16 @@ def another(_, surface):
     row["number"] = int(worst)
 
 
+def waiting(models, _):
+    """A search that did not converge is hidden as one that was not made."""
+    for name in ("log_likelihood", "chi2"):
+        models[name][open_row()] = np.nan
+
+
 FAULTS = [
+    (family.complete, waiting),
+    (family.counts, waiting),
+    (family.values, lambda m, s: cell("chi2", np.nan, best_row())(m, s)),
     (family.complete, lost),
     (family.complete, twice),
     (family.complete, cell("log_likelihood", np.nan, 0)),
@@ -277,6 +292,7 @@ FAULTS = [
     (family.verdict, said("exclusion", "measured", "unconverged", value=0.0)),
     (family.verdict, said("exclusion", "calibration", "quantile", value=200.0)),
     (family.verdict, said("exclusion", "calibration", "n_disc", value=20)),
+    (family.verdict, said("exclusion", "calibration", "quantile_low", value=3.0)),
     (family.verdict, said("exclusion", "saturated", value=None)),
     (family.verdict, said("refined", "ends", value=lambda ends: ends[:1])),
     (family.verdict, said("refined", "chi2", value=more(-90.0))),
@@ -330,6 +346,19 @@ def test_a_document_of_nothing_breaks_no_check(judge, check):
     assert judge(check, emptied).status in (Status.FAILED, Status.SKIPPED)
 
 
+@pytest.mark.parametrize("check", [one for one in EVERY if one is not family.complete])
+def test_a_campaign_in_which_galaxies_wait_is_only_incomplete(judge, monkeypatch, check):
+    models = gaussian(N)
+    waits = models.number >= 200
+    lost = {name: np.where(waits, np.nan, getattr(models, name))
+            for name in ("log_likelihood", "chi2")}  # fmt: skip
+    some = replace(models, **lost, converged=models.converged & ~waits)
+    monkeypatch.setattr(sys.modules[__name__], "made", lambda: (columns(some), document_of(some)))
+    outcome = judge(check)
+    assert outcome.status is Status.PASSED, outcome.detail
+    assert judge(family.complete).status is Status.FAILED
+
+
 def test_the_bounds_of_a_share_have_the_tail_that_they_should():
     """Oracle: scipy's interval, which has other sums."""
     from scipy.stats import binomtest
@@ -339,4 +368,3 @@ def test_the_bounds_of_a_share_have_the_tail_that_they_should():
         assert table.is_bound(found.low, n, n_all, 0.025, 1e-8)
         assert table.is_bound(1.0 - found.high, n_all - n, n_all, 0.025, 1e-8)
         assert not table.is_bound(1.01 * found.low, n, n_all, 0.025, 1e-8)
-    assert CALIBRATION.level == 0.95

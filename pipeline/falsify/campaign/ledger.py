@@ -251,7 +251,7 @@ class Ledger:
             return list(connection.execute(statement.order_by(MOTIONS.c.number)))
 
     def evaluations(self, campaign: str) -> "Evaluations":
-        """Give what a campaign found so far, as arrays: every galaxy that is decided."""
+        """Give what a campaign found so far, as arrays; see `pipeline.falsify.campaign.results`."""
         from pipeline.falsify.campaign.results import evaluations
         from pipeline.falsify.physics.hypothesis import propose
 

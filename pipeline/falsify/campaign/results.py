@@ -17,7 +17,10 @@ type Propose = Callable[[Sequence[int]], list[Model]]
 
 
 def evaluations(ledger: Ledger, campaign: Campaign, propose: Propose) -> Evaluations:
-    """Give every galaxy that is decided: rejected by its dynamics, or held against the cube.
+    """Give every galaxy whose dynamics are known: rejected, held against the cube, or waiting.
+
+    Those that wait for their likelihood are told as well: of a campaign that is not complete, the
+    rejected come first, and would be too large a part of what is decided.
 
     Parameters
     ----------
@@ -27,7 +30,7 @@ def evaluations(ledger: Ledger, campaign: Campaign, propose: Propose) -> Evaluat
         Gives the galaxies of some numbers; those of a file are in the ledger.
     """
     held = {row.number: evaluation_of(row) for row in ledger.rows(campaign, LIKELIHOOD)}
-    rows = [r for r in ledger.facts(campaign) if not r.possible or r.number in held]
+    rows = ledger.facts(campaign)
     numbers = [row.number for row in rows]
     found = [held.get(number, _absent(number)) for number in numbers]
     kind = campaign.settings.kind

@@ -22,6 +22,7 @@ from pipeline.falsify.tasks import N_RADIUS, Curve, Model
 
 LEVEL: Final = 0.95
 _WITHIN: Final = 1.0  # standard deviations of chi2
+_OTHER: Final = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,6 +139,24 @@ class Judge:
             seed,
             strength,
         )
+
+    def others(self, shown: FloatArray, count: int, seed: int) -> FloatArray:
+        """Give T where something else than a disc is the truth, shape (count,).
+
+        Parameters
+        ----------
+        shown : array, shape (n_channel, ny, nx)
+            What is seen of it, without noise, `FLUX_UNIT`.
+        count : int
+            How often noise is added: each from the seed and its number, alone.
+        seed : int
+        """
+        found = []
+        for number in range(count):
+            rng = np.random.default_rng([seed, number, _OTHER])  # not the noise of any disc
+            data = shown + drawn_noise(self.likelihood.seen.noise, rng)
+            found.append(self.statistic(self.likelihood.with_data(data)).value)
+        return np.array(found, np.float64)
 
 
 def background_chi2(likelihood: DiscLikelihood) -> float:

@@ -4,6 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+import numpy as np
+
+from ard.cube import FloatArray
 from pipeline.falsify.cube.likelihood import DiscLikelihood
 from pipeline.infer.fit import problem_for
 from pipeline.infer.optimum import dispersed, find_modes
@@ -26,6 +29,8 @@ class Reference:
     parameters : mapping of str to float
     n_found : int
         How many of the starts ended there.
+    shown : array, shape (n_channel, ny, nx)
+        Its light and the background, with the fluxes that the data ask for, `FLUX_UNIT`.
     """
 
     scene: str
@@ -33,6 +38,7 @@ class Reference:
     chi2: float
     parameters: Mapping[str, float]
     n_found: int
+    shown: FloatArray
 
 
 def best_scene(
@@ -69,10 +75,13 @@ def best_scene(
     prior = problem.scene.prior
     best = find_modes(problem.posterior.target, dispersed(prior, n_start, seed), say=say)[0]
     values = prior.named(prior.constrain(best.z))
+    white = problem.posterior
+    fluxes, cubes = white.amplitudes(values), white.posterior.cubes(values)
     return Reference(
         name,
-        float(problem.posterior.log_likelihood(values)),
-        float(problem.posterior.chi2(values)),
+        float(white.log_likelihood(values)),
+        float(white.chi2(values)),
         {key: float(value) for key, value in values.items()},
         best.n_found,
+        np.einsum("n,nkyx->kyx", np.asarray(fluxes, np.float64), np.asarray(cubes, np.float64)),
     )

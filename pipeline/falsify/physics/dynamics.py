@@ -1,7 +1,8 @@
 """Which of the proposed galaxies can exist, and how does their gas move?
 
-A galaxy is rejected here only by what no cube could change; each filter says which question it
-asks, and every one that a galaxy fails is named. The settings say where the limits are.
+A galaxy is rejected here by what no cube could change, or because it is none of the hypothesis: its
+speed. Each filter says which question it asks, and every one that a galaxy fails is named. The
+settings say where the limits are.
 """
 
 from collections.abc import Callable, Mapping

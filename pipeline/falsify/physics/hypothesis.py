@@ -43,7 +43,7 @@ PRIOR: Final = Prior(
         ),
         Parameter(
             "log_m_halo", "dex(solMass)", Uniform(10.0, 12.3),
-            "circular speeds of 37 to 215 km/s at the virial radius; within 200 critical densities",
+            "circular speeds of 37 to 218 km/s at the virial radius; within 200 critical densities",
         ),
         Parameter(
             "concentration", "", LogUniform(4.0, 16.0),
@@ -231,8 +231,7 @@ def _quantile(family: Family, place: float) -> float:
 def _column(column: Any, parameter: Parameter, place: Path) -> FloatArray:
     from astropy import units
 
-    values = np.ma.filled(np.ma.asarray(column), np.nan) if column.dtype.kind in "fiu" else None
-    if values is None:
+    if column.dtype.kind not in "fiu":
         raise FormatError(
             f"the column '{parameter.name}' does not hold numbers",
             file=place,
@@ -240,6 +239,8 @@ def _column(column: Any, parameter: Parameter, place: Path) -> FloatArray:
             found=str(column.dtype),
             action="correct the table",
         )
+    # As float first: a whole number has no NaN.
+    values = np.ma.filled(np.ma.asarray(column).astype(np.float64), np.nan)
     if column.unit is None:
         return np.asarray(values, np.float64)
     try:

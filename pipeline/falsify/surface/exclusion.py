@@ -1,16 +1,18 @@
 """Is the galaxy excluded, or has it only not been found?
 
-T is chi-square of the best galaxy less that of the saturated scene, which has every freedom that
-light may have. What T is where a galaxy is the truth is calibrated by injecting galaxies; the
+T is the smallest chi-square of a galaxy less that of the saturated scene, which has every freedom
+that light may have. What T is where a galaxy is the truth is calibrated by injecting galaxies; the
 statement under judgement is that no galaxy makes this cube. It is CONFIRMED only where the search
 can be trusted: where more models, or searches that did not converge, cannot change the answer.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from ard.cube import FloatArray
 from ard.errors import ArdError
 from manifests.acceptance import Acceptance
 from pipeline.falsify.surface.survey import DISC, Evaluations, Surface
@@ -41,6 +43,9 @@ class Calibration:
     ----------
     quantile : float
         Of T over the injected galaxies.
+    quantile_low : float
+        The same, if those whose best disc was not found had the smallest T of all: theirs is too
+        large, and may be the quantile.
     level : float
         Which quantile it is, such as 0.95.
     n_disc : int
@@ -52,6 +57,7 @@ class Calibration:
     """
 
     quantile: float
+    quantile_low: float
     level: float
     n_disc: int
     n_bow: int
@@ -59,7 +65,7 @@ class Calibration:
     source: str
 
     def __post_init__(self) -> None:
-        known = np.isfinite(self.quantile) and 0.0 < self.level < 1.0
+        known = -np.inf < self.quantile_low <= self.quantile < np.inf and 0.0 < self.level < 1.0
         if known and self.n_disc > 0 and 0 <= self.n_bow_rejected <= self.n_bow:
             return
         raise ArdError(
@@ -140,8 +146,9 @@ def judge(
     saturated : Saturated, optional
     calibration : Calibration, optional
     refined : Refined, optional
-        How far apart its best two searches ended says how far they may be from the best of all; no
-        draw of the prior is near enough to the best galaxy to say that.
+        How far apart its best two searches ended, or by how much a galaxy of the campaign beats it,
+        says how far they may be from the best of all; no draw of the prior is near enough to the
+        best galaxy to say that.
     """
     found = _measured(surface, evaluations, saturated, calibration, refined)
     gate, words = _gate(found, acceptance)
@@ -162,13 +169,14 @@ def _measured(
     refined: Refined | None,
 ) -> dict[str, float]:
     nothing = float("nan")
-    pairs = [(refined.log_likelihood, refined.chi2)] if refined else []
-    if surface.best >= 0:
-        row = int(np.searchsorted(evaluations.number, surface.best))
-        pairs.append((float(evaluations.log_likelihood[row]), float(evaluations.chi2[row])))
-    best, chi2 = max(pairs, default=(nothing, nothing))
+    evaluated = evaluations.evaluated
+    own = refined.chi2 if refined else nothing
+    levels = np.append(evaluations.log_likelihood[evaluated],
+                       refined.log_likelihood if refined else nothing)  # fmt: skip
+    # Not that of the best ln L alone: there fluxes are averaged over, and another may be nearer.
+    chi2 = _finite(np.min, np.append(evaluations.chi2[evaluated], own))
     ends = refined.ends if refined and refined.converged else ()
-    still = 2.0 * (ends[0] - ends[1]) if len(ends) > 1 else nothing
+    still = max(2.0 * (ends[0] - ends[1]), own - chi2) if len(ends) > 1 else nothing
     n_evaluated = int(surface.whole.n_evaluated)
     level = calibration.quantile if calibration else nothing
     base = saturated.chi2 if saturated else nothing
@@ -176,12 +184,13 @@ def _measured(
     return {
         "missing": float(len(surface.missing)),
         "evaluated": float(n_evaluated),
-        "delta_chi2": -2.0 * (best - surface.reference.log_likelihood),
+        "delta_chi2": -2.0 * (_finite(np.max, levels) - surface.reference.log_likelihood),
         "chi2_best": chi2,
         "chi2_saturated": base,
         "chi2_saturated_reduced": saturated.chi2 / saturated.dof if saturated else nothing,
         "t": chi2 - base,
         "quantile": level,
+        "quantile_low": calibration.quantile_low if calibration else nothing,
         "injections": float(calibration.n_disc) if calibration else nothing,
         "power": calibration.power if calibration else nothing,
         "surviving": float(np.count_nonzero(evaluations.chi2 - base <= level)),
@@ -190,10 +199,15 @@ def _measured(
     }
 
 
+def _finite(choose: Callable[[FloatArray], Any], values: FloatArray) -> float:
+    good = values[np.isfinite(values)]
+    return float(choose(good)) if good.size else float("nan")
+
+
 def _gate(found: Mapping[str, float], acceptance: Acceptance) -> tuple[Gate, str]:
     """Ask in order: is all there, can T be read, does a galaxy survive, could one have?"""
-    names = ("missing", "injections", "saturated_chi2", "power", "unconverged")
-    missing, enough, fits, power, open_ = (acceptance.limit(f"campaign.{n}") for n in names)
+    names = ("missing", "injections", "saturated_chi2", "power", "unconverged", "evaluated")
+    missing, enough, fits, power, open_, tried = (acceptance.limit(f"campaign.{n}") for n in names)
     if not missing.accepts(found["missing"]):
         return Gate.NOT_EVALUATED, f"{found['missing']:.0f} models of the campaign are missing"
     if not found["evaluated"]:
@@ -205,11 +219,18 @@ def _gate(found: Mapping[str, float], acceptance: Acceptance) -> tuple[Gate, str
         return Gate.NOT_EVALUATED, f"{words}: that takes {enough.bound} injections"
     reduced = found["chi2_saturated_reduced"]
     if not fits.accepts(reduced):
-        words = "even a scene with all freedom does not describe the cube: reduced chi-square"
-        return Gate.MODEL_INADEQUATE, f"{words} {reduced:.2f}, not {fits}"
+        words = (
+            "even a scene with all freedom does not describe the cube"
+            if reduced > 1.0
+            else "the noise is less than its product says"
+        )
+        return Gate.MODEL_INADEQUATE, f"{words}: reduced chi-square {reduced:.2f}, not {fits}"
     t, quantile = found["t"], found["quantile"]
     if t <= quantile:
-        words = f"a galaxy survives: T = {t:.1f}, and injected galaxies have up to {quantile:.1f}"
+        who = "a galaxy survives" if found["surviving"] else "a disc survives, of no galaxy tried"
+        words = f"{who}: T = {t:.1f}, and injected galaxies have up to {quantile:.1f}"
+        if not t <= found["quantile_low"]:
+            return Gate.UNINFORMATIVE, f"{words}; but only those whose search did not converge"
         if power.accepts(found["power"]):
             return Gate.IN_TENSION, words
         seen = f"{found['power']:.0%}" if np.isfinite(found["power"]) else "an unknown share"
@@ -218,12 +239,15 @@ def _gate(found: Mapping[str, float], acceptance: Acceptance) -> tuple[Gate, str
     if not open_.accepts(found["unconverged"]):
         share = found["unconverged"]
         return Gate.UNINFORMATIVE, f"{words}; but {share:.1%} of the searches did not converge"
+    if not tried.accepts(found["evaluated"]):
+        few = f"{words}; but {found['evaluated']:.0f} galaxies were held against the cube"
+        return Gate.UNINFORMATIVE, f"{few}, not {tried.bound}"
     still = found["improvement"]
     if not np.isfinite(still):
         return Gate.UNINFORMATIVE, (f"{words}; but no two searches of the best disc have ended")
     if not still < t - quantile:
         return Gate.UNINFORMATIVE, (
-            f"{words}; but the best two searches differ by {still:.1f}: a better galaxy may be "
-            "left to find"
+            f"{words}; but the search of the best disc is {still:.1f} behind another, or a galaxy: "
+            "a better one may be left to find"
         )
     return Gate.CONFIRMED, f"no galaxy survives: {words}"

@@ -45,9 +45,9 @@ class Evaluations:
     facts : mapping of str to array, shape (n,)
         What the dynamics say; NaN where absent.
     log_likelihood, chi2 : array, shape (n,)
-        At the best nuisances; NaN where the dynamics reject the model.
+        At the best nuisances; NaN where the dynamics reject the model, or it still waits.
     nuisances : mapping of str to array, shape (n,)
-        Their best values; NaN where the dynamics reject the model.
+        Their best values; NaN likewise.
     converged : array of bool, shape (n,)
         Whether the search for the best nuisances ended at a maximum.
 
@@ -97,6 +97,14 @@ class Evaluations:
     def evaluated(self) -> BoolArray:
         """Which models have a likelihood, shape (n,)."""
         return np.asarray(self.possible & np.isfinite(self.log_likelihood))
+
+    @property
+    def unsettled(self) -> BoolArray:
+        """Which models may be better than is known, shape (n,).
+
+        The dynamics allow them, and their search did not converge, or they were not evaluated yet.
+        """
+        return np.asarray(self.possible & ~(self.evaluated & self.converged))
 
     def values(self, name: str) -> FloatArray:
         """Give a parameter or a fact by its name, shape (n,); NaN if there is none of it."""
@@ -191,7 +199,7 @@ class Surface:
         Number of the best model; -1 where none was evaluated.
     within : mapping of float to Share
         By level: models that are within it of the reference. The interval counts a model that has
-        not converged as within at its upper end.
+        not converged, or still waits for its likelihood, as within at its upper end.
     rejected : Share
         Models that the dynamics reject.
     filters : mapping of str to (Share, int)
@@ -277,15 +285,8 @@ def survey(
         If there is no model at all, or a number that the campaign does not have.
     """
     chosen = settings or Settings()
-    numbers = evaluations.number
-    if not len(evaluations) or numbers[0] < 0 or numbers[-1] >= n_model:
-        raise ArdError(
-            "these are not the models of the campaign",
-            expected=f"numbers from 0 to {n_model - 1}",
-            found=f"{numbers[0]} to {numbers[-1]}" if len(evaluations) else "no model",
-            action="let workers run first: rbh1 campaign work",
-        )
-    evaluated = evaluations.evaluated
+    require_models(evaluations, n_model)
+    numbers, evaluated = evaluations.number, evaluations.evaluated
     against = reference or _own(evaluations)
     relative = np.where(evaluated, evaluations.log_likelihood - against.log_likelihood, -np.inf)
     first = numbers < 0.5 * n_model
@@ -303,7 +304,7 @@ def survey(
         _missing(evaluations, n_model),
         tuple(int(n) for n in numbers[open_]),
         int(whole.best_number),
-        within_of(relative, open_, chosen.delta_chi2, level),
+        within_of(relative, evaluations.unsettled, chosen.delta_chi2, level),
         *_rejected(evaluations.reasons, level),
         whole,
         (together(draws, first), together(draws, ~first)),
@@ -314,6 +315,25 @@ def survey(
         ),
         {name: int(np.count_nonzero(~np.isfinite(values))) for name, values in placed.items()},
         skipped,
+    )
+
+
+def require_models(evaluations: Evaluations, n_model: int) -> None:
+    """Make sure that there is a model, and none that the campaign does not have.
+
+    Raises
+    ------
+    ArdError
+        If that is not so.
+    """
+    numbers = evaluations.number
+    if len(evaluations) and numbers[0] >= 0 and numbers[-1] < n_model:
+        return
+    raise ArdError(
+        "these are not the models of the campaign",
+        expected=f"numbers from 0 to {n_model - 1}",
+        found=f"{numbers[0]} to {numbers[-1]}" if len(evaluations) else "no model",
+        action="let workers run first: rbh1 campaign work",
     )
 
 

@@ -5,6 +5,8 @@ Freeman's disc as reference/science.md section 4 has it; injections of discs for
 the scene that a cube was drawn from.
 """
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from falsify_discs import SETTINGS
@@ -132,6 +134,26 @@ def test_a_disc_is_found_and_is_a_galaxy_of_the_campaign(likelihood, judge):
     assert left @ left == pytest.approx(refined.evaluation.chi2, abs=0.1)
 
 
+def test_what_is_no_disc_is_injected_with_noise_of_its_own(likelihood, judge, monkeypatch):
+    """Oracles: the whitener of the noise; the noise of discs of the same seed and numbers."""
+    seen = []
+    monkeypatch.setattr(
+        judge, "statistic", lambda other: seen.append(other.white) or SimpleNamespace(value=3.0)
+    )
+    light = likelihood.seen.data
+    assert judge.others(light, 3, 4).tolist() == [3.0] * 3
+    judge.others(light, 1, 4)
+    noise = [np.asarray(white - likelihood.data.white(light)) for white in seen]
+    assert np.array_equal(noise[0], noise[3])
+    count = likelihood.seen.noise.count
+    chi2 = sum((one**2).sum() for one in noise[:3])
+    assert chi2 == pytest.approx(3 * count, abs=5.0 * np.sqrt(6.0 * count))
+    rng = np.random.default_rng([4, 0])
+    of_a_disc = np.ravel(likelihood.data.white(calibrate.drawn_noise(likelihood.seen.noise, rng)))
+    for other in (noise[1], of_a_disc):
+        assert abs(noise[0] @ other) < 5.0 * np.sqrt(count)
+
+
 @pytest.mark.slow
 def test_a_bow_shock_is_no_disc(likelihood, judge):
     """Oracles: the scene that the cube was drawn from; 19 discs, of which one lies above 95 %."""
@@ -150,6 +172,9 @@ def test_a_bow_shock_is_no_disc(likelihood, judge):
     count = likelihood.seen.noise.count
     assert best.chi2 == pytest.approx(count - 8, abs=4.0 * np.sqrt(2.0 * count))
     assert best.log_likelihood > bow.disc.evaluation.log_likelihood + 1e4
+    left = np.asarray(likelihood.white) - np.ravel(likelihood.data.white(best.shown))
+    assert left @ left == pytest.approx(best.chi2, rel=1e-4)
+    assert found.rejects(judge.others(best.shown, 1, 1)[0])
 
 
 @pytest.mark.long

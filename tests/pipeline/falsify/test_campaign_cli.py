@@ -173,6 +173,21 @@ def test_what_is_dead_ends_with_1_and_can_be_tried_again(run_folder, toy_science
     assert whole(run_folder)
 
 
+def test_an_item_without_a_tip_kills_no_galaxy(run_folder, toy_science, monkeypatch):
+    """What no galaxy could change ends the worker; the ledger knows of no death."""
+
+    def likelihood(self):
+        raise ArdError("the target RBH-1 has no tip", expected="a tip", found="none", action="-")
+
+    monkeypatch.setattr(toy_science, "likelihood", property(likelihood))
+    monkeypatch.setattr(toy_science, "evaluate", lambda self, *_: self.likelihood)
+    create(run_folder)
+    told = rbh1("work", run_folder, "--role", "all", code=3)
+    assert "the target RBH-1 has no tip" in told.stderr
+    roles = json.loads(rbh1("status", run_folder, "--json").stdout)["roles"]
+    assert all(role["dead"] == 0 for role in roles.values())
+
+
 def test_a_broker_or_database_that_is_away_ends_with_3(run_folder):
     create(run_folder)
     words = ("work", run_folder, "--role", "all")

@@ -108,6 +108,7 @@ def test_a_campaign_that_is_not_complete_is_exported_and_ends_with_1(run_folder)
     words = ("export", root, "--injections", 7)
     empty = rbh1(*words, code=3)
     assert "these are not the models of the campaign" in empty.stderr
+    assert run_folder.science.compared == 0  # that would have taken hours
     run_folder.science.wrong_numbers = {8: ValueError("a bad day")}
     rbh1("work", root, "--role", "all", code=1)
     told = rbh1(*words, code=1)
@@ -140,11 +141,20 @@ def test_what_is_compared_is_what_was_asked_for(monkeypatch):
 
         def calibrate(self, count, seed, strength):
             asked.append((count, seed, strength))
-            return SimpleNamespace(threshold=3.5, level=0.95, values=np.zeros(count))
+            return SimpleNamespace(
+                threshold=56.05,
+                level=0.95,
+                values=np.arange(float(count)),
+                converged=np.arange(count) < count - 4,
+            )
+
+        def others(self, shown, count, seed):
+            asked.append((shown, count, seed))
+            return np.array([56.0, *np.full(count - 1, 56.1)])
 
     def best_scene(likelihood, n_start, seed):
         asked.append((n_start, seed))
-        return SimpleNamespace(scene="bow", log_likelihood=-4.0, n_found=3)
+        return SimpleNamespace(scene="bow", log_likelihood=-4.0, n_found=3, shown="a bow")
 
     monkeypatch.setattr(reference, "best_scene", best_scene)
     monkeypatch.setattr(calibrate, "Judge", Judge)
@@ -152,11 +162,18 @@ def test_what_is_compared_is_what_was_asked_for(monkeypatch):
     said = []
     whole = campaign_export.Asked(8, 60)
     given = campaign_export.compare(likelihood, whole, 5, said.append)
-    assert asked == [(8, 5), likelihood, (60, 5, 4.0)]
+    assert asked == [(8, 5), likelihood, (60, 5, 4.0), ("a bow", 6, 5)]
     assert given.reference.kind == "bow shock"
     assert (given.saturated.chi2, given.saturated.dof) == (9.0, 69.5)
-    assert (given.calibration.quantile, given.calibration.n_disc) == (3.5, 60)
+    assert (given.calibration.quantile, given.calibration.n_disc) == (56.05, 60)
+    # If the four largest, of searches that did not converge, were the smallest instead.
+    lower = np.quantile([0.0] * 4 + list(range(56)), 0.95)
+    assert given.calibration.quantile_low == pytest.approx(lower)
+    assert (given.calibration.n_bow, given.calibration.n_bow_rejected) == (6, 5)
     assert given.refined.ends == (-6.0, -6.5)
-    assert len(said) == 3
+    assert len(said) == 4
+    # Without a bow shock nobody knows whether the test would reject one.
+    alone = campaign_export.compare(likelihood, campaign_export.Asked(0, 60), 5, said.append)
+    assert np.isnan(alone.calibration.power)
     nothing = campaign_export.Asked(0, 0, disc=False)
     assert campaign_export.compare(likelihood, nothing, 5, said.append) == Given()

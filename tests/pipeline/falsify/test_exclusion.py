@@ -65,10 +65,23 @@ def test_a_galaxy_far_above_the_quantile_is_excluded():
             "rejects 48% of bow shocks",
         ),
         (
-            {"saturated": LIKE_A_GALAXY, "calibration": Calibration(12.0, 0.95, 200, 0, 0, "x")},
+            {
+                "saturated": LIKE_A_GALAXY,
+                "calibration": Calibration(12.0, 11.0, 0.95, 200, 0, 0, "x"),
+            },
             Gate.UNINFORMATIVE,
             "rejects an unknown share",
         ),
+        (
+            {
+                "saturated": LIKE_A_GALAXY,
+                "calibration": replace(CALIBRATION, quantile_low=4.0),
+            },
+            Gate.UNINFORMATIVE,
+            "but only those whose search did not converge",
+        ),
+        ({"calibration": replace(CALIBRATION, quantile_low=-50.0)}, Gate.CONFIRMED, "T = 100"),
+        ({"saturated": Saturated(CHI2 - 5.0, 8000)}, Gate.MODEL_INADEQUATE, "0.62"),
         ({"models": gaussian(800, unconverged=10)}, Gate.UNINFORMATIVE, "did not converge"),
         ({"calibration": replace(CALIBRATION, quantile=99.99)}, Gate.UNINFORMATIVE, "may be left"),
         ({"refined": refined(BEST, ends=(BEST - 9.0,))}, Gate.UNINFORMATIVE, "no two searches"),
@@ -110,6 +123,42 @@ def test_the_best_galaxy_is_one_of_the_campaign_or_the_one_that_was_refined():
     assert survives.gate is Gate.IN_TENSION  # whoever survives, survives
 
 
+def test_no_galaxy_survives_only_where_none_does():
+    """Another than that of the best ln L may be nearest: amplitudes are averaged over there."""
+    chi2 = MODELS.chi2.copy()
+    other = int(
+        np.flatnonzero(MODELS.possible)[np.argsort(-MODELS.log_likelihood[MODELS.possible])][5]
+    )
+    chi2[other] = SATURATED.chi2 + 3.0
+    found = verdict(replace(MODELS, chi2=chi2), **GIVEN)
+    assert found.measured["surviving"] == 1
+    assert found.measured["t"] == pytest.approx(3.0)
+    assert found.gate is Gate.IN_TENSION
+
+
+def test_a_best_disc_that_a_draw_of_the_prior_beats_was_not_searched_to_the_end():
+    """Its best two searches agree, and miss by more than T is above the quantile."""
+    worse = verdict(**GIVEN | {"refined": refined(BEST - 50.0)})
+    assert worse.gate is Gate.UNINFORMATIVE
+    assert worse.measured["improvement"] == pytest.approx(100.0, abs=2.0)
+    a_little = verdict(**GIVEN | {"refined": refined(BEST - 5.0)})
+    assert a_little.gate is Gate.CONFIRMED
+
+
+def test_a_campaign_of_a_few_galaxies_excludes_nothing():
+    for n in (1, 250):
+        models = gaussian(n, 5, rejected=False, unconverged=0)
+        found = verdict(models, n_model=n, **GIVEN)
+        assert found.gate is Gate.UNINFORMATIVE
+        assert f"but {n} galaxies were held against the cube, not >= 299" in found.sentence
+
+
+def test_a_disc_that_survives_is_told_from_a_galaxy():
+    alone = verdict(**GIVEN | {"refined": refined(BEST + 50.0)})
+    assert alone.gate is Gate.IN_TENSION
+    assert "a disc survives, of no galaxy tried" in alone.sentence
+
+
 def test_without_another_reference_there_is_no_literal_answer():
     assert verdict(reference=None, **GIVEN).literal is None
     far = replace(REFERENCE, log_likelihood=BEST + 20.0)
@@ -117,6 +166,7 @@ def test_without_another_reference_there_is_no_literal_answer():
 
 
 def test_a_calibration_that_cannot_be_is_refused():
-    for change in ({"quantile": np.nan}, {"level": 1.0}, {"n_disc": 0}, {"n_bow_rejected": 51}):
+    for change in ({"quantile": np.nan}, {"level": 1.0}, {"n_disc": 0}, {"n_bow_rejected": 51},
+                   {"quantile_low": 12.5}):  # fmt: skip
         with pytest.raises(ArdError, match="calibration cannot be"):
             replace(CALIBRATION, **change)

@@ -167,10 +167,12 @@ def test_a_table_of_something_else_is_refused(write, table, error, problem):
         from_table(write(table))
 
 
-def test_a_missing_number_is_refused(write):
+@pytest.mark.parametrize("kind", [float, int])  # of whole numbers, none is NaN
+def test_a_missing_number_is_refused(write, kind):
     table = Table(rows({}, {}), masked=True)
-    table["spin"].mask = [False, True]
-    with pytest.raises(ArdError, match="'spin' of the galaxy in row 1 means nothing"):
+    table["r_d_kpc"] = table["r_d_kpc"].astype(kind)
+    table["r_d_kpc"].mask = [False, True]
+    with pytest.raises(ArdError, match="'r_d_kpc' of the galaxy in row 1 means nothing"):
         from_table(write(table))
 
 

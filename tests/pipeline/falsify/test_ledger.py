@@ -203,13 +203,15 @@ def test_what_was_found_as_arrays(ledger, campaign_in):
     ledger.settle(campaign, DYNAMICS, motions(range(20)), "w")
     ledger.settle(campaign, LIKELIHOOD, evaluated(range(12)), "w")
     found = evaluations(ledger, campaign, Toy().propose)
-    decided = [n for n in range(20) if n < 12 or n % 5 == 0 or n % 7 == 0]
-    assert found.number.tolist() == decided
-    assert found.parameters["x"].tolist() == [np.sin(n + 1) for n in decided]
-    assert found.reasons[decided.index(5)] == ("disc",)
-    assert found.reasons[decided.index(1)] == ()
+    assert found.number.tolist() == list(range(20))  # those that wait as well
+    assert found.parameters["x"].tolist() == [np.sin(n + 1) for n in range(20)]
+    assert found.reasons[5] == ("disc",)
+    assert found.reasons[1] == ()
+    assert np.flatnonzero(found.possible & ~found.evaluated).tolist() == [
+        n for n in range(12, 20) if n % 5 and n % 7
+    ]
     rows = {row["number"]: row for row in evaluated(range(12))}
-    for place, number in enumerate(decided):
+    for place, number in enumerate(range(20)):
         held = number in rows
         assert held != math.isnan(found.log_likelihood[place])
         if held:

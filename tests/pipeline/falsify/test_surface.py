@@ -150,6 +150,22 @@ def test_a_search_that_did_not_converge_excludes_nothing():
     assert (share.low, share.high) == pytest.approx((sure.low, most.high), rel=1e-9)
 
 
+def test_galaxies_that_wait_are_neither_rejected_nor_excluded():
+    """Oracle: the complete campaign. All dynamics are known, and a tenth of the likelihoods."""
+    models = gaussian(2000, unconverged=0)
+    whole = surveyed(models)
+    waits = models.number >= 200
+    lost = {name: np.where(waits, np.nan, getattr(models, name))
+            for name in ("log_likelihood", "chi2")}  # fmt: skip
+    told = surveyed(replace(models, **lost, converged=models.converged & ~waits))
+    assert told.rejected == whole.rejected
+    assert told.filters == whole.filters
+    assert told.unconverged == ()
+    assert told.missing == tuple(np.flatnonzero(waits & models.possible))
+    for level, share in told.within.items():
+        assert share.low <= whole.within[level].fraction < share.high
+
+
 @pytest.mark.parametrize(("n", "n_all"), [(0, 7), (3, 7), (7, 7), (41, 3000)])
 def test_shares_have_the_interval_of_clopper_and_pearson(n, n_all):
     share = share_of(n, n_all, 0.9)

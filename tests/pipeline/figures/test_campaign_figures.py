@@ -69,6 +69,21 @@ def test_what_rests_on_few_models_has_no_colour(surface, panels):
     assert np.array_equal(profile, np.array(row["profile_flagged"]).T)
 
 
+def test_a_galaxy_that_survives_is_marked_however_few_were_tried(surface, panels):
+    few = copy.deepcopy(surface)
+    row = few["pairs"][0]
+    row["best"][0][2], row["profile_flagged"][0][2] = -1.0, True
+    drawing.pairs(surface=few)
+    (dots,) = panels[0].axes[len(few["profiles"])].lines
+    level = max(one["delta_chi2"] for one in few["within"])
+    wanted = np.argwhere(-2.0 * np.array(row["best"], float) <= level)
+    edges = [np.array(row[f"edges_{one}"]) for one in ("first", "second")]
+    middles = [0.5 * (ends[1:] + ends[:-1])[at] for ends, at in zip(edges, wanted.T, strict=True)]
+    found = sorted(zip(*dots.get_data(), strict=True))
+    assert found == sorted(zip(*middles, strict=True))
+    assert [0, 2] in wanted.tolist()
+
+
 def test_a_reference_far_above_is_told_and_not_drawn(surface, panels):
     far = copy.deepcopy(surface)
     for row in far["profiles"]:
