@@ -282,6 +282,8 @@ def test_a_disc_is_sampled_to_the_gate_and_holds_its_truth(tmp_path):
     rows = facts["scalars"]
     for name, value in DISC_TRUTH.items():
         assert abs(rows[name]["mean"] - value) < 3.0 * rows[name]["sd"], name
-    # Not what the prior says already: 0.15 twice, and 0.87.
+    # Not what the prior says already: 0.15 twice, and 0.04.
     assert max(rows[name]["sd"] for name in ("along_arcsec", "across_arcsec")) < 0.1
-    assert rows["radius_arcsec"]["sd"] < 0.5
+    assert rows["height_arcsec"]["sd"] < 0.025
+    # What the field does not show is not known: the radius keeps the width of its prior.
+    assert rows["radius_arcsec"]["sd"] == pytest.approx(3.0 / 12.0**0.5, rel=0.1)
