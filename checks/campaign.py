@@ -18,6 +18,8 @@ from checks.evaluations import (
     Models,
     Row,
     beside,
+    delta_chi2,
+    each_tail,
     is_bound,
     misplaced,
     models_of,
@@ -122,7 +124,7 @@ def shares(product: Product, limits: Limits) -> Outcome:
     unsettled = models.unsettled
     wrong = []
     for row in rows_of(facts, "within"):
-        inside = -2.0 * relative <= number(row, "delta_chi2")
+        inside = delta_chi2(relative) <= number(row, "delta_chi2")
         more = int(np.count_nonzero(unsettled & ~inside))
         if not _is_share(row, int(np.count_nonzero(inside)), relative.size, more, limits):
             wrong.append(f"within {row.get('delta_chi2')}")
@@ -143,7 +145,7 @@ def shares(product: Product, limits: Limits) -> Outcome:
 
 
 def _is_share(row: Row, n: int, n_all: int, more: int, limits: Limits) -> bool:
-    rest = 0.5 * (1.0 - _bound(limits, CONFIDENCE))
+    rest = each_tail(_bound(limits, CONFIDENCE))
     low, high = number(row, "low"), number(row, "high")
     counted = (row.get("n"), row.get("n_all")) == (n, n_all)
     slack = _slack(limits)
@@ -256,7 +258,7 @@ def best(product: Product, limits: Limits) -> Outcome:
         "number": models.number[row],
         "log_likelihood": top[row],
         "chi2": models.column("chi2")[row],
-        "delta_chi2": -2.0 * (top[row] - reference),
+        "delta_chi2": delta_chi2(top[row] - reference),
         "converged": models.converged[row],
     }
     wrong = [name for name, value in found.items() if not same(said.get(name), value, slack)]
@@ -315,7 +317,7 @@ def _measured(facts: Row, models: Models) -> dict[str, float]:
     found = [own, *models.column("chi2")[models.evaluated].tolist()]
     chi2 = min(filter(math.isfinite, found), default=math.nan)
     ends = refined.get("ends") if refined.get("converged") is True else None
-    first, second = (*(ends if isinstance(ends, list) else []), math.nan, math.nan)[:2]
+    first, second, *_ = *(ends if isinstance(ends, list) else []), math.nan, math.nan
     free, tried = part(facts, "exclusion", "saturated"), part(facts, "exclusion", "calibration")
     base, dof = number(free, "chi2"), number(free, "dof")
     quantile, n_bow = number(tried, "quantile"), number(tried, "n_bow")
@@ -326,7 +328,7 @@ def _measured(facts: Row, models: Models) -> dict[str, float]:
     return {
         "missing": number(part(facts, "missing"), "n"),
         "evaluated": n,
-        "delta_chi2": -2.0 * (best_ - number(part(facts, "reference"), "log_likelihood")),
+        "delta_chi2": delta_chi2(best_ - number(part(facts, "reference"), "log_likelihood")),
         "chi2_best": chi2,
         "chi2_saturated": base,
         "chi2_saturated_reduced": base / dof,
@@ -337,7 +339,7 @@ def _measured(facts: Row, models: Models) -> dict[str, float]:
         "power": number(tried, "n_bow_rejected") / n_bow if n_bow > 0 else math.nan,
         "surviving": surviving,
         # Or a galaxy of the campaign is better than the best disc.
-        "improvement": max(2.0 * abs(first - second), own - chi2),
+        "improvement": max(abs(delta_chi2(first - second)), own - chi2),
         "unconverged": open_ / n if n else math.nan,
     }
 
@@ -382,7 +384,7 @@ def survivors(product: Product, limits: Limits) -> Outcome:
     wrong = [] if listed[: len(top)] == top else ["the best"]
     if len(set(listed)) != len(listed):
         wrong.append("one that is kept twice")
-    delta = -2.0 * (models.log_likelihood - reference)
+    delta = delta_chi2(models.log_likelihood - reference)
     survive = set(models.number[good & (delta <= level)].tolist())
     others = set(listed[len(top) :])
     wanted = min(int(n_spread), len(survive - set(top)))
@@ -405,7 +407,7 @@ def _unkept(product: Product, facts: Row, rows: Sequence[Row]) -> list[str]:
     ranks = {f"{label}-{int(number(row, 'rank')):02d}" for row in rows}
     wrong = []
     for name in KEPT:
-        found = {one.stem.partition("-")[2] for one in product.folder.siblings(product.item, name)}
+        found = {one.stem.partition("-")[-1] for one in product.folder.siblings(product.item, name)}
         mine = {part for part in found if part.rpartition("-")[0] == label}
         wrong += [f"{name}-{part}" for part in sorted(ranks ^ mine)]
     return wrong

@@ -92,6 +92,16 @@ def models_of(product: Product) -> Models | None:
     return Models(table_columns(found)[0])
 
 
+def delta_chi2(log_ratio: Any) -> Any:
+    """Give the difference of chi2 that is one of ln of the likelihood."""
+    return -2.0 * log_ratio
+
+
+def each_tail(confidence: float) -> float:
+    """Give the probability beyond either end of an interval."""
+    return 0.5 * (1.0 - confidence)
+
+
 def beside(product: Product, name: str) -> Product | None:
     """Give another product of the same campaign."""
     label = product.stem.partition("-")[2]

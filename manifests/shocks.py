@@ -33,6 +33,22 @@ class BowAssumptions:
 
 
 @dataclass(frozen=True)
+class StarsAssumptions:
+    """When is it said whether a shock, stars or both make lines?
+
+    Attributes
+    ----------
+    log_bayes_min : float
+        Difference of ln of the evidence above which one is said to be more probable.
+    pairs_min : float
+        Effective pairs of models from which on the evidence of both is known.
+    """
+
+    log_bayes_min: float
+    pairs_min: float
+
+
+@dataclass(frozen=True)
 class ShockAssumptions:
     """The declared assumptions of a fit of shocks.
 
@@ -60,6 +76,7 @@ class ShockAssumptions:
     floor_of : mapping of str to float
         Systematic floor for each ion, dex.
     bow : BowAssumptions
+    stars : StarsAssumptions
     """
 
     snr_linear: float
@@ -75,6 +92,7 @@ class ShockAssumptions:
     gradient_kms: tuple[float, float, float]
     floor_of: Mapping[str, float]
     bow: BowAssumptions
+    stars: StarsAssumptions
 
     def floor_dex(self, line: str) -> float:
         """Give the systematic floor of a line, named as ion and wavelength: ``OIII_5007``."""
@@ -91,12 +109,13 @@ def load_shocks(path: Path = SHOCKS_FILE) -> ShockAssumptions:
         If a field is missing, unknown or impossible, or a value has no source.
     """
     root = Section(read_toml(path), "", path)
-    root.only("fit", "prior", "extinction", "solar", "gradient", "floors", "bow")
+    root.only("fit", "prior", "extinction", "solar", "gradient", "floors", "bow", "stars")
     fit = _table(root, "fit", "snr_linear", "floors_dex")
     prior = _table(root, "prior", "v_min_kms", "log_b_min", "b_fixed")
     dust = _table(root, "extinction", "mean_mag", "sigma_mag", "r_v")
     sun = _table(root, "solar", "convention", "half")
     gradient = _table(root, "gradient", "v_kms", "plus_kms", "minus_kms")
+    stars = _table(root, "stars", "log_bayes_min", "pairs_min")
     middle = gradient.number("v_kms")
     sigma = dust.number("sigma_mag")
     if sigma < 0:
@@ -119,6 +138,7 @@ def load_shocks(path: Path = SHOCKS_FILE) -> ShockAssumptions:
         ),
         floor_of=_floors(root),
         bow=_bow(root),
+        stars=StarsAssumptions(_positive(stars, "log_bayes_min"), _positive(stars, "pairs_min")),
     )
 
 

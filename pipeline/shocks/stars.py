@@ -17,8 +17,8 @@ from scipy import special
 
 from ard.cube import FloatArray
 from ard.errors import ArdError
-from manifests.acceptance import Acceptance
-from manifests.shocks import ShockAssumptions
+from manifests.acceptance import Acceptance, Limit
+from manifests.shocks import ShockAssumptions, StarsAssumptions
 from pipeline.shocks.hii import HiiGrid
 from pipeline.shocks.interpolate import refine_hii
 from pipeline.shocks.lattice import Lattice
@@ -145,6 +145,7 @@ class Rivals:
             Quadrature(lattice, self.errors, [choice])
             for lattice, choice in zip(both, choices, strict=True)
         ]
+        self._assumed = assumed.stars
         rng = np.random.default_rng(seed)
         self._pairs = []
         for lattice, choice in zip(both, choices, strict=True):
@@ -183,7 +184,7 @@ class Rivals:
         fluxes : LineFluxes
             Of one spectrum.
         acceptance : Acceptance
-            With the rows "shock.p_predictive", "shock.log_bayes" and "shock.pairs".
+            With the row "shock.p_predictive".
         """
         (datum,) = prepare(fluxes, self.errors)
         if datum is None:
@@ -194,7 +195,8 @@ class Rivals:
         evidence = {n: float(one.log_evidence[0]) for n, one in zip(names, alone, strict=True)}
         fits = {n: float(one.p_predictive[0]) for n, one in zip(names, alone, strict=True)}
         evidence[BOTH], fits[BOTH] = mixed.log_evidence, mixed.p_predictive
-        maker, words = _decided(evidence, fits, acceptance, mixed.n_effective)
+        enough = acceptance.limit("shock.p_predictive")
+        maker, words = _decided(evidence, fits, enough, self._assumed, mixed.n_effective)
         return Alternatives(
             maker, words, evidence, fits, mixed.quantiles(_LEVELS), mixed.n_effective, self.lines
         )
@@ -220,25 +222,25 @@ def document_of(found: Mapping[str, Alternatives]) -> list[dict[str, Any]]:
 def _decided(
     evidence: Mapping[str, float],
     fits: Mapping[str, float],
-    acceptance: Acceptance,
+    enough: Limit,
+    assumed: StarsAssumptions,
     n_effective: float,
 ) -> tuple[Maker, str]:
     """Ask which hypotheses have a model that fits, then whether one is far more probable."""
-    enough, far = (acceptance.limit(f"shock.{name}") for name in ("p_predictive", "log_bayes"))
     order = sorted(evidence, key=lambda name: -evidence[name])
     shown = ", ".join(f"{name} {evidence[name]:.1f} (fit {fits[name]:.2g})" for name in order)
     good = [name for name in order if enough.accepts(fits[name])]
     if not good:
         return Maker.NONE, f"neither makes these lines; ln of evidence: {shown}"
-    pairs = acceptance.limit("shock.pairs")
-    if BOTH in good and not pairs.accepts(n_effective):
-        words = f"of pairs of models {n_effective:.0f} count, not {pairs}: of both little is known"
+    least = assumed.pairs_min
+    if BOTH in good and not n_effective >= least:
+        words = f"of pairs of models {n_effective:.0f} count, not {least:g}: of both little is known"
         return Maker.UNDECIDED, f"{words}; ln of evidence: {shown}"
     # What does not fit may still be more probable than what does; then neither is the answer.
     if order[0] == good[0] and len(good) == 1:
         return Maker[good[0].upper()], f"nothing else makes these lines; ln of evidence: {shown}"
     ahead = evidence[order[0]] - evidence[order[1]]
-    if order[0] == good[0] and far.accepts(ahead):
+    if order[0] == good[0] and ahead > assumed.log_bayes_min:
         return Maker[good[0].upper()], f"more probable by {ahead:.1f}; ln of evidence: {shown}"
     return Maker.UNDECIDED, f"none is far more probable; ln of evidence: {shown}"
 

@@ -27,6 +27,7 @@ from pipeline.shocks.stars import BOTH, SHOCK, STARS, Maker, Rivals
 from pipeline.shocks.toy import TOY_LINES, toy_loglinear
 
 ACCEPTANCE = load_acceptance()
+ENOUGH, ASSUMED = ACCEPTANCE.limit("shock.p_predictive"), load_shocks().stars
 NAMES = tuple(toy.line.name for toy in TOY_LINES)
 SOURCE = GridSource("code", "1", "stars", Component.HII, "here", "none", "", "", 0.0)
 AXES = (np.linspace(7.5, 9.0, 4), np.array([5.0, 6.0]), np.linspace(-4.0, -2.0, 4))
@@ -105,14 +106,14 @@ def test_who_makes_the_lines_is_found(rivals):
 def test_the_answer_follows_from_its_numbers(evidence, fits, maker):
     names = (SHOCK, STARS, BOTH)
     pair = (dict(zip(names, one, strict=True)) for one in (evidence, fits))
-    assert stars._decided(*pair, ACCEPTANCE, 1000.0)[0] == maker
+    assert stars._decided(*pair, ENOUGH, ASSUMED, 1000.0)[0] == maker
 
 
 def test_a_mixture_of_a_few_pairs_is_no_answer(rivals, monkeypatch):
     """The same lines, with so few pairs that hardly any is near."""
     names, fits = (SHOCK, STARS, BOTH), (0.01, 0.01, 0.5)
     numbers = (dict(zip(names, one, strict=True)) for one in ((-9.0, -3.0, 0.0), fits))
-    maker, words = stars._decided(*numbers, ACCEPTANCE, 12.0)
+    maker, words = stars._decided(*numbers, ENOUGH, ASSUMED, 12.0)
     assert maker == Maker.UNDECIDED
     assert "of pairs of models 12 count, not >= 100" in words
     data = made_of(rivals, 0.6)
