@@ -23,11 +23,17 @@ from pipeline.falsify.campaign.roles import NEXT, Order, Role, Row, decode, enco
 from pipeline.falsify.campaign.rows import Death
 from pipeline.falsify.campaign.settings import DYNAMICS, LIKELIHOOD, Campaign
 from pipeline.falsify.campaign.supply import Progress, Supply, feed, progress, rewind
+from pipeline.store.troubles import DiskFullError
 
 _MB: Final = 1e6
 _LONGEST_COUNTS: Final = 8
 # Of ru_maxrss.
 _RSS_BYTES: Final = 1 if sys.platform == "darwin" else 1024
+# What no task is guilty of, and would kill each that this worker takes: it ends itself instead.
+_NOT_ITS_OWN: Final = (
+    *(RemoteError, ExtraMissingError, ModuleNotFoundError),
+    *(DiskFullError, OSError, MemoryError),
+)
 
 
 @dataclass
@@ -359,8 +365,8 @@ def _computed(
         return [], []
     try:
         return role.compute(orders), []
-    except (RemoteError, ExtraMissingError, ModuleNotFoundError):
-        raise  # not the task's own
+    except _NOT_ITS_OWN:
+        raise
     except Exception as error:  # noqa: BLE001 (whatever a task raises is kept as its reason)
         if len(orders) == 1:
             return [], [(orders[0], error)]
