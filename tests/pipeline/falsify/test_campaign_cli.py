@@ -197,6 +197,7 @@ def test_a_broker_or_database_that_is_away_ends_with_3(run_folder):
     database = rbh1(*words, "--database", address, code=3)
     assert "the database cannot be reached" in database.stderr
     assert "s3cret" not in broker.stderr + database.stderr
+    assert all("Nothing is lost" in told.stderr for told in (broker, database))
 
 
 def test_one_role_without_a_broker_is_refused(run_folder):
