@@ -252,6 +252,41 @@ def test_several_workers_of_chains(tmp_path, monkeypatch, ends):
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
+def test_a_signal_before_all_workers_of_chains_have_started(tmp_path, monkeypatch):
+    """It comes right after the first, and stops both: none is left to itself."""
+    program, log = tmp_path / "worker", tmp_path / "log"
+    program.write_text(WORKER)
+    program.chmod(0o755)
+    log.touch()
+    monkeypatch.setattr(sys, "executable", str(program))
+    monkeypatch.setenv("LOG", str(log))
+    monkeypatch.setenv("ENDS", "")
+    real, started = subprocess.Popen, []
+
+    def start(*given, **named):
+        started.append(real(*given, **named))
+        while len(log.read_text().splitlines()) < len(started):
+            time.sleep(0.01)
+        if len(started) == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return started[-1]
+
+    def too_early(*_):
+        for process in started:
+            process.kill()
+            process.wait()
+        pytest.fail("nobody handed it on")
+
+    monkeypatch.setattr(subprocess, "Popen", start)
+    before = signal.signal(signal.SIGTERM, too_early)
+    try:
+        place = campaign_run.Place(tmp_path / "run", "edge-on", None, "redis://there")
+        campaign_run.several(place, campaign_run.Asked("chains", 2))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert log.read_text().splitlines()[2:] == ["stopped"] * 2
+
+
 @pytest.mark.parametrize("role", ["settings", "code", "versions"])
 def test_a_worker_of_another_version_is_refused(run_folder, toy_science, monkeypatch, role):
     create(run_folder)
