@@ -25,19 +25,22 @@ ROLES: Final = (DYNAMICS, LIKELIHOOD, CHAINS)
 SOBOL: Final = "sobol"
 TABLE: Final = "table"
 
-# The code that decides what is answered of a galaxy.
+# The code that decides what is answered of a galaxy; the instrument's resolution is a manifest.
 CODE: Final = (
     *fit_inputs.CODE,
+    "manifests",
+    "pipeline/commands/campaign_science.py",
     "pipeline/falsify/tasks.py",
     "pipeline/falsify/physics",
     "pipeline/falsify/cube",
 )
-# What has to be there for a role, by import name, and whose versions decide its last digits.
+# What has to be there for a role, by import name, and whose versions decide its numbers: galaxy i
+# is drawn by numpy and scipy, for the role that only holds it against the cube as well.
 _NEEDED: Final = {DYNAMICS: ("galpy",), LIKELIHOOD: ("jax",), CHAINS: ("jax", "blackjax")}
 _TOOLS: Final = {
     DYNAMICS: ("numpy", "scipy", "galpy"),
-    LIKELIHOOD: ("numpy", "jax", "jaxlib"),
-    CHAINS: ("numpy", "jax", "jaxlib", "blackjax"),
+    LIKELIHOOD: ("numpy", "scipy", "astropy", "jax", "jaxlib"),
+    CHAINS: ("numpy", "scipy", "astropy", "jax", "jaxlib", "blackjax"),
 }
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}")
 

@@ -21,10 +21,19 @@ from toy_campaign import Toy, serial
 import pipeline
 from ard import io
 from ard.errors import ArdError
+from manifests.instruments import INSTRUMENTS_FILE
 from pipeline import cli
+from pipeline.code import _sources as sources
 from pipeline.commands import campaign_run, campaign_science
+from pipeline.falsify import tasks
 from pipeline.falsify.campaign.ledger import open_ledger
-from pipeline.falsify.campaign.settings import DYNAMICS, LIKELIHOOD
+from pipeline.falsify.campaign.settings import (
+    CHAINS,
+    CODE,
+    DYNAMICS,
+    LIKELIHOOD,
+    present_versions,
+)
 
 TARGET = """
 [target]
@@ -301,6 +310,15 @@ def test_a_worker_of_another_version_is_refused(run_folder, toy_science, monkeyp
     told = rbh1("work", run_folder, "--role", "all", code=3).stderr
     assert f"this worker's {'lines of code' if role == 'code' else role}" in told
     assert "not those of the campaign 'edge-on'" in told
+
+
+def test_all_that_decides_a_number_is_compared():
+    """Whoever asks for galaxy i draws it, and the instrument's resolution widens its lines."""
+    for role, own in ((DYNAMICS, "galpy"), (LIKELIHOOD, "jax"), (CHAINS, "blackjax")):
+        assert {"numpy", "scipy", own} <= set(present_versions(role))
+    files = {file.resolve() for entry in CODE for file in sources(entry)[1]}
+    for needed in (INSTRUMENTS_FILE, Path(campaign_science.__file__), Path(tasks.__file__)):
+        assert needed.resolve() in files
 
 
 @pytest.mark.parametrize("missing", ["galpy", "jax"])
