@@ -206,6 +206,22 @@ def test_answers_to_other_tasks_are_refused(small_ledger, campaign_in, embedded)
     assert (dead.number, "answers are not those" in dead.reason) == (1, True)
 
 
+def test_a_possible_galaxy_without_a_curve_is_dead_and_ends_no_worker(
+    small_ledger, campaign_in, embedded
+):
+    campaign = campaign_in(small_ledger, n_model=20)
+
+    class Bare(Toy):
+        def motion(self, model):
+            found = super().motion(model)
+            return Motion(found.number, (), {}, None) if model.number == 3 else found
+
+    toy_worker(small_ledger, embedded, "toy", BOTH, Bare()).run()
+    (dead,) = small_ledger.dead(campaign)
+    assert (dead.number, "its motion is not told" in dead.reason) == (3, True)
+    assert digests(small_ledger, campaign) == without(serial(campaign.settings), {3})
+
+
 @pytest.mark.parametrize(
     "error",
     [
