@@ -34,6 +34,8 @@ _NOT_ITS_OWN: Final = (
     *(RemoteError, ExtraMissingError, ModuleNotFoundError),
     *(DiskFullError, OSError, MemoryError),
 )
+# The same of an accelerator: all galaxies ask the same of it. By name, as not every role has JAX.
+_OF_DEVICE: Final = ("JaxRuntimeError", "XlaRuntimeError")
 
 
 @dataclass
@@ -367,7 +369,10 @@ def _computed(
         return role.compute(orders), []
     except _NOT_ITS_OWN:
         raise
-    except Exception as error:  # noqa: BLE001 (whatever a task raises is kept as its reason)
+    except Exception as error:
+        if any(kind.__name__ in _OF_DEVICE for kind in type(error).__mro__):
+            raise
+        # Whatever else a task raises is kept as its reason.
         if len(orders) == 1:
             return [], [(orders[0], error)]
     rows: list[Row] = []

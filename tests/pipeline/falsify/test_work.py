@@ -12,6 +12,7 @@ import time
 import tracemalloc
 
 import pytest
+from jax.errors import JaxRuntimeError
 from toy_campaign import QUICK, Toy, serial, toy_worker
 
 from ard.errors import ArdError, ExtraMissingError, RemoteError
@@ -230,6 +231,7 @@ def test_a_possible_galaxy_without_a_curve_is_dead_and_ends_no_worker(
         disk_full("the store of chains"),
         OSError(errno.ESTALE, "the run folder has gone"),
         MemoryError("no room for a cube"),
+        JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory"),
     ],
 )
 def test_what_is_not_the_fault_of_a_task_ends_the_worker_and_not_the_task(
