@@ -15,7 +15,7 @@ from ard.errors import ArdError, ExtraMissingError
 from pipeline import fit_inputs
 from pipeline.code import code_sha256
 from pipeline.falsify.campaign.broker import Limits
-from pipeline.values import build, plain, sha256_of, unknown_name
+from pipeline.values import build, plain, sha256_of
 
 DYNAMICS: Final = "dynamics"
 LIKELIHOOD: Final = "likelihood"
@@ -243,13 +243,6 @@ def require_libraries(role: str) -> None:
     for name in _NEEDED[role]:
         if importlib.util.find_spec(name) is None:
             raise ExtraMissingError.for_module(name, f"the role '{role}' of a campaign")
-
-
-def require_roles(names: tuple[str, ...]) -> None:
-    """Refuse a name of a role that there is not."""
-    for name in names:
-        if name not in ROLES:
-            raise unknown_name("role", name, (*ROLES, ALL))
 
 
 def require_same(what: str, campaign: str, expected: Any, found: Any) -> None:
