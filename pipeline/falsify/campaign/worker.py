@@ -140,8 +140,9 @@ class Worker:
                 else:
                     time.sleep(pause)
                     pause = min(2 * pause, self._pace.longest_s)
-            for hand in self._hands.values():
-                quietly(hand.queue.leave)
+        # Only when nothing renews a lease any more: what that took from another would go with it.
+        for hand in self._hands.values():
+            quietly(hand.queue.leave)
         return {name: hand.tally for name, hand in self._hands.items()}
 
     def _step(self) -> bool:

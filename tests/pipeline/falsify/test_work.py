@@ -16,7 +16,7 @@ from jax.errors import JaxRuntimeError
 from toy_campaign import QUICK, Toy, serial, toy_worker
 
 from ard.errors import ArdError, ExtraMissingError, RemoteError
-from pipeline.falsify.campaign.broker import Delivery, connect
+from pipeline.falsify.campaign.broker import Delivery, WorkQueue, connect
 from pipeline.falsify.campaign.patience import Pace, stopping
 from pipeline.falsify.campaign.roles import Order, decode, encode
 from pipeline.falsify.campaign.settings import CHAINS, DYNAMICS, LIKELIHOOD, Chains
@@ -54,6 +54,15 @@ def test_one_worker_does_all(small_ledger, campaign_in, embedded):
     rows = {row.role: row for row in small_ledger.workers(campaign)}
     assert all(row.ended for row in rows.values())
     assert rows[DYNAMICS].counts["deepest"] <= campaign.settings.bound
+
+
+def test_who_leaves_renews_no_lease_any_more(small_ledger, campaign_in, embedded, monkeypatch):
+    """A message that was renewed in the name of one who has left would belong to nobody."""
+    campaign_in(small_ledger, n_model=5)
+    before, seen = threading.active_count(), []
+    monkeypatch.setattr(WorkQueue, "leave", lambda _: seen.append(threading.active_count()))
+    toy_worker(small_ledger, embedded, "toy", BOTH, Toy()).run()
+    assert seen == [before] * 2
 
 
 def test_the_same_again_computes_nothing(small_ledger, campaign_in, embedded):
