@@ -153,7 +153,7 @@ def scaling(url: str, broker: str, n_task: int, folder: Path, nursery: Nursery) 
     return found
 
 
-def dynamics_ms(count: int = 40) -> dict[str, float]:
+def dynamics_ms(count: int = 1000) -> dict[str, float]:
     """Give the milliseconds of the dynamics of a galaxy, and how many are possible."""
     from pipeline.falsify.physics.dynamics import DynamicsSettings, motion
     from pipeline.falsify.physics.hypothesis import propose

@@ -28,7 +28,7 @@ from pipeline.falsify.campaign.settings import Batches, Chains, Settings
 from pipeline.falsify.campaign.worker import Worker
 from pipeline.falsify.tasks import N_RADIUS, Curve, Evaluation, Model, Motion
 
-QUICK = Pace(patience_s=20.0, longest_s=0.05, count_s=0.1, beat_s=0.5)
+QUICK = Pace(patience_s=60.0, longest_s=0.05, count_s=0.1, beat_s=0.5)
 
 
 def toy_settings(name: str = "toy", n_model: int = 300, **more: Any) -> Settings:

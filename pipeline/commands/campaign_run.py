@@ -296,13 +296,15 @@ def several(place: Place, asked: Asked) -> None:
     given = {DATABASE: place.database, BROKER: place.broker}
     environment = {**os.environ, **{key: value for key, value in given.items() if value}}
     # In sessions of their own: signals come from here, once each.
-    started = [
-        subprocess.Popen(
-            command, env=environment, stdout=subprocess.DEVNULL, start_new_session=True
-        )
-        for _ in range(asked.jobs)
-    ]
-    with _handed_on(started):
+    started: list[subprocess.Popen[bytes]] = []
+    with _handed_on(started) as begin:
+        for _ in range(asked.jobs):
+            started.append(
+                subprocess.Popen(
+                    command, env=environment, stdout=subprocess.DEVNULL, start_new_session=True
+                )
+            )
+        begin()
         codes = [process.wait() for process in started]
     failed = [code for code in codes if code not in _DONE]
     if failed:
@@ -315,16 +317,32 @@ def several(place: Place, asked: Asked) -> None:
 
 
 @contextmanager
-def _handed_on(processes: Sequence["subprocess.Popen[bytes]"]) -> Iterator[None]:
-    """Hand signals on to processes."""
+def _handed_on(processes: Sequence["subprocess.Popen[bytes]"]) -> Iterator[Callable[[], None]]:
+    """Hand signals on to processes, once all are there: those that come before are kept until then.
 
-    def send(number: int, _frame: FrameType | None) -> None:
-        for process in processes:
-            process.send_signal(number)  # which does nothing to one that has ended
+    Gives what says that all are there.
+    """
+    kept: list[int] = []
+    there: list[bool] = []
 
-    before = {number: signal.signal(number, send) for number in (signal.SIGTERM, signal.SIGINT)}
+    def hand_on() -> None:
+        while kept:
+            number = kept.pop(0)
+            for process in processes:
+                process.send_signal(number)  # which does nothing to one that has ended
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        kept.append(number)
+        if there:
+            hand_on()
+
+    def begin() -> None:
+        there.append(True)
+        hand_on()
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        yield
+        yield begin
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -62,7 +62,8 @@ def _ours(error: Exception, address: str) -> ArdError:
             "the database cannot be reached",
             expected="a database that answers",
             found=found,
-            action="start it, or check the address and the network; then run again",
+            action="start it, or check the address and the network; then run again. "
+            "Nothing is lost",
         )
     return ArdError(
         "the database refuses what it was asked",

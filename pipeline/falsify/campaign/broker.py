@@ -44,10 +44,12 @@ _PASSING: Final = (
     OutOfMemoryError,
     ReadOnlyError,
 )
+# What a server says that cannot save its memory to its disk just now.
+_UNSAVED: Final = "MISCONF"
 # What a server, and the one within the process, say where there is no group.
 _NO_GROUP: Final = ("NOGROUP", "requires the key to exist")
-# Up to this delivery, messages are handed out together; later ones alone, so that a task which
-# kills its workers is not counted against its neighbours.
+# Up to this delivery, messages are handed out together, if it is not the last; later ones alone, so
+# that a task which kills its workers is not counted against its neighbours.
 _TOGETHER: Final = 2
 
 
@@ -263,12 +265,13 @@ class WorkQueue:
         )
         if not rows:
             return []
-        if rows[0]["times_delivered"] >= _TOGETHER:
+        together = min(_TOGETHER, self.limits.deliveries - 1)
+        if rows[0]["times_delivered"] >= together:
             rows = rows[:1]
         counts = {
             _text(row["message_id"]): row["times_delivered"] + 1
             for row in rows
-            if len(rows) == 1 or row["times_delivered"] < _TOGETHER
+            if len(rows) == 1 or row["times_delivered"] < together
         }
         claimed = self._ask(
             lambda: self._client.xclaim(
@@ -362,12 +365,13 @@ def translated(address: str) -> Iterator[None]:
     except RedisError as error:
         text = shown(VARIABLE, str(error).strip().partition("\n")[0])
         found = f"{address}: {text}"
-        if isinstance(error, _PASSING):
+        if isinstance(error, _PASSING) or _UNSAVED in str(error):
             raise BrokerAwayError(
                 "the broker cannot be reached",
                 expected="a Redis-like server that answers and takes messages",
                 found=found,
-                action="start it, or check the address and the network; then run again",
+                action="start it, or check the address and the network; then run again. "
+                "Nothing is lost",
             ) from error
         raise ArdError(
             "the broker refuses what it was asked",

@@ -116,5 +116,5 @@ def _still_away(error: RemoteError) -> RemoteError:
         error.problem,
         expected=error.expected,
         found=error.found,
-        action=f"{error.action}. Nothing is lost: what this worker had in hand goes to another",
+        action=f"{error.action}: what this worker had in hand goes to another",
     )

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ard.errors import FormatError
 from pipeline.falsify.tasks import Curve, Evaluation, Motion
 
 
@@ -45,7 +46,20 @@ class Death:
 
 
 def motion_row(motion: Motion) -> dict[str, Any]:
-    """Give the row of what the dynamics say."""
+    """Give the row of what the dynamics say.
+
+    Raises
+    ------
+    FormatError
+        If it is possible and has no curve: nothing could be held against the cube.
+    """
+    if motion.possible and motion.curve is None:
+        raise FormatError(
+            f"galaxy {motion.number} is possible, and its motion is not told",
+            expected="a curve, or the filters that reject it",
+            found="neither",
+            action="correct the dynamics",
+        )
     row = {
         "number": motion.number,
         "possible": motion.possible,

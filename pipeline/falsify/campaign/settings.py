@@ -15,7 +15,7 @@ from ard.errors import ArdError, ExtraMissingError
 from pipeline import fit_inputs
 from pipeline.code import code_sha256
 from pipeline.falsify.campaign.broker import Limits
-from pipeline.values import build, plain, sha256_of, unknown_name
+from pipeline.values import build, plain, sha256_of
 
 DYNAMICS: Final = "dynamics"
 LIKELIHOOD: Final = "likelihood"
@@ -25,19 +25,22 @@ ROLES: Final = (DYNAMICS, LIKELIHOOD, CHAINS)
 SOBOL: Final = "sobol"
 TABLE: Final = "table"
 
-# The code that decides what is answered of a galaxy.
+# The code that decides what is answered of a galaxy; the instrument's resolution is a manifest.
 CODE: Final = (
     *fit_inputs.CODE,
+    "manifests",
+    "pipeline/commands/campaign_science.py",
     "pipeline/falsify/tasks.py",
     "pipeline/falsify/physics",
     "pipeline/falsify/cube",
 )
-# What has to be there for a role, by import name, and whose versions decide its last digits.
+# What has to be there for a role, by import name, and whose versions decide its numbers: galaxy i
+# is drawn by numpy and scipy, for the role that only holds it against the cube as well.
 _NEEDED: Final = {DYNAMICS: ("galpy",), LIKELIHOOD: ("jax",), CHAINS: ("jax", "blackjax")}
 _TOOLS: Final = {
     DYNAMICS: ("numpy", "scipy", "galpy"),
-    LIKELIHOOD: ("numpy", "jax", "jaxlib"),
-    CHAINS: ("numpy", "jax", "jaxlib", "blackjax"),
+    LIKELIHOOD: ("numpy", "scipy", "astropy", "jax", "jaxlib"),
+    CHAINS: ("numpy", "scipy", "astropy", "jax", "jaxlib", "blackjax"),
 }
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}")
 
@@ -240,13 +243,6 @@ def require_libraries(role: str) -> None:
     for name in _NEEDED[role]:
         if importlib.util.find_spec(name) is None:
             raise ExtraMissingError.for_module(name, f"the role '{role}' of a campaign")
-
-
-def require_roles(names: tuple[str, ...]) -> None:
-    """Refuse a name of a role that there is not."""
-    for name in names:
-        if name not in ROLES:
-            raise unknown_name("role", name, (*ROLES, ALL))
 
 
 def require_same(what: str, campaign: str, expected: Any, found: Any) -> None:

@@ -137,6 +137,10 @@ def rewind(
         Forget that tasks are dead, so that they are tried again.
     """
     with ledger.writing() as connection:
+        # Whoever fills a queue just now would set its cursor to where it is; all locks come first,
+        # and in one order: nobody waits for one who waits for him.
+        for role in sorted(roles, key=ROLES.index):
+            lock(connection, _LOCKS[role], campaign.id)
         for role in roles:
             if dead:
                 where = (DEAD.c.campaign_id == campaign.id, DEAD.c.role == role)

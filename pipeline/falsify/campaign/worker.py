@@ -23,11 +23,19 @@ from pipeline.falsify.campaign.roles import NEXT, Order, Role, Row, decode, enco
 from pipeline.falsify.campaign.rows import Death
 from pipeline.falsify.campaign.settings import DYNAMICS, LIKELIHOOD, Campaign
 from pipeline.falsify.campaign.supply import Progress, Supply, feed, progress, rewind
+from pipeline.store.troubles import DiskFullError
 
 _MB: Final = 1e6
 _LONGEST_COUNTS: Final = 8
 # Of ru_maxrss.
 _RSS_BYTES: Final = 1 if sys.platform == "darwin" else 1024
+# What no task is guilty of, and would kill each that this worker takes: it ends itself instead.
+_NOT_ITS_OWN: Final = (
+    *(RemoteError, ExtraMissingError, ModuleNotFoundError),
+    *(DiskFullError, OSError, MemoryError),
+)
+# The same of an accelerator: all galaxies ask the same of it. By name, as not every role has JAX.
+_OF_DEVICE: Final = ("JaxRuntimeError", "XlaRuntimeError")
 
 
 @dataclass
@@ -132,8 +140,9 @@ class Worker:
                 else:
                     time.sleep(pause)
                     pause = min(2 * pause, self._pace.longest_s)
-            for hand in self._hands.values():
-                quietly(hand.queue.leave)
+        # Only when nothing renews a lease any more: what that took from another would go with it.
+        for hand in self._hands.values():
+            quietly(hand.queue.leave)
         return {name: hand.tally for name, hand in self._hands.items()}
 
     def _step(self) -> bool:
@@ -359,9 +368,12 @@ def _computed(
         return [], []
     try:
         return role.compute(orders), []
-    except (RemoteError, ExtraMissingError, ModuleNotFoundError):
-        raise  # not the task's own
-    except Exception as error:  # noqa: BLE001 (whatever a task raises is kept as its reason)
+    except _NOT_ITS_OWN:
+        raise
+    except Exception as error:
+        if any(kind.__name__ in _OF_DEVICE for kind in type(error).__mro__):
+            raise
+        # Whatever else a task raises is kept as its reason.
         if len(orders) == 1:
             return [], [(orders[0], error)]
     rows: list[Row] = []

@@ -146,7 +146,8 @@ class DiscLikelihood:
         """Hold galaxies against the cube.
 
         On a CPU each is computed alone, so that its numbers are the same to the last bit whatever
-        it is computed with; on an accelerator many at a time, and ln L is the same to 0.05.
+        it is computed with; on an accelerator many at a time, by a program whose ln L is the same
+        to 0.05 on a CPU.
 
         Parameters
         ----------

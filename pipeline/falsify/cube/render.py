@@ -1,6 +1,5 @@
 """What does a galaxy look like in the cube, and what does it leave of the data?"""
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -102,14 +101,3 @@ def _motion(
     }
     units = {"velocity": "km/s", "dispersion": "km/s", "light": ""}
     return Map(layers, units, faint, cube.wcs, cube.meta)
-
-
-def survivor_cubes(
-    likelihood: DiscLikelihood,
-    models: Sequence[Model],
-    curves: Sequence[Curve],
-    evaluations: Sequence[Evaluation],
-) -> Iterator[Rendered]:
-    """Show galaxies, one after the other: those of a campaign, or the refined disc."""
-    for one in zip(models, curves, evaluations, strict=True):
-        yield render(likelihood, *one)

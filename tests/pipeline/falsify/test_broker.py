@@ -5,6 +5,7 @@ Oracles: counts; what was put; redis-server, which the server within the process
 
 import threading
 import time
+from contextlib import closing
 
 import pytest
 
@@ -93,6 +94,15 @@ def test_what_may_kill_its_worker_is_handed_out_alone(queues):
     (new,) = a.take(9)
     a.release([new.id, found[4].id])
     assert sorted(bodies(a.reclaim(9) + a.reclaim(9))) == [BODIES[4], b"new"]
+
+
+def test_what_is_tried_twice_at_most_is_alone_the_second_time(broker):
+    """Else the neighbours of a task that kills its workers would be given up with it."""
+    queue = broker.queue("q", Limits(bound=20, lease_s=60.0, deliveries=2), "a")
+    queue.put(BODIES[:3])
+    queue.release([one.id for one in queue.take(3)])
+    assert [bodies(queue.reclaim(3)) for _ in range(4)] == [[BODIES[0]], [BODIES[1]],
+                                                            [BODIES[2]], []]  # fmt: skip
 
 
 def test_after_a_flush_the_queue_works_again(broker, queues):
@@ -195,6 +205,28 @@ def test_a_broker_that_refuses_is_not_one_that_is_away(redis_server):
     with pytest.raises(ArdError, match=r"refuses(.|\n)*WRONGTYPE") as told:
         connect(redis_server.url).queue("q", LIMITS).put([b"x"])
     assert not isinstance(told.value, BrokerAwayError)
+
+
+@pytest.mark.broker
+def test_a_broker_that_cannot_save_is_one_to_wait_for(redis_server):
+    """Oracle: what redis-server says whose last try to save its memory failed."""
+    in_the_way = redis_server.folder / "dump.rdb"
+    with redis_server.client as client, closing(connect(redis_server.url)) as broker:
+        client.flushall()
+        client.config_set("save", "3600 1")
+        in_the_way.mkdir()  # no file can be put in its place
+        try:
+            client.bgsave()
+            until = time.monotonic() + 30.0
+            while client.info("persistence")["rdb_last_bgsave_status"] == "ok":
+                assert time.monotonic() < until
+                time.sleep(0.02)
+            with pytest.raises(BrokerAwayError, match="MISCONF"):
+                broker.queue("q", LIMITS).put([b"x"])
+        finally:
+            client.config_set("save", "")  # which ends that, too
+            in_the_way.rmdir()
+        assert broker.queue("q", LIMITS).put([b"x"]) == 1
 
 
 @pytest.mark.broker

@@ -21,10 +21,19 @@ from toy_campaign import Toy, serial
 import pipeline
 from ard import io
 from ard.errors import ArdError
+from manifests.instruments import INSTRUMENTS_FILE
 from pipeline import cli
+from pipeline.code import _sources as sources
 from pipeline.commands import campaign_run, campaign_science
+from pipeline.falsify import tasks
 from pipeline.falsify.campaign.ledger import open_ledger
-from pipeline.falsify.campaign.settings import DYNAMICS, LIKELIHOOD
+from pipeline.falsify.campaign.settings import (
+    CHAINS,
+    CODE,
+    DYNAMICS,
+    LIKELIHOOD,
+    present_versions,
+)
 
 TARGET = """
 [target]
@@ -197,6 +206,7 @@ def test_a_broker_or_database_that_is_away_ends_with_3(run_folder):
     database = rbh1(*words, "--database", address, code=3)
     assert "the database cannot be reached" in database.stderr
     assert "s3cret" not in broker.stderr + database.stderr
+    assert all("Nothing is lost" in told.stderr for told in (broker, database))
 
 
 def test_one_role_without_a_broker_is_refused(run_folder):
@@ -251,6 +261,41 @@ def test_several_workers_of_chains(tmp_path, monkeypatch, ends):
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
+def test_a_signal_before_all_workers_of_chains_have_started(tmp_path, monkeypatch):
+    """It comes right after the first, and stops both: none is left to itself."""
+    program, log = tmp_path / "worker", tmp_path / "log"
+    program.write_text(WORKER)
+    program.chmod(0o755)
+    log.touch()
+    monkeypatch.setattr(sys, "executable", str(program))
+    monkeypatch.setenv("LOG", str(log))
+    monkeypatch.setenv("ENDS", "")
+    real, started = subprocess.Popen, []
+
+    def start(*given, **named):
+        started.append(real(*given, **named))
+        while len(log.read_text().splitlines()) < len(started):
+            time.sleep(0.01)
+        if len(started) == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return started[-1]
+
+    def too_early(*_):
+        for process in started:
+            process.kill()
+            process.wait()
+        pytest.fail("nobody handed it on")
+
+    monkeypatch.setattr(subprocess, "Popen", start)
+    before = signal.signal(signal.SIGTERM, too_early)
+    try:
+        place = campaign_run.Place(tmp_path / "run", "edge-on", None, "redis://there")
+        campaign_run.several(place, campaign_run.Asked("chains", 2))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert log.read_text().splitlines()[2:] == ["stopped"] * 2
+
+
 @pytest.mark.parametrize("role", ["settings", "code", "versions"])
 def test_a_worker_of_another_version_is_refused(run_folder, toy_science, monkeypatch, role):
     create(run_folder)
@@ -265,6 +310,15 @@ def test_a_worker_of_another_version_is_refused(run_folder, toy_science, monkeyp
     told = rbh1("work", run_folder, "--role", "all", code=3).stderr
     assert f"this worker's {'lines of code' if role == 'code' else role}" in told
     assert "not those of the campaign 'edge-on'" in told
+
+
+def test_all_that_decides_a_number_is_compared():
+    """Whoever asks for galaxy i draws it, and the instrument's resolution widens its lines."""
+    for role, own in ((DYNAMICS, "galpy"), (LIKELIHOOD, "jax"), (CHAINS, "blackjax")):
+        assert {"numpy", "scipy", own} <= set(present_versions(role))
+    files = {file.resolve() for entry in CODE for file in sources(entry)[1]}
+    for needed in (INSTRUMENTS_FILE, Path(campaign_science.__file__), Path(tasks.__file__)):
+        assert needed.resolve() in files
 
 
 @pytest.mark.parametrize("missing", ["galpy", "jax"])

@@ -197,7 +197,7 @@ def test_the_database_restarts_in_the_middle(scene, request):
 
 def test_a_broker_that_stays_away_ends_workers_with_nothing_lost(scene):
     campaign = scene.create(toy_settings(n_model=300))
-    family = scene.family(sleep_s=0.001)
+    family = scene.family(sleep_s=0.004)
     family.start()
     until(scene, campaign, 100)
     scene.server.stop()
@@ -230,7 +230,7 @@ def test_a_task_that_kills_its_workers_is_dead_and_the_others_are_done(scene):
 def test_two_campaigns_side_by_side(scene):
     one = scene.create(toy_settings("one", n_model=300))
     two = scene.create(toy_settings("two", n_model=200, bound=70))
-    first, second = scene.family("one"), scene.family("two", sleep_s=0.001)
+    first, second = scene.family("one"), scene.family("two", sleep_s=0.004)
     with scene.watch(two) as watch:
         first.start()
         for _ in range(2):

@@ -5,6 +5,7 @@ Oracles: the answers that were given; counts; both databases behave alike.
 
 import dataclasses
 import math
+import threading
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ from pipeline.falsify.campaign.rows import (
     motion_row,
 )
 from pipeline.falsify.campaign.settings import CHAINS, DYNAMICS, LIKELIHOOD, Chains, settings_from
-from pipeline.falsify.campaign.supply import Supply, feed, progress, rewind
+from pipeline.falsify.campaign.supply import Supply, cursor, feed, progress, rewind
 from pipeline.falsify.physics.hypothesis import propose
 from pipeline.falsify.tasks import Evaluation, Model, Motion
 from pipeline.store.troubles import StoreAwayError
@@ -174,6 +175,21 @@ def test_a_queue_without_room_gets_the_rest_later(ledger, campaign_in):
         pass
     assert [one.number for one in found] == list(range(10))
     assert feed(ledger, campaign, DYNAMICS, 0, put) == 0
+
+
+def test_a_queue_that_is_filled_just_now_is_filled_anew_all_the_same(ledger, campaign_in):
+    """Oracle: the cursor, whoever of the two is first."""
+    campaign = campaign_in(ledger, n_model=10)
+    other = threading.Thread(target=rewind, args=(ledger, campaign))
+
+    def put(supplies):
+        other.start()
+        other.join(0.5)  # it cannot end before this does
+        return len(supplies)
+
+    assert feed(ledger, campaign, DYNAMICS, 8, put) == 8
+    other.join()
+    assert cursor(ledger, campaign, DYNAMICS) == 0
 
 
 def test_progress_counts(ledger, campaign_in):

@@ -16,7 +16,7 @@ from small_fit import DISC_TRUTH, ITEM, write_fit_run
 from ard.errors import ArdError
 from pipeline.falsify.cube import placing
 from pipeline.falsify.cube.likelihood import DiscLikelihood
-from pipeline.falsify.cube.render import render, survivor_cubes
+from pipeline.falsify.cube.render import render
 from pipeline.falsify.tasks import Curve
 from pipeline.infer import bow
 from pipeline.infer.fit import problem_for
@@ -158,7 +158,7 @@ def test_many_at_a_time_are_what_each_is_alone(likelihood, some):
 
 def test_what_is_rendered_is_what_was_held_against_the_data(likelihood, some):
     models, curves, found = some
-    (shown,) = survivor_cubes(likelihood, models[:1], curves[:1], found[:1])
+    shown = render(likelihood, models[0], curves[0], found[0])
     seen = likelihood.seen
     assert (shown.residual**2).sum() == pytest.approx(found[0].chi2, rel=1e-4)
     assert shown.cube.shape[1:] == seen.data.shape[1:]
