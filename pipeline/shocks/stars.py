@@ -234,9 +234,7 @@ def _decided(
         return Maker.NONE, f"neither makes these lines; ln of evidence: {shown}"
     least = assumed.pairs_min
     if BOTH in good and not n_effective >= least:
-        words = (
-            f"of pairs of models {n_effective:.0f} count, not {least:g}: of both little is known"
-        )
+        words = f"{n_effective:.0f} pairs of models count, not {least:g}: of both little is known"
         return Maker.UNDECIDED, f"{words}; ln of evidence: {shown}"
     # What does not fit may still be more probable than what does; then neither is the answer.
     if order[0] == good[0] and len(good) == 1:
