@@ -104,7 +104,7 @@ def test_the_page_says_what_was_measured_and_what_is_missing():
     for text in ("RBH-1", "Simulated data", "-590", "12.3 MB", "c" * 64, "representative"):
         assert text in page
     assert page.index("t001_maps.png") < page.index("t001_spectrum.png")
-    assert "no model has been fitted" in page
+    assert "no campaign has been exported" in page
 
 
 def test_the_page_shows_what_is_about_the_run_as_a_whole():
