@@ -90,3 +90,13 @@ def _execute(url: str, statement: str) -> None:
     with connection.cursor() as cursor:
         cursor.execute(statement)
     connection.close()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def precision_as_before():
+    """Commands set JAX to float64 for as long as they live; the tests after these are others."""
+    jax = sys.modules.get("jax")
+    before = jax is not None and jax.config.jax_enable_x64
+    yield
+    if "jax" in sys.modules:
+        sys.modules["jax"].config.update("jax_enable_x64", before)

@@ -69,13 +69,3 @@ def campaign_in() -> Callable[..., Campaign]:
         return ledger.create(toy_settings(name, n_model, **more), "code")[0]
 
     return make
-
-
-@pytest.fixture(autouse=True, scope="module")
-def precision_as_before():
-    """Workers set JAX to float64 for as long as they live; the tests after these are others."""
-    import jax
-
-    before = jax.config.jax_enable_x64
-    yield
-    jax.config.update("jax_enable_x64", before)
