@@ -126,7 +126,7 @@ def _given(science: Any, campaign: Campaign, root: Path, asked: Asked, say: Say)
     place = root / layout.STATE_DIR / _KEPT / f"{campaign.name}-{sha256_of(decides)[:12]}.json"
     if place.is_file():
         return given_from(io.read_json(place))
-    given: Given = science.compare(asked)
+    given = compare(science.likelihood, asked, campaign.settings.seed, say)
     place.parent.mkdir(parents=True, exist_ok=True)
     io.write_json(place, asdict(given), overwrite=True)
     say("what galaxies are compared with is kept in the run folder")

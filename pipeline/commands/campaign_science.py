@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from ard import layout
 from ard.errors import ArdError
@@ -17,10 +17,6 @@ from pipeline.falsify.campaign.pool import Pool
 from pipeline.falsify.campaign.settings import TABLE, Campaign, Chains
 from pipeline.falsify.tasks import Curve, Evaluation, Model, Motion
 from pipeline.fit_inputs import Inputs, inputs_of
-
-if TYPE_CHECKING:
-    from pipeline.commands.campaign_export import Asked
-    from pipeline.falsify.surface.export import Given
 
 _CACHE: Final = "jax"
 # Of what a fit says, that which is worth a row.
@@ -132,12 +128,6 @@ class CampaignScience:
         from pipeline.falsify.cube.render import render
 
         return render(self.likelihood, model, curve, evaluation)
-
-    def compare(self, asked: "Asked") -> "Given":
-        """Fit what galaxies are compared with."""
-        from pipeline.commands.campaign_export import compare
-
-        return compare(self.likelihood, asked, self._campaign.settings.seed, self._say)
 
     @cached_property
     def likelihood(self) -> Any:

@@ -3,11 +3,10 @@
 import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import fields
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from pipeline.store.address import POSTGRESQL
 from pipeline.store.blocks import (
@@ -23,9 +22,9 @@ from pipeline.store.blocks import (
     same_block,
 )
 from pipeline.store.codec import CODEC, DTYPE, copy_row, stats_to_bytes, stored_block
-from pipeline.store.engine import lock, writing
+from pipeline.store.database import Database
+from pipeline.store.engine import lock
 from pipeline.store.tables import BLOCKS, RUNS, STATES, SUMMARIES
-from pipeline.store.troubles import translated
 
 # Bytes of each integer column in a binary COPY; 0 for texts and bytes.
 _WIDTHS: Final = {"Integer": 4, "BigInteger": 8}
@@ -37,7 +36,7 @@ _COPY_CHUNK: Final = 1 << 20
 _BEGIN: Final = (0, 2)
 
 
-class SqlStore:
+class SqlStore(Database):
     """Keep chains in SQLite or PostgreSQL.
 
     Each call is one transaction. What cannot be done raises at once; `pipeline.store.durable` is
@@ -51,13 +50,9 @@ class SqlStore:
         How it is shown, without its password.
     """
 
-    def __init__(self, engine: Engine, address: str) -> None:
-        self._engine = engine
-        self.address = address
-
     def begin(self, run: Run) -> None:
         """Register a run; a run of the same name must be the same run (else `ArdError`)."""
-        with self._writing() as connection:
+        with self.writing() as connection:
             lock(connection, *_BEGIN)
             row = _run_row(connection, run.name)
             if row is not None:
@@ -76,7 +71,7 @@ class SqlStore:
             If another block is in its place, or it leaves a gap.
         """
         sums = block.sha256, block.state_sha256
-        with self._writing() as connection:
+        with self.writing() as connection:
             row = self._require_run(connection, run)
             require_fit(_run(row), block)
             lock(connection, row.id, block.chain)
@@ -94,7 +89,7 @@ class SqlStore:
 
     def latest(self, run: str, chain: int) -> Block | None:
         """Give the last block of a chain, with the state after it; None where there is none."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             row = connection.execute(
                 select(BLOCKS, STATES.c.state, STATES.c.sha256.label("state_sha256"))
                 .join(RUNS, RUNS.c.id == BLOCKS.c.run_id)
@@ -118,43 +113,43 @@ class SqlStore:
 
     def indices(self, run: str, chain: int, phase: str = SAMPLE) -> list[int]:
         """Give the numbers of a chain's blocks of a phase, in order."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             statement = _of_chain(select(BLOCKS.c.block), run, chain)
             statement = statement.where(BLOCKS.c.phase == phase).order_by(BLOCKS.c.block)
             return list(connection.execute(statement).scalars())
 
     def read(self, run: str, chain: int, index: int) -> Block:
         """Give one block, checked against its digest."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             statement = _of_chain(select(BLOCKS), run, chain).where(BLOCKS.c.block == index)
             row = connection.execute(statement).one()
         return stored_block(run, row, b"", None)
 
     def n_draw(self, run: str, chain: int, phase: str = SAMPLE) -> int:
         """Say how many draws of a phase a chain has."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             statement = _of_chain(select(func.sum(BLOCKS.c.n_draw)), run, chain)
             return int(connection.execute(statement.where(BLOCKS.c.phase == phase)).scalar() or 0)
 
     def run(self, name: str) -> Run:
         """Give a run that was begun (else `NotFoundError`)."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             return _run(self._require_run(connection, name))
 
     def runs(self) -> list[str]:
         """Give the names of all runs, sorted."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             return sorted(connection.execute(select(RUNS.c.name)).scalars())
 
     def remove(self, name: str) -> None:
         """Remove a run with all its chains, for good."""
-        with self._writing() as connection:
+        with self.writing() as connection:
             row = self._require_run(connection, name)
             connection.execute(delete(RUNS).where(RUNS.c.id == row.id))
 
     def put_summaries(self, run: str, summaries: Summaries) -> None:
         """Keep what was measured of a run's parameters, instead of what was kept before."""
-        with self._writing() as connection:
+        with self.writing() as connection:
             row = self._require_run(connection, run)
             lock(connection, *_BEGIN)
             connection.execute(delete(SUMMARIES).where(SUMMARIES.c.run_id == row.id))
@@ -169,7 +164,7 @@ class SqlStore:
     def summaries(self, run: str) -> dict[str, dict[str, float]]:
         """Give what was measured of a run's parameters; a NULL is a NaN."""
         found: dict[str, dict[str, float]] = {}
-        with self._reading() as connection:
+        with self.reading() as connection:
             row = self._require_run(connection, run)
             statement = select(SUMMARIES).where(SUMMARIES.c.run_id == row.id)
             order = (SUMMARIES.c.parameter, SUMMARIES.c.statistic)
@@ -178,29 +173,11 @@ class SqlStore:
                 found.setdefault(one.parameter, {})[one.statistic] = value
         return found
 
-    def close(self) -> None:
-        """Close the connections."""
-        self._engine.dispose()
-
     def _require_run(self, connection: Connection, name: str) -> Any:
         row = _run_row(connection, name)
         if row is None:
             raise no_run(name, connection.execute(select(RUNS.c.name)).scalars())
         return row
-
-    @contextmanager
-    def _writing(self) -> Iterator[Connection]:
-        with (
-            translated(self.address),
-            self._engine.connect() as connection,
-            writing(connection).begin(),
-        ):
-            yield connection
-
-    @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        with translated(self.address), self._engine.connect() as connection:
-            yield connection
 
 
 def _run_row(connection: Connection, name: str) -> Any:

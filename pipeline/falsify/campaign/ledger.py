@@ -8,12 +8,10 @@ import os
 import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, Table, delete, insert, select
+from sqlalchemy import Connection, Table, delete, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ard.errors import ArdError, NotFoundError
@@ -39,12 +37,10 @@ from pipeline.store.campaigns import (
     VERSIONS,
     WORKERS,
 )
-from pipeline.store.engine import lock, make_engine, writing
+from pipeline.store.database import Database
+from pipeline.store.engine import lock, make_engine
 from pipeline.store.schema import prepare
-from pipeline.store.troubles import VARIABLE, translated
-
-if TYPE_CHECKING:
-    from pipeline.falsify.surface.survey import Evaluations
+from pipeline.store.troubles import VARIABLE
 
 ANSWERS: Final[Mapping[str, Table]] = {
     DYNAMICS: MOTIONS,
@@ -105,7 +101,7 @@ def open_ledger(
     return Ledger(engine, address)
 
 
-class Ledger:
+class Ledger(Database):
     """Keep what campaigns find, in SQLite or PostgreSQL; each call is one transaction.
 
     Parameters
@@ -115,10 +111,6 @@ class Ledger:
     address : str
         How it is shown, without its password.
     """
-
-    def __init__(self, engine: Engine, address: str) -> None:
-        self._engine = engine
-        self.address = address
 
     def create(
         self, settings: Settings, code_sha256: str, models: Iterable[Model] = ()
@@ -250,15 +242,6 @@ class Ledger:
         with self.reading() as connection:
             return list(connection.execute(statement.order_by(MOTIONS.c.number)))
 
-    def evaluations(self, campaign: str) -> "Evaluations":
-        """Give what a campaign found so far, as arrays; see `pipeline.falsify.campaign.results`."""
-        from pipeline.falsify.campaign.results import evaluations
-        from pipeline.falsify.physics.hypothesis import propose
-
-        found = self.campaign(campaign)
-        settings = found.settings
-        return evaluations(self, found, partial(propose, seed=settings.seed, kind=settings.kind))
-
     def models(self, campaign: Campaign, numbers: Sequence[int]) -> list[Model]:
         """Give galaxies that came from a file, in the order of numbers."""
         with self.reading() as connection:
@@ -311,26 +294,6 @@ class Ledger:
         """Remove a campaign with all that it found, for good."""
         with self.writing() as connection:
             connection.execute(delete(CAMPAIGNS).where(CAMPAIGNS.c.id == campaign.id))
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._engine.dispose()
-
-    @contextmanager
-    def writing(self) -> Iterator[Connection]:
-        """Give a transaction that will write."""
-        with (
-            translated(self.address),
-            self._engine.connect() as connection,
-            writing(connection).begin(),
-        ):
-            yield connection
-
-    @contextmanager
-    def reading(self) -> Iterator[Connection]:
-        """Give a transaction that only reads."""
-        with translated(self.address), self._engine.begin() as connection:
-            yield connection
 
     def _all(self, table: Table, campaign: Campaign) -> list[Any]:
         keys = list(table.primary_key.columns)

@@ -39,23 +39,25 @@ def run_folder(tmp_path, monkeypatch):
 
     class Science(Toy, real):
         compared = 0
+        likelihood = "of the toys"
         wrong_numbers: dict = {}  # noqa: RUF012 (set by tests)
 
         def __init__(self, *given, **named):
             real.__init__(self, *given, **named)
             Toy.__init__(self, wrong=self.wrong_numbers)
 
-        def compare(self, asked):
-            Science.compared += 1
-            assert asked.injections == 7
-            return GIVEN
-
         def render(self, model, curve, evaluation):
             # The very curve that it was evaluated with.
             assert np.array_equal(curve.rotation_kms, self.motion(model).curve.rotation_kms)
             return ToyRenderer()(Model(model.number, {"gas_fraction": 0.5}), evaluation)
 
+    def compare(likelihood, asked, seed, say):
+        Science.compared += 1
+        assert (likelihood, asked.injections, seed) == (Science.likelihood, 7, 1)
+        return GIVEN
+
     monkeypatch.setattr(campaign_science, "CampaignScience", Science)
+    monkeypatch.setattr(campaign_export, "compare", compare)
     drawn = {"figure": PNG, "data": ard.Table(Table({"x": [1.0]}), {"SIMULATD": True})}
     for name in ("profiles", "pairs", "filters"):
         monkeypatch.setattr(drawing, name, lambda **_: drawn)

@@ -12,6 +12,7 @@ import pytest
 from toy_campaign import Toy, toy_settings
 
 from ard.errors import ArdError, NotFoundError
+from pipeline.commands.campaign_science import CampaignScience
 from pipeline.falsify.campaign.ledger import open_ledger
 from pipeline.falsify.campaign.results import evaluations
 from pipeline.falsify.campaign.rows import (
@@ -236,10 +237,10 @@ def test_what_was_found_as_arrays(ledger, campaign_in):
             assert found.converged[place] == rows[number]["converged"]
 
 
-def test_galaxies_that_were_drawn_are_drawn_again(ledger, campaign_in):
+def test_galaxies_that_were_drawn_are_drawn_again(ledger, campaign_in, tmp_path):
     campaign = campaign_in(ledger, n_model=30)
     ledger.settle(campaign, DYNAMICS, motions([20, 5]), "w")
-    found = ledger.evaluations("toy")
+    found = evaluations(ledger, campaign, CampaignScience(campaign, ledger, tmp_path).propose)
     expected = propose([5, 20], campaign.settings.seed, "sobol")
     for place, model in enumerate(expected):
         row = {name: column[place] for name, column in found.parameters.items()}
