@@ -27,6 +27,8 @@ from pipeline.guard import FAILED, JSON, USAGE, guarded, say, stop
 @click.option("--wall", type=click.FloatRange(0.0), help="Seconds after which it stops.")
 @click.option("--chains", type=click.IntRange(1), default=4, show_default=True)
 @click.option("--seed", type=int, default=1, show_default=True)
+@click.option("-j", "--jobs", type=click.IntRange(1), default=1, show_default=True,
+              help="Processes in which chains are computed; the draws are the same.")  # fmt: skip
 @click.option("--store", help="Database of the chains (default: RBH1_DATABASE_URL, or a file).")
 @JSON
 @guarded
@@ -42,6 +44,7 @@ def fit_command(
     wall: float | None,
     chains: int,
     seed: int,
+    jobs: int,
     store: str | None,
     as_json: bool,
 ) -> None:
@@ -71,7 +74,7 @@ def fit_command(
     except ArdError as error:
         stop(error, USAGE)
     inputs = inputs_of(root, item)
-    report = fit_scene.fit_item(inputs, model, fit, store_url=store, say=say)
+    report = fit_scene.fit_item(inputs, model, fit, store_url=store, jobs=jobs, say=say)
     say(report.sentence)
     facts = (
         report.facts

@@ -80,6 +80,7 @@ def fit_item(
     *,
     store_url: str | None = None,
     cut: Cut | None = None,
+    jobs: int = 1,
     say: Say = lambda _: None,
 ) -> Report:
     """Fit a scene to an item, from where an earlier call stopped, and export what there is.
@@ -94,6 +95,8 @@ def fit_item(
         Address of the database; else RBH1_DATABASE_URL; else a file in the run folder.
     cut : Cut, optional
         Which part of the cube is fitted; that of the scene if absent.
+    jobs : int
+        Processes in which chains are computed; the draws are the same.
     say : callable
         Told of progress.
 
@@ -115,8 +118,9 @@ def fit_item(
         run = _run(problem, fit, provenance, inputs, state / _STARTS, say)
         starts = fitting.starts_from_dict(run.config["starts"])
         outcome = fitting.sample_problem(
-            problem, fit, starts, run, store, item=target.item, say=_Teller(say)
-        )
+            problem, fit, starts, run, store, item=target.item,
+            workers=min(jobs, fit.n_chain), say=_Teller(say),
+        )  # fmt: skip
         facts = {"run": run.name, "status": outcome.status}
         if not next(iter(outcome.draws.values())).size:
             return Report(False, outcome.sentence, facts, {})

@@ -302,6 +302,7 @@ def sample_problem(
     store: BlockStore,
     *,
     item: str | None = None,
+    workers: int = 1,
     say: Callable[[Progress], None] | None = None,
 ) -> Outcome:
     """Sample until the judge's gate is passed or the budget ends; goes on with what is stored.
@@ -310,6 +311,8 @@ def sample_problem(
     ----------
     item : str, optional
         Name of the target, which may have limits of its own.
+    workers : int
+        Processes in which chains are computed; the draws are the same.
     """
     limits = chain_limits(item)
 
@@ -325,4 +328,5 @@ def sample_problem(
         budget=fit.budget,
         gate=judge,
         say=say,
+        workers=workers,
     )

@@ -1,20 +1,23 @@
 """How do chains run in processes of their own?
 
 A process gets the target once, and then states to go on from; it never stores anything. Processes
-are started afresh: JAX does not survive a fork.
+are started afresh: JAX does not survive a fork. They end with the process that made them.
 """
 
+import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Self
 
 import jax
 import numpy as np
 
+from ard.errors import ArdError
 from pipeline import runtime
 from pipeline.infer import chain as chains
 from pipeline.infer.chain import Arrays, Settings, State
 from pipeline.infer.target import Target
-from pipeline.workers import WORKER_ENVIRONMENT
+from pipeline.workers import WORKER_ENVIRONMENT, prepare_worker
 
 type Job = tuple[int, State, jax.Array, int]
 
@@ -50,24 +53,33 @@ class Pool:
 
         In this process a chain is advanced when it is asked for, so that who stops asking stops
         the work.
+
+        Raises
+        ------
+        ArdError
+            If a process died.
         """
         if self._executor is None:
             for number, state, key, count in jobs:
                 yield (number, *chains.advance(self._target, state, key, count, self._settings))
             return
-        futures = [
-            self._executor.submit(_advance, chains.pack(state), jax.random.key_data(key), count)
-            for _, state, key, count in jobs
-        ]
-        for job, future in zip(jobs, futures, strict=True):
-            data, arrays = future.result()
-            yield job[0], chains.unpack(data), arrays
+        try:
+            futures = [
+                self._executor.submit(_advance, chains.pack(state), jax.random.key_data(key), count)
+                for _, state, key, count in jobs
+            ]
+            for job, future in zip(jobs, futures, strict=True):
+                data, arrays = future.result()
+                yield job[0], chains.unpack(data), arrays
+        except BrokenProcessPool as error:
+            raise _died(error) from error
 
 
 def _executor(target: Target, settings: Settings, workers: int) -> Any:
     from loky import ProcessPoolExecutor
 
     setup = {
+        "parent": os.getpid(),
         "precision": str(jax.numpy.result_type(float)),
         "cache": jax.config.jax_compilation_cache_dir,
     }
@@ -78,7 +90,18 @@ def _executor(target: Target, settings: Settings, workers: int) -> Any:
     )
 
 
+def _died(error: BrokenProcessPool) -> ArdError:
+    return ArdError(
+        "a process that computes chains died",
+        expected="processes that end when they are told to",
+        found=str(error).partition("\n")[0] or type(error).__name__,
+        action="see if memory ran out, and run again, perhaps with fewer jobs: blocks that were "
+        "stored are whole, and the chains go on from there",
+    )
+
+
 def _prepare(setup: dict[str, Any], target: Target, settings: Settings) -> None:
+    prepare_worker(setup["parent"])
     runtime.start(setup["precision"])
     update: Any = jax.config.update
     update("jax_compilation_cache_dir", setup["cache"])

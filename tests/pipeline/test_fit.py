@@ -7,6 +7,7 @@ numbers the whitened one has to give.
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -265,6 +266,18 @@ def test_a_killed_fit_goes_on_and_passes_and_one_that_is_cut_short_fails(tmp_pat
     said = judged(root)
     assert said["convergence.ess_bulk"] == {Status.FAILED}
     assert said["structure.schema"] == {Status.PASSED}
+
+
+@pytest.mark.slow
+def test_chains_in_two_processes_give_the_same_file(run_folder, tmp_path):
+    options = ("--draws", 20, "--warmup", 60, "--most", 20)
+    found = []
+    for jobs in (1, 2):
+        root = shutil.copytree(run_folder, tmp_path / f"run{jobs}")
+        done = finished(root, *options, "--jobs", jobs)
+        assert done.returncode == 1, done.stderr  # the gate wants more
+        found.append((root / FIRST).read_bytes())
+    assert found[0] == found[1]
 
 
 @pytest.mark.long

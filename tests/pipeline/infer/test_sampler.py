@@ -5,6 +5,10 @@ Carlo error. A statistical test allows 5 such errors in the worst of a few dozen
 alarm in less than one of 10,000 seeds.
 """
 
+import os
+import signal
+from pathlib import Path
+
 import jax
 import numpy as np
 import pytest
@@ -90,6 +94,43 @@ def test_chains_in_processes_are_those_of_one_process(double):
         fit(target, starts, budget=budget, gate=targets.never, workers=n) for n in (1, 2)
     )
     assert targets.digests(one, run) == targets.digests(two, run)
+
+
+def test_chains_go_on_after_a_process_that_computed_them_was_killed(double):
+    mean, covariance = targets.correlated(3)
+    target = targets.gaussian(mean, covariance)
+    starts = targets.starts_of(mean, covariance)
+    budget = Budget(block=30, n_first=60, n_most=60)
+    _, whole, run = fit(target, starts, budget=budget, gate=targets.never)
+    store = MemoryStore()
+    killed = []
+
+    def kill(_progress):
+        if store.n_draw(run.name, 0, WARMUP) and not killed:
+            killed.append(workers_of_chains()[0])
+            os.kill(killed[0], signal.SIGKILL)
+
+    with pytest.raises(ArdError, match="a process that computes chains died") as caught:
+        fit(target, starts, budget=budget, gate=targets.never, workers=2, store=store, say=kill)
+    assert "go on from there" in caught.value.action
+    assert killed
+    assert workers_of_chains() == []
+    fit(target, starts, budget=budget, gate=targets.never, store=store)
+    assert targets.digests(store, run) == targets.digests(whole, run)
+
+
+def workers_of_chains():
+    """The processes that this one has started for chains."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int(place.joinpath("stat").read_text().rpartition(")")[2].split()[1])
+            command = place.joinpath("cmdline").read_text()
+        except OSError:
+            continue
+        if parent == os.getpid() and "popen_loky" in command:
+            found.append(int(place.name))
+    return found
 
 
 def test_divergences_of_a_funnel_are_said(double):
