@@ -4,7 +4,6 @@ Oracles: two models of the same cube, by its observers (position angle 230 deg, 
 a ring at 20 arcsec, 175 km/s) and by a thin-disc fit (236.7, 66.1, 163 km/s, systemic 1660.6).
 """
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -101,26 +100,18 @@ def test_disc_of_ngc4324(shared_data, double):
     target = posterior_of(cube).target()
     modes = find_modes(target, dispersed(PRIOR, 2, seed=4324))
     best = PRIOR.named(target.constrain(modes[0].z))
+    # Marginal errors, of the posterior's Gaussian at its maximum: all other parameters are free.
+    assert not modes[0].repaired
+    near = np.random.default_rng(4324).multivariate_normal(modes[0].z, modes[0].covariance, 4000)
+    drawn = PRIOR.named(target.constrain(near))
+    spread = {name: float(values.std()) for name, values in drawn.items()}
+    print({name: (round(float(best[name]), 2), round(spread[name], 2)) for name in PRIOR.names})
     assert 230.0 <= best["pa_deg"] <= 237.0
     assert 63.0 <= best["inclination_deg"] <= 68.0
     assert 160.0 <= best["v_flat_kms"] <= 178.0
     assert best["v_sys_kms"] + SYSTEMIC_KMS == pytest.approx(1660.6, abs=5.0)
     assert best["ring_arcsec"] == pytest.approx(20.0, abs=2.0)
-    # Errors of a few degrees and km/s: the cube decides, not the prior.
-    spread = errors_at(target, modes[0].z, ("pa_deg", "inclination_deg", "v_flat_kms"))
-    print({name: round(float(value), 2) for name, value in best.items()}, spread)
-    assert np.all(spread < [3.0, 3.0, 8.0])
-
-
-def errors_at(target, z, names):
-    """Conditional on the others: from second differences of ln of the density along an axis."""
-    height = jax.jit(target.log_density)
-    found = []
-    for name in names:
-        step = np.zeros(z.size)
-        step[PRIOR.names.index(name)] = 0.02
-        low, middle, high = (float(height(z + k * step, target.data)) for k in (-1, 0, 1))
-        width = 0.02 / np.sqrt(2.0 * middle - low - high)
-        ends = target.constrain(np.stack([z, z + step / 0.02 * width]))
-        found.append(abs(PRIOR.named(ends[1])[name] - PRIOR.named(ends[0])[name]))
-    return np.array(found)
+    # A few degrees and km/s: the cube decides, not the prior.
+    assert spread["pa_deg"] < 3.0
+    assert spread["inclination_deg"] < 3.0
+    assert spread["v_flat_kms"] < 8.0
