@@ -17,7 +17,7 @@ import numpy as np
 from ard.errors import FormatError
 from ard.fileio import sha256_file
 from checks.shockgrid import GridFacts, LineFacts
-from manifests.nebular import nearest_line
+from manifests.nebular import NEBULAR_LINES, NebularLine, nearest_line, nebular_line
 from pipeline.shocks.assemble import assemble
 from pipeline.shocks.grid import (
     HBETA,
@@ -29,6 +29,7 @@ from pipeline.shocks.grid import (
     ShockGrid,
 )
 from pipeline.shocks.importers.mdb import number
+from pipeline.shocks.lines import blend, line_named
 
 RECORD: Final = "doi:10.5281/zenodo.14140949"
 COMPONENTS: Final = {
@@ -43,29 +44,66 @@ _WORDS: Final = {
     "density": ("density", "dens"),
     "field": ("magnetic", "mag_fld", "bfield"),
 }
-_LABEL: Final = re.compile(r"^\[?([A-Z][a-z]?)\s?([IVX]+)\]?[\s_]*(?:lambda)?[\s_]*(\d+(?:\.\d+)?)")
+# An ion, and one wavelength or a sum; nothing more. A slash may be a sum, or a ratio: not read.
+_LABEL: Final = re.compile(
+    r"\[?([A-Z][a-z]?)\s?([IVX]+)\]?[\s_]*(?:lambda)?[\s_]*"
+    r"(\d+(?:\.\d+)?(?:\s?[+,]\s?\d+(?:\.\d+)?)*)\s?A?"
+)
 _BALMER: Final = {"halpha": "HI_6563", "hbeta": "HI_4861", "hgamma": "HI_4340", "hdelta": "HI_4102"}
-_SAME_LINE: Final = 1.5e-3
+_SAME_LINE: Final = 5e-4  # relative; a wavelength in vacuum is 2.8e-4 longer than that in air
+_BETWEEN: Final = 0.15  # of the distance of two lines: what is further inside may mean both
 
 
 def line_of(label: str) -> str | None:
-    """Give the name of the line that a column means, or None: "[OIII]5007", "OIII_5007", "Halpha".
+    """Give the name of the line, or of the sum of lines, that a column means.
 
     Parameters
     ----------
     label : str
-        Wavelengths are in Angstrom.
+        "[OIII]5007", "OIII_5007", "[SII]6716+6731", "[OII]3727,29", "Halpha"; wavelengths are in
+        Angstrom.
+
+    Returns
+    -------
+    str or None
+        None where the label is not understood: [O II] 3727 is between two lines, and may be the
+        fainter one, or both.
     """
     plain = re.sub(r"[\s_]", "", label).lower()
     if plain in _BALMER:
         return _BALMER[plain]
-    found = _LABEL.match(label.strip())
+    found = _LABEL.fullmatch(label.strip())
     if found is None:
         return None
-    wave = float(found[3]) * 1e-4
-    line = nearest_line(found[1] + found[2], wave)
-    near = line is not None and abs(line.label_um / wave - 1.0) < _SAME_LINE
-    return line.name if near and line is not None else None
+    ion, words = found[1] + found[2], [word.strip() for word in re.split("[+,]", found[3])]
+    if len(words) == 1:
+        return _alone(ion, float(words[0]) * 1e-4)
+    # Of "3727,29" the second has the first digits of the first.
+    waves = [float(words[0][: max(len(words[0]) - len(word), 0)] + word) * 1e-4 for word in words]
+    members = {line for wave in waves if (line := _near(ion, wave)) is not None}
+    if len(members) < len(waves):
+        return None
+    return blend([line.name for line in sorted(members, key=lambda one: one.label_um)]).name
+
+
+def _near(ion: str, wave_um: float) -> NebularLine | None:
+    line = nearest_line(ion, wave_um)
+    return line if line and abs(line.label_um / wave_um - 1.0) < _SAME_LINE else None
+
+
+def _alone(ion: str, wave_um: float) -> str | None:
+    """Name the only line that one wavelength can mean."""
+    named = nebular_line(f"{ion}_{wave_um * 1e4:.0f}")
+    line = named or _near(ion, wave_um)
+    if line is None or line is named:
+        return line and line.name
+    off = wave_um - line.label_um
+    beyond = [
+        abs(other.label_um - line.label_um)
+        for other in NEBULAR_LINES
+        if other.ion == ion and (other.label_um - line.label_um) * off > 0
+    ]
+    return line.name if abs(off) < _BETWEEN * min(beyond, default=np.inf) else None
 
 
 def _table(path: Path) -> tuple[list[str], dict[str, list[str]]]:
@@ -138,7 +176,7 @@ def read_pair(fluxes: Path) -> tuple[GridFacts, tuple[str, ...]]:
     values: list[FloatArray] = [
         np.array([number(flux_rows[key][k], fluxes) for key in keys]) for k in known
     ]
-    lines = [LineFacts(flux_head[k], name, (name,)) for k, name in known.items()]
+    lines = [LineFacts(flux_head[k], name, line_named(name).members) for k, name in known.items()]
     if HBETA not in known.values():
         lines.append(LineFacts(HBETA, HBETA, (HBETA,)))
         values.append(np.ones(len(keys)))
@@ -172,7 +210,7 @@ def import_pair(fluxes: Path, *, retrieved: str = "", licence: str = "not read")
             action="keep the names of the record",
         )
     facts, unread = read_pair(Path(fluxes))
-    detail = f"{len(unread)} columns are of no line that is known: {', '.join(unread[:8])}"
+    detail = f"{len(unread)} columns are of no line that is known: {', '.join(unread)}"
     left = (Defect("UNREAD_COLUMN", "fluxes", detail, "left out"),) if unread else ()
     source = GridSource(
         code="MAPPINGS V",

@@ -104,6 +104,47 @@ def test_zenodo_tables_are_joined_by_key(tmp_path):
     assert "total" in grid.source.known_defects[0].detail
 
 
+@pytest.mark.parametrize(
+    ("label", "name"),
+    [
+        *(("SII_6716+6731", "SII_6716+6731"), ("[S II] 6716,6731", "SII_6716+6731")),
+        *(("[OII]3727,29", "OII_3726+3729"), ("[OIII]5007+4959", "OIII_4959+5007")),
+        *(("[NII]6548+6583", "NII_6548+6583"), ("Halpha", "HI_6563"), ("[OIII]5007", "OIII_5007")),
+        *(("OII_3726", "OII_3726"), ("OII_3729", "OII_3729"), ("OII_7330", "OII_7330")),
+        *(("[SIII]9532", "SIII_9531"), ("[SII] 6718", "SII_6716"), ("OIII_5006.8", "OIII_5007")),
+        *(("CIV_1548", "CIV_1548"), ("OI_6300.3A", "OI_6300"), ("SIII lambda 9069", "SIII_9069")),
+    ],
+)
+def test_label_of_a_zenodo_column_is_read_whole(label, name):
+    assert zenodo.line_of(label) == name
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        *("OII_3727", "OII_7325", "SII_6725", "SII_6720", "CIV_1549", "NV_1240", "[NI]5199"),
+        *("CIII_1907", "MgII_2796", "[SII]6716+6720", "[SII]6716+9999", "[SII]6716+6716"),
+        *("SII_6716/6731", "[SII]6716-6731", "SII_6716_err", "[OIV]25.9um", "total"),
+    ],
+)
+def test_a_label_that_may_mean_two_lines_is_left_unread(label):
+    """A wavelength between two lines may be either, or both; a slash a sum, or a ratio."""
+    assert zenodo.line_of(label) is None
+
+
+def test_a_sum_of_the_zenodo_tables_stays_a_sum(tmp_path):
+    fluxes = write_zenodo(tmp_path, good_facts())
+    text = fluxes.read_text().replace("[SII]6716", "[SII]6716+6731").replace("[OI]6300", "OII_3727")
+    fluxes.write_text(text.replace("[SII]6731", "x").replace("[OI]6364", "y"))
+    grid = zenodo.import_pair(fluxes)
+    names = [line.name for line in grid.lines]
+    assert "SII_6716+6731" in names
+    assert not {"SII_6716", "OII_3726"} & set(names)
+    assert "OII_3727" in grid.source.known_defects[0].detail
+    line = grid.lines[names.index("SII_6716+6731")]
+    assert line.members == ("SII_6716", "SII_6731")
+
+
 def test_zenodo_components_are_told_by_their_names(tmp_path):
     prec = zenodo.import_pair(write_zenodo(tmp_path, good_facts(), "prec"))
     assert prec.component is Component.PRECURSOR
