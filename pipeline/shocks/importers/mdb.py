@@ -4,7 +4,6 @@ The database (3MdBs, Alarie & Morisset 2019, RMxAA 55, 377) holds several projec
 model the shock, its precursor and their sum, so each query names one project and one component.
 """
 
-import csv
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from ard.fileio import sha256_file
 from checks.shockgrid import GridFacts, LineFacts
 from pipeline.shocks.assemble import assemble
 from pipeline.shocks.grid import HBETA, Component, FloatArray, GridSource, ShockGrid
+from pipeline.shocks.importers.cells import number, parameter, table_rows
 from pipeline.shocks.lines import known_line, line_named, read_label
 
 KEYS: Final = ("abundance", "preshck_dens", "mag_fld", "shck_vel")
@@ -62,45 +62,31 @@ def is_hbeta_flux(label: str) -> bool:
     return label.startswith(("log Hβ", "log(Hb)", "Hb_log10"))
 
 
-def number(text: str, file: Path) -> float:
-    """Read a cell; an empty one is not known."""
-    try:
-        return float(text) if text.strip() else float("nan")
-    except ValueError as error:
-        raise FormatError(
-            "a cell of the table is no number",
-            file=file,
-            expected="a number, or nothing",
-            found=text,
-            action="mend the table, or fetch it again",
-        ) from error
-
-
 def read_long(path: Path) -> GridFacts:
     """Read a long table: a row for each model, a column for each line over H beta.
 
     Raises
     ------
     FormatError
-        If a column is missing, or a cell is no number.
+        If a column is missing, a row is not whole, or a cell is no number.
     """
-    with Path(path).open(encoding="utf-8", newline="") as stream:
-        rows = list(csv.reader(stream))
+    rows = table_rows(path)
     head = rows[0] if rows else []
     flux = next((label for label in head if is_hbeta_flux(label)), None)
     missing = [key for key in KEYS if key not in head]
-    if missing or flux is None or len(rows) < 2:
+    labels = [label for label in head if label not in (*KEYS, flux)]
+    if missing or flux is None or not labels or len(rows) < 2:
         raise FormatError(
             "the file is no long table of shock models",
             file=path,
             expected=f"columns {', '.join(KEYS)}, lines, and log Hβ",
-            found=f"no {', '.join(missing) or 'log Hβ, or no rows'}",
+            found=f"no {', '.join(missing) or 'log Hβ, no lines, or no rows'}",
             action="give the file of another importer, or mend its first line",
         )
-    labels = [label for label in head if label not in (*KEYS, flux)]
     table = {
-        label: np.array([number(row[k], path) for row in rows[1:]])
+        label: np.array([read(row[k], path) for row in rows[1:]])
         for k, label in enumerate(head)
+        for read in (parameter if label in KEYS else number,)
         if label != "abundance"
     }
     return GridFacts(

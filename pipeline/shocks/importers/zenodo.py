@@ -6,7 +6,6 @@ are not understood are left out, and said. The field is taken to be B, not B / s
 examination refuses it where it is not.
 """
 
-import csv
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,7 +27,7 @@ from pipeline.shocks.grid import (
     GridSource,
     ShockGrid,
 )
-from pipeline.shocks.importers.mdb import number
+from pipeline.shocks.importers.cells import number, parameter, table_rows
 from pipeline.shocks.lines import blend, line_named
 
 RECORD: Final = "doi:10.5281/zenodo.14140949"
@@ -107,8 +106,7 @@ def _alone(ion: str, wave_um: float) -> str | None:
 
 
 def _table(path: Path) -> tuple[list[str], dict[str, list[str]]]:
-    with path.open(encoding="utf-8", newline="") as stream:
-        rows = list(csv.reader(stream))
+    rows = table_rows(path)
     if len(rows) < 2 or rows[0][0] != "key":
         raise FormatError(
             "the file is no table of the Zenodo models",
@@ -119,7 +117,13 @@ def _table(path: Path) -> tuple[list[str], dict[str, list[str]]]:
         )
     keys = [row[0] for row in rows[1:]]
     if len(set(keys)) < len(keys):
-        raise FormatError("a key occurs twice", file=path, expected="one row for each model")
+        raise FormatError(
+            "a key occurs twice",
+            file=path,
+            expected="one row for each model",
+            found=f"{len(keys)} rows of {len(set(keys))} keys",
+            action="fetch the table again",
+        )
     return rows[0][1:], {row[0]: row[1:] for row in rows[1:]}
 
 
@@ -152,10 +156,18 @@ def read_pair(fluxes: Path) -> tuple[GridFacts, tuple[str, ...]]:
     Raises
     ------
     FormatError
-        If a table or parameter is missing, or the two have different models.
+        If a table or parameter is missing, a row is not whole, or the two have different models.
     """
     fluxes = Path(fluxes)
     propts = fluxes.with_name(fluxes.name.replace("_fluxes", "_propts"))
+    if not propts.is_file():
+        raise FormatError(
+            "the parameters of the models are not there",
+            file=propts,
+            expected=f"the table of parameters beside {fluxes.name}",
+            found="no such file",
+            action="fetch both from the same version of the record, and keep their names",
+        )
     (flux_head, flux_rows), (head, rows) = _table(fluxes), _table(propts)
     if set(flux_rows) != set(rows):
         raise FormatError(
@@ -168,7 +180,8 @@ def read_pair(fluxes: Path) -> tuple[GridFacts, tuple[str, ...]]:
     keys = sorted(rows)
     place = {name: _parameter(name, head, propts) for name in _WORDS}
     column = {
-        name: np.array([number(rows[key][k], propts) for key in keys]) for name, k in place.items()
+        name: np.array([parameter(rows[key][k], propts) for key in keys])
+        for name, k in place.items()
     }
     named = {k: line_of(label) for k, label in enumerate(flux_head)}
     unread = tuple(flux_head[k] for k, name in named.items() if name is None)

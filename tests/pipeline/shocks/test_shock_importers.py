@@ -5,6 +5,7 @@ of Allen et al. 2008, and that of the files of the library.
 """
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -187,6 +188,90 @@ def test_a_cell_that_is_no_number_is_refused(tmp_path):
     file.write_text(file.read_text().replace("1.00000", "one", 1))
     with pytest.raises(FormatError, match="a cell of the table is no number"):
         webtable.import_wide(file, SOLAR)
+
+
+# ---- damaged files
+
+LONG, WIDE, LIBRARY = "long.csv", "wide.csv", "lib.txt"
+FLUXES, PROPTS = "shck_fluxes.csv", "shck_propts.csv"
+
+
+def last_cut(text: str) -> str:
+    """A transfer that broke off within the last row."""
+    return text.rstrip("\n")[:-12]
+
+
+DAMAGE = {
+    "long cut": (LONG, last_cut, "a row of the table has another number of cells"),
+    "long bytes": (LONG, lambda text: text + "\udcff", "is not UTF-8"),
+    "long empty": (LONG, lambda _: "", "no long table"),
+    "long without lines": (
+        LONG,
+        lambda _: "abundance,preshck_dens,mag_fld,shck_vel,log Hβ\na,1,1,100,-5\n",
+        "no long table",
+    ),
+    "wide cut": (WIDE, lambda text: text[: text.index(",", 60)], "another number of cells"),
+    "wide without H beta": (WIDE, lambda text: text[: text.index("log")], "no wide table"),
+    "wide without a velocity": (
+        WIDE,
+        lambda text: text.replace("200,", ",", 1),
+        "lacks a parameter",
+    ),
+    "library without H beta": (
+        LIBRARY,
+        lambda text: text[: text.index("log(Hb)")],
+        "not one of the MAPPINGS III",
+    ),
+    "library of another letter": (
+        LIBRARY,
+        lambda text: text.replace("M_n1", "X_n1"),
+        "a set of abundances that is not known",
+    ),
+    "library stars": (LIBRARY, lambda text: text.replace("1.00000", "*******"), "no number"),
+    "library velocity": (LIBRARY, lambda text: text.replace("200.", "2oo.", 1), "no number"),
+    "library cut": (LIBRARY, last_cut, "not one of the MAPPINGS III"),
+    "fluxes cut": (FLUXES, last_cut, "another number of cells"),
+    "fluxes empty": (FLUXES, lambda _: "", "no table of the Zenodo models"),
+    "parameters cut": (PROPTS, last_cut, "another number of cells"),
+    "parameters missing": (PROPTS, None, "the parameters of the models are not there"),
+    "a key twice": (
+        PROPTS,
+        lambda text: text.replace("m63,", "m62,"),
+        "a key occurs twice",
+    ),
+}
+
+
+def written(folder: Path, name: str) -> select.Asked:
+    """A good file of each form."""
+    if name == LONG:
+        return select.Asked("long", write_long(folder / LONG, good_facts()))
+    if name == WIDE:
+        return select.Asked("wide", write_wide(folder / WIDE, solar()), SOLAR)
+    if name == LIBRARY:
+        return select.Asked("library", write_library(folder / LIBRARY, solar()))
+    return select.Asked("zenodo", write_zenodo(folder, good_facts()))
+
+
+@pytest.mark.parametrize("what", DAMAGE)
+def test_a_damaged_file_is_refused_in_words(tmp_path, what):
+    name, harm, says = DAMAGE[what]
+    asked, file = written(tmp_path, name), tmp_path / name
+    if harm is None:
+        file.unlink()
+    else:
+        file.write_bytes(harm(file.read_text("utf-8")).encode("utf-8", "surrogateescape"))
+    with pytest.raises(FormatError, match=says) as caught:
+        select.import_grid(asked)
+    assert caught.value.file == str(file)
+
+
+@pytest.mark.parametrize("name", [LONG, WIDE, LIBRARY, FLUXES, PROPTS])
+def test_empty_lines_at_the_end_are_no_models(tmp_path, name):
+    asked, file = written(tmp_path, name), tmp_path / name
+    before = content_sha256(select.import_grid(asked))
+    file.write_text(file.read_text("utf-8") + "\n\n", "utf-8")
+    assert content_sha256(select.import_grid(asked)) == before
 
 
 # ---- shock and precursor
