@@ -6,6 +6,7 @@ are not understood are left out, and said. The field is taken to be B, not B / s
 examination refuses it where it is not.
 """
 
+import hashlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -140,6 +141,10 @@ def _parameter(name: str, head: Sequence[str], path: Path) -> int:
     )
 
 
+def _parameters_of(fluxes: Path) -> Path:
+    return fluxes.with_name(fluxes.name.replace("_fluxes", "_propts"))
+
+
 def read_pair(fluxes: Path) -> tuple[GridFacts, tuple[str, ...]]:
     """Read the two tables of one component.
 
@@ -159,7 +164,7 @@ def read_pair(fluxes: Path) -> tuple[GridFacts, tuple[str, ...]]:
         If a table or parameter is missing, a row is not whole, or the two have different models.
     """
     fluxes = Path(fluxes)
-    propts = fluxes.with_name(fluxes.name.replace("_fluxes", "_propts"))
+    propts = _parameters_of(fluxes)
     if not propts.is_file():
         raise FormatError(
             "the parameters of the models are not there",
@@ -223,6 +228,7 @@ def import_pair(fluxes: Path, *, retrieved: str = "", licence: str = "not read")
             action="keep the names of the record",
         )
     facts, unread = read_pair(Path(fluxes))
+    digests = "".join(sha256_file(file) for file in (fluxes, _parameters_of(Path(fluxes))))
     detail = f"{len(unread)} columns are of no line that is known: {', '.join(unread)}"
     left = (Defect("UNREAD_COLUMN", "fluxes", detail, "left out"),) if unread else ()
     source = GridSource(
@@ -232,7 +238,7 @@ def import_pair(fluxes: Path, *, retrieved: str = "", licence: str = "not read")
         component=COMPONENTS[prefix.removesuffix("-dst")],
         source=RECORD,
         licence=licence,
-        sha256=sha256_file(fluxes),
+        sha256=hashlib.sha256(digests.encode()).hexdigest(),
         retrieved=retrieved,
         rounding=0.0,
         known_defects=left,

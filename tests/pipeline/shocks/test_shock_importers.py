@@ -153,6 +153,17 @@ def test_zenodo_components_are_told_by_their_names(tmp_path):
         zenodo.import_pair(write_zenodo(tmp_path, good_facts(), "bpass"))
 
 
+def test_both_zenodo_tables_are_in_the_digest_of_the_import(tmp_path):
+    fluxes = write_zenodo(tmp_path, good_facts())
+    propts = tmp_path / PROPTS
+    digests = {zenodo.import_pair(fluxes).source.sha256}
+    for file in (propts, fluxes):
+        file.write_text(file.read_text() + "\n")
+        digests.add(zenodo.import_pair(fluxes).source.sha256)
+    assert len(digests) == 3
+    assert {len(digest) for digest in digests} == {64}
+
+
 def test_zenodo_tables_of_other_models_are_refused(tmp_path):
     fluxes = write_zenodo(tmp_path, good_facts())
     text = fluxes.read_text()
