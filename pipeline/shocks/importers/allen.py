@@ -17,6 +17,7 @@ from ard.errors import FormatError
 from ard.fileio import sha256_file
 from checks.shockgrid import GridFacts, LineFacts
 from manifests.nebular import NEBULAR_LINES
+from pipeline.shocks.abundances import ALLEN_SOLAR
 from pipeline.shocks.assemble import assemble
 from pipeline.shocks.grid import Component, FloatArray, GridSource, ShockGrid
 from pipeline.shocks.importers.cells import number, parameter, text_of
@@ -32,7 +33,8 @@ SETS: Final = {
     "Q": "Allen2008_LMC",
     **dict.fromkeys("TUVLS", "Allen2008_Solar"),
 }
-EQUIPARTITION_UG: Final = 3.23  # what "be" in a name stands for, at n = 1 cm^-3
+# What "be" in a name stands for, over sqrt(n): the public table has 10.2 uG at n = 10 cm^-3.
+EQUIPARTITION: Final = 3.23
 HBETA_ROW: Final = "log(Hb)"  # log10 of the H beta flux: the last row
 RANGE_UM: Final = (0.3, 2.0)
 _SAME_LINE: Final = 1e-3  # relative; wavelengths of the library are up to 7e-4 off (H delta)
@@ -102,7 +104,7 @@ def read_library(path: Path) -> Library:
     names = list(columns)
     lines = [LineFacts(name, name, tuple(blend_members(name))) for name in names]
     density = float(model[2])
-    field = EQUIPARTITION_UG if model[3] == "e" else float(model[3])
+    field = EQUIPARTITION * density**0.5 if model[3] == "e" else float(model[3])
     size = velocity.size
     facts = GridFacts(
         abundance=np.full(size, SETS[model[1]]),
@@ -160,5 +162,6 @@ def import_library(path: Path, *, retrieved: str = "") -> ShockGrid:
         sha256=sha256_file(path),
         retrieved=retrieved,
         rounding=0.0,
+        solar=ALLEN_SOLAR,
     )
     return assemble(library.facts, source)

@@ -15,6 +15,7 @@ import numpy as np
 from ard.errors import ArdError, ExtraMissingError, FormatError
 from ard.fileio import sha256_file
 from checks.shockgrid import GridFacts, LineFacts
+from pipeline.shocks.abundances import solar_of
 from pipeline.shocks.assemble import assemble
 from pipeline.shocks.grid import HBETA, Component, FloatArray, GridSource, ShockGrid
 from pipeline.shocks.importers.cells import number, parameter, table_rows
@@ -100,25 +101,44 @@ def read_long(path: Path) -> GridFacts:
     )
 
 
-def web_source(sha256: str, *, retrieved: str = "", project: str = "Allen08") -> GridSource:
-    """Say where tables of the database's web form come from."""
+def web_source(
+    sha256: str,
+    facts: GridFacts,
+    *,
+    retrieved: str = "",
+    component: Component = Component.SHOCK,
+) -> GridSource:
+    """Say where a table of the database's web form comes from, and which gas shines in it."""
     return GridSource(
         code="MAPPINGS V",
         version="5.1.13",
-        project=project,
-        component=Component.SHOCK,
+        project="Allen08",
+        component=component,
         source=PAPER,
         licence="none stated",
         sha256=sha256,
         retrieved=retrieved,
         rounding=WEB_ROUNDING,
+        solar=solar_of(str(name) for name in np.unique(facts.abundance)),
     )
 
 
-def import_long(path: Path, *, retrieved: str = "") -> ShockGrid:
-    """Make the grid of a long table of the web form's models (shock only)."""
-    source = web_source(sha256_file(path), retrieved=retrieved)
-    return assemble(read_long(path), source, relabelled=tuple(RELABELLED), copies=COPIES)
+def import_long(
+    path: Path, *, retrieved: str = "", component: Component = Component.SHOCK
+) -> ShockGrid:
+    """Make the grid of a long table of the web form's models.
+
+    Parameters
+    ----------
+    path : Path
+    retrieved : str
+        Date on which it was fetched, ISO 8601.
+    component : Component
+        Which gas shines: the table does not say it. Those that are public are of shocks.
+    """
+    facts = read_long(path)
+    source = web_source(sha256_file(path), facts, retrieved=retrieved, component=component)
+    return assemble(facts, source, relabelled=tuple(RELABELLED), copies=COPIES)
 
 
 # ---- SQL

@@ -13,6 +13,7 @@ from pipeline.shocks.importers import allen, mdb, webtable, zenodo
 from pipeline.shocks.toy import toy_loglinear
 
 FORMS: Final = ("long", "wide", "printed", "library", "zenodo")
+SETTING_NEEDED: Final = ("wide", "printed")
 TOY: Final = "toy"
 DATABASE: Final = "3mdbs"
 ZENODO: Final = "zenodo:"
@@ -30,8 +31,9 @@ class Asked:
     file : Path
     setting : Setting or None
         Abundance, density and field of a wide or printed table.
-    component : Component
-        Of a printed table.
+    component : Component or None
+        Of a long, wide or printed table, which does not say it (None: shock); of others the one
+        that the file has to be of.
     retrieved : str
         Date on which it was fetched, ISO 8601.
     """
@@ -39,7 +41,7 @@ class Asked:
     form: str
     file: Path
     setting: webtable.Setting | None = None
-    component: Component = Component.SHOCK
+    component: Component | None = None
     retrieved: str = ""
 
     def needed_setting(self) -> webtable.Setting:
@@ -55,10 +57,14 @@ class Asked:
                 "a wide table does not say which models it holds",
                 file=self.file,
                 expected="abundance, density and field",
-                found="none of them",
+                found="not all of them",
                 action="give all three",
             )
         return self.setting
+
+    def told_component(self) -> Component:
+        """Give the component of a table that does not say it."""
+        return self.component or Component.SHOCK
 
 
 def published(asked: Asked) -> GridFacts:
@@ -71,7 +77,7 @@ def published(asked: Asked) -> GridFacts:
     """
     if asked.form == "long":
         return mdb.read_long(asked.file)
-    if asked.form in ("wide", "printed"):
+    if asked.form in SETTING_NEEDED:
         return webtable.read_wide(asked.file, asked.needed_setting())
     if asked.form == "library":
         return allen.read_library(asked.file).facts
@@ -86,20 +92,32 @@ def import_grid(asked: Asked) -> ShockGrid:
     Raises
     ------
     ArdError
-        If nobody reads that form, the file is not of it, or it has defects that masking does not
-        cure.
+        If nobody reads that form, the file is not of it, is of another component, or has defects
+        that masking does not cure.
     """
+    grid = _imported(asked)
+    if asked.component not in (None, grid.component):
+        raise FormatError(
+            "the file is of another component",
+            file=asked.file,
+            expected=asked.component,
+            found=f"{grid.component}, as the file says itself",
+            action="leave the component out, or give another file",
+        )
+    return grid
+
+
+def _imported(asked: Asked) -> ShockGrid:
+    when = {"retrieved": asked.retrieved}
     if asked.form == "long":
-        return mdb.import_long(asked.file, retrieved=asked.retrieved)
-    if asked.form == "wide":
-        setting = asked.needed_setting()
-        return webtable.import_wide(asked.file, setting, retrieved=asked.retrieved)
-    if asked.form == "printed":
-        return webtable.import_printed(asked.file, asked.needed_setting(), asked.component)
+        return mdb.import_long(asked.file, component=asked.told_component(), **when)
+    if asked.form in SETTING_NEEDED:
+        read = webtable.import_wide if asked.form == "wide" else webtable.import_printed
+        return read(asked.file, asked.needed_setting(), asked.told_component(), **when)
     if asked.form == "library":
-        return allen.import_library(asked.file, retrieved=asked.retrieved)
+        return allen.import_library(asked.file, **when)
     if asked.form == "zenodo":
-        return zenodo.import_pair(asked.file, retrieved=asked.retrieved)
+        return zenodo.import_pair(asked.file, **when)
     raise _unknown(asked.form)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from ard.errors import FormatError
 from ard.fileio import sha256_file
 from checks.shockgrid import GridFacts
+from pipeline.shocks.abundances import ALLEN_SOLAR
 from pipeline.shocks.assemble import assemble
 from pipeline.shocks.grid import Component, GridSource, ShockGrid
 from pipeline.shocks.importers.cells import number, parameter, table_rows
@@ -77,14 +78,22 @@ def read_wide(path: Path, setting: Setting) -> GridFacts:
     )
 
 
-def import_wide(path: Path, setting: Setting, *, retrieved: str = "") -> ShockGrid:
-    """Make the grid of one wide table of the web form (shock only)."""
-    source = web_source(sha256_file(path), retrieved=retrieved)
+def import_wide(
+    path: Path,
+    setting: Setting,
+    component: Component = Component.SHOCK,
+    *,
+    retrieved: str = "",
+) -> ShockGrid:
+    """Make the grid of one wide table of the web form."""
     facts = read_wide(path, setting)
+    source = web_source(sha256_file(path), facts, retrieved=retrieved, component=component)
     return assemble(facts, source, relabelled=tuple(RELABELLED), copies=COPIES)
 
 
-def import_printed(path: Path, setting: Setting, component: Component) -> ShockGrid:
+def import_printed(
+    path: Path, setting: Setting, component: Component, *, retrieved: str = ""
+) -> ShockGrid:
     """Make the grid of one printed table of Allen et al. 2008 (tables 6 to 8)."""
     source = GridSource(
         code="MAPPINGS III",
@@ -94,7 +103,8 @@ def import_printed(path: Path, setting: Setting, component: Component) -> ShockG
         source=ALLEN_PAPER,
         licence="none stated",
         sha256=sha256_file(path),
-        retrieved="",
+        retrieved=retrieved,
         rounding=1e-3,
+        solar=ALLEN_SOLAR,
     )
     return assemble(read_wide(path, setting), source)

@@ -37,6 +37,7 @@ COMPONENTS: Final = {
     "prec": Component.PRECURSOR,
     "shckprec": Component.SHOCK_PLUS_PRECURSOR,
 }
+_DUSTY: Final = "-dst"
 # Words that name a parameter, in any case: the first column that has one of them.
 _WORDS: Final = {
     "metallicity": ("metallicity", "zgas", "z_gas"),
@@ -213,17 +214,22 @@ def read_pair(fluxes: Path) -> tuple[GridFacts, tuple[str, ...]]:
 def import_pair(fluxes: Path, *, retrieved: str = "", licence: str = "not read") -> ShockGrid:
     """Make the grid of one component, named by the file's prefix ("shck", "prec", "shckprec").
 
+    Models with dust ("shck-dst") are a project of their own. The solar convention of the
+    metallicities is not in the tables.
+
     Raises
     ------
     FormatError
-        Also if the prefix is not known: dusty ("-dst") and H II models are other grids.
+        Also if the prefix is not known: H II models are other grids.
     """
     prefix = Path(fluxes).name.partition("_fluxes")[0]
-    if prefix.removesuffix("-dst") not in COMPONENTS:
+    plain = prefix.removesuffix(_DUSTY)
+    if plain not in COMPONENTS:
         raise FormatError(
             "the file is of no component that is known",
             file=fluxes,
-            expected=", ".join(f"{name}_fluxes.csv" for name in COMPONENTS),
+            expected=", ".join(f"{name}_fluxes.csv" for name in COMPONENTS)
+            + f", with or without {_DUSTY} before the _",
             found=Path(fluxes).name,
             action="keep the names of the record",
         )
@@ -234,8 +240,8 @@ def import_pair(fluxes: Path, *, retrieved: str = "", licence: str = "not read")
     source = GridSource(
         code="MAPPINGS V",
         version="5.2.1",
-        project=f"zenodo-14140949 {prefix}",
-        component=COMPONENTS[prefix.removesuffix("-dst")],
+        project="zenodo-14140949" + ("" if plain == prefix else " dusty"),
+        component=COMPONENTS[plain],
         source=RECORD,
         licence=licence,
         sha256=hashlib.sha256(digests.encode()).hexdigest(),

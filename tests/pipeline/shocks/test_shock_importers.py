@@ -25,7 +25,7 @@ from shock_tables import (
 from ard.errors import ArdError, FormatError
 from pipeline.shocks.assemble import assemble, examine
 from pipeline.shocks.combine import combine, weighted
-from pipeline.shocks.grid import Component, GridSource, ShockGrid
+from pipeline.shocks.grid import NOT_STATED, Component, GridSource, ShockGrid
 from pipeline.shocks.gridfile import content_sha256
 from pipeline.shocks.importers import allen, mdb, nebulabayes, select, webtable, zenodo
 from pipeline.shocks.toy import toy_loglinear
@@ -92,6 +92,30 @@ def test_library_header_says_which_models(tmp_path, what, component, b):
     grid = allen.import_library(write_library(tmp_path / "lib.txt", solar(), what))
     assert (grid.component, grid.b.tolist()) == (component, [b])
     assert grid.abundances[0].name == "Allen2008_Dopita2005"
+
+
+def test_equipartition_is_of_the_density_of_the_model(tmp_path):
+    """Oracle: the field of the same models in the public table, 10.2 uG at n = 10 cm-3."""
+    ten = dataclasses.replace(solar(), log_hbeta=solar().log_hbeta + 1.0)
+    file = write_library(tmp_path / "lib.txt", ten, "V_n10_be SHOCK")
+    assert allen.read_library(file).facts.field_ug == pytest.approx(10.2, abs=0.05)
+    assert allen.import_library(file).b.tolist() == [3.23]
+
+
+@pytest.mark.parametrize("prefix", ["shck", "prec-dst", "shckprec-dst"])
+def test_zenodo_grids_with_dust_are_a_project_of_their_own(tmp_path, prefix):
+    source = zenodo.import_pair(write_zenodo(tmp_path, good_facts(), prefix)).source
+    assert source.component is zenodo.COMPONENTS[prefix.removesuffix("-dst")]
+    assert source.project == "zenodo-14140949" + (" dusty" if "-dst" in prefix else "")
+
+
+def test_a_solar_convention_that_nobody_states_is_not_recorded(tmp_path):
+    facts = good_facts()
+    assert zenodo.import_pair(write_zenodo(tmp_path, facts)).source.solar == NOT_STATED
+    file = write_long(tmp_path / "long.csv", facts)
+    assert mdb.import_long(file).source.solar == "anders-grevesse-1989"
+    file.write_text(file.read_text().replace("Allen2008_LMC", "Gutkin16_ISM0d004_C0d26"))
+    assert mdb.import_long(file).source.solar == NOT_STATED
 
 
 def test_zenodo_tables_are_joined_by_key(tmp_path):
@@ -381,7 +405,7 @@ def test_h_ii_grid_of_nebulabayes(shared_data):
     assert not grid.mask[..., needed].any()
     # [O III] is not given where the gas is rich and the radiation weak, and is not made up.
     assert np.argwhere(grid.mask[..., names.index("OIII_5007")])[:, 0].min() == 10
-    assert grid.source.licence == "MIT"
+    assert (grid.source.licence, grid.source.solar) == ("MIT", NOT_STATED)
 
 
 # ---- names in a configuration
