@@ -4,9 +4,11 @@ The database (3MdBs, Alarie & Morisset 2019, RMxAA 55, 377) holds several projec
 model the shock, its precursor and their sum, so each query names one project and one component.
 """
 
+import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,10 +16,17 @@ import numpy as np
 
 from ard.errors import ArdError, ExtraMissingError, FormatError
 from ard.fileio import sha256_file
-from checks.shockgrid import GridFacts, LineFacts
+from checks.shockgrid import GridFacts, LineFacts, model_name
 from pipeline.shocks.abundances import solar_of
 from pipeline.shocks.assemble import assemble
-from pipeline.shocks.grid import HBETA, Component, FloatArray, GridSource, ShockGrid
+from pipeline.shocks.grid import (
+    HBETA,
+    Component,
+    Defect,
+    FloatArray,
+    GridSource,
+    ShockGrid,
+)
 from pipeline.shocks.importers.cells import number, parameter, table_rows
 from pipeline.shocks.lines import known_line, line_named, read_label
 
@@ -41,7 +50,9 @@ TABLES: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "emis_IR": ("SIII_9069", "SIII_9531"),
 }
+LINES: Final = tuple(line for lines in TABLES.values() for line in lines)
 SUMS: Final = (("SII_6716", "SII_6731"), ("SIII_9069", "SIII_9531"))
+MODEL_TYPES: Final = (Component.SHOCK, Component.PRECURSOR, Component.SHOCK_PLUS_PRECURSOR)
 
 
 def web_column(label: str) -> LineFacts:
@@ -124,17 +135,17 @@ def web_source(
 
 
 def import_long(
-    path: Path, *, retrieved: str = "", component: Component = Component.SHOCK
+    path: Path, component: Component = Component.SHOCK, *, retrieved: str = ""
 ) -> ShockGrid:
     """Make the grid of a long table of the web form's models.
 
     Parameters
     ----------
     path : Path
-    retrieved : str
-        Date on which it was fetched, ISO 8601.
     component : Component
         Which gas shines: the table does not say it. Those that are public are of shocks.
+    retrieved : str
+        Date on which it was fetched, ISO 8601.
     """
     facts = read_long(path)
     source = web_source(sha256_file(path), facts, retrieved=retrieved, component=component)
@@ -188,18 +199,34 @@ def statement(query: Query, mark: str = "%s") -> tuple[str, tuple[str, ...]]:
     return sql, (*(str(query.component) for _ in TABLES), query.ref)
 
 
-def facts_from_rows(rows: Sequence[Sequence[Any]]) -> GridFacts:
+def facts_from_rows(
+    rows: Sequence[Sequence[Any]], names: Sequence[str] = LINES, file: Path | None = None
+) -> GridFacts:
     """Make a table of models of what a query gives: fluxes in erg cm^-2 s^-1 become ratios.
+
+    Parameters
+    ----------
+    rows : sequence
+        Of each model the name of its abundance set, density, field, velocity, and fluxes.
+    names : sequence of str
+        The lines of the fluxes, H beta among them.
+    file : Path, optional
+        Where they come from, for errors.
+
+    Returns
+    -------
+    GridFacts
+        NaN for all of a model without an H beta flux.
 
     Raises
     ------
     FormatError
-        If the query gave nothing, or H beta is missing somewhere.
+        If the query gave nothing, or no model has an H beta flux.
     """
-    names = [line for lines in TABLES.values() for line in lines]
     if not rows:
         raise FormatError(
             "the database has no such models",
+            file=file,
             expected="a project and a component that it holds",
             found="no rows",
             action="ask it for SELECT DISTINCT ref FROM shock_params",
@@ -207,17 +234,20 @@ def facts_from_rows(rows: Sequence[Sequence[Any]]) -> GridFacts:
     values = np.array([[_float(cell) for cell in row[1:]] for row in rows])
     density, field, velocity = values[:, :3].T
     flux = dict(zip(names, values[:, 3:].T, strict=True))
-    hbeta = flux[HBETA]
-    if not (hbeta > 0).all():
+    hbeta = np.where(flux[HBETA] > 0, flux[HBETA], np.nan)
+    if np.isnan(hbeta).all():
         raise FormatError(
-            "a model has no H beta flux",
-            expected="a positive flux in every row",
-            found=f"{int((~(hbeta > 0)).sum())} rows without",
+            "no model has an H beta flux",
+            file=file,
+            expected="positive fluxes",
+            found=f"{len(rows)} rows without",
             action="choose another project",
         )
     columns: dict[str, FloatArray] = {name: flux[name] / hbeta for name in names}
     lines = [LineFacts(name, name, (name,)) for name in names]
     for members in SUMS:
+        if not set(members) <= set(names):
+            continue
         line = line_named(f"{members[0]}+{members[1].rpartition('_')[2]}")
         columns[line.name] = columns[members[0]] + columns[members[1]]
         lines.append(LineFacts(line.name, line.name, members))
@@ -234,6 +264,23 @@ def facts_from_rows(rows: Sequence[Sequence[Any]]) -> GridFacts:
 
 def _float(cell: Any) -> float:
     return float("nan") if cell is None else float(cell)
+
+
+def without_hbeta(facts: GridFacts) -> tuple[Defect, ...]:
+    """Name the models whose lines are all masked, for there is no H beta flux to compare with."""
+    detail = "it has no H beta flux, over which fluxes are taken"
+    columns = (facts.abundance, facts.density_cm3, facts.field_ug, facts.velocity_kms)
+    return tuple(
+        Defect("MISSING_HBETA", model_name(str(z), n, b, v), detail, "masked")
+        for z, n, b, v, known in zip(*columns, np.isfinite(facts.log_hbeta), strict=True)
+        if not known
+    )
+
+
+def rows_sha256(rows: Sequence[Sequence[Any]]) -> str:
+    """Give the digest of what a query gave; the order of its rows has no effect."""
+    canonical = sorted(repr((str(row[0]), *map(_float, row[1:]))) for row in rows)
+    return hashlib.sha256("\n".join((*LINES, *canonical)).encode()).hexdigest()
 
 
 def credentials(environment: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -256,8 +303,15 @@ def credentials(environment: Mapping[str, str] | None = None) -> dict[str, str]:
     return {name: given[name].strip() for name in CREDENTIALS}
 
 
-def ask_database(query: Query, environment: Mapping[str, str] | None = None) -> GridFacts:
+def ask_database(
+    query: Query, environment: Mapping[str, str] | None = None
+) -> Sequence[Sequence[Any]]:
     """Ask the public server for the models of a project.
+
+    Returns
+    -------
+    sequence
+        Rows, as `facts_from_rows` takes them.
 
     Raises
     ------
@@ -281,7 +335,7 @@ def ask_database(query: Query, environment: Mapping[str, str] | None = None) -> 
         )
         with connection, connection.cursor() as cursor:
             cursor.execute(sql, parameters)
-            rows = cursor.fetchall()
+            rows: Sequence[Sequence[Any]] = cursor.fetchall()
     except (pymysql.MySQLError, OSError, ValueError) as error:
         raise ArdError(
             "the shock database does not answer",
@@ -289,20 +343,37 @@ def ask_database(query: Query, environment: Mapping[str, str] | None = None) -> 
             found=type(error).__name__,
             action="check the four variables and the network, or give a file",
         ) from error
-    return facts_from_rows(rows)
+    return rows
 
 
-def import_database(query: Query, *, retrieved: str = "") -> ShockGrid:
-    """Make the grid of a project of the database."""
-    source = GridSource(
+def database_source(
+    ref: str, component: Component, facts: GridFacts, *, sha256: str, retrieved: str
+) -> GridSource:
+    """Say where models that were drawn from the database's tables come from."""
+    return GridSource(
         code="MAPPINGS V",
         version="5.1.13",
-        project=query.ref,
-        component=query.component,
+        project=ref,
+        component=component,
         source=PAPER,
         licence="none stated",
-        sha256="",
+        sha256=sha256,
         retrieved=retrieved,
         rounding=0.0,
+        known_defects=without_hbeta(facts),
+        solar=solar_of(str(name) for name in np.unique(facts.abundance)),
     )
-    return assemble(ask_database(query), source)
+
+
+def import_database(query: Query) -> ShockGrid:
+    """Make the grid of a project of the database, as it is today."""
+    rows = ask_database(query)
+    facts = facts_from_rows(rows)
+    source = database_source(
+        query.ref,
+        query.component,
+        facts,
+        sha256=rows_sha256(rows),
+        retrieved=f"{datetime.now(UTC):%Y-%m-%d}",
+    )
+    return assemble(facts, source)

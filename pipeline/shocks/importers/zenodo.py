@@ -95,9 +95,11 @@ def _near(ion: str, wave_um: float) -> NebularLine | None:
 def _alone(ion: str, wave_um: float) -> str | None:
     """Name the only line that one wavelength can mean."""
     named = nebular_line(f"{ion}_{wave_um * 1e4:.0f}")
-    line = named or _near(ion, wave_um)
-    if line is None or line is named:
-        return line and line.name
+    if named is not None:
+        return named.name
+    line = _near(ion, wave_um)
+    if line is None:
+        return None
     off = wave_um - line.label_um
     beyond = [
         abs(other.label_um - line.label_um)
