@@ -6,7 +6,7 @@ model the shock, its precursor and their sum, so each query names one project an
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,10 +17,11 @@ import numpy as np
 from ard.errors import ArdError, ExtraMissingError, FormatError
 from ard.fileio import sha256_file
 from checks.shockgrid import GridFacts, LineFacts, model_name
-from pipeline.shocks.abundances import solar_of
+from pipeline.shocks.abundances import ALLEN_SOLAR, solar_of
 from pipeline.shocks.assemble import assemble
 from pipeline.shocks.grid import (
     HBETA,
+    NOT_STATED,
     Component,
     Defect,
     FloatArray,
@@ -112,25 +113,34 @@ def read_long(path: Path) -> GridFacts:
     )
 
 
+def set_names(facts: GridFacts) -> tuple[str, ...]:
+    """Name the abundance sets of a table of models, each once."""
+    return tuple(str(name) for name in np.unique(facts.abundance))
+
+
 def web_source(
     sha256: str,
-    facts: GridFacts,
+    sets: Iterable[str] = (),
     *,
     retrieved: str = "",
     component: Component = Component.SHOCK,
 ) -> GridSource:
-    """Say where a table of the database's web form comes from, and which gas shines in it."""
+    """Say where a table of the database's web form comes from, and which gas shines in it.
+
+    The table does not name its project; that of Allen et al. 2008 is told by its abundance sets.
+    """
+    solar = solar_of(sets)
     return GridSource(
         code="MAPPINGS V",
         version="5.1.13",
-        project="Allen08",
+        project="Allen08" if solar == ALLEN_SOLAR else NOT_STATED,
         component=component,
         source=PAPER,
         licence="none stated",
         sha256=sha256,
         retrieved=retrieved,
         rounding=WEB_ROUNDING,
-        solar=solar_of(str(name) for name in np.unique(facts.abundance)),
+        solar=solar,
     )
 
 
@@ -148,7 +158,9 @@ def import_long(
         Date on which it was fetched, ISO 8601.
     """
     facts = read_long(path)
-    source = web_source(sha256_file(path), facts, retrieved=retrieved, component=component)
+    source = web_source(
+        sha256_file(path), set_names(facts), retrieved=retrieved, component=component
+    )
     return assemble(facts, source, relabelled=tuple(RELABELLED), copies=COPIES)
 
 
@@ -361,7 +373,7 @@ def database_source(
         retrieved=retrieved,
         rounding=0.0,
         known_defects=without_hbeta(facts),
-        solar=solar_of(str(name) for name in np.unique(facts.abundance)),
+        solar=solar_of(set_names(facts)),
     )
 
 

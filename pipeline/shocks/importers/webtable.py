@@ -22,6 +22,7 @@ from pipeline.shocks.importers.mdb import (
     COPIES,
     RELABELLED,
     is_hbeta_flux,
+    set_names,
     web_column,
     web_source,
 )
@@ -87,7 +88,9 @@ def import_wide(
 ) -> ShockGrid:
     """Make the grid of one wide table of the web form."""
     facts = read_wide(path, setting)
-    source = web_source(sha256_file(path), facts, retrieved=retrieved, component=component)
+    source = web_source(
+        sha256_file(path), set_names(facts), retrieved=retrieved, component=component
+    )
     return assemble(facts, source, relabelled=tuple(RELABELLED), copies=COPIES)
 
 

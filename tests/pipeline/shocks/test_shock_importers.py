@@ -113,9 +113,11 @@ def test_a_solar_convention_that_nobody_states_is_not_recorded(tmp_path):
     facts = good_facts()
     assert zenodo.import_pair(write_zenodo(tmp_path, facts)).source.solar == NOT_STATED
     file = write_long(tmp_path / "long.csv", facts)
-    assert mdb.import_long(file).source.solar == "anders-grevesse-1989"
+    source = mdb.import_long(file).source
+    assert (source.solar, source.project) == ("anders-grevesse-1989", "Allen08")
     file.write_text(file.read_text().replace("Allen2008_LMC", "Gutkin16_ISM0d004_C0d26"))
-    assert mdb.import_long(file).source.solar == NOT_STATED
+    mixed = mdb.import_long(file).source
+    assert (mixed.solar, mixed.project) == (NOT_STATED, NOT_STATED)
 
 
 def test_zenodo_tables_are_joined_by_key(tmp_path):
