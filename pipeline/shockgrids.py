@@ -14,7 +14,7 @@ from ard import layout
 from ard.errors import ArdError, NotFoundError
 from ard.fileio import read_json
 from pipeline.shocks.gridfile import save_grid, sidecar
-from pipeline.shocks.importers.select import DATABASE, TOY, ZENODO, open_grid
+from pipeline.shocks.importers.select import TOY, ZENODO, database_query, open_grid
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,10 @@ def choose(name: str, root: Path, *, simulated: bool) -> Chosen | None:
         return CLOSED_FORM
     if name.startswith(ZENODO):
         open_grid(name)  # says how to get one
-    path = root / layout.WORK_DIR / f"{DATABASE}.fits" if name == DATABASE else Path(name).resolve()
-    if name == DATABASE and not (path.is_file() and sidecar(path).is_file()):
+    asked = database_query(name) is not None
+    kept = f"{name.replace(':', '_')}.fits"
+    path = root / layout.WORK_DIR / kept if asked else Path(name).resolve()
+    if asked and not (path.is_file() and sidecar(path).is_file()):
         save_grid(path, open_grid(name), overwrite=True)
     for file in (path, sidecar(path)):
         if not file.is_file():
@@ -90,4 +92,4 @@ def choose(name: str, root: Path, *, simulated: bool) -> Chosen | None:
         )
     synthetic = read_json(sidecar(path)).get("synthetic") is not False
     files = {"arrays": path, "record": sidecar(path)}
-    return Chosen(name if name == DATABASE else path.name, files, synthetic)
+    return Chosen(name if asked else path.name, files, synthetic)

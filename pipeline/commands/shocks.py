@@ -8,6 +8,7 @@ import json
 import math
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,15 +51,30 @@ def _setting(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _asked(
-    form: str, file: Path, about: dict[str, Any], component: str = "shock", retrieved: str = ""
+    form: str,
+    file: Path,
+    about: dict[str, Any],
+    component: str | None = None,
+    retrieved: datetime | None = None,
 ) -> "Asked":
+    from ard.errors import FormatError
     from pipeline.shocks.grid import Component
-    from pipeline.shocks.importers.select import Asked
+    from pipeline.shocks.importers.select import SETTING_NEEDED, Asked
     from pipeline.shocks.importers.webtable import Setting
 
+    given = {name: value for name, value in about.items() if value is not None}
+    if given and form not in SETTING_NEEDED:
+        raise FormatError(
+            "the file says itself which models it holds",
+            file=file,
+            expected=f"{', '.join(about)} of a {' or '.join(SETTING_NEEDED)} table only",
+            found=", ".join(f"{name} {value}" for name, value in given.items()),
+            action=f"leave out {', '.join(f'--{name}' for name in given)}",
+        )
     values = (about["abundance"], about["density"], about["field"])
     setting = None if None in values else Setting(*values)
-    return Asked(form, file, setting, Component(component), retrieved)
+    gas = None if component is None else Component(component)
+    return Asked(form, file, setting, gas, "" if retrieved is None else f"{retrieved:%Y-%m-%d}")
 
 
 @grid_group.command("import")
@@ -69,11 +85,13 @@ def _asked(
 @click.option(
     "--component",
     type=click.Choice(["shock", "precursor", "shock_plus_precursor"]),
-    default="shock",
-    show_default=True,
-    help="Of a printed table.",
+    help="Of a long, wide or printed table, which does not say it: shock if it is not given.",
 )
-@click.option("--retrieved", default="", help="Date on which it was fetched, as 2026-01-31.")
+@click.option(
+    "--retrieved",
+    type=click.DateTime(["%Y-%m-%d"]),
+    help="Date on which it was fetched, as 2026-01-31.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace the files if they are there.")
 @JSON
 @guarded
@@ -82,8 +100,8 @@ def import_command(
     form: str,
     file: Path,
     out: Path,
-    component: str,
-    retrieved: str,
+    component: str | None,
+    retrieved: datetime | None,
     overwrite: bool,
     as_json: bool,
     **about: Any,

@@ -17,8 +17,8 @@ _FILE = click.Path(path_type=Path)
 @click.command("fit")
 @click.argument("table", type=_FILE)
 @click.option("--grid", "grids", multiple=True, default=("toy",), show_default=True,
-              help="The path of an imported grid, 3mdbs, or toy, which is synthetic. Given again, "
-              "grids are compared side by side.")  # fmt: skip
+              help="The path of an imported grid, 3mdbs or 3mdbs:PROJECT:COMPONENT, or toy, which "
+              "is synthetic. Given again, grids are compared side by side.")  # fmt: skip
 @click.option(
     "--precursor",
     default="",

@@ -4,15 +4,17 @@ Given are 12 + log X/H of the gas; what was not read in a source is unknown (NaN
 """
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 import numpy as np
 
-from pipeline.shocks.grid import Abundance
+from pipeline.shocks.grid import NOT_STATED, Abundance
 
 # O/H: Allen et al. 2008, ApJS 178, 20, table 1. N and S of the solar sets are those of Anders &
 # Grevesse 1989, on which they rest; S of the LMC set is the value of that table, read one row up
 # (its printed column shifts where silicon to chlorine are blank).
+ALLEN_SOLAR: Final = "anders-grevesse-1989"
 _ALLEN: Final = {
     "Allen2008_SMC": (8.03, np.nan, np.nan),
     "Allen2008_LMC": (8.35, np.nan, 6.71),
@@ -41,3 +43,8 @@ def abundance_named(name: str) -> Abundance:
     gutkin = re.match(r"Gutkin16_ISM0d(\d+)_C", name)
     oxygen = _GUTKIN.get(gutkin[1], np.nan) if gutkin else np.nan
     return Abundance(name, oxygen, np.nan, np.nan)
+
+
+def solar_of(names: Iterable[str]) -> str:
+    """Give the convention by which the authors of these sets call one solar, if it is known."""
+    return ALLEN_SOLAR if all(name in _ALLEN for name in names) else NOT_STATED

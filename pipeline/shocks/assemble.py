@@ -260,11 +260,16 @@ def _placed(
 
 
 def _require_one(facts: GridFacts, place: np.ndarray, log_ratio: FloatArray) -> None:
-    """Refuse two predictions for one model; the same one twice is no harm."""
+    """Refuse two predictions for one model; the same one twice is no harm.
+
+    They have to be equal to the last digit: else the order of rows would decide which is kept.
+    """
     order = np.argsort(place, kind="stable")
     twice = np.flatnonzero(np.diff(place[order]) == 0)
     first, second = order[twice], order[twice + 1]
-    same: BoolArray = np.isclose(log_ratio[first], log_ratio[second], equal_nan=True).all(axis=1)
+    all_of = np.column_stack([log_ratio, facts.log_hbeta])
+    one, other = all_of[first], all_of[second]
+    same: BoolArray = ((one == other) | (np.isnan(one) & np.isnan(other))).all(axis=1)
     if not same.all():
         k = int(first[~same][0])
         raise FormatError(

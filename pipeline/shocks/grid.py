@@ -23,6 +23,7 @@ BoolArray = NDArray[np.bool_]
 HALPHA: Final = "HI_6563"
 HBETA: Final = "HI_4861"
 
+NOT_STATED: Final = "not stated"  # of a convention that a source does not give
 # 12 + log O/H of the Sun. The abundance sets of the Allen+2008 models are named by the first.
 SOLAR_LOG_OH: Final = {
     "anders-grevesse-1989": 8.93,  # Anders & Grevesse 1989, GCA 53, 197
@@ -155,14 +156,16 @@ class GridSource:
     licence : str
         As stated by the source, or "none stated".
     sha256 : str
-        Of the file that was imported; empty for a grid that is computed.
+        Of the file that was imported, of the digests of two, or of the rows of a database; empty
+        for a grid that is computed.
     retrieved : str
         Date, ISO 8601; empty if unknown.
     rounding : float
         Absolute step to which published fluxes over H beta are rounded; 0 if not rounded.
     known_defects : tuple of Defect
     solar : str
-        Convention (key of `SOLAR_LOG_OH`) by which the authors call a composition solar.
+        Convention (key of `SOLAR_LOG_OH`) by which the authors call a composition solar, or
+        `NOT_STATED`.
     synthetic : bool
         True for a closed form that no code of shocks has computed.
     """
@@ -177,7 +180,7 @@ class GridSource:
     retrieved: str
     rounding: float
     known_defects: tuple[Defect, ...] = ()
-    solar: str = "anders-grevesse-1989"
+    solar: str = NOT_STATED
     synthetic: bool = False
 
 

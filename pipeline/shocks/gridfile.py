@@ -17,7 +17,7 @@ from astropy.io import fits
 import schemas
 from ard.errors import FormatError, IntegrityError
 from ard.fileio import read_json, write_json
-from ard.fitsio import FETCH_AGAIN, native, open_hdus, write_hdus
+from ard.fitsio import native, open_hdus, write_hdus
 from checks.shockgrid import LEFT, GridFacts
 from pipeline.shocks.assemble import examine
 from pipeline.shocks.grid import (
@@ -32,6 +32,11 @@ from pipeline.shocks.grid import (
 
 KIND: Final = "shockgrid"
 SCHEMA: Final = "shock-grid"
+# The digest once covered names, axes and values alone; what was written then is refused as well.
+_REPLACE: Final = (
+    "import the grid again (rbh1 shocks grid import); one that an earlier version wrote has to be "
+    "as well. If it is a run's copy of the database, remove both of its files"
+)
 _ARRAYS: Final = {
     "LOG_N": ("log_n", "log10 of density, cm-3"),
     "B": ("b", "B / sqrt(n), uG cm^1.5"),
@@ -42,16 +47,13 @@ _ARRAYS: Final = {
 
 
 def content_sha256(grid: ShockGrid) -> str:
-    """Give the digest of what a grid predicts: names, axes and values, not where they came from.
+    """Give the digest of what a grid predicts, not of where that came from.
 
-    Axes are in canonical order, so that it does not depend on the order of rows in a table.
+    That are axes and values, and what fits and verdicts take from its document: compositions,
+    lines with wavelength and members, component, rounding, solar convention, and whether it is
+    synthetic. Axes are in canonical order, so that the order of rows in a table has no effect.
     """
-    names = {
-        "abundances": [abundance.name for abundance in grid.abundances],
-        "lines": [line.name for line in grid.lines],
-        "component": str(grid.component),
-    }
-    digest = hashlib.sha256(json.dumps(names, sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps(_about(grid), sort_keys=True, allow_nan=False).encode())
     for name, _ in _ARRAYS.values():
         values = np.array(getattr(grid, name), dtype="<f8")
         values[np.isnan(values)] = np.nan  # one NaN of the many
@@ -59,6 +61,28 @@ def content_sha256(grid: ShockGrid) -> str:
         digest.update(repr(values.shape).encode())
         digest.update(values.tobytes())
     return digest.hexdigest()
+
+
+def _about(grid: ShockGrid) -> dict[str, Any]:
+    """Give what the document says of the content, as far as an answer depends on it."""
+    source = grid.source
+    return {
+        "synthetic": source.synthetic,
+        "component": str(source.component),
+        "rounding": float(source.rounding),
+        "solar": source.solar,
+        "abundances": [
+            {
+                "name": a.name,
+                **{key: _or_null(getattr(a, key)) for key in ("log_oh", "log_nh", "log_sh")},
+            }
+            for a in grid.abundances
+        ],
+        "lines": [
+            {"name": line.name, "wave_vac_um": float(line.wave_um), "members": list(line.members)}
+            for line in grid.lines
+        ],
+    }
 
 
 def _or_null(value: float) -> float | None:
@@ -89,29 +113,15 @@ def record(grid: ShockGrid, *, simulated: bool = False) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "simulated": simulated,
-        "synthetic": source.synthetic,
+        **_about(grid),
         "code": source.code,
         "version": source.version,
         "project": source.project,
-        "component": str(source.component),
         "source": source.source,
         "licence": source.licence,
         "sha256": source.sha256,
         "content_sha256": content_sha256(grid),
         "retrieved": source.retrieved,
-        "rounding": source.rounding,
-        "solar": source.solar,
-        "abundances": [
-            {
-                "name": a.name,
-                **{key: _or_null(getattr(a, key)) for key in ("log_oh", "log_nh", "log_sh")},
-            }
-            for a in grid.abundances
-        ],
-        "lines": [
-            {"name": line.name, "wave_vac_um": line.wave_um, "members": list(line.members)}
-            for line in grid.lines
-        ],
         "n_models": int((~grid.mask.all(axis=-1)).sum()),
         "masked_fraction": float(grid.mask.mean()),
         "known_defects": rows,
@@ -169,14 +179,24 @@ def load_grid(path: Path) -> ShockGrid:
         If a file is missing, damaged or of another kind; IntegrityError if the values are not
         those that the document is about.
     """
-    document = read_json(sidecar(path))
-    _require_schema(document, sidecar(path))
+    document = _document(sidecar(path))
     return _matched(_arrays(path), document, path)
 
 
 def read_part(path: Path) -> dict[str, Any]:
-    """Read one of the two files of a grid: its document, or its arrays, for `joined`."""
-    return read_json(path) if path.suffix == ".json" else _arrays(path)
+    """Read one of the two files of a grid, its document or its arrays, for `joined`.
+
+    Raises
+    ------
+    ArdError
+        As `load_grid`: the arrays are held against the document beside them, so that what is wrong
+        is said of a file.
+    """
+    if path.suffix == ".json":
+        return _document(path)
+    document, arrays = _document(sidecar(path)), _arrays(path)
+    _matched(arrays, document, path)
+    return arrays
 
 
 def joined(arrays: Mapping[str, FloatArray], document: Mapping[str, Any]) -> ShockGrid:
@@ -194,6 +214,12 @@ def joined(arrays: Mapping[str, FloatArray], document: Mapping[str, Any]) -> Sho
     """
     _require_schema(document)
     return _matched(arrays, document)
+
+
+def _document(path: Path) -> dict[str, Any]:
+    document = read_json(path)
+    _require_schema(document, path)
+    return document
 
 
 def _require_schema(document: Mapping[str, Any], file: Path | None = None) -> None:
@@ -218,7 +244,7 @@ def _matched(
             file=file,
             expected=f"content {document['content_sha256']}",
             found=content_sha256(grid),
-            action=FETCH_AGAIN,
+            action=_REPLACE,
         )
     return grid
 

@@ -21,7 +21,8 @@ def air_to_vacuum(wave_air_um: float) -> float:
     """Give the vacuum wavelength of one in air.
 
     The refractive index is that of Morton 2000, ApJS 130, 403, eq. 8 (15 C, 1 atm); it is a
-    function of the vacuum wavelength, so two rounds of substitution are made.
+    function of the vacuum wavelength, so three rounds of substitution are made, the first with
+    that in air. They err by 5e-8, 7e-12 and then by what rounding in double precision leaves.
 
     Parameters
     ----------

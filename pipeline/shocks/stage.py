@@ -23,8 +23,9 @@ class Config:
     Attributes
     ----------
     grid : str
-        The path of an imported grid, "3mdbs", or "toy", the closed form; by default that for a
-        simulated observation, and none, so that nothing is inferred, for any other.
+        The path of an imported grid, "3mdbs" or "3mdbs:Gutkin16:shock" (as of
+        `pipeline.shocks.importers.select.open_grid`), or "toy", the closed form; by default that
+        for a simulated observation, and none, so that nothing is inferred, for any other.
     log_n : float
         log10 of the density of the models that are taken, cm^-3.
     geometry : str

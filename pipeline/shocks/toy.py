@@ -110,6 +110,7 @@ def toy_loglinear(
             sha256="",
             retrieved="",
             rounding=0.0,
+            solar="anders-grevesse-1989",
             synthetic=True,
         ),
         abundances=tuple(abundances),

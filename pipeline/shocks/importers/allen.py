@@ -17,8 +17,10 @@ from ard.errors import FormatError
 from ard.fileio import sha256_file
 from checks.shockgrid import GridFacts, LineFacts
 from manifests.nebular import NEBULAR_LINES
+from pipeline.shocks.abundances import ALLEN_SOLAR
 from pipeline.shocks.assemble import assemble
 from pipeline.shocks.grid import Component, FloatArray, GridSource, ShockGrid
+from pipeline.shocks.importers.cells import number, parameter, text_of
 from pipeline.shocks.importers.webtable import ALLEN_PAPER
 from pipeline.shocks.lines import blend
 
@@ -31,7 +33,9 @@ SETS: Final = {
     "Q": "Allen2008_LMC",
     **dict.fromkeys("TUVLS", "Allen2008_Solar"),
 }
-EQUIPARTITION_UG: Final = 3.23  # what "be" in a name stands for, at n = 1 cm^-3
+# What "be" in a name stands for, over sqrt(n): the public table has 10.2 uG at n = 10 cm^-3.
+EQUIPARTITION: Final = 3.23
+HBETA_ROW: Final = "log(Hb)"  # log10 of the H beta flux: the last row
 RANGE_UM: Final = (0.3, 2.0)
 _SAME_LINE: Final = 1e-3  # relative; wavelengths of the library are up to 7e-4 off (H delta)
 SUMS: Final = (
@@ -67,51 +71,63 @@ def read_library(path: Path) -> Library:
     Raises
     ------
     FormatError
-        If its header names no model, or rows and velocities do not fit.
+        If its header names no model that is known, rows and velocities do not fit, or a value is
+        no number.
     """
-    text = Path(path).read_text(encoding="utf-8").splitlines()
+    text = text_of(path).splitlines()
     head = [line for line in text if line.startswith("#")]
     model = next((found for line in head if (found := _MODEL.search(line))), None)
     title = next((line for line in head if "Wavelength " in line and "Atom" in line), "")
     rows = [line.split() for line in text if line.strip() and not line.startswith("#")]
-    velocity = np.array([float(word) for word in title.split()[5:]])
+    velocity = np.array([parameter(word, path) for word in title.split()[5:]])
     widths = {len(row) for row in rows}
-    if model is None or not velocity.size or widths != {velocity.size + 4}:
+    flux = [row for row in rows if row[0] == HBETA_ROW]
+    if model is None or not velocity.size or widths != {velocity.size + 4} or len(flux) != 1:
         raise FormatError(
             "the file is not one of the MAPPINGS III shock library",
             file=path,
-            expected="a model name and velocities in the header, and a value for each of them",
-            found=f"rows of {sorted(widths)} words, {velocity.size} velocities",
+            expected="a model name and velocities in the header, a value for each of them in "
+            f"every row, and a row {HBETA_ROW}",
+            found=f"rows of {sorted(widths)} words, {velocity.size} velocities, {len(flux)} "
+            f"rows {HBETA_ROW}",
             action="give the file of another importer, or fetch it again",
         )
-    columns = _columns(rows)
+    if model[1] not in SETS:
+        raise FormatError(
+            "the model has a set of abundances that is not known",
+            file=path,
+            expected=f"a name that begins with one of {', '.join(SETS)}",
+            found=model[0],
+            action="give a file of the library of Allen et al. 2008",
+        )
+    columns = _columns(rows, path)
     names = list(columns)
     lines = [LineFacts(name, name, tuple(blend_members(name))) for name in names]
     density = float(model[2])
-    field = EQUIPARTITION_UG if model[3] == "e" else float(model[3])
+    field = EQUIPARTITION * density**0.5 if model[3] == "e" else float(model[3])
     size = velocity.size
     facts = GridFacts(
         abundance=np.full(size, SETS[model[1]]),
         density_cm3=np.full(size, density),
         field_ug=np.full(size, field),
         velocity_kms=velocity,
-        log_hbeta=_values(next(row for row in rows if row[0] == "log(Hb)")),
+        log_hbeta=_values(flux[0], path),
         lines=tuple(lines),
         ratio=np.stack([columns[name] for name in names], axis=1),
     )
     return Library(facts, _COMPONENTS[model[4]])
 
 
-def _values(row: list[str]) -> FloatArray:
-    return np.array([float(word) for word in row[4:]])
+def _values(row: list[str], path: Path) -> FloatArray:
+    return np.array([number(word, path) for word in row[4:]])
 
 
-def _columns(rows: list[list[str]]) -> dict[str, FloatArray]:
+def _columns(rows: list[list[str]], path: Path) -> dict[str, FloatArray]:
     """Find the lines of the catalogue among the transitions, and add up the usual doublets."""
     ions: dict[str, list[tuple[float, list[str]]]] = {}
     for row in rows:
-        if row[0] != "log(Hb)":
-            ions.setdefault(row[1] + row[2], []).append((float(row[3]) * 1e-4, row))
+        if row[0] != HBETA_ROW:
+            ions.setdefault(row[1] + row[2], []).append((number(row[3], path) * 1e-4, row))
     found: dict[str, FloatArray] = {}
     for line in NEBULAR_LINES:
         near = [
@@ -121,7 +137,7 @@ def _columns(rows: list[list[str]]) -> dict[str, FloatArray]:
         ]
         off, row = min(near, key=lambda pair: pair[0], default=(np.inf, []))
         if off < _SAME_LINE:
-            found[line.name] = _values(row)
+            found[line.name] = _values(row, path)
     for members in SUMS:
         if all(name in found for name in members):
             found[blend(members).name] = np.sum([found[name] for name in members], axis=0)
@@ -146,5 +162,6 @@ def import_library(path: Path, *, retrieved: str = "") -> ShockGrid:
         sha256=sha256_file(path),
         retrieved=retrieved,
         rounding=0.0,
+        solar=ALLEN_SOLAR,
     )
     return assemble(library.facts, source)

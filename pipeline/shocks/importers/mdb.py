@@ -4,10 +4,11 @@ The database (3MdBs, Alarie & Morisset 2019, RMxAA 55, 377) holds several projec
 model the shock, its precursor and their sum, so each query names one project and one component.
 """
 
-import csv
+import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,9 +16,19 @@ import numpy as np
 
 from ard.errors import ArdError, ExtraMissingError, FormatError
 from ard.fileio import sha256_file
-from checks.shockgrid import GridFacts, LineFacts
+from checks.shockgrid import GridFacts, LineFacts, model_name
+from pipeline.shocks.abundances import ALLEN_SOLAR, solar_of
 from pipeline.shocks.assemble import assemble
-from pipeline.shocks.grid import HBETA, Component, FloatArray, GridSource, ShockGrid
+from pipeline.shocks.grid import (
+    HBETA,
+    NOT_STATED,
+    Component,
+    Defect,
+    FloatArray,
+    GridSource,
+    ShockGrid,
+)
+from pipeline.shocks.importers.cells import number, parameter, table_rows
 from pipeline.shocks.lines import known_line, line_named, read_label
 
 KEYS: Final = ("abundance", "preshck_dens", "mag_fld", "shck_vel")
@@ -40,7 +51,9 @@ TABLES: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "emis_IR": ("SIII_9069", "SIII_9531"),
 }
+LINES: Final = tuple(line for lines in TABLES.values() for line in lines)
 SUMS: Final = (("SII_6716", "SII_6731"), ("SIII_9069", "SIII_9531"))
+MODEL_TYPES: Final = (Component.SHOCK, Component.PRECURSOR, Component.SHOCK_PLUS_PRECURSOR)
 
 
 def web_column(label: str) -> LineFacts:
@@ -62,45 +75,31 @@ def is_hbeta_flux(label: str) -> bool:
     return label.startswith(("log Hβ", "log(Hb)", "Hb_log10"))
 
 
-def number(text: str, file: Path) -> float:
-    """Read a cell; an empty one is not known."""
-    try:
-        return float(text) if text.strip() else float("nan")
-    except ValueError as error:
-        raise FormatError(
-            "a cell of the table is no number",
-            file=file,
-            expected="a number, or nothing",
-            found=text,
-            action="mend the table, or fetch it again",
-        ) from error
-
-
 def read_long(path: Path) -> GridFacts:
     """Read a long table: a row for each model, a column for each line over H beta.
 
     Raises
     ------
     FormatError
-        If a column is missing, or a cell is no number.
+        If a column is missing, a row is not whole, or a cell is no number.
     """
-    with Path(path).open(encoding="utf-8", newline="") as stream:
-        rows = list(csv.reader(stream))
+    rows = table_rows(path)
     head = rows[0] if rows else []
     flux = next((label for label in head if is_hbeta_flux(label)), None)
     missing = [key for key in KEYS if key not in head]
-    if missing or flux is None or len(rows) < 2:
+    labels = [label for label in head if label not in (*KEYS, flux)]
+    if missing or flux is None or not labels or len(rows) < 2:
         raise FormatError(
             "the file is no long table of shock models",
             file=path,
             expected=f"columns {', '.join(KEYS)}, lines, and log Hβ",
-            found=f"no {', '.join(missing) or 'log Hβ, or no rows'}",
+            found=f"no {', '.join(missing) or 'log Hβ, no lines, or no rows'}",
             action="give the file of another importer, or mend its first line",
         )
-    labels = [label for label in head if label not in (*KEYS, flux)]
     table = {
-        label: np.array([number(row[k], path) for row in rows[1:]])
+        label: np.array([read(row[k], path) for row in rows[1:]])
         for k, label in enumerate(head)
+        for read in (parameter if label in KEYS else number,)
         if label != "abundance"
     }
     return GridFacts(
@@ -114,25 +113,55 @@ def read_long(path: Path) -> GridFacts:
     )
 
 
-def web_source(sha256: str, *, retrieved: str = "", project: str = "Allen08") -> GridSource:
-    """Say where tables of the database's web form come from."""
+def set_names(facts: GridFacts) -> tuple[str, ...]:
+    """Name the abundance sets of a table of models, each once."""
+    return tuple(str(name) for name in np.unique(facts.abundance))
+
+
+def web_source(
+    sha256: str,
+    sets: Iterable[str] = (),
+    *,
+    retrieved: str = "",
+    component: Component = Component.SHOCK,
+) -> GridSource:
+    """Say where a table of the database's web form comes from, and which gas shines in it.
+
+    The table does not name its project; that of Allen et al. 2008 is told by its abundance sets.
+    """
+    solar = solar_of(sets)
     return GridSource(
         code="MAPPINGS V",
         version="5.1.13",
-        project=project,
-        component=Component.SHOCK,
+        project="Allen08" if solar == ALLEN_SOLAR else NOT_STATED,
+        component=component,
         source=PAPER,
         licence="none stated",
         sha256=sha256,
         retrieved=retrieved,
         rounding=WEB_ROUNDING,
+        solar=solar,
     )
 
 
-def import_long(path: Path, *, retrieved: str = "") -> ShockGrid:
-    """Make the grid of a long table of the web form's models (shock only)."""
-    source = web_source(sha256_file(path), retrieved=retrieved)
-    return assemble(read_long(path), source, relabelled=tuple(RELABELLED), copies=COPIES)
+def import_long(
+    path: Path, component: Component = Component.SHOCK, *, retrieved: str = ""
+) -> ShockGrid:
+    """Make the grid of a long table of the web form's models.
+
+    Parameters
+    ----------
+    path : Path
+    component : Component
+        Which gas shines: the table does not say it. Those that are public are of shocks.
+    retrieved : str
+        Date on which it was fetched, ISO 8601.
+    """
+    facts = read_long(path)
+    source = web_source(
+        sha256_file(path), set_names(facts), retrieved=retrieved, component=component
+    )
+    return assemble(facts, source, relabelled=tuple(RELABELLED), copies=COPIES)
 
 
 # ---- SQL
@@ -182,18 +211,34 @@ def statement(query: Query, mark: str = "%s") -> tuple[str, tuple[str, ...]]:
     return sql, (*(str(query.component) for _ in TABLES), query.ref)
 
 
-def facts_from_rows(rows: Sequence[Sequence[Any]]) -> GridFacts:
+def facts_from_rows(
+    rows: Sequence[Sequence[Any]], names: Sequence[str] = LINES, file: Path | None = None
+) -> GridFacts:
     """Make a table of models of what a query gives: fluxes in erg cm^-2 s^-1 become ratios.
+
+    Parameters
+    ----------
+    rows : sequence
+        Of each model the name of its abundance set, density, field, velocity, and fluxes.
+    names : sequence of str
+        The lines of the fluxes, H beta among them.
+    file : Path, optional
+        Where they come from, for errors.
+
+    Returns
+    -------
+    GridFacts
+        NaN for all of a model without an H beta flux.
 
     Raises
     ------
     FormatError
-        If the query gave nothing, or H beta is missing somewhere.
+        If the query gave nothing, or no model has an H beta flux.
     """
-    names = [line for lines in TABLES.values() for line in lines]
     if not rows:
         raise FormatError(
             "the database has no such models",
+            file=file,
             expected="a project and a component that it holds",
             found="no rows",
             action="ask it for SELECT DISTINCT ref FROM shock_params",
@@ -201,17 +246,20 @@ def facts_from_rows(rows: Sequence[Sequence[Any]]) -> GridFacts:
     values = np.array([[_float(cell) for cell in row[1:]] for row in rows])
     density, field, velocity = values[:, :3].T
     flux = dict(zip(names, values[:, 3:].T, strict=True))
-    hbeta = flux[HBETA]
-    if not (hbeta > 0).all():
+    hbeta = np.where(flux[HBETA] > 0, flux[HBETA], np.nan)
+    if np.isnan(hbeta).all():
         raise FormatError(
-            "a model has no H beta flux",
-            expected="a positive flux in every row",
-            found=f"{int((~(hbeta > 0)).sum())} rows without",
+            "no model has an H beta flux",
+            file=file,
+            expected="positive fluxes",
+            found=f"{len(rows)} rows without",
             action="choose another project",
         )
     columns: dict[str, FloatArray] = {name: flux[name] / hbeta for name in names}
     lines = [LineFacts(name, name, (name,)) for name in names]
     for members in SUMS:
+        if not set(members) <= set(names):
+            continue
         line = line_named(f"{members[0]}+{members[1].rpartition('_')[2]}")
         columns[line.name] = columns[members[0]] + columns[members[1]]
         lines.append(LineFacts(line.name, line.name, members))
@@ -228,6 +276,23 @@ def facts_from_rows(rows: Sequence[Sequence[Any]]) -> GridFacts:
 
 def _float(cell: Any) -> float:
     return float("nan") if cell is None else float(cell)
+
+
+def without_hbeta(facts: GridFacts) -> tuple[Defect, ...]:
+    """Name the models whose lines are all masked, for there is no H beta flux to compare with."""
+    detail = "it has no H beta flux, over which fluxes are taken"
+    columns = (facts.abundance, facts.density_cm3, facts.field_ug, facts.velocity_kms)
+    return tuple(
+        Defect("MISSING_HBETA", model_name(str(z), n, b, v), detail, "masked")
+        for z, n, b, v, known in zip(*columns, np.isfinite(facts.log_hbeta), strict=True)
+        if not known
+    )
+
+
+def rows_sha256(rows: Sequence[Sequence[Any]]) -> str:
+    """Give the digest of what a query gave; the order of its rows has no effect."""
+    canonical = sorted(repr((str(row[0]), *map(_float, row[1:]))) for row in rows)
+    return hashlib.sha256("\n".join((*LINES, *canonical)).encode()).hexdigest()
 
 
 def credentials(environment: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -250,8 +315,15 @@ def credentials(environment: Mapping[str, str] | None = None) -> dict[str, str]:
     return {name: given[name].strip() for name in CREDENTIALS}
 
 
-def ask_database(query: Query, environment: Mapping[str, str] | None = None) -> GridFacts:
+def ask_database(
+    query: Query, environment: Mapping[str, str] | None = None
+) -> Sequence[Sequence[Any]]:
     """Ask the public server for the models of a project.
+
+    Returns
+    -------
+    sequence
+        Rows, as `facts_from_rows` takes them.
 
     Raises
     ------
@@ -275,7 +347,7 @@ def ask_database(query: Query, environment: Mapping[str, str] | None = None) -> 
         )
         with connection, connection.cursor() as cursor:
             cursor.execute(sql, parameters)
-            rows = cursor.fetchall()
+            rows: Sequence[Sequence[Any]] = cursor.fetchall()
     except (pymysql.MySQLError, OSError, ValueError) as error:
         raise ArdError(
             "the shock database does not answer",
@@ -283,20 +355,37 @@ def ask_database(query: Query, environment: Mapping[str, str] | None = None) -> 
             found=type(error).__name__,
             action="check the four variables and the network, or give a file",
         ) from error
-    return facts_from_rows(rows)
+    return rows
 
 
-def import_database(query: Query, *, retrieved: str = "") -> ShockGrid:
-    """Make the grid of a project of the database."""
-    source = GridSource(
+def database_source(
+    ref: str, component: Component, facts: GridFacts, *, sha256: str, retrieved: str
+) -> GridSource:
+    """Say where models that were drawn from the database's tables come from."""
+    return GridSource(
         code="MAPPINGS V",
         version="5.1.13",
-        project=query.ref,
-        component=query.component,
+        project=ref,
+        component=component,
         source=PAPER,
         licence="none stated",
-        sha256="",
+        sha256=sha256,
         retrieved=retrieved,
         rounding=0.0,
+        known_defects=without_hbeta(facts),
+        solar=solar_of(set_names(facts)),
     )
-    return assemble(ask_database(query), source)
+
+
+def import_database(query: Query) -> ShockGrid:
+    """Make the grid of a project of the database, as it is today."""
+    rows = ask_database(query)
+    facts = facts_from_rows(rows)
+    source = database_source(
+        query.ref,
+        query.component,
+        facts,
+        sha256=rows_sha256(rows),
+        retrieved=f"{datetime.now(UTC):%Y-%m-%d}",
+    )
+    return assemble(facts, source)

@@ -5,7 +5,6 @@ last row is log10 of the H beta flux. Abundance, density and field stand in the 
 in its caption, so the caller gives them.
 """
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,13 +14,15 @@ import numpy as np
 from ard.errors import FormatError
 from ard.fileio import sha256_file
 from checks.shockgrid import GridFacts
+from pipeline.shocks.abundances import ALLEN_SOLAR
 from pipeline.shocks.assemble import assemble
 from pipeline.shocks.grid import Component, GridSource, ShockGrid
+from pipeline.shocks.importers.cells import number, parameter, table_rows
 from pipeline.shocks.importers.mdb import (
     COPIES,
     RELABELLED,
     is_hbeta_flux,
-    number,
+    set_names,
     web_column,
     web_source,
 )
@@ -54,20 +55,18 @@ def read_wide(path: Path, setting: Setting) -> GridFacts:
     FormatError
         If it has no velocities, no H beta flux, a short row, or a cell that is no number.
     """
-    with Path(path).open(encoding="utf-8", newline="") as stream:
-        rows = [row for row in csv.reader(stream) if row]
+    rows = table_rows(path)
     flux = [row for row in rows[1:] if is_hbeta_flux(row[0])]
     lines = [row for row in rows[1:] if not is_hbeta_flux(row[0])]
-    ragged = [row[0] for row in rows[1:] if len(row) != len(rows[0])]
-    if len(flux) != 1 or not lines or ragged or len(rows[0]) < 2:
+    if len(flux) != 1 or not lines or len(rows[0]) < 2:
         raise FormatError(
             "the file is no wide table of shock models",
             file=path,
             expected="velocities in the first row, a row for each line, one of log Hβ",
-            found=f"short rows: {', '.join(ragged)}" if ragged else f"{len(flux)} rows of log Hβ",
+            found=f"{len(flux)} rows of log Hβ",
             action="give the file of another importer, or fetch it again",
         )
-    velocity = np.array([number(text, path) for text in rows[0][1:]])
+    velocity = np.array([parameter(text, path) for text in rows[0][1:]])
     size = velocity.size
     return GridFacts(
         abundance=np.full(size, setting.abundance),
@@ -80,14 +79,24 @@ def read_wide(path: Path, setting: Setting) -> GridFacts:
     )
 
 
-def import_wide(path: Path, setting: Setting, *, retrieved: str = "") -> ShockGrid:
-    """Make the grid of one wide table of the web form (shock only)."""
-    source = web_source(sha256_file(path), retrieved=retrieved)
+def import_wide(
+    path: Path,
+    setting: Setting,
+    component: Component = Component.SHOCK,
+    *,
+    retrieved: str = "",
+) -> ShockGrid:
+    """Make the grid of one wide table of the web form."""
     facts = read_wide(path, setting)
+    source = web_source(
+        sha256_file(path), set_names(facts), retrieved=retrieved, component=component
+    )
     return assemble(facts, source, relabelled=tuple(RELABELLED), copies=COPIES)
 
 
-def import_printed(path: Path, setting: Setting, component: Component) -> ShockGrid:
+def import_printed(
+    path: Path, setting: Setting, component: Component, *, retrieved: str = ""
+) -> ShockGrid:
     """Make the grid of one printed table of Allen et al. 2008 (tables 6 to 8)."""
     source = GridSource(
         code="MAPPINGS III",
@@ -97,7 +106,8 @@ def import_printed(path: Path, setting: Setting, component: Component) -> ShockG
         source=ALLEN_PAPER,
         licence="none stated",
         sha256=sha256_file(path),
-        retrieved="",
+        retrieved=retrieved,
         rounding=1e-3,
+        solar=ALLEN_SOLAR,
     )
     return assemble(read_wide(path, setting), source)

@@ -6,7 +6,7 @@ are not understood are left out, and said. The field is taken to be B, not B / s
 examination refuses it where it is not.
 """
 
-import csv
+import hashlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ import numpy as np
 from ard.errors import FormatError
 from ard.fileio import sha256_file
 from checks.shockgrid import GridFacts, LineFacts
-from manifests.nebular import nearest_line
+from manifests.nebular import NEBULAR_LINES, NebularLine, nearest_line, nebular_line
 from pipeline.shocks.assemble import assemble
 from pipeline.shocks.grid import (
     HBETA,
@@ -28,7 +28,8 @@ from pipeline.shocks.grid import (
     GridSource,
     ShockGrid,
 )
-from pipeline.shocks.importers.mdb import number
+from pipeline.shocks.importers.cells import number, parameter, table_rows
+from pipeline.shocks.lines import blend, line_named
 
 RECORD: Final = "doi:10.5281/zenodo.14140949"
 COMPONENTS: Final = {
@@ -36,6 +37,7 @@ COMPONENTS: Final = {
     "prec": Component.PRECURSOR,
     "shckprec": Component.SHOCK_PLUS_PRECURSOR,
 }
+_DUSTY: Final = "-dst"
 # Words that name a parameter, in any case: the first column that has one of them.
 _WORDS: Final = {
     "metallicity": ("metallicity", "zgas", "z_gas"),
@@ -43,34 +45,72 @@ _WORDS: Final = {
     "density": ("density", "dens"),
     "field": ("magnetic", "mag_fld", "bfield"),
 }
-_LABEL: Final = re.compile(r"^\[?([A-Z][a-z]?)\s?([IVX]+)\]?[\s_]*(?:lambda)?[\s_]*(\d+(?:\.\d+)?)")
+# An ion, and one wavelength or a sum; nothing more. A slash may be a sum, or a ratio: not read.
+_LABEL: Final = re.compile(
+    r"\[?([A-Z][a-z]?)\s?([IVX]+)\]?[\s_]*(?:lambda)?[\s_]*"
+    r"(\d+(?:\.\d+)?(?:\s?[+,]\s?\d+(?:\.\d+)?)*)\s?A?"
+)
 _BALMER: Final = {"halpha": "HI_6563", "hbeta": "HI_4861", "hgamma": "HI_4340", "hdelta": "HI_4102"}
-_SAME_LINE: Final = 1.5e-3
+_SAME_LINE: Final = 5e-4  # relative; a wavelength in vacuum is 2.8e-4 longer than that in air
+_BETWEEN: Final = 0.15  # of the distance of two lines: what is further inside may mean both
 
 
 def line_of(label: str) -> str | None:
-    """Give the name of the line that a column means, or None: "[OIII]5007", "OIII_5007", "Halpha".
+    """Give the name of the line, or of the sum of lines, that a column means.
 
     Parameters
     ----------
     label : str
-        Wavelengths are in Angstrom.
+        "[OIII]5007", "OIII_5007", "[SII]6716+6731", "[OII]3727,29", "Halpha"; wavelengths are in
+        Angstrom.
+
+    Returns
+    -------
+    str or None
+        None where the label is not understood: [O II] 3727 is between two lines, and may be the
+        fainter one, or both.
     """
     plain = re.sub(r"[\s_]", "", label).lower()
     if plain in _BALMER:
         return _BALMER[plain]
-    found = _LABEL.match(label.strip())
+    found = _LABEL.fullmatch(label.strip())
     if found is None:
         return None
-    wave = float(found[3]) * 1e-4
-    line = nearest_line(found[1] + found[2], wave)
-    near = line is not None and abs(line.label_um / wave - 1.0) < _SAME_LINE
-    return line.name if near and line is not None else None
+    ion, words = found[1] + found[2], [word.strip() for word in re.split("[+,]", found[3])]
+    if len(words) == 1:
+        return _alone(ion, float(words[0]) * 1e-4)
+    # Of "3727,29" the second has the first digits of the first.
+    waves = [float(words[0][: max(len(words[0]) - len(word), 0)] + word) * 1e-4 for word in words]
+    members = {line for wave in waves if (line := _near(ion, wave)) is not None}
+    if len(members) < len(waves):
+        return None
+    return blend([line.name for line in sorted(members, key=lambda one: one.label_um)]).name
+
+
+def _near(ion: str, wave_um: float) -> NebularLine | None:
+    line = nearest_line(ion, wave_um)
+    return line if line and abs(line.label_um / wave_um - 1.0) < _SAME_LINE else None
+
+
+def _alone(ion: str, wave_um: float) -> str | None:
+    """Name the only line that one wavelength can mean."""
+    named = nebular_line(f"{ion}_{wave_um * 1e4:.0f}")
+    if named is not None:
+        return named.name
+    line = _near(ion, wave_um)
+    if line is None:
+        return None
+    off = wave_um - line.label_um
+    beyond = [
+        abs(other.label_um - line.label_um)
+        for other in NEBULAR_LINES
+        if other.ion == ion and (other.label_um - line.label_um) * off > 0
+    ]
+    return line.name if abs(off) < _BETWEEN * min(beyond, default=np.inf) else None
 
 
 def _table(path: Path) -> tuple[list[str], dict[str, list[str]]]:
-    with path.open(encoding="utf-8", newline="") as stream:
-        rows = list(csv.reader(stream))
+    rows = table_rows(path)
     if len(rows) < 2 or rows[0][0] != "key":
         raise FormatError(
             "the file is no table of the Zenodo models",
@@ -81,7 +121,13 @@ def _table(path: Path) -> tuple[list[str], dict[str, list[str]]]:
         )
     keys = [row[0] for row in rows[1:]]
     if len(set(keys)) < len(keys):
-        raise FormatError("a key occurs twice", file=path, expected="one row for each model")
+        raise FormatError(
+            "a key occurs twice",
+            file=path,
+            expected="one row for each model",
+            found=f"{len(keys)} rows of {len(set(keys))} keys",
+            action="fetch the table again",
+        )
     return rows[0][1:], {row[0]: row[1:] for row in rows[1:]}
 
 
@@ -96,6 +142,10 @@ def _parameter(name: str, head: Sequence[str], path: Path) -> int:
         found=", ".join(head),
         action="rename the column that holds it",
     )
+
+
+def _parameters_of(fluxes: Path) -> Path:
+    return fluxes.with_name(fluxes.name.replace("_fluxes", "_propts"))
 
 
 def read_pair(fluxes: Path) -> tuple[GridFacts, tuple[str, ...]]:
@@ -114,10 +164,18 @@ def read_pair(fluxes: Path) -> tuple[GridFacts, tuple[str, ...]]:
     Raises
     ------
     FormatError
-        If a table or parameter is missing, or the two have different models.
+        If a table or parameter is missing, a row is not whole, or the two have different models.
     """
     fluxes = Path(fluxes)
-    propts = fluxes.with_name(fluxes.name.replace("_fluxes", "_propts"))
+    propts = _parameters_of(fluxes)
+    if not propts.is_file():
+        raise FormatError(
+            "the parameters of the models are not there",
+            file=propts,
+            expected=f"the table of parameters beside {fluxes.name}",
+            found="no such file",
+            action="fetch both from the same version of the record, and keep their names",
+        )
     (flux_head, flux_rows), (head, rows) = _table(fluxes), _table(propts)
     if set(flux_rows) != set(rows):
         raise FormatError(
@@ -130,7 +188,8 @@ def read_pair(fluxes: Path) -> tuple[GridFacts, tuple[str, ...]]:
     keys = sorted(rows)
     place = {name: _parameter(name, head, propts) for name in _WORDS}
     column = {
-        name: np.array([number(rows[key][k], propts) for key in keys]) for name, k in place.items()
+        name: np.array([parameter(rows[key][k], propts) for key in keys])
+        for name, k in place.items()
     }
     named = {k: line_of(label) for k, label in enumerate(flux_head)}
     unread = tuple(flux_head[k] for k, name in named.items() if name is None)
@@ -138,7 +197,7 @@ def read_pair(fluxes: Path) -> tuple[GridFacts, tuple[str, ...]]:
     values: list[FloatArray] = [
         np.array([number(flux_rows[key][k], fluxes) for key in keys]) for k in known
     ]
-    lines = [LineFacts(flux_head[k], name, (name,)) for k, name in known.items()]
+    lines = [LineFacts(flux_head[k], name, line_named(name).members) for k, name in known.items()]
     if HBETA not in known.values():
         lines.append(LineFacts(HBETA, HBETA, (HBETA,)))
         values.append(np.ones(len(keys)))
@@ -157,31 +216,37 @@ def read_pair(fluxes: Path) -> tuple[GridFacts, tuple[str, ...]]:
 def import_pair(fluxes: Path, *, retrieved: str = "", licence: str = "not read") -> ShockGrid:
     """Make the grid of one component, named by the file's prefix ("shck", "prec", "shckprec").
 
+    Models with dust ("shck-dst") are a project of their own. The solar convention of the
+    metallicities is not in the tables.
+
     Raises
     ------
     FormatError
-        Also if the prefix is not known: dusty ("-dst") and H II models are other grids.
+        Also if the prefix is not known: H II models are other grids.
     """
     prefix = Path(fluxes).name.partition("_fluxes")[0]
-    if prefix.removesuffix("-dst") not in COMPONENTS:
+    plain = prefix.removesuffix(_DUSTY)
+    if plain not in COMPONENTS:
         raise FormatError(
             "the file is of no component that is known",
             file=fluxes,
-            expected=", ".join(f"{name}_fluxes.csv" for name in COMPONENTS),
+            expected=", ".join(f"{name}_fluxes.csv" for name in COMPONENTS)
+            + f", with or without {_DUSTY} before the _",
             found=Path(fluxes).name,
             action="keep the names of the record",
         )
     facts, unread = read_pair(Path(fluxes))
-    detail = f"{len(unread)} columns are of no line that is known: {', '.join(unread[:8])}"
+    digests = "".join(sha256_file(file) for file in (fluxes, _parameters_of(Path(fluxes))))
+    detail = f"{len(unread)} columns are of no line that is known: {', '.join(unread)}"
     left = (Defect("UNREAD_COLUMN", "fluxes", detail, "left out"),) if unread else ()
     source = GridSource(
         code="MAPPINGS V",
         version="5.2.1",
-        project=f"zenodo-14140949 {prefix}",
-        component=COMPONENTS[prefix.removesuffix("-dst")],
+        project="zenodo-14140949" + ("" if plain == prefix else " dusty"),
+        component=COMPONENTS[plain],
         source=RECORD,
         licence=licence,
-        sha256=sha256_file(fluxes),
+        sha256=hashlib.sha256(digests.encode()).hexdigest(),
         retrieved=retrieved,
         rounding=0.0,
         known_defects=left,

@@ -7,9 +7,18 @@ import json
 
 import pytest
 from click.testing import CliRunner
-from shock_tables import good_facts, rows_taken, with_line, write_long, write_wide
+from shock_tables import (
+    good_facts,
+    rows_taken,
+    with_line,
+    write_library,
+    write_long,
+    write_wide,
+    write_zenodo,
+)
 
 from pipeline.cli import cli
+from pipeline.shocks.grid import Component
 from pipeline.shocks.gridfile import load_grid
 
 
@@ -45,6 +54,65 @@ def test_a_wide_table_needs_its_setting(tmp_path):
     assert "give all three" in without.stderr
     setting = ("--abundance", "Allen2008_Solar", "--density", 1, "--field", 0.5)
     assert run("import", "wide", file, "--out", tmp_path / "g.fits", *setting).exit_code == 0
+
+
+@pytest.fixture
+def files(tmp_path):
+    """A table of each form; of one setting where the form holds one."""
+    facts = good_facts()
+    rows = (facts.abundance == "Allen2008_Solar") & (facts.density_cm3 == 1.0)
+    one = rows_taken(facts, (rows & (facts.field_ug == 0.5)).nonzero()[0])
+    return {
+        "long": write_long(tmp_path / "long.csv", facts),
+        "wide": write_wide(tmp_path / "wide.csv", one),
+        "printed": write_wide(tmp_path / "printed.csv", one),
+        "library": write_library(tmp_path / "lib.txt", one),
+        "zenodo": write_zenodo(tmp_path, facts),
+    }
+
+
+SETTING = ("--abundance", "Allen2008_Solar", "--density", 1, "--field", 0.5)
+
+
+@pytest.mark.parametrize("form", ["long", "wide", "printed"])
+def test_what_is_said_of_a_table_is_recorded(files, tmp_path, form):
+    out = tmp_path / "grid.fits"
+    words = ("--component", "precursor", "--retrieved", "2026-01-31")
+    words += () if form == "long" else SETTING
+    done = run("import", form, files[form], "--out", out, *words)
+    assert done.exit_code == 0, done.output
+    source = load_grid(out).source
+    assert (source.component, source.retrieved) == (Component.PRECURSOR, "2026-01-31")
+    assert source.solar == "anders-grevesse-1989"
+
+
+@pytest.mark.parametrize("form", ["library", "zenodo"])
+def test_a_component_that_the_file_says_itself_is_not_given_another(files, tmp_path, form):
+    out = ("--out", tmp_path / "grid.fits")
+    done = run("import", form, files[form], *out, "--component", "precursor")
+    assert done.exit_code == 3
+    assert "the file is of another component" in done.stderr
+    assert "shock" in done.stderr
+    words = ("--component", "shock", "--retrieved", "2026-01-31")
+    done = run("import", form, files[form], *out, *words)
+    assert done.exit_code == 0, done.output
+    assert load_grid(out[1]).source.retrieved == "2026-01-31"
+
+
+@pytest.mark.parametrize("form", ["long", "library", "zenodo"])
+@pytest.mark.parametrize("verb", ["import", "check"])
+def test_a_setting_that_the_file_says_itself_is_not_given(files, tmp_path, form, verb):
+    words = ("--out", tmp_path / "grid.fits") if verb == "import" else ()
+    done = run(verb, form, files[form], *words, "--field", 3.23)
+    assert done.exit_code == 3
+    assert "says itself which models it holds" in done.stderr
+    assert "leave out --field" in done.stderr
+
+
+def test_a_date_that_is_none_is_wrong_usage(files, tmp_path):
+    out = ("--out", tmp_path / "grid.fits")
+    for date in ("yesterday", "2026-31-01"):
+        assert run("import", "long", files["long"], *out, "--retrieved", date).exit_code == 2
 
 
 def test_defects_are_named_and_fail(bad, tmp_path):

@@ -281,6 +281,19 @@ def test_two_predictions_for_one_model_are_refused_and_the_same_twice_is_not():
         assemble(mixed(good_facts()), SOURCE)
 
 
+@pytest.mark.parametrize("off", [1.0, 1e-6, np.nan])
+def test_a_model_with_two_h_beta_fluxes_is_refused(off):
+    """Oracle: which of its rows comes last must not decide anything."""
+    facts = PLANTED["twice"][0](good_facts())
+    hbeta = facts.log_hbeta.copy()
+    hbeta[-1] += off
+    with pytest.raises(FormatError, match="one model with two predictions") as caught:
+        assemble(dataclasses.replace(facts, log_hbeta=hbeta), SOURCE)
+    assert "Allen2008_LMC n=1 B=1 v=300" in str(caught.value)
+    unknown = dataclasses.replace(facts, log_hbeta=np.full(hbeta.size, np.nan))
+    assert assemble(unknown, SOURCE).log_hbeta.size == 64
+
+
 def test_grid_holds_the_closed_form():
     facts = good_facts()
     grid = assemble(facts, SOURCE)

@@ -17,8 +17,10 @@ from pipeline.shocks.assemble import assemble
 from pipeline.shocks.grid import Component, GridSource, ShockGrid
 from pipeline.shocks.gridfile import (
     content_sha256,
+    joined,
     load_grid,
     long_columns,
+    read_part,
     record,
     save_grid,
     sidecar,
@@ -109,6 +111,50 @@ def test_values_that_the_document_is_not_about_are_refused(grid, tmp_path):
     (tmp_path / "grid.fits").write_bytes((tmp_path / "other.fits").read_bytes())
     with pytest.raises(IntegrityError, match="not the one that its document is about"):
         load_grid(tmp_path / "grid.fits")
+
+
+ALTERED = {
+    "oxygen": ("abundances", lambda rows: [{**rows[0], "log_oh": 7.0}, *rows[1:]]),
+    "nitrogen": ("abundances", lambda rows: [{**rows[0], "log_nh": 7.0}, *rows[1:]]),
+    "sulphur": ("abundances", lambda rows: [*rows[:-1], {**rows[-1], "log_sh": None}]),
+    "set": ("abundances", lambda rows: [{**rows[0], "name": "mine"}, *rows[1:]]),
+    "wavelength": ("lines", lambda rows: [{**rows[0], "wave_vac_um": 0.4}, *rows[1:]]),
+    "members": ("lines", lambda rows: [{**rows[0], "members": ["OI_6300"]}, *rows[1:]]),
+    "line": ("lines", lambda rows: [{**rows[0], "name": "XI_1"}, *rows[1:]]),
+    "component": ("component", lambda _: "shock"),
+    "rounding": ("rounding", lambda _: 0.0),
+    "solar": ("solar", lambda _: "anders-grevesse-1989"),
+    "closed form": ("synthetic", lambda _: True),
+}
+
+
+@pytest.mark.parametrize("what", ALTERED)
+def test_a_document_that_was_altered_is_refused(grid, tmp_path, what):
+    """Whatever a fit or a verdict takes from it: O/H decides who is metal-poor."""
+    key, alter = ALTERED[what]
+    path, document = save_grid(tmp_path / "grid.fits", grid)
+    fields = json.loads(document.read_text())
+    other = fields | {key: alter(fields[key])}
+    assert other != fields
+    document.write_text(json.dumps(other))
+    with pytest.raises(IntegrityError, match="not the one that its document is about") as caught:
+        load_grid(path)
+    assert caught.value.file == str(path)
+    assert "import the grid again" in str(caught.value.action)
+    with pytest.raises(IntegrityError, match="not the one that its document is about") as caught:
+        read_part(path)
+    assert caught.value.file == str(path)
+    document.write_text(json.dumps(fields))
+    assert content_sha256(joined(read_part(path), read_part(document))) == fields["content_sha256"]
+
+
+def test_the_document_of_a_run_is_refused_by_its_name(grid, tmp_path):
+    _, document = save_grid(tmp_path / "grid.fits", grid)
+    fields = json.loads(document.read_text())
+    document.write_text(json.dumps(fields | {"licence": ""}))
+    with pytest.raises(FormatError, match="does not follow its schema") as caught:
+        read_part(document)
+    assert caught.value.file == str(document)
 
 
 def test_damage_is_noticed(grid, tmp_path):

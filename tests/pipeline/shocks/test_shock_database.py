@@ -4,8 +4,12 @@ Oracle: a replica of the database's tables in SQLite, where a query without its 
 numbers; the closed form that the replica was filled from.
 """
 
+import csv
+import dataclasses
 import sqlite3
 import sys
+from datetime import UTC, date, datetime
+from decimal import Decimal
 
 import numpy as np
 import pytest
@@ -13,7 +17,9 @@ from shock_tables import VELOCITIES, good_facts, law, over_hbeta
 
 from ard.errors import ArdError, ExtraMissingError, FormatError
 from pipeline.shocks.assemble import assemble
+from pipeline.shocks.combine import combine
 from pipeline.shocks.grid import Component, GridSource, ShockGrid
+from pipeline.shocks.gridfile import content_sha256
 from pipeline.shocks.importers import mdb, select
 
 SOURCE = GridSource("code", "1", "test", Component.SHOCK, "here", "none", "", "", 0.0)
@@ -114,11 +120,172 @@ def test_parameters_are_no_part_of_the_statement():
         asked_of(replica(), query)
 
 
-def test_a_model_without_h_beta_is_refused():
+@pytest.fixture
+def faked(monkeypatch):
+    """The database that `open_grid` asks, and what it was asked."""
+    base, asked = replica(), []
+
+    def ask(query):
+        asked.append(query)
+        sql, parameters = mdb.statement(query, mark="?")
+        return base.execute(sql, parameters).fetchall()
+
+    monkeypatch.setattr(mdb, "ask_database", ask)
+    return base, asked
+
+
+@pytest.mark.parametrize("nothing", ["NULL", "0.0"])
+def test_a_model_without_h_beta_is_masked_and_said(faked, nothing):
+    whole = select.open_grid("3mdbs")
+    faked[0].execute(f"UPDATE emis_VI SET HI_4861 = {nothing} WHERE ModelID = 3")
+    grid = select.open_grid("3mdbs")
+    assert grid.mask.all(axis=-1).sum() == np.isnan(grid.log_hbeta).sum() == 1
+    assert np.array_equal(grid.log_ratio[~grid.mask], whole.log_ratio[~grid.mask])
+    rows = {d.code: d for d in grid.source.known_defects}
+    assert rows["MISSING_HBETA"].handling == "masked"
+    assert rows["MISSING_HBETA"].subject == "Allen2008_LMC n=0.01 B=0.05 v=500"
+    faked[0].execute(f"UPDATE emis_VI SET HI_4861 = {nothing}")
+    with pytest.raises(FormatError, match="no model has an H beta flux"):
+        select.open_grid("3mdbs")
+
+
+@pytest.mark.parametrize(
+    ("name", "ref", "component", "factor"),
+    [
+        ("3mdbs", "Allen08", Component.SHOCK, 1.0),
+        ("3mdbs:Allen08-cut", "Allen08-cut", Component.SHOCK, 5.0),
+        ("3mdbs:Allen08:precursor", "Allen08", Component.PRECURSOR, 2.0),
+        (
+            "3mdbs:Allen08-cut:shock_plus_precursor",
+            "Allen08-cut",
+            Component.SHOCK_PLUS_PRECURSOR,
+            15.0,
+        ),
+    ],
+)
+def test_a_name_says_which_models_are_asked_for(faked, name, ref, component, factor):
+    grid = select.open_grid(name)
+    assert faked[1] == [mdb.Query(ref, component)]
+    assert (grid.source.project, grid.component) == (ref, component)
+    assert over_hbeta(grid, "NII_6583")[1, 1, 0] == pytest.approx(factor * EXPECTED, rel=1e-9)
+
+
+def test_a_precursor_of_the_database_is_added_to_its_shock(faked):
+    """Oracle: metal lines twice as bright, with the same H beta."""
+    both = combine(select.open_grid("3mdbs"), select.open_grid("3mdbs:Allen08:precursor"))
+    assert over_hbeta(both, "NII_6583")[1, 1, 0] == pytest.approx(1.5 * EXPECTED, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("3mdbs:", "3mdbs:Allen08:", "3mdbs:Allen08:wind", "3mdbs:Allen08:hii"),
+        *("3mdbs:../x", "3mdbs:a_b", "3mdbs:a:shock:b"),
+    ],
+)
+def test_a_name_that_asks_for_nothing_is_refused(faked, name):
+    with pytest.raises(ArdError, match="names no models of the shock database"):
+        select.open_grid(name)
+    assert faked[1] == []
+
+
+def test_what_was_asked_and_when_is_recorded(faked):
+    before = datetime.now(UTC).date()
+    first = select.open_grid("3mdbs").source
+    assert before <= date.fromisoformat(first.retrieved) <= datetime.now(UTC).date()
+    assert len(first.sha256) == 64
+    assert select.open_grid("3mdbs").source.sha256 == first.sha256
+    faked[0].execute("UPDATE emis_IR SET SIII_9069 = NULL WHERE ModelID = 3")
+    assert select.open_grid("3mdbs").source.sha256 != first.sha256
+
+
+def test_the_order_of_rows_is_no_part_of_their_digest():
+    sql, parameters = mdb.statement(mdb.Query("Allen08", Component.SHOCK), mark="?")
+    rows = replica().execute(sql, parameters).fetchall()
+    exact = [(row[0], *map(Decimal, row[1:])) for row in rows[::-1]]
+    assert mdb.rows_sha256(exact) == mdb.rows_sha256(rows)
+
+
+# ---- a table with the database's own names
+
+
+def dump(path, *, where="sp.ref = 'Allen08' AND v.model_type = 'shock'", more="", null=""):
+    """What a client of the database writes of a query: fluxes in erg cm-2 s-1."""
+    lines = [f"{letter}.{name}" for letter, t in (("v", "emis_VI"), ("i", "emis_IR"))
+             for name in mdb.TABLES[t]]  # fmt: skip
     base = replica()
-    base.execute("UPDATE emis_VI SET HI_4861 = NULL WHERE ModelID = 3")
-    with pytest.raises(FormatError, match="a model has no H beta flux"):
-        asked_of(base, mdb.Query("Allen08", Component.SHOCK))
+    base.execute("UPDATE emis_IR SET SIII_9069 = NULL WHERE ModelID = 7")
+    found = base.execute(
+        f"SELECT a.name, sp.preshck_dens, sp.mag_fld, sp.shck_vel, {more} {', '.join(lines)}"
+        " FROM shock_params sp JOIN abundances a ON a.AbundID = sp.AbundID"
+        " JOIN emis_VI v ON v.ModelID = sp.ModelID JOIN emis_IR i ON i.ModelID = sp.ModelID"
+        f" AND i.model_type = v.model_type WHERE {where}"
+    )
+    head = [column[0] for column in found.description]
+    with path.open("w", newline="") as stream:
+        out = csv.writer(stream, quoting=csv.QUOTE_ALL if null == "NULL" else csv.QUOTE_MINIMAL)
+        out.writerow(head)
+        out.writerows([null if cell is None else cell for cell in row] for row in found)
+    return select.Asked("long", path)
+
+
+@pytest.mark.parametrize("null", ["", "NULL", "\\N"])
+def test_a_long_table_may_have_the_names_of_the_database(tmp_path, faked, null):
+    faked[0].execute("UPDATE emis_IR SET SIII_9069 = NULL WHERE ModelID = 7")
+    asked = dump(tmp_path / "long.csv", more="sp.ModelID, sp.ref, v.model_type,", null=null)
+    grid = select.import_grid(asked)
+    assert content_sha256(grid) == content_sha256(select.open_grid("3mdbs"))
+    assert (grid.source.project, grid.component) == ("Allen08", Component.SHOCK)
+    assert grid.mask.sum() == 2  # the line, and the sum with it
+    assert select.published(asked).log_hbeta.size == 64
+
+
+def test_a_dump_that_does_not_say_what_it_holds_is_told(tmp_path):
+    asked = dump(tmp_path / "long.csv", more="sp.ModelID AS made_by,")
+    grid = select.import_grid(dataclasses.replace(asked, component=Component.PRECURSOR))
+    assert grid.component is Component.PRECURSOR
+    assert "not stated" in grid.source.project
+    (left,) = [d for d in grid.source.known_defects if d.code == "UNREAD_COLUMN"]
+    assert "made_by" in left.detail
+
+
+@pytest.mark.parametrize(
+    ("where", "says"),
+    [
+        ("sp.ref = 'Allen08'", "several values of model_type"),
+        ("v.model_type = 'shock'", "several values of ref"),
+    ],
+)
+def test_a_dump_that_mixes_models_is_refused(tmp_path, where, says):
+    asked = dump(tmp_path / "long.csv", where=where, more="sp.ref, v.model_type,")
+    with pytest.raises(FormatError, match=says) as caught:
+        select.import_grid(asked)
+    assert caught.value.file == str(asked.file)
+    # What does not say it is found by its models.
+    with pytest.raises(FormatError, match="one model with two predictions"):
+        select.import_grid(dump(tmp_path / "mute.csv", where=where))
+
+
+def test_a_dump_of_another_component_is_refused(tmp_path):
+    asked = dump(tmp_path / "long.csv", more="v.model_type,")
+    with pytest.raises(FormatError, match="of another component"):
+        select.import_grid(dataclasses.replace(asked, component=Component.PRECURSOR))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("name,", "who,", "no abundance"),
+        ("shck_vel,", "speed,", "no shck_vel"),
+        ("shock", "wind", "a component that is not known"),
+    ],
+)
+def test_a_dump_that_lacks_something_is_refused(tmp_path, old, new, says):
+    asked = dump(tmp_path / "long.csv", more="v.model_type,")
+    asked.file.write_text(asked.file.read_text().replace(old, new))
+    with pytest.raises(FormatError, match=says) as caught:
+        select.import_grid(asked)
+    assert caught.value.file == str(asked.file)
 
 
 def test_credentials_are_asked_for_by_name_and_never_shown():

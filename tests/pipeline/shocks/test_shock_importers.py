@@ -5,6 +5,7 @@ of Allen et al. 2008, and that of the files of the library.
 """
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from shock_tables import (
 from ard.errors import ArdError, FormatError
 from pipeline.shocks.assemble import assemble, examine
 from pipeline.shocks.combine import combine, weighted
-from pipeline.shocks.grid import Component, GridSource, ShockGrid
+from pipeline.shocks.grid import NOT_STATED, Component, GridSource, ShockGrid
 from pipeline.shocks.gridfile import content_sha256
 from pipeline.shocks.importers import allen, mdb, nebulabayes, select, webtable, zenodo
 from pipeline.shocks.toy import toy_loglinear
@@ -93,6 +94,32 @@ def test_library_header_says_which_models(tmp_path, what, component, b):
     assert grid.abundances[0].name == "Allen2008_Dopita2005"
 
 
+def test_equipartition_is_of_the_density_of_the_model(tmp_path):
+    """Oracle: the field of the same models in the public table, 10.2 uG at n = 10 cm-3."""
+    ten = dataclasses.replace(solar(), log_hbeta=solar().log_hbeta + 1.0)
+    file = write_library(tmp_path / "lib.txt", ten, "V_n10_be SHOCK")
+    assert allen.read_library(file).facts.field_ug == pytest.approx(10.2, abs=0.05)
+    assert allen.import_library(file).b.tolist() == [3.23]
+
+
+@pytest.mark.parametrize("prefix", ["shck", "prec-dst", "shckprec-dst"])
+def test_zenodo_grids_with_dust_are_a_project_of_their_own(tmp_path, prefix):
+    source = zenodo.import_pair(write_zenodo(tmp_path, good_facts(), prefix)).source
+    assert source.component is zenodo.COMPONENTS[prefix.removesuffix("-dst")]
+    assert source.project == "zenodo-14140949" + (" dusty" if "-dst" in prefix else "")
+
+
+def test_a_solar_convention_that_nobody_states_is_not_recorded(tmp_path):
+    facts = good_facts()
+    assert zenodo.import_pair(write_zenodo(tmp_path, facts)).source.solar == NOT_STATED
+    file = write_long(tmp_path / "long.csv", facts)
+    source = mdb.import_long(file).source
+    assert (source.solar, source.project) == ("anders-grevesse-1989", "Allen08")
+    file.write_text(file.read_text().replace("Allen2008_LMC", "Gutkin16_ISM0d004_C0d26"))
+    mixed = mdb.import_long(file).source
+    assert (mixed.solar, mixed.project) == (NOT_STATED, NOT_STATED)
+
+
 def test_zenodo_tables_are_joined_by_key(tmp_path):
     fluxes = write_zenodo(tmp_path, good_facts())
     grid = zenodo.import_pair(fluxes)
@@ -104,11 +131,63 @@ def test_zenodo_tables_are_joined_by_key(tmp_path):
     assert "total" in grid.source.known_defects[0].detail
 
 
+@pytest.mark.parametrize(
+    ("label", "name"),
+    [
+        *(("SII_6716+6731", "SII_6716+6731"), ("[S II] 6716,6731", "SII_6716+6731")),
+        *(("[OII]3727,29", "OII_3726+3729"), ("[OIII]5007+4959", "OIII_4959+5007")),
+        *(("[NII]6548+6583", "NII_6548+6583"), ("Halpha", "HI_6563"), ("[OIII]5007", "OIII_5007")),
+        *(("OII_3726", "OII_3726"), ("OII_3729", "OII_3729"), ("OII_7330", "OII_7330")),
+        *(("[SIII]9532", "SIII_9531"), ("[SII] 6718", "SII_6716"), ("OIII_5006.8", "OIII_5007")),
+        *(("CIV_1548", "CIV_1548"), ("OI_6300.3A", "OI_6300"), ("SIII lambda 9069", "SIII_9069")),
+    ],
+)
+def test_label_of_a_zenodo_column_is_read_whole(label, name):
+    assert zenodo.line_of(label) == name
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        *("OII_3727", "OII_7325", "SII_6725", "SII_6720", "CIV_1549", "NV_1240", "[NI]5199"),
+        *("CIII_1907", "MgII_2796", "[SII]6716+6720", "[SII]6716+9999", "[SII]6716+6716"),
+        *("SII_6716/6731", "[SII]6716-6731", "SII_6716_err", "[OIV]25.9um", "total"),
+    ],
+)
+def test_a_label_that_may_mean_two_lines_is_left_unread(label):
+    """A wavelength between two lines may be either, or both; a slash a sum, or a ratio."""
+    assert zenodo.line_of(label) is None
+
+
+def test_a_sum_of_the_zenodo_tables_stays_a_sum(tmp_path):
+    fluxes = write_zenodo(tmp_path, good_facts())
+    text = fluxes.read_text().replace("[SII]6716", "[SII]6716+6731").replace("[OI]6300", "OII_3727")
+    fluxes.write_text(text.replace("[SII]6731", "x").replace("[OI]6364", "y"))
+    grid = zenodo.import_pair(fluxes)
+    names = [line.name for line in grid.lines]
+    assert "SII_6716+6731" in names
+    assert not {"SII_6716", "OII_3726"} & set(names)
+    assert "OII_3727" in grid.source.known_defects[0].detail
+    line = grid.lines[names.index("SII_6716+6731")]
+    assert line.members == ("SII_6716", "SII_6731")
+
+
 def test_zenodo_components_are_told_by_their_names(tmp_path):
     prec = zenodo.import_pair(write_zenodo(tmp_path, good_facts(), "prec"))
     assert prec.component is Component.PRECURSOR
     with pytest.raises(FormatError, match="of no component that is known"):
         zenodo.import_pair(write_zenodo(tmp_path, good_facts(), "bpass"))
+
+
+def test_both_zenodo_tables_are_in_the_digest_of_the_import(tmp_path):
+    fluxes = write_zenodo(tmp_path, good_facts())
+    propts = tmp_path / PROPTS
+    digests = {zenodo.import_pair(fluxes).source.sha256}
+    for file in (propts, fluxes):
+        file.write_text(file.read_text() + "\n")
+        digests.add(zenodo.import_pair(fluxes).source.sha256)
+    assert len(digests) == 3
+    assert {len(digest) for digest in digests} == {64}
 
 
 def test_zenodo_tables_of_other_models_are_refused(tmp_path):
@@ -146,6 +225,90 @@ def test_a_cell_that_is_no_number_is_refused(tmp_path):
     file.write_text(file.read_text().replace("1.00000", "one", 1))
     with pytest.raises(FormatError, match="a cell of the table is no number"):
         webtable.import_wide(file, SOLAR)
+
+
+# ---- damaged files
+
+LONG, WIDE, LIBRARY = "long.csv", "wide.csv", "lib.txt"
+FLUXES, PROPTS = "shck_fluxes.csv", "shck_propts.csv"
+
+
+def last_cut(text: str) -> str:
+    """A transfer that broke off within the last row."""
+    return text.rstrip("\n")[:-12]
+
+
+DAMAGE = {
+    "long cut": (LONG, last_cut, "a row of the table has another number of cells"),
+    "long bytes": (LONG, lambda text: text + "\udcff", "is not UTF-8"),
+    "long empty": (LONG, lambda _: "", "no long table"),
+    "long without lines": (
+        LONG,
+        lambda _: "abundance,preshck_dens,mag_fld,shck_vel,log Hβ\na,1,1,100,-5\n",
+        "no long table",
+    ),
+    "wide cut": (WIDE, lambda text: text[: text.index(",", 60)], "another number of cells"),
+    "wide without H beta": (WIDE, lambda text: text[: text.index("log")], "no wide table"),
+    "wide without a velocity": (
+        WIDE,
+        lambda text: text.replace("200,", ",", 1),
+        "lacks a parameter",
+    ),
+    "library without H beta": (
+        LIBRARY,
+        lambda text: text[: text.index("log(Hb)")],
+        "not one of the MAPPINGS III",
+    ),
+    "library of another letter": (
+        LIBRARY,
+        lambda text: text.replace("M_n1", "X_n1"),
+        "a set of abundances that is not known",
+    ),
+    "library stars": (LIBRARY, lambda text: text.replace("1.00000", "*******"), "no number"),
+    "library velocity": (LIBRARY, lambda text: text.replace("200.", "2oo.", 1), "no number"),
+    "library cut": (LIBRARY, last_cut, "not one of the MAPPINGS III"),
+    "fluxes cut": (FLUXES, last_cut, "another number of cells"),
+    "fluxes empty": (FLUXES, lambda _: "", "no table of the Zenodo models"),
+    "parameters cut": (PROPTS, last_cut, "another number of cells"),
+    "parameters missing": (PROPTS, None, "the parameters of the models are not there"),
+    "a key twice": (
+        PROPTS,
+        lambda text: text.replace("m63,", "m62,"),
+        "a key occurs twice",
+    ),
+}
+
+
+def written(folder: Path, name: str) -> select.Asked:
+    """A good file of each form."""
+    if name == LONG:
+        return select.Asked("long", write_long(folder / LONG, good_facts()))
+    if name == WIDE:
+        return select.Asked("wide", write_wide(folder / WIDE, solar()), SOLAR)
+    if name == LIBRARY:
+        return select.Asked("library", write_library(folder / LIBRARY, solar()))
+    return select.Asked("zenodo", write_zenodo(folder, good_facts()))
+
+
+@pytest.mark.parametrize("what", DAMAGE)
+def test_a_damaged_file_is_refused_in_words(tmp_path, what):
+    name, harm, says = DAMAGE[what]
+    asked, file = written(tmp_path, name), tmp_path / name
+    if harm is None:
+        file.unlink()
+    else:
+        file.write_bytes(harm(file.read_text("utf-8")).encode("utf-8", "surrogateescape"))
+    with pytest.raises(FormatError, match=says) as caught:
+        select.import_grid(asked)
+    assert caught.value.file == str(file)
+
+
+@pytest.mark.parametrize("name", [LONG, WIDE, LIBRARY, FLUXES, PROPTS])
+def test_empty_lines_at_the_end_are_no_models(tmp_path, name):
+    asked, file = written(tmp_path, name), tmp_path / name
+    before = content_sha256(select.import_grid(asked))
+    file.write_text(file.read_text("utf-8") + "\n\n", "utf-8")
+    assert content_sha256(select.import_grid(asked)) == before
 
 
 # ---- shock and precursor
@@ -244,7 +407,7 @@ def test_h_ii_grid_of_nebulabayes(shared_data):
     assert not grid.mask[..., needed].any()
     # [O III] is not given where the gas is rich and the radiation weak, and is not made up.
     assert np.argwhere(grid.mask[..., names.index("OIII_5007")])[:, 0].min() == 10
-    assert grid.source.licence == "MIT"
+    assert (grid.source.licence, grid.source.solar) == ("MIT", NOT_STATED)
 
 
 # ---- names in a configuration

@@ -190,6 +190,20 @@ def test_the_database_is_asked_once(tmp_path, monkeypatch):
     assert json.loads(first.files["record"].read_text())["project"] == "toy_loglinear"
 
 
+def test_other_models_of_the_database_have_files_of_their_own(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(shockgrids, "open_grid", lambda name: asked.append(name) or toy_loglinear())
+    names = ("3mdbs", "3mdbs:Gutkin16", "3mdbs:Gutkin16:precursor")
+    chosen = [shockgrids.choose(name, tmp_path, simulated=True) for name in (*names, *names)]
+    assert asked == list(names)
+    assert [one.name for one in chosen[:3]] == list(names)
+    assert [one.files["arrays"].name for one in chosen[:3]] == [
+        *("3mdbs.fits", "3mdbs_Gutkin16.fits", "3mdbs_Gutkin16_precursor.fits"),
+    ]
+    with pytest.raises(ArdError, match="names no models of the shock database"):
+        shockgrids.choose("3mdbs:Gutkin16:wind", tmp_path, simulated=True)
+
+
 def test_a_grid_that_cannot_be_used_is_refused_before_anything_is_computed(tmp_path):
     with pytest.raises(NotFoundError, match="a file of the grid of shock models does not exist"):
         shockgrids.choose(str(tmp_path / "none.fits"), tmp_path, simulated=True)
