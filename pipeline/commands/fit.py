@@ -22,6 +22,8 @@ from pipeline.guard import FAILED, JSON, USAGE, guarded, say, stop
               help="Draws of each chain at most.")  # fmt: skip
 @click.option("--warmup", type=click.IntRange(20), default=250, show_default=True,
               help="Draws in which the sampler learns; not kept.")  # fmt: skip
+@click.option("--starts", type=click.IntRange(1), default=24, show_default=True,
+              help="Draws of the prior from which maxima are looked for.")  # fmt: skip
 @click.option("--acceptance", type=click.FloatRange(0.5, 1.0, min_open=True, max_open=True),
               help="Acceptance that steps are to have (default: the scene's).")  # fmt: skip
 @click.option("--wall", type=click.FloatRange(0.0), help="Seconds after which it stops.")
@@ -40,6 +42,7 @@ def fit_command(
     draws: int,
     most: int,
     warmup: int,
+    starts: int,
     acceptance: float | None,
     wall: float | None,
     chains: int,
@@ -65,6 +68,7 @@ def fit_command(
         fit = Fit(
             n_chain=chains,
             seed=seed,
+            n_start=starts,
             n_warmup=warmup,
             n_first=draws,
             n_most=max(draws, most),
@@ -79,7 +83,7 @@ def fit_command(
     facts = (
         report.facts
         if as_json
-        else {key: value for key, value in report.facts.items() if key != "scalars"}
+        else {k: v for k, v in report.facts.items() if k not in ("scalars", "modes")}
     )
     show.paths(report.paths, as_json, facts)
     if not report.passed:
