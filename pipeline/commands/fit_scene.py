@@ -139,7 +139,7 @@ def fit_item(
         fitted.collect(inputs.root, found, state / folder.PLAN_FILE)
     facts |= _facts(problem, outcome, verdict)
     sentence = outcome.sentence
-    if outcome.status == "final":
+    if isinstance(outcome.verdict, Convergence) and outcome.verdict.strayed:
         sentence += f"; take smaller steps: --acceptance nearer to 1 than {fit.acceptance:g}"
     if outcome.passed and not verdict.passed:
         sentence = f"as stored, the gate is not passed: {'; '.join(verdict.reasons)}"

@@ -16,8 +16,10 @@ from ard.cube import Cube, FloatArray
 from ard.errors import ArdError
 from ard.likelihood import LinearPrior
 from checks.convergence import Convergence, chain_limits, gate
+from checks.convergence.measurement import CHAINS
 from manifests import Target
-from pipeline.infer.chain import Settings
+from pipeline.infer.adaptation import LEAST
+from pipeline.infer.chain import Settings, require_seed
 from pipeline.infer.conditional import Block, Conditional, blocks_of
 from pipeline.infer.cutout import Cut, Cutout, cutout
 from pipeline.infer.optimum import (
@@ -58,7 +60,9 @@ class Fit:
 
     Attributes
     ----------
-    n_chain, seed : int
+    n_chain : int
+    seed : int
+        Below 2^32.
     n_start : int
         Draws of the prior from which maxima are looked for. A climb takes as long as one to two
         hundred gradients; a maximum that one in twenty-four meets is missed once in three times.
@@ -72,6 +76,11 @@ class Fit:
         Seconds after which no block is begun.
     acceptance : float
         Which acceptance the step is to have: nearer to 1, steps are smaller, and fewer diverge.
+
+    Raises
+    ------
+    ArdError
+        If the seed cannot be used.
     """
 
     n_chain: int = 4
@@ -83,6 +92,9 @@ class Fit:
     block: int = 50
     wall_s: float = np.inf
     acceptance: float = 0.8
+
+    def __post_init__(self) -> None:
+        require_seed(self.seed)
 
     @property
     def settings(self) -> Settings:
@@ -98,6 +110,32 @@ class Fit:
         """Give what another run would differ in, as JSON has it."""
         chosen = asdict(self.settings)
         return {**chosen, "n_chain": self.n_chain, "seed": self.seed, "n_start": self.n_start}
+
+
+def require_passable(fit: Fit) -> None:
+    """Refuse what would be sampled to the end of its budget for nothing.
+
+    Raises
+    ------
+    ArdError
+        If there are fewer chains than the gate asks for, or so short a warm-up that the sampler
+        learns nothing but its step.
+    """
+    limit = chain_limits()[CHAINS]
+    if not limit.accepts(fit.n_chain):
+        raise ArdError(
+            "the gate cannot be passed with so few chains",
+            expected=f"chains {limit.comparison} {limit.value:g}",
+            found=fit.n_chain,
+            action="ask for more chains",
+        )
+    if fit.n_warmup < LEAST:
+        raise ArdError(
+            "the warm-up is too short to learn how wide the posterior is",
+            expected=f"{LEAST} draws or more",
+            found=fit.n_warmup,
+            action="ask for a longer warm-up",
+        )
 
 
 @dataclass(frozen=True, eq=False)

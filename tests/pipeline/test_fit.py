@@ -165,6 +165,12 @@ def test_other_lines_are_never_fitted_in_place_of_a_scenes_own(run_folder):
         (["--store", "mysql://x/y"], 3, "not the address of a database"),
         (["--store", "postgresql://127.0.0.1:1/chains"], 3, "database"),
         (["--chains", "0"], 2, "chains"),
+        (["--chains", "3"], 2, "chains >= 4"),
+        (["--warmup", "59"], 2, "60 draws"),
+        (["--starts", "0"], 2, "starts"),
+        (["--seed", str(2**63)], 2, "from 0 to 4294967295"),
+        (["--seed", str(2**32)], 2, "from 0 to 4294967295"),
+        (["--seed", "-1"], 2, "from 0 to 4294967295"),
     ],
 )
 def test_what_cannot_be_fitted_is_said(run_folder, change, code, words):
