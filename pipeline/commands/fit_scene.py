@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import ard
 from ard import io, layout
+from ard.errors import NotFoundError
 from ard.fileio import atomic_write_bytes
 from ard.provenance import Provenance
 from checks.convergence import Convergence, chain_limits, measure_file
@@ -115,7 +116,7 @@ def fit_item(
         say(f"{inputs.item} {model}: {problem.cutout.noise.count} voxels, "
             f"{len(chosen.prior.names)} parameters")  # fmt: skip
         provenance = _provenance(inputs, chosen, fit, cut or chosen.cut, cube.simulated)
-        run = _run(problem, fit, provenance, inputs, state / _STARTS, say)
+        run = _run(problem, fit, provenance, inputs, store, say)
         search = fitting.search_from_dict(run.config)
         outcome = fitting.sample_problem(
             problem, fit, search.starts, run, store, item=target.item,
@@ -153,7 +154,7 @@ def _joined(*sentences: str) -> str:
 
 
 def _run(
-    problem: Problem, fit: Fit, provenance: Provenance, inputs: Inputs, folder_: Path, say: Say
+    problem: Problem, fit: Fit, provenance: Provenance, inputs: Inputs, store: BlockStore, say: Say
 ) -> Run:
     """Give the run; its name follows from all that decides the draws, so that it is found again."""
     digests = {
@@ -164,16 +165,27 @@ def _run(
         "tools": sha256_of(dict(provenance.tools)),
     }
     name = f"{inputs.item}-{problem.scene.name}-{sha256_of(digests)[:12]}"
-    place = folder_ / f"{name}.json"
-    if place.is_file():
-        search = fitting.search_from_dict(io.read_json(place))
-    else:
+    place = inputs.root / layout.STATE_DIR / _STARTS / f"{name}.json"
+    search = _begun(store, name) or _kept(place)
+    if search is None:
         search = _searched(problem, fit, say)
-        # Maxima that were found on another machine would differ in the last digit.
         place.parent.mkdir(parents=True, exist_ok=True)
         io.write_json(place, fitting.search_to_dict(search), overwrite=True)
     tools = dict(provenance.tools)
     return fitting.run_of(problem, fit, search, name, digests, provenance=tools)
+
+
+def _begun(store: BlockStore, name: str) -> Search | None:
+    # Maxima that are found on another machine differ in the last digit, and are another run's.
+    try:
+        return fitting.search_from_dict(store.run(name).config)
+    except NotFoundError:
+        return None
+
+
+def _kept(place: Path) -> Search | None:
+    # Of a search whose fit ended before the run was begun.
+    return fitting.search_from_dict(io.read_json(place)) if place.is_file() else None
 
 
 def _searched(problem: Problem, fit: Fit, say: Say) -> Search:

@@ -28,10 +28,14 @@ from checks.judging import judge
 from checks.result import Status
 from manifests.target import load_target
 from pipeline import cli, fitted
+from pipeline.commands import fit_scene
+from pipeline.fit_inputs import inputs_of
 from pipeline.graph import build_tasks
+from pipeline.infer import fit as fitting
 from pipeline.infer.cutout import FLUX_UNIT
-from pipeline.infer.fit import problem_for
+from pipeline.infer.fit import Fit, Search, problem_for
 from pipeline.infer.residuals import residuals_of
+from pipeline.infer.sampler import Starts
 from pipeline.infer.scenes import SCENES, scene
 from pipeline.plans import stages_for, twin_plan
 from pipeline.reduce.apertures.covariance import read_given_noise
@@ -233,6 +237,31 @@ def test_the_next_run_collects_what_was_fitted(tmp_path):
     assert last.outputs["products"][names[0]] == tmp_path / "products" / names[0]
 
 
+def test_a_fit_goes_on_with_the_starts_of_its_store(run_folder, tmp_path, monkeypatch):
+    """As on another machine, whose search ends a last digit off, and which has no file of it."""
+    root = shutil.copytree(run_folder, tmp_path / "run")
+    rng = np.random.default_rng(1)
+    first = Starts(rng.normal(size=(4, 11)), np.eye(11))
+    other = Starts(first.z * (1.0 + 2e-16), first.inverse_mass)
+    begun = []
+
+    def sampled(problem, fit, starts, run, store, **_):
+        store.begin(run)
+        begun.append(starts.z)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fitting, "sample_problem", sampled)
+    address = f"sqlite:///{tmp_path}/shared.db"
+    for starts in (first, other):
+        search = Search(starts, ({"share": 1.0, "n_found": 3},))
+        monkeypatch.setattr(fitting, "find_starts", lambda *_, found=search: found)
+        with x64(True), pytest.raises(KeyboardInterrupt):
+            fit_scene.fit_item(inputs_of(root, ITEM), "jump", Fit(), store_url=address)
+        shutil.rmtree(root / ".rbh1" / "fits", ignore_errors=True)
+    assert np.array_equal(*begun)
+    assert np.array_equal(begun[0], first.z)
+
+
 @pytest.mark.slow
 def test_a_killed_fit_goes_on_and_passes_and_one_that_is_cut_short_fails(tmp_path):
     with x64(True):
@@ -251,11 +280,15 @@ def test_a_killed_fit_goes_on_and_passes_and_one_that_is_cut_short_fails(tmp_pat
         process.send_signal(signal.SIGKILL)
         process.wait()
     assert not (root / FIRST).exists()
+    shutil.rmtree(root / ".rbh1" / "fits")  # as on another machine; the store has all
     second = finished(root, *options)
     assert second.returncode == 0, second.stderr
     assert "warmup" not in second.stderr
     assert "search" not in second.stderr
     facts = json.loads(second.stdout)
+    summary = json.loads((root / "products/inference/t001_chainsummary-jump.json").read_text())
+    assert summary["modes"] == facts["modes"]
+    assert sum(mode["n_chain"] for mode in summary["modes"]) == 4
     for name, value in {**TRUTH, "delta_v_tip_kms": 400.0}.items():
         row = facts["scalars"][name]
         assert abs(row["mean"] - value) < 3.0 * row["sd"], name
