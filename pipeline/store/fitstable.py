@@ -17,7 +17,7 @@ from ard.errors import FormatError
 from ard.fitsio import write_hdus
 from ard.headers import write_cards
 from ard.provenance import Provenance, to_hdu
-from pipeline.store.netcdf import LIKELIHOOD, TOTAL
+from pipeline.store.netcdf import LIKELIHOOD, LP, LP_COMMENT, STATS, TOTAL
 
 KIND: Final = "chains"
 N_DRAW: Final = 10_000
@@ -157,7 +157,7 @@ def _posterior(
     }
     likelihood = file[LIKELIHOOD if LIKELIHOOD in file else TOTAL]
     densities = [f"log_prior_{name}" for name in names] + [f"log_likelihood_{n}" for n in blocks]
-    _require_apart(["chain", "draw", "lp", *names, *sorted(derived), *densities])
+    _require_apart(["chain", "draw", LP, *names, *sorted(derived), *densities])
     n_chain, n_thinned = len(likelihood["chain"]), len(likelihood["draw"])
     # log_likelihood is kept of every so many draws; these are of those.
     kept_every = _thin_of(file, likelihood)
@@ -173,10 +173,14 @@ def _posterior(
         spec = prior.get(name)
         unit = spec.get("unit") if isinstance(spec, Mapping) else derived.get(name)
         values = _every(file["posterior"][name], thin)
-        columns.append(fits.Column(name=name, format="E", array=values, unit=unit))
-    if "lp" in file["sample_stats"]:
-        values = _every(file["sample_stats"]["lp"], thin)
-        columns.append(fits.Column(name="lp", format="D", array=values))
+        # FITS has no word for a pure number.
+        columns.append(
+            fits.Column(name=name, format="E", array=values, unit=None if unit == "1" else unit)
+        )
+    has_lp = LP in file[STATS]
+    if has_lp:
+        values = _every(file[STATS][LP], thin)
+        columns.append(fits.Column(name=LP, format="D", array=values))
     for name in names:
         values = _every(file["log_prior"][name], thin)
         columns.append(fits.Column(name=f"log_prior_{name}", format="D", array=values))
@@ -185,6 +189,8 @@ def _posterior(
         form = f"{values.shape[1]}D" if values.ndim > 1 else "D"
         columns.append(fits.Column(name=f"log_likelihood_{name}", format=form, array=values))
     hdu = fits.BinTableHDU.from_columns(columns, name="POSTERIOR")
+    if has_lp:
+        hdu.header["COMMENT"] = f"{LP}: {LP_COMMENT}"
     hdu.header["THIN"] = (thin, "every so many draws of each chain are here")
     return hdu
 

@@ -14,8 +14,11 @@ import sys
 import time
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
+from astropy.io import fits
+from astropy.table import Table
 from click.testing import CliRunner
 from precision import x64
 from small_fit import DISC_TRUTH, ITEM, TRUTH, write_fit_run
@@ -37,9 +40,11 @@ from pipeline.infer.fit import Fit, Search, problem_for
 from pipeline.infer.residuals import residuals_of
 from pipeline.infer.sampler import Starts
 from pipeline.infer.scenes import SCENES, scene
+from pipeline.infer.target import as_place
 from pipeline.plans import stages_for, twin_plan
 from pipeline.reduce.apertures.covariance import read_given_noise
 from pipeline.store.blocks import SAMPLE, Block, MemoryStore, Run
+from pipeline.store.fitstable import export_table
 from pipeline.store.netcdf import Content, export_netcdf
 
 pytest.importorskip("blackjax", reason="needs the extra study")
@@ -150,6 +155,56 @@ def test_what_is_exported_of_the_likelihood_and_left_of_the_data(run_folder):
         assert left.lines == {"Halpha": pytest.approx(0.6564632 * 1.964)}
         assert (left.y, left.x) == (0, 0)
         assert np.array_equal(left.channels, problem.cutout.observed.channels)
+
+
+# ln |d value / d z| of the maps of docs/chains.md, from the value.
+JACOBIANS = {
+    "affine": lambda v, shift, scale: np.log(scale) + 0.0 * v,
+    "logit": lambda v, low, high: np.log((v - low) * (high - v) / (high - low)),
+    "log": lambda v, low, scale: np.log(v - low),
+    "log_below": lambda v, high, scale: np.log(high - v),
+    "log_scaled": lambda v, scale, power: np.log(power * v),
+    "logit_log": lambda v, low, high: np.log(
+        v * np.log(v / low) * np.log(high / v) / np.log(high / low)
+    ),
+}
+
+
+def test_what_lp_is_follows_from_the_file_alone(run_folder, tmp_path):
+    """Oracle: prior, likelihood and the maps that the file describes, but for a constant."""
+    cube = io.read(run_folder / "work/t001_cube.fits")
+    noise = read_given_noise(run_folder / "work/t001_noise.fits")
+    store, path = MemoryStore(), tmp_path / "t001_chains-jump.nc"
+    with x64(True):
+        problem = problem_for(cube, noise, load_target(run_folder / "test.toml"), scene("jump"))
+        prior, target = problem.scene.prior, problem.posterior.target
+        store.begin(Run("x", prior.names, 2, 1, {}, prior.describe()))
+        for chain in range(2):
+            draws = prior.sample(np.random.default_rng(chain), 2)
+            lp = [target.log_density(as_place(z), target.data) for z in prior.unconstrain(draws)]
+            stats = {"lp": np.array(lp, np.float64)}
+            store.append("x", Block(chain, 0, SAMPLE, 0, draws, stats, b""))
+        export_netcdf(store, "x", path, problem.content())
+    export_table(path, tmp_path / "table.fits")
+    rows = Table.read(tmp_path / "table.fits", hdu="POSTERIOR")
+    header = fits.getheader(tmp_path / "table.fits", "POSTERIOR")
+    assert "ln |d value / d z|" in " ".join(str(header["COMMENT"]).split())
+    with h5py.File(path) as file:
+        assert "ln |d value / d z|" in file["sample_stats/lp"].attrs["comment"]
+        told = json.loads(file.attrs["prior_spec"])
+        left = file["sample_stats/lp"][:] - file["log_likelihood_total/cube"][:]
+        in_table = np.array(rows["lp"] - rows["log_likelihood_cube"])
+        for name, row in told.items():
+            form = dict(row["transform"])
+            kind = form.pop("map")
+            value = file[f"posterior/{name}"][:].astype(float)
+            left -= file[f"log_prior/{name}"][:] + JACOBIANS[kind](value, **form)
+            in_table -= rows[f"log_prior_{name}"] + JACOBIANS[kind](
+                rows[name].astype(float), **form
+            )
+    # Models and parameters are in single precision; without the maps it varies by several.
+    np.testing.assert_allclose(left, left[0, 0], atol=1e-3)
+    np.testing.assert_allclose(in_table, left.ravel(), atol=1e-12)
 
 
 def test_other_lines_are_never_fitted_in_place_of_a_scenes_own(run_folder):
