@@ -254,7 +254,7 @@ _FAMILIES: Mapping[str, type[Prior]] = {
     "isotropic": Isotropic,
 }
 # What files say beside the prior itself.
-_BESIDE = ("unit", "support", "source")
+_BESIDE = ("unit", "support", "source", "transform")
 
 
 def prior_from(description: Mapping[str, Any]) -> Prior:
@@ -264,8 +264,8 @@ def prior_from(description: Mapping[str, Any]) -> Prior:
     ----------
     description : mapping
         ``family`` (uniform, log_uniform, normal, half_normal, log_normal or isotropic) and the
-        attributes of that class; a bound that is None is none. ``unit``, ``support`` and
-        ``source``, which files of chains give as well, are left aside.
+        attributes of that class; a bound that is None is none. ``unit``, ``support``, ``source``
+        and ``transform``, which files of chains give as well, are left aside.
 
     Raises
     ------

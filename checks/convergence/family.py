@@ -5,7 +5,8 @@ by its own numbers, and has to be that of the chains beside it.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from typing import Any, Final
 
 import numpy as np
@@ -25,21 +26,28 @@ from checks.convergence.measurement import (
     Measured,
     measured_from,
 )
+from checks.convergence.verdict import Convergence
 from checks.folder import Product
 from checks.load import document
 from checks.registry import Limits, check
 from checks.result import Outcome, compare, failed, passed, skipped
 from manifests import Limit
 
+type Rows = Sequence[Mapping[str, Any]]
+
 SUFFIX: Final = ".nc"
 DISAGREEMENT: Final = "convergence.disagreement"
 LONGER: Final = "let the chains run on, from dispersed starts; look at trace and rank plots"
 UNREADABLE: Final = "see integrity.readable"
+_VERDICT: Final = ("verdict", "reasons")
 _CRITERIA: Final = {criterion.limit: criterion for criterion in CRITERIA}
-# What is compared of a summary and its chains: lengths in standard deviations, the rest relatively.
+# What is compared of a summary and its chains: counts exactly, lengths in standard deviations, what
+# has a scale of its own relatively, the rest as it is.
 _LENGTHS: Final = ("mean", "mcse", "p025", "p16", "p50", "p84", "p975")
 _RELATIVE: Final = ("sd", "rhat", "ess_bulk", "ess_tail")
+_PLAIN: Final = ("distinct", "tail_shape")
 _COUNTS: Final = ("n_chain", "n_draw", "divergences", "depth_hits", "hamiltonian")
+_ASKED: Final = (*_CRITERIA, CHAINS, BFMI, DIVERGENCES, DEPTH_HITS)
 
 
 def chains_file(product: Product) -> bool:
@@ -199,9 +207,9 @@ def depth_hits(product: Product, limits: Limits) -> Outcome:
     return _hold_run(product, limits, "allow deeper trees, or adapt the metric longer")
 
 
-@check("convergence.agrees", summary, (DISAGREEMENT,))
+@check("convergence.agrees", summary, (DISAGREEMENT, *_ASKED))
 def agrees(product: Product, limits: Limits) -> Outcome:
-    """Is a summary that of the chains beside it?"""
+    """Is a summary that of the chains beside it, and its verdict that of its numbers?"""
     stem = product.stem.replace(layout.CHAIN_SUMMARY, layout.CHAINS, 1)
     here = [p for p in product.folder.products if chains_file(p) and p.stem == stem]
     if not here:
@@ -214,22 +222,41 @@ def agrees(product: Product, limits: Limits) -> Outcome:
         return failed("summary and chains are not of the same scalars", remedy)
     first, second = said.to_dict(), found.to_dict()
     other = [name for name in _COUNTS if first[name] != second[name]]
+    other += _differing_counts(first["scalars"], second["scalars"])
     if other:
         return failed(f"summary and chains differ in {', '.join(other)}", remedy)
+    asked = {name: limits[name] for name in _ASKED}
+    verdict = Convergence(said, said.findings(asked)).to_dict()
+    if wrong := [key for key in _VERDICT if document(product).get(key) != verdict[key]]:
+        return failed(f"by its own numbers a summary would have other {', '.join(wrong)}", remedy)
     worst = _disagreement(first, second)
     detail = f"numbers of summary and chains differ by up to {worst:.2g}"
     return compare(limits[DISAGREEMENT], worst, detail, remedy)
 
 
+def _differing_counts(said: Rows, found: Rows) -> list[str]:
+    """Name the scalars that have other numbers of bad draws in a summary than in its chains."""
+    return [
+        f"bad draws of {other['name']}"
+        for one, other in zip(said, found, strict=True)
+        if one["bad_draws"] != other["bad_draws"]
+    ]
+
+
 def _disagreement(said: Mapping[str, Any], found: Mapping[str, Any]) -> float:
-    """Give the largest difference of a summary to its chains, over all numbers of all scalars."""
+    """Give the largest difference of a summary to its chains, over all numbers."""
     differences = [0.0]
     for one, other in zip(said["scalars"], found["scalars"], strict=True):
-        for name in (*_LENGTHS, *_RELATIVE):
-            unit = other["sd"] if name in _LENGTHS else other[name]
-            pair = (one[name], other[name])
-            if pair == (None, None):
-                continue
-            known = None not in pair and unit
-            differences.append(abs(pair[0] - pair[1]) / unit if known else math.nan)
+        differences += [_off(one[name], other[name], other["sd"]) for name in _LENGTHS]
+        differences += [_off(one[name], other[name], other[name]) for name in _RELATIVE]
+        differences += [_off(one[name], other[name], 1.0) for name in _PLAIN]
+    energies = zip_longest(said["bfmi"] or [], found["bfmi"] or [])
+    differences += [_off(one, other, 1.0) for one, other in energies]
     return float(np.max(differences))
+
+
+def _off(one: float | None, other: float | None, unit: float | None) -> float:
+    """Give a difference in a unit: NaN if only one is known, or the unit is not."""
+    if one is None and other is None:
+        return 0.0
+    return abs(one - other) / unit if one is not None and other is not None and unit else math.nan

@@ -57,7 +57,12 @@ class Convergence:
 
     @property
     def final(self) -> bool:
-        """Whether more draws cannot mend it: what must not happen once has happened."""
+        """Whether more draws cannot mend it: a trajectory strayed, or chains are too few."""
+        return self.strayed or any(one.limit == CHAINS for one in self.findings)
+
+    @property
+    def strayed(self) -> bool:
+        """Whether a trajectory diverged or was cut off, which must not happen once."""
         return any(one.limit in (DIVERGENCES, DEPTH_HITS) for one in self.findings)
 
     def to_dict(self, units: Mapping[str, str] | None = None) -> dict[str, Any]:

@@ -5,7 +5,7 @@ table, summary and figure; puts them among the products. Whatever stops it, the 
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import ard
 from ard import io, layout
+from ard.errors import NotFoundError
 from ard.fileio import atomic_write_bytes
 from ard.provenance import Provenance
 from checks.convergence import Convergence, chain_limits, measure_file
@@ -25,9 +26,9 @@ from pipeline.figures import residuals as left_figure
 from pipeline.fit_inputs import CODE, Inputs
 from pipeline.infer import fit as fitting
 from pipeline.infer.cutout import Cut
-from pipeline.infer.fit import Fit, Problem
+from pipeline.infer.fit import Fit, Problem, Search
 from pipeline.infer.residuals import Residuals, residuals_of
-from pipeline.infer.sampler import Outcome, Progress, Starts
+from pipeline.infer.sampler import Outcome, Progress
 from pipeline.infer.scenes import Scene, scene
 from pipeline.reduce.apertures.covariance import read_given_noise
 from pipeline.store.blocks import BlockStore, Run
@@ -115,22 +116,23 @@ def fit_item(
         say(f"{inputs.item} {model}: {problem.cutout.noise.count} voxels, "
             f"{len(chosen.prior.names)} parameters")  # fmt: skip
         provenance = _provenance(inputs, chosen, fit, cut or chosen.cut, cube.simulated)
-        run = _run(problem, fit, provenance, inputs, state / _STARTS, say)
-        starts = fitting.starts_from_dict(run.config["starts"])
+        run = _run(problem, fit, provenance, inputs, store, say)
+        search = fitting.search_from_dict(run.config)
         outcome = fitting.sample_problem(
-            problem, fit, starts, run, store, item=target.item,
+            problem, fit, search.starts, run, store, item=target.item,
             workers=min(jobs, fit.n_chain), say=_Teller(say),
         )  # fmt: skip
-        facts = {"run": run.name, "status": outcome.status}
+        facts = {"run": run.name, "status": outcome.status, "modes": list(search.modes)}
+        rivals = fitting.sentence_on(search.modes)
         if not next(iter(outcome.draws.values())).size:
-            return Report(False, outcome.sentence, facts, {})
+            return Report(False, _joined(outcome.sentence, rivals), facts, {})
         if isinstance(outcome.verdict, Convergence):
             # The file of chains then says of itself how well they are mixed.
             store.put_summaries(run.name, _diagnostics(outcome.verdict, problem))
         meta = {key: cube.meta[key] for key in _OBSERVATION if key in cube.meta}
         left = residuals_of(problem, fitting.best_of(outcome))
         files, verdict = _export(problem, run, store, inputs, target, provenance=provenance,
-                                 residuals=left, meta=meta)  # fmt: skip
+                                 residuals=left, meta=meta, modes=search.modes)  # fmt: skip
     with folder.locked(inputs.root, _WAIT_S):
         folder.clear_results(inputs.root)
         found = {name: p for name, p in fitted.products_of(inputs.root, (inputs.item,)).items()
@@ -138,17 +140,21 @@ def fit_item(
         fitted.collect(inputs.root, found, state / folder.PLAN_FILE)
     facts |= _facts(problem, outcome, verdict)
     sentence = outcome.sentence
-    if outcome.status == "final":
+    if isinstance(outcome.verdict, Convergence) and outcome.verdict.strayed:
         sentence += f"; take smaller steps: --acceptance nearer to 1 than {fit.acceptance:g}"
     if outcome.passed and not verdict.passed:
         sentence = f"as stored, the gate is not passed: {'; '.join(verdict.reasons)}"
     paths = {key: inputs.root / layout.PRODUCTS_DIR / name for name, path in found.items()
              for key, source in files.items() if source == path}  # fmt: skip
-    return Report(verdict.passed, sentence, facts, paths)
+    return Report(verdict.passed, _joined(sentence, rivals), facts, paths)
+
+
+def _joined(*sentences: str) -> str:
+    return "; ".join(sentence for sentence in sentences if sentence)
 
 
 def _run(
-    problem: Problem, fit: Fit, provenance: Provenance, inputs: Inputs, folder_: Path, say: Say
+    problem: Problem, fit: Fit, provenance: Provenance, inputs: Inputs, store: BlockStore, say: Say
 ) -> Run:
     """Give the run; its name follows from all that decides the draws, so that it is found again."""
     digests = {
@@ -159,24 +165,38 @@ def _run(
         "tools": sha256_of(dict(provenance.tools)),
     }
     name = f"{inputs.item}-{problem.scene.name}-{sha256_of(digests)[:12]}"
-    place = folder_ / f"{name}.json"
-    if place.is_file():
-        starts = fitting.starts_from_dict(io.read_json(place))
-    else:
-        starts = _searched(problem, fit, say)
-        # Maxima that were found on another machine would differ in the last digit.
+    place = inputs.root / layout.STATE_DIR / _STARTS / f"{name}.json"
+    search = _begun(store, name) or _kept(place)
+    if search is None:
+        search = _searched(problem, fit, say)
         place.parent.mkdir(parents=True, exist_ok=True)
-        io.write_json(place, fitting.starts_to_dict(starts), overwrite=True)
+        io.write_json(place, fitting.search_to_dict(search), overwrite=True)
     tools = dict(provenance.tools)
-    return fitting.run_of(problem, fit, starts, name, digests, provenance=tools)
+    return fitting.run_of(problem, fit, search, name, digests, provenance=tools)
 
 
-def _searched(problem: Problem, fit: Fit, say: Say) -> Starts:
+def _begun(store: BlockStore, name: str) -> Search | None:
+    # Maxima that are found on another machine differ in the last digit, and are another run's.
+    try:
+        return fitting.search_from_dict(store.run(name).config)
+    except NotFoundError:
+        return None
+
+
+def _kept(place: Path) -> Search | None:
+    # Of a search whose fit ended before the run was begun.
+    return fitting.search_from_dict(io.read_json(place)) if place.is_file() else None
+
+
+def _searched(problem: Problem, fit: Fit, say: Say) -> Search:
     def told(done: int, count: int, best: float) -> None:
         if done % 8 == 0 or done == count:
             say(f"search {done}/{count}, best ln density {best:.1f}")
 
-    return fitting.find_starts(problem, fit, told)
+    found = fitting.find_starts(problem, fit, told)
+    if rivals := fitting.sentence_on(found.modes):
+        say(rivals)
+    return found
 
 
 def _provenance(inputs: Inputs, chosen: Scene, fit: Fit, cut: Cut, simulated: bool) -> Provenance:
@@ -203,6 +223,7 @@ def _export(
     provenance: Provenance,
     residuals: Residuals,
     meta: Mapping[str, Any],
+    modes: Sequence[Mapping[str, Any]],
 ) -> tuple[dict[str, Path], Convergence]:
     """Write the products below work/; the summary is of the very file of chains."""
     place = inputs.root / layout.FITS_DIR
@@ -227,6 +248,7 @@ def _export(
         "model": problem.scene.name,
         "simulated": provenance.simulated,
         **said,
+        "modes": list(modes),
         "provenance": _of_chains(provenance, files["chains"], inputs.root).to_dict(),
     }
     io.write_json(files["summary"], document, overwrite=True)

@@ -21,7 +21,7 @@ _GAMMA: Final = 0.05
 _KAPPA: Final = 0.75
 _EAGER: Final = 10.0  # steps are tried around ten times the first one: long steps are cheap
 _FIRST_WINDOW: Final = 25
-_LEAST: Final = 60  # a warm-up that is shorter has no window of use
+LEAST: Final = 60  # a warm-up that is shorter has no window of use
 
 
 @jax.tree_util.register_dataclass
@@ -132,7 +132,7 @@ def schedule(n_warmup: int) -> tuple[FloatArray, FloatArray]:
         50, 100, ... draws, the last of which takes what is left.
     """
     seen, closing = np.zeros(n_warmup, bool), np.zeros(n_warmup, bool)
-    if n_warmup < _LEAST:
+    if n_warmup < LEAST:
         return seen, closing
     first, last = int(0.10 * n_warmup), n_warmup - int(0.15 * n_warmup)
     seen[first:last] = True

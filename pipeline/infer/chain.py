@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ard.cube import FloatArray
-from ard.errors import ExtraMissingError, FormatError
+from ard.errors import ArdError, ExtraMissingError, FormatError
 from pipeline.infer import adaptation
 from pipeline.infer.adaptation import Adaptation
 from pipeline.infer.target import Target, as_place, require_finite
@@ -25,6 +25,8 @@ from pipeline.store.blocks import SAMPLE, WARMUP, Block
 
 # Draws in one call of the compiled program; it is the same program whatever is asked for.
 PIECE: Final = 32
+# Seeds from here on are none, or in single precision those of others.
+_N_SEED: Final = 2**32
 _MAGIC: Final = b"rbh1 chain 1\n"
 
 type Arrays = dict[str, np.ndarray[Any, Any]]
@@ -96,8 +98,32 @@ def start(target: Target, z: FloatArray, inverse_mass: FloatArray, step: float) 
     return State(place, slope, value, jnp.zeros((), jnp.int32), learned)
 
 
+def require_seed(seed: int) -> None:
+    """Refuse a seed that JAX does not take, or would take for another one.
+
+    Raises
+    ------
+    ArdError
+        If it is not a whole number of 32 bits.
+    """
+    if not 0 <= seed < _N_SEED:
+        raise ArdError(
+            "the seed of chains cannot be used",
+            expected=f"a whole number from 0 to {_N_SEED - 1}",
+            found=seed,
+            action="take another seed",
+        )
+
+
 def key_of(seed: int, chain: int) -> jax.Array:
-    """Give the key of a chain."""
+    """Give the key of a chain.
+
+    Raises
+    ------
+    ArdError
+        If the seed is none of chains: see `require_seed`.
+    """
+    require_seed(seed)
     return jax.random.fold_in(jax.random.key(seed), chain)
 
 

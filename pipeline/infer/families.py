@@ -92,6 +92,25 @@ class Family(ABC):
             return math.log(width) - z
         return math.log(width) + xp.zeros_like(z)
 
+    @property
+    def transform(self) -> dict[str, Any]:
+        """Say by which map `constrain` leads from the line to the support, as JSON has it.
+
+        ``affine``: value = shift + scale z. ``logit``: value = low + (high - low) / (1 + exp(-z)).
+        ``log``: value = low + scale exp(z). ``log_below``: value = high - scale exp(-z).
+        ``log_scaled``: value = scale exp(power z). ``logit_log``: ln value = ln low
+        + ln(high / low) / (1 + exp(-z)).
+        """
+        low, high = self.support
+        centre, width = self.scale
+        if math.isfinite(low) and math.isfinite(high):
+            return {"map": "logit", "low": low, "high": high}
+        if math.isfinite(low):
+            return {"map": "log", "low": low, "scale": width}
+        if math.isfinite(high):
+            return {"map": "log_below", "high": high, "scale": width}
+        return {"map": "affine", "shift": centre, "scale": width}
+
     def _inside(self) -> float:
         return float(self.constrain(np.zeros(())))
 
@@ -161,6 +180,11 @@ class LogUniform(Family):
         xp, zero = namespace(z), namespace(z).zeros_like(z)
         inner = -xp.logaddexp(zero, -z) - xp.logaddexp(zero, z)
         return xp.log(self.constrain(z)) + math.log(math.log(self.high / self.low)) + inner
+
+    @property
+    def transform(self) -> dict[str, Any]:
+        """Say by which map `constrain` leads from the line to the support."""
+        return {"map": "logit_log", "low": self.low, "high": self.high}
 
 
 @dataclass(frozen=True)
@@ -283,6 +307,11 @@ class LogNormal(Family):
     def log_jacobian(self, z: Any) -> Any:
         """Give the logarithm of the derivative of `constrain`."""
         return self.sigma * z + math.log(self.sigma * self.median)
+
+    @property
+    def transform(self) -> dict[str, Any]:
+        """Say by which map `constrain` leads from the line to the support."""
+        return {"map": "log_scaled", "scale": self.median, "power": self.sigma}
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ there and go on until the gate of the judge is passed or a budget ends. What dec
 the `Run` that a store holds them by, so that the same call goes on where another stopped.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -16,12 +16,23 @@ from ard.cube import Cube, FloatArray
 from ard.errors import ArdError
 from ard.likelihood import LinearPrior
 from checks.convergence import Convergence, chain_limits, gate
+from checks.convergence.measurement import CHAINS
 from manifests import Target
-from pipeline.infer.chain import Settings
+from pipeline.infer.adaptation import LEAST
+from pipeline.infer.chain import Settings, require_seed
 from pipeline.infer.conditional import Block, Conditional, blocks_of
 from pipeline.infer.cutout import Cut, Cutout, cutout
-from pipeline.infer.optimum import dispersed, find_modes, starts_from
+from pipeline.infer.optimum import (
+    MATTERS,
+    Mode,
+    dispersed,
+    find_modes,
+    places_of_chains,
+    shares,
+    starts_from,
+)
 from pipeline.infer.posterior import SINGLE, Posterior, scene_templates
+from pipeline.infer.prior import Prior
 from pipeline.infer.sampler import Budget, Outcome, Progress, Starts, config_of, sample
 from pipeline.infer.scenes import Scene
 from pipeline.infer.whitened import Whitened
@@ -49,9 +60,12 @@ class Fit:
 
     Attributes
     ----------
-    n_chain, seed : int
+    n_chain : int
+    seed : int
+        Below 2^32.
     n_start : int
-        Draws of the prior from which maxima are looked for.
+        Draws of the prior from which maxima are looked for. A climb takes as long as one to two
+        hundred gradients; a maximum that one in twenty-four meets is missed once in three times.
     n_warmup : int
         Draws in which step and metric are learned.
     n_first, n_most : int
@@ -62,6 +76,11 @@ class Fit:
         Seconds after which no block is begun.
     acceptance : float
         Which acceptance the step is to have: nearer to 1, steps are smaller, and fewer diverge.
+
+    Raises
+    ------
+    ArdError
+        If the seed cannot be used.
     """
 
     n_chain: int = 4
@@ -73,6 +92,9 @@ class Fit:
     block: int = 50
     wall_s: float = np.inf
     acceptance: float = 0.8
+
+    def __post_init__(self) -> None:
+        require_seed(self.seed)
 
     @property
     def settings(self) -> Settings:
@@ -88,6 +110,32 @@ class Fit:
         """Give what another run would differ in, as JSON has it."""
         chosen = asdict(self.settings)
         return {**chosen, "n_chain": self.n_chain, "seed": self.seed, "n_start": self.n_start}
+
+
+def require_passable(fit: Fit) -> None:
+    """Refuse what would be sampled to the end of its budget for nothing.
+
+    Raises
+    ------
+    ArdError
+        If there are fewer chains than the gate asks for, or so short a warm-up that the sampler
+        learns nothing but its step.
+    """
+    limit = chain_limits()[CHAINS]
+    if not limit.accepts(fit.n_chain):
+        raise ArdError(
+            "the gate cannot be passed with so few chains",
+            expected=f"chains {limit.comparison} {limit.value:g}",
+            found=fit.n_chain,
+            action="ask for more chains",
+        )
+    if fit.n_warmup < LEAST:
+        raise ArdError(
+            "the warm-up is too short to learn how wide the posterior is",
+            expected=f"{LEAST} draws or more",
+            found=fit.n_warmup,
+            action="ask for a longer warm-up",
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -239,27 +287,86 @@ def best_of(outcome: Outcome) -> dict[str, Any]:
     return {name: jnp.asarray(draws[best]) for name, draws in outcome.draws.items()}
 
 
+@dataclass(frozen=True, eq=False)
+class Search:
+    """What did the search for maxima find?
+
+    Attributes
+    ----------
+    starts : Starts
+        Where chains start.
+    modes : tuple of mapping
+        The maxima as JSON has them, the one with most of the posterior first: ``share`` of it by
+        Laplace's approximation, ``log_density`` on the scale of the sampler, how many of
+        ``n_start`` climbs ended there (``n_found``), whether the curvature was ``repaired``, how
+        many chains start there (``n_chain``), and the parameters (``values``).
+    """
+
+    starts: Starts
+    modes: tuple[Mapping[str, Any], ...]
+
+
 def find_starts(
     problem: Problem, fit: Fit, say: Callable[[int, int, float], None] | None = None
-) -> Starts:
+) -> Search:
     """Look for the maxima, and give a start for each chain."""
     target = problem.posterior.target
     places = dispersed(problem.scene.prior, fit.n_start, fit.seed)
     modes = find_modes(target, places, say=say)
-    return starts_from(target, modes, fit.n_chain, fit.seed)
+    starts = starts_from(target, modes, fit.n_chain, fit.seed)
+    return Search(starts, modes_told(problem.scene.prior, modes, fit))
 
 
-def starts_to_dict(starts: Starts) -> dict[str, Any]:
-    """Give starts as JSON has them, to the last bit."""
-    return {
-        "z": np.asarray(starts.z, np.float64).tolist(),
-        "inverse_mass": np.asarray(starts.inverse_mass, np.float64).tolist(),
-        "step": float(starts.step),
+def modes_told(prior: Prior, modes: Sequence[Mode], fit: Fit) -> tuple[dict[str, Any], ...]:
+    """Give maxima as `Search.modes` has them."""
+    found, places = shares(modes), places_of_chains(modes, fit.n_chain)
+
+    def row(number: int) -> dict[str, Any]:
+        mode = modes[number]
+        values = prior.named(prior.constrain(mode.z))
+        return {
+            "share": float(found[number]),
+            "log_density": mode.log_density,
+            "n_found": mode.n_found,
+            "n_start": fit.n_start,
+            "repaired": mode.repaired,
+            "n_chain": places.count(number),
+            "values": {name: float(value) for name, value in values.items()},
+        }
+
+    return tuple(row(int(number)) for number in np.argsort(-found, kind="stable"))
+
+
+def sentence_on(modes: Sequence[Mapping[str, Any]]) -> str:
+    """Say in words which rivals the first maximum has; nothing where it has none."""
+    if len(modes) < 2:
+        return ""
+    rivals = "; ".join(
+        f"{mode['share']:.1e} of the posterior, {mode['n_found']} climbs, {_chains_at(mode)}"
+        for mode in modes[1:]
+    )
+    first = f"{modes[0]['n_found']} of {modes[0]['n_start']} climbs"
+    return f"besides the maximum of {first} there are rivals ({rivals})"
+
+
+def _chains_at(mode: Mapping[str, Any]) -> str:
+    if mode["n_chain"]:
+        return f"chains that start there: {mode['n_chain']}"
+    return "no chain" if mode["share"] < MATTERS else "no chain, because there are too few"
+
+
+def search_to_dict(search: Search) -> dict[str, Any]:
+    """Give starts and maxima as JSON has them, to the last bit."""
+    starts = {
+        "z": np.asarray(search.starts.z, np.float64).tolist(),
+        "inverse_mass": np.asarray(search.starts.inverse_mass, np.float64).tolist(),
+        "step": float(search.starts.step),
     }
+    return {"starts": starts, "modes": [dict(mode) for mode in search.modes]}
 
 
-def starts_from_dict(document: Mapping[str, Any]) -> Starts:
-    """Make the starts that `starts_to_dict` gave.
+def search_from_dict(document: Mapping[str, Any]) -> Search:
+    """Make what `search_to_dict` gave; the settings of a run hold the same.
 
     Raises
     ------
@@ -267,19 +374,21 @@ def starts_from_dict(document: Mapping[str, Any]) -> Starts:
         If the document is another.
     """
     try:
-        z, metric = (np.asarray(document[name], np.float64) for name in ("z", "inverse_mass"))
-        return Starts(z, metric, float(document["step"]))
+        starts = document["starts"]
+        z, metric = (np.asarray(starts[name], np.float64) for name in ("z", "inverse_mass"))
+        modes = tuple(dict(mode) for mode in document["modes"])
+        return Search(Starts(z, metric, float(starts["step"])), modes)
     except (KeyError, TypeError, ValueError) as error:
         raise ArdError(
             "the starts of chains cannot be read",
-            expected="z, inverse_mass and step",
+            expected="modes, and starts with z, inverse_mass and step",
             found=f"{type(error).__name__}: {error}",
             action="remove the file: the maxima are looked for again",
         ) from error
 
 
 def run_of(
-    problem: Problem, fit: Fit, starts: Starts, name: str, digests: Mapping[str, str], **more: Any
+    problem: Problem, fit: Fit, search: Search, name: str, digests: Mapping[str, str], **more: Any
 ) -> Run:
     """Give what a store holds the chains by."""
     return Run(
@@ -289,7 +398,11 @@ def run_of(
         fit.seed,
         digests,
         prior=problem.scene.prior.describe(),
-        config={**config_of(fit.settings, starts), "model": problem.scene.name},
+        config={
+            **config_of(fit.settings, search.starts),
+            "model": problem.scene.name,
+            "modes": search_to_dict(search)["modes"],
+        },
         **more,
     )
 

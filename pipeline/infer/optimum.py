@@ -4,12 +4,12 @@ All on the scale on which a sampler moves, Jacobian included: what is found is w
 start and which metric they start with, not an estimate to quote.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from scipy import optimize
+from scipy import optimize, special
 
 from ard.cube import FloatArray
 from ard.errors import ArdError
@@ -27,11 +27,17 @@ _STEP: Final = 1e-3  # of a first difference, on the line
 _SHARE: Final = 0.03  # of a width: what a second difference is off by is its square
 _STEPS: Final = (1e-6, 0.1)
 _PATIENCE, _GAIN = 5, 0.05  # a climb ends that gains so little of ln in so many steps
+# A maximum that has less of the posterior gets no chain: of a thousand effective draws, as many as
+# are asked of what is quoted, not one would be there, and a chain that cannot leave it would keep
+# all others from ever agreeing with it.
+MATTERS: Final = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
 class Mode:
     """A local maximum.
+
+    Its height says nothing of how much of the posterior lies around it: see `shares`.
 
     Attributes
     ----------
@@ -72,7 +78,8 @@ def find_modes(
     ----------
     target : Target
     places : array, shape (n_start, n)
-        64 or more where it matters (reference/inference.md section 4); see `dispersed`.
+        See `dispersed`. A maximum is found as often as its surroundings are met: 64 or more where
+        a rival would matter (reference/inference.md section 4).
     keep : float
         Maxima lower than the best by more than this in ln of the density are left out.
     n_steps : int
@@ -224,10 +231,51 @@ def _curvature(target: Target, z: FloatArray, steps: FloatArray) -> FloatArray:
     return np.array(rows) / (2.0 * steps[:, None])
 
 
+def shares(modes: Sequence[Mode]) -> FloatArray:
+    """Say how much of the posterior lies around each maximum, by Laplace's approximation.
+
+    Each counts as a Gaussian of its height and curvature: the share goes as the density there times
+    the root of the determinant of the covariance. A factor of a few off where a maximum is skew,
+    or its curvature was repaired.
+
+    Parameters
+    ----------
+    modes : sequence of Mode
+
+    Returns
+    -------
+    ndarray, shape (n_mode,)
+        Their sum is 1.
+    """
+    log = np.array([m.log_density + 0.5 * np.linalg.slogdet(m.covariance)[1] for m in modes])
+    found: FloatArray = special.softmax(log)
+    return found
+
+
+def places_of_chains(modes: Sequence[Mode], n_chain: int) -> tuple[int, ...]:
+    """Say at which maximum each chain starts.
+
+    In turn at those that have at least `MATTERS` of the posterior, from the one that has most.
+
+    Parameters
+    ----------
+    modes : sequence of Mode
+    n_chain : int
+
+    Returns
+    -------
+    tuple of int
+        For each chain the number of its mode.
+    """
+    found = shares(modes)
+    chosen = [int(i) for i in np.argsort(-found, kind="stable") if found[i] >= MATTERS]
+    return tuple(chosen[number % len(chosen)] for number in range(n_chain))
+
+
 def starts_from(
     target: Target, modes: tuple[Mode, ...], n_chain: int, seed: int, inflation: float = 2.0
 ) -> Starts:
-    """Give starts of chains: around the modes in turn, farther out than the posterior is wide.
+    """Give starts of chains: around the modes that matter, farther out than these are wide.
 
     Parameters
     ----------
@@ -247,8 +295,8 @@ def starts_from(
     function = compiled_value(target.log_density)
     rng = np.random.default_rng(seed)
     places = []
-    for number in range(n_chain):
-        mode = modes[number % len(modes)]
+    numbers = places_of_chains(modes, n_chain)
+    for mode in (modes[number] for number in numbers):
         step = inflation * (np.linalg.cholesky(mode.covariance) @ rng.normal(size=mode.z.size))
         for _ in range(_TRIES):
             place = np.clip(mode.z + step, -_BOUND, _BOUND)
@@ -264,5 +312,5 @@ def starts_from(
                 action="narrow the prior to where the model can be computed",
             )
         places.append(place)
-    # At the best mode: chains in others learn theirs while they warm up.
-    return Starts(np.array(places), modes[0].covariance)
+    # Of the first mode: chains in others learn theirs while they warm up.
+    return Starts(np.array(places), modes[numbers[0]].covariance)

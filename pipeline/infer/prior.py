@@ -7,7 +7,7 @@ prior: for that the prior is given for each parameter apart.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from ard.errors import ArdError
 from ard.likelihood.arrays import namespace
 from pipeline.infer import families
 from pipeline.infer.families import Family
+
+# What a description says beside family and numbers: it follows from them, or is for people.
+_BESIDE: Final = ("unit", "source", "support", "transform")
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,7 @@ class Prior:
         """Give the prior as JSON has it; `prior_from` makes it again.
 
         Each parameter has its family, numbers and bounds, unit, source, and the transform on whose
-        scale it is sampled.
+        scale it is sampled (`pipeline.infer.families.Family.transform`).
         """
         return {p.name: _described(p) for p in self.parameters}
 
@@ -136,7 +139,7 @@ def prior_from(description: Mapping[str, Mapping[str, Any]]) -> Prior:
     """
     found: list[Parameter] = []
     for name, row in description.items():
-        numbers = {k: v for k, v in row.items() if k not in ("unit", "source", "support")}
+        numbers = {k: v for k, v in row.items() if k not in _BESIDE}
         family = families.make(numbers)
         found.append(Parameter(name, str(row.get("unit", "")), family, str(row.get("source", ""))))
     return Prior(tuple(found))
@@ -145,7 +148,7 @@ def prior_from(description: Mapping[str, Mapping[str, Any]]) -> Prior:
 def _described(parameter: Parameter) -> dict[str, Any]:
     bounds = [b if math.isfinite(b) else None for b in parameter.family.support]
     row = {"unit": parameter.unit, "support": bounds, "source": parameter.source}
-    return {**families.describe(parameter.family), **row}
+    return {**families.describe(parameter.family), **row, "transform": parameter.family.transform}
 
 
 def _stacked(like: Any, columns: Sequence[Any]) -> Any:

@@ -17,7 +17,7 @@ from ard.errors import FormatError
 from ard.fitsio import write_hdus
 from ard.headers import write_cards
 from ard.provenance import Provenance, to_hdu
-from pipeline.store.netcdf import LIKELIHOOD, TOTAL
+from pipeline.store.netcdf import LIKELIHOOD, LP, LP_COMMENT, STATS, TOTAL
 
 KIND: Final = "chains"
 N_DRAW: Final = 10_000
@@ -56,7 +56,7 @@ def export_table(
     path : path-like
         The table.
     n_draw : int
-        How many draws at most.
+        How many draws at most; of each chain there is one or more.
     meta : mapping, optional
         Keywords of the primary header: what was observed, with what. Files of a dataset are named
         by them.
@@ -67,7 +67,7 @@ def export_table(
     ------
     FormatError
         If names differ by upper and lower case only, which FITS does not tell apart, or are not
-        ASCII.
+        ASCII; if the likelihoods are of other draws than the file says.
     """
     import h5py
 
@@ -157,25 +157,30 @@ def _posterior(
     }
     likelihood = file[LIKELIHOOD if LIKELIHOOD in file else TOTAL]
     densities = [f"log_prior_{name}" for name in names] + [f"log_likelihood_{n}" for n in blocks]
-    _require_apart(["chain", "draw", "lp", *names, *sorted(derived), *densities])
+    _require_apart(["chain", "draw", LP, *names, *sorted(derived), *densities])
     n_chain, n_thinned = len(likelihood["chain"]), len(likelihood["draw"])
     # log_likelihood is kept of every so many draws; these are of those.
+    kept_every = _thin_of(file, likelihood)
     step = math.ceil(n_thinned / max(n_draw // n_chain, 1))
+    thin = step * kept_every
     draw = likelihood["draw"][::step]
     chain = np.repeat(np.arange(n_chain), len(draw))
     columns = [
         fits.Column(name="chain", format="J", array=chain),
         fits.Column(name="draw", format="K", array=np.tile(draw, n_chain)),
     ]
-    thin = int(draw[1] - draw[0]) if len(draw) > 1 else 1
     for name in (*names, *sorted(derived)):
         spec = prior.get(name)
         unit = spec.get("unit") if isinstance(spec, Mapping) else derived.get(name)
         values = _every(file["posterior"][name], thin)
-        columns.append(fits.Column(name=name, format="E", array=values, unit=unit))
-    if "lp" in file["sample_stats"]:
-        values = _every(file["sample_stats"]["lp"], thin)
-        columns.append(fits.Column(name="lp", format="D", array=values))
+        # FITS has no word for a pure number.
+        columns.append(
+            fits.Column(name=name, format="E", array=values, unit=None if unit == "1" else unit)
+        )
+    has_lp = LP in file[STATS]
+    if has_lp:
+        values = _every(file[STATS][LP], thin)
+        columns.append(fits.Column(name=LP, format="D", array=values))
     for name in names:
         values = _every(file["log_prior"][name], thin)
         columns.append(fits.Column(name=f"log_prior_{name}", format="D", array=values))
@@ -184,8 +189,26 @@ def _posterior(
         form = f"{values.shape[1]}D" if values.ndim > 1 else "D"
         columns.append(fits.Column(name=f"log_likelihood_{name}", format=form, array=values))
     hdu = fits.BinTableHDU.from_columns(columns, name="POSTERIOR")
+    if has_lp:
+        hdu.header["COMMENT"] = f"{LP}: {LP_COMMENT}"
     hdu.header["THIN"] = (thin, "every so many draws of each chain are here")
     return hdu
+
+
+def _thin_of(file: Any, likelihood: Any) -> int:
+    """Give how far apart the draws are that have likelihoods; refuse what is of other draws."""
+    # netCDF has lists of numbers alone.
+    thin, numbers = int(np.ravel(likelihood.attrs["thin"])[0]), likelihood["draw"][:]
+    meant = np.arange(0, len(file["log_prior"]["draw"]), thin)
+    if not np.array_equal(numbers, meant):
+        raise FormatError(
+            "the likelihoods are of other draws than the file says",
+            file=Path(file.filename),
+            expected=f"of {len(meant)} draws of each chain, every {thin}",
+            found=f"of {len(numbers)}, up to number {max(numbers, default=-1)}",
+            action="export the chains again",
+        )
+    return thin
 
 
 def _every(dataset: Any, step: int) -> Array:

@@ -30,9 +30,15 @@ PIECE: Final = 10_000
 N_LIKELIHOOD: Final = 100_000
 LIKELIHOOD_PIECE: Final = 1_000
 LEVEL: Final = 1  # of zlib
+STATS: Final = "sample_stats"
 LIKELIHOOD: Final = "log_likelihood"
 # Where ArviZ does not take it for data that could be left out.
 TOTAL: Final = "log_likelihood_total"
+LP: Final = "lp"
+LP_COMMENT: Final = (
+    "ln of the density that was sampled, up to a constant: ln of the likelihood of all data, and "
+    "for each parameter log_prior and, where prior_spec gives a transform, ln |d value / d z|"
+)
 
 Array = np.ndarray[Any, Any]
 Density = Callable[[FloatArray], Mapping[str, Array]]
@@ -221,7 +227,7 @@ def _statistic(name: str, first: Block, n_draw: int, piece: int) -> _Variable:
     dtype = first.stats[name].dtype
     # netCDF has no truth values; this is how xarray marks them.
     stored = np.dtype("i1") if dtype.kind == "b" else dtype.newbyteorder("<")
-    return _Variable("sample_stats", name, stored, n_draw, piece, is_flag=dtype.kind == "b")
+    return _Variable(STATS, name, stored, n_draw, piece, is_flag=dtype.kind == "b")
 
 
 def _evaluated(density: Density, draws: FloatArray, what: str) -> dict[str, Array]:
@@ -296,6 +302,8 @@ def _declare(file: Any, plan: _Plan, attributes: Mapping[str, Any], content: Con
             )
             if variable.is_flag:
                 made.attrs["dtype"] = "bool"
+            if (name, variable.name) == (STATS, LP):
+                made.attrs["comment"] = LP_COMMENT
             if variable.n_group and variable.name in content.groups:
                 made.attrs["groups"] = _json(list(content.groups[variable.name]))
     for name in (LIKELIHOOD, TOTAL):

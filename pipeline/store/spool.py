@@ -54,6 +54,7 @@ class Spool:
         if block.index != n_kept:
             raise out_of_order(run, block, n_kept)
         with room_for(path):
+            _make_folder(self.folder)
             atomic_write_bytes(path, block_to_bytes(run, block), overwrite=True)
             _sync_folder(self.folder)
 
@@ -92,6 +93,14 @@ class Spool:
 
     def _path(self, run: str, chain: int, index: int) -> Path:
         return self.folder / f"{short_digest(run)}-{chain:06d}-{index:09d}{_SUFFIX}"
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder, and those above it that are not there, each on the disk before the next."""
+    if not folder.is_dir():
+        _make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _sync_folder(folder.parent)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -26,7 +26,7 @@ RUNS: Final = Table(
     Column("name", Text, nullable=False),
     Column("parameters", JSON, nullable=False),
     Column("n_chain", Integer, nullable=False),
-    # Seeds of numpy have up to 128 bits.
+    # Those of our sampler have 32 bits; those of numpy would have up to 128.
     Column("seed", Text, nullable=False),
     Column("digests", JSON, nullable=False),
     Column("prior", JSON, nullable=False),

@@ -150,15 +150,45 @@ def scalar(name: str, value: object) -> Edit:
         scalar("rhat", 1.0),
         scalar("ess_tail", 5000.0),
         scalar("name", "speed"),
+        scalar("distinct", 0.5),
+        scalar("bad_draws", 1),
+        scalar("tail_shape", 0.5),
+        scalar("tail_shape", None),
         lambda document: document.update(n_draw=2000),
         lambda document: document["scalars"].pop(),
+        lambda document: document.update(bfmi=[1.0] * SHAPE[0]),
+        lambda document: document["bfmi"].pop(),
+        lambda document: document.update(bfmi=None),
+        lambda document: document.update(verdict="FAILED"),
+        lambda document: document["reasons"].append("a reason that no number gives"),
     ],
-    ids=["mean", "quantile", "sd", "rhat", "ess", "name", "draws", "scalars"],
+    ids=[
+        *("mean", "quantile", "sd", "rhat", "ess", "name", "distinct", "bad draws", "tail shape"),
+        *("no tail shape", "draws", "scalars", "bfmi", "chains of bfmi", "no bfmi"),
+        *("verdict", "another reason"),
+    ],
 )
 def test_a_summary_of_other_chains_is_found_out(edit, tmp_path):
     chains = {"velocity": iid(1) + np.array([0.05, 0, 0, 0])[:, None] * 4}
     found = bad(make_folder(tmp_path, chains, edit=edit))
     assert "agrees" in found["summary"]
+
+
+@pytest.mark.parametrize(
+    ("said", "fails"),
+    [
+        ({}, {"bfmi"}),
+        ({"bfmi": [1.0] * SHAPE[0], "verdict": "PASSED", "reasons": []}, {"agrees"}),
+        ({"verdict": "PASSED"}, {"bfmi", "agrees"}),
+        ({"reasons": []}, {"bfmi", "agrees"}),
+    ],
+    ids=["true", "all", "verdict", "reasons"],
+)
+def test_a_summary_that_hides_slow_energy_is_found_out(said, fails, tmp_path):
+    """Chains that fail by their energy alone."""
+    energy = autoregressive(0.95, SHAPE, 6)
+    folder = make_folder(tmp_path, energy=energy, edit=lambda document: document.update(said))
+    assert bad(folder) == {"chains": {"bfmi"}, "summary": fails}
 
 
 def test_the_judge_does_not_trust_a_summary(tmp_path):

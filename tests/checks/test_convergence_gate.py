@@ -135,6 +135,15 @@ def test_what_a_hamiltonian_sampler_says_is_judged(stats, limit, words):
     assert verdict.final == (limit != "convergence.bfmi")  # more draws may mend the energy alone
 
 
+@pytest.mark.parametrize(("n_chain", "final"), [(1, True), (3, True), (4, False)])
+def test_chains_that_are_not_there_do_not_come_with_more_draws(n_chain, final):
+    chains = autoregressive(0.95, SHAPE, 1)[:n_chain]
+    verdict = gate({"v": chains}, nuts_stats(chains.shape), LIMITS)
+    assert not verdict.passed
+    assert verdict.final == final
+    assert not verdict.strayed  # smaller steps would not help
+
+
 def test_independent_draws_need_no_energy():
     silent = dict.fromkeys(("energy", "diverging", "reached_max_treedepth"))
     assert judged(iid(1), hamiltonian=False, **silent).passed

@@ -14,8 +14,11 @@ import sys
 import time
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
+from astropy.io import fits
+from astropy.table import Table
 from click.testing import CliRunner
 from precision import x64
 from small_fit import DISC_TRUTH, ITEM, TRUTH, write_fit_run
@@ -28,14 +31,20 @@ from checks.judging import judge
 from checks.result import Status
 from manifests.target import load_target
 from pipeline import cli, fitted
+from pipeline.commands import fit_scene
+from pipeline.fit_inputs import inputs_of
 from pipeline.graph import build_tasks
+from pipeline.infer import fit as fitting
 from pipeline.infer.cutout import FLUX_UNIT
-from pipeline.infer.fit import problem_for
+from pipeline.infer.fit import Fit, Search, problem_for
 from pipeline.infer.residuals import residuals_of
+from pipeline.infer.sampler import Starts
 from pipeline.infer.scenes import SCENES, scene
+from pipeline.infer.target import as_place
 from pipeline.plans import stages_for, twin_plan
 from pipeline.reduce.apertures.covariance import read_given_noise
 from pipeline.store.blocks import SAMPLE, Block, MemoryStore, Run
+from pipeline.store.fitstable import export_table
 from pipeline.store.netcdf import Content, export_netcdf
 
 pytest.importorskip("blackjax", reason="needs the extra study")
@@ -148,6 +157,56 @@ def test_what_is_exported_of_the_likelihood_and_left_of_the_data(run_folder):
         assert np.array_equal(left.channels, problem.cutout.observed.channels)
 
 
+# ln |d value / d z| of the maps of docs/chains.md, from the value.
+JACOBIANS = {
+    "affine": lambda v, shift, scale: np.log(scale) + 0.0 * v,
+    "logit": lambda v, low, high: np.log((v - low) * (high - v) / (high - low)),
+    "log": lambda v, low, scale: np.log(v - low),
+    "log_below": lambda v, high, scale: np.log(high - v),
+    "log_scaled": lambda v, scale, power: np.log(power * v),
+    "logit_log": lambda v, low, high: np.log(
+        v * np.log(v / low) * np.log(high / v) / np.log(high / low)
+    ),
+}
+
+
+def test_what_lp_is_follows_from_the_file_alone(run_folder, tmp_path):
+    """Oracle: prior, likelihood and the maps that the file describes, but for a constant."""
+    cube = io.read(run_folder / "work/t001_cube.fits")
+    noise = read_given_noise(run_folder / "work/t001_noise.fits")
+    store, path = MemoryStore(), tmp_path / "t001_chains-jump.nc"
+    with x64(True):
+        problem = problem_for(cube, noise, load_target(run_folder / "test.toml"), scene("jump"))
+        prior, target = problem.scene.prior, problem.posterior.target
+        store.begin(Run("x", prior.names, 2, 1, {}, prior.describe()))
+        for chain in range(2):
+            draws = prior.sample(np.random.default_rng(chain), 2)
+            lp = [target.log_density(as_place(z), target.data) for z in prior.unconstrain(draws)]
+            stats = {"lp": np.array(lp, np.float64)}
+            store.append("x", Block(chain, 0, SAMPLE, 0, draws, stats, b""))
+        export_netcdf(store, "x", path, problem.content())
+    export_table(path, tmp_path / "table.fits")
+    rows = Table.read(tmp_path / "table.fits", hdu="POSTERIOR")
+    header = fits.getheader(tmp_path / "table.fits", "POSTERIOR")
+    assert "ln |d value / d z|" in " ".join(str(header["COMMENT"]).split())
+    with h5py.File(path) as file:
+        assert "ln |d value / d z|" in file["sample_stats/lp"].attrs["comment"]
+        told = json.loads(file.attrs["prior_spec"])
+        left = file["sample_stats/lp"][:] - file["log_likelihood_total/cube"][:]
+        in_table = np.array(rows["lp"] - rows["log_likelihood_cube"])
+        for name, row in told.items():
+            form = dict(row["transform"])
+            kind = form.pop("map")
+            value = file[f"posterior/{name}"][:].astype(float)
+            left -= file[f"log_prior/{name}"][:] + JACOBIANS[kind](value, **form)
+            in_table -= rows[f"log_prior_{name}"] + JACOBIANS[kind](
+                rows[name].astype(float), **form
+            )
+    # Models and parameters are in single precision; without the maps it varies by several.
+    np.testing.assert_allclose(left, left[0, 0], atol=1e-3)
+    np.testing.assert_allclose(in_table, left.ravel(), atol=1e-12)
+
+
 def test_other_lines_are_never_fitted_in_place_of_a_scenes_own(run_folder):
     cube = io.read(run_folder / "work/t001_cube.fits")
     noise = read_given_noise(run_folder / "work/t001_noise.fits")
@@ -165,6 +224,12 @@ def test_other_lines_are_never_fitted_in_place_of_a_scenes_own(run_folder):
         (["--store", "mysql://x/y"], 3, "not the address of a database"),
         (["--store", "postgresql://127.0.0.1:1/chains"], 3, "database"),
         (["--chains", "0"], 2, "chains"),
+        (["--chains", "3"], 2, "chains >= 4"),
+        (["--warmup", "59"], 2, "60 draws"),
+        (["--starts", "0"], 2, "starts"),
+        (["--seed", str(2**63)], 2, "from 0 to 4294967295"),
+        (["--seed", str(2**32)], 2, "from 0 to 4294967295"),
+        (["--seed", "-1"], 2, "from 0 to 4294967295"),
     ],
 )
 def test_what_cannot_be_fitted_is_said(run_folder, change, code, words):
@@ -227,6 +292,31 @@ def test_the_next_run_collects_what_was_fitted(tmp_path):
     assert last.outputs["products"][names[0]] == tmp_path / "products" / names[0]
 
 
+def test_a_fit_goes_on_with_the_starts_of_its_store(run_folder, tmp_path, monkeypatch):
+    """As on another machine, whose search ends a last digit off, and which has no file of it."""
+    root = shutil.copytree(run_folder, tmp_path / "run")
+    rng = np.random.default_rng(1)
+    first = Starts(rng.normal(size=(4, 11)), np.eye(11))
+    other = Starts(first.z * (1.0 + 2e-16), first.inverse_mass)
+    begun = []
+
+    def sampled(problem, fit, starts, run, store, **_):
+        store.begin(run)
+        begun.append(starts.z)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fitting, "sample_problem", sampled)
+    address = f"sqlite:///{tmp_path}/shared.db"
+    for starts in (first, other):
+        search = Search(starts, ({"share": 1.0, "n_found": 3},))
+        monkeypatch.setattr(fitting, "find_starts", lambda *_, found=search: found)
+        with x64(True), pytest.raises(KeyboardInterrupt):
+            fit_scene.fit_item(inputs_of(root, ITEM), "jump", Fit(), store_url=address)
+        shutil.rmtree(root / ".rbh1" / "fits", ignore_errors=True)
+    assert np.array_equal(*begun)
+    assert np.array_equal(begun[0], first.z)
+
+
 @pytest.mark.slow
 def test_a_killed_fit_goes_on_and_passes_and_one_that_is_cut_short_fails(tmp_path):
     with x64(True):
@@ -245,11 +335,15 @@ def test_a_killed_fit_goes_on_and_passes_and_one_that_is_cut_short_fails(tmp_pat
         process.send_signal(signal.SIGKILL)
         process.wait()
     assert not (root / FIRST).exists()
+    shutil.rmtree(root / ".rbh1" / "fits")  # as on another machine; the store has all
     second = finished(root, *options)
     assert second.returncode == 0, second.stderr
     assert "warmup" not in second.stderr
     assert "search" not in second.stderr
     facts = json.loads(second.stdout)
+    summary = json.loads((root / "products/inference/t001_chainsummary-jump.json").read_text())
+    assert summary["modes"] == facts["modes"]
+    assert sum(mode["n_chain"] for mode in summary["modes"]) == 4
     for name, value in {**TRUTH, "delta_v_tip_kms": 400.0}.items():
         row = facts["scalars"][name]
         assert abs(row["mean"] - value) < 3.0 * row["sd"], name

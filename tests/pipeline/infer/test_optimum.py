@@ -1,15 +1,21 @@
 """Are maxima found, told apart, and is the curvature theirs? Oracles: densities in closed form."""
 
 import fits
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import targets
 from precision import x64
+from targets import run_of
 
 from ard.errors import ArdError
+from checks.convergence import chain_limits, gate
 from pipeline.infer import optimum
+from pipeline.infer.chain import Settings
+from pipeline.infer.sampler import Budget, sample
 from pipeline.infer.target import Target
+from pipeline.store.blocks import MemoryStore
 
 
 def test_the_maximum_of_a_gaussian_and_its_covariance(double):
@@ -35,6 +41,43 @@ def test_rival_maxima_are_kept_and_low_ones_are_not(double):
     assert len(optimum.find_modes(target, starts, keep=20.0)) == 3
     inflated = optimum.starts_from(target, modes, 4, seed=2)
     assert [np.sign(z[0]) for z in inflated.z] == [-1.0, 1.0, -1.0, 1.0]
+
+
+def test_a_rival_without_mass_gets_no_chain_and_the_gate_can_be_passed(double):
+    """Oracle: the moments of the maximum that has all but 1e-4 of the posterior."""
+    places = np.array([[-20.0, 0.0], [20.0, 0.0]])
+    target = targets.two_modes(places, 1.0, [1.0 - 1e-4, 1e-4])
+    modes = optimum.find_modes(target, np.concatenate([places + 0.3] * 4))
+    assert [mode.n_found for mode in modes] == [4, 4]
+    starts = optimum.starts_from(target, modes, 4, seed=1)
+    settings = Settings(n_warmup=100)
+    outcome = sample(
+        target, starts, run_of(target, starts, settings), MemoryStore(), settings=settings,
+        budget=Budget(n_first=1000, n_most=1000, block=500),
+        gate=lambda draws, stats: gate(draws, stats, chain_limits()),
+    )  # fmt: skip
+    assert outcome.passed, outcome.sentence
+    # Of a seed that is fixed: four errors of the mean of a thousand effective draws.
+    assert outcome.draws["p0"].mean() == pytest.approx(-20.0, abs=4.0 / 1000**0.5)
+
+
+def test_maxima_are_weighed_by_their_height_and_width(double):
+    """Oracle: the weights that two Gaussians of unlike widths were given."""
+    weights, widths = np.array([0.3, 0.7]), np.array([[1.0, 2.0], [0.1, 0.2]])
+
+    def log_density(z, data):
+        off = (z - jnp.asarray([[-9.0, 0.0], [9.0, 0.0]])) / widths
+        logs = jnp.log(weights / widths.prod(axis=1)) - 0.5 * jnp.sum(off**2, axis=1)
+        return jax.scipy.special.logsumexp(logs)
+
+    target = Target(("a", "b"), log_density, np.asarray)
+    modes = optimum.find_modes(target, np.array([[-8.0, 0.3], [9.1, 0.1]]))
+    assert [np.sign(mode.z[0]) for mode in modes] == [1.0, -1.0]  # the higher first
+    np.testing.assert_allclose(optimum.shares(modes), [0.7, 0.3], rtol=1e-3)
+    wide = optimum.Mode(modes[1].z, modes[0].log_density - 1.0, modes[1].covariance, 1, False)
+    assert optimum.places_of_chains((modes[0], wide), 3) == (1, 0, 1)
+    starts = optimum.starts_from(target, (modes[0], wide), 3, seed=1)
+    np.testing.assert_array_equal(starts.inverse_mass, wide.covariance)
 
 
 def test_a_saddle_has_a_metric_all_the_same(double):

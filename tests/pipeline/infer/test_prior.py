@@ -127,6 +127,30 @@ def test_description_makes_the_same_prior_again():
     assert json.loads(text)["half_normal"]["support"] == [0.0, None]
 
 
+# As docs/chains.md has them: a value on the line becomes one of the parameter.
+MAPS = {
+    "affine": lambda z, shift, scale: shift + scale * z,
+    "logit": lambda z, low, high: low + (high - low) / (1.0 + np.exp(-z)),
+    "log": lambda z, low, scale: low + scale * np.exp(z),
+    "log_below": lambda z, high, scale: high - scale * np.exp(-z),
+    "log_scaled": lambda z, scale, power: scale * np.exp(power * z),
+    "logit_log": lambda z, low, high: low * (high / low) ** (1.0 / (1.0 + np.exp(-z))),
+}
+
+
+def test_the_transform_on_whose_scale_it_is_sampled_is_described(case):
+    family, _ = case
+    text = json.dumps(Prior((Parameter("a", "km/s", family, "a paper"),)).describe())
+    told = json.loads(text)["a"]["transform"]
+    z = np.linspace(-4.0, 4.0, 9)
+    found = MAPS[told.pop("map")](z, **told)
+    np.testing.assert_allclose(found, family.constrain(z), rtol=1e-12)
+
+
+def test_every_map_is_that_of_a_family():
+    assert {family.transform["map"] for family, _ in CASES.values()} == set(MAPS)
+
+
 def test_a_stranger_reads_the_same_prior_from_its_description(case):
     """Oracle: scipy, for what `ard` makes of the text that goes with every chain."""
     family, oracle = case

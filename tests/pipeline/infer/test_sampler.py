@@ -19,6 +19,7 @@ from precision import x64
 from ard.errors import ArdError, FormatError
 from pipeline.infer import chain
 from pipeline.infer.chain import Settings
+from pipeline.infer.fit import Fit
 from pipeline.infer.judge import mixing
 from pipeline.infer.sampler import Budget, Starts, sample
 from pipeline.infer.target import Target
@@ -343,3 +344,19 @@ def test_the_sampler_changes_no_dtype_without_being_asked(precision, strict):
     starts = targets.starts_of(np.zeros(2), np.eye(2))
     outcome, _, _ = fit(target, starts, budget=Budget(n_first=40, n_most=40))
     assert outcome.n_draw == 40
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, 2**32 + 1, 2**63])
+def test_a_seed_that_would_be_another_or_none_is_refused(seed, precision):
+    """In single precision, JAX takes 2^32 + 1 for 1, and ends at 2^63 in either."""
+    with pytest.raises(ArdError, match="seed of chains cannot be used"):
+        chain.key_of(seed, 0)
+    with pytest.raises(ArdError, match="seed of chains cannot be used"):
+        Fit(seed=seed)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2**32 - 1])
+def test_the_key_of_a_seed_is_that_of_jax_in_either_precision(seed, precision):
+    expected = jax.random.fold_in(jax.random.key(seed), 3)
+    found = chain.key_of(Fit(seed=seed).seed, 3)
+    assert np.array_equal(jax.random.key_data(found), jax.random.key_data(expected))

@@ -317,6 +317,40 @@ def test_the_table_beside_needs_astropy_alone(chains, tmp_path):
         np.testing.assert_allclose(rows["log_likelihood_parts"], parts, rtol=1e-15)
 
 
+@pytest.mark.parametrize("per_chain", [1, 2, 3])
+def test_a_table_of_few_draws_has_the_densities_of_these(per_chain, chains, tmp_path):
+    """Oracle: the draws that went in, by their numbers."""
+    path = tmp_path / "fit.fits"
+    export_table(chains, path, n_draw=4 * per_chain)
+    rows = Table.read(path, hdu="POSTERIOR")
+    assert list(rows["chain"]) == sorted([*range(4)] * per_chain)
+    thin = fits.getheader(path, "POSTERIOR")["THIN"]
+    assert list(rows["draw"][:per_chain]) == [thin * number for number in range(per_chain)]
+    for row in rows:
+        draw = draws_of(row["chain"])[row["draw"]][None]
+        assert row["v"] == np.float32(draw[0, 0])
+        assert row["lp"] == pytest.approx(draw.sum(), rel=1e-14)
+        assert row["log_prior_v"] == pytest.approx(log_prior(draw)["v"][0], rel=1e-14)
+        expected = log_likelihood(draw)["whole"][0]
+        assert row["log_likelihood_whole"] == pytest.approx(expected, rel=1e-14)
+
+
+def test_likelihoods_of_other_draws_than_the_file_says_are_refused(chains, tmp_path):
+    import h5py
+
+    for name, change in (
+        ("thin", lambda group: group.attrs.modify("thin", group.attrs["thin"] + 1)),
+        ("draw", lambda group: group["draw"].__setitem__(-1, 1)),
+    ):
+        path = tmp_path / f"{name}.nc"
+        path.write_bytes(chains.read_bytes())
+        with h5py.File(path, "r+") as file:
+            change(file["log_likelihood"])
+        with pytest.raises(FormatError, match=rf"likelihoods are of other draws(.|\n)*{name}\.nc"):
+            export_table(path, tmp_path / "fit.fits")
+    assert not (tmp_path / "fit.fits").exists()
+
+
 def test_the_table_is_written_the_same_twice_and_never_over_another(chains, tmp_path):
     one, two = tmp_path / "one.fits", tmp_path / "two.fits"
     for path in (one, two):

@@ -12,6 +12,7 @@ from sqlalchemy import event, text
 from ard.errors import ArdError, IntegrityError
 from pipeline.store.codec import stats_to_bytes
 from pipeline.store.durable import open_store
+from pipeline.store.spool import Spool
 from pipeline.store.troubles import DiskFullError, StoreAwayError
 
 
@@ -61,6 +62,22 @@ def test_a_full_disk_of_what_waits_is_said_and_leaves_nothing_half(
         assert files == [".block"]
         store.append("fit", make_block(1))
         assert stored(store, 2)
+
+
+def test_what_waits_is_durable_with_all_folders_that_were_made_for_it(
+    tmp_path, make_block, monkeypatch
+):
+    """A name is on the disk once its folder is: each new folder's name is in the one above."""
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_ino))
+    spool = Spool(tmp_path / "run" / "spool" / "db")
+    spool.put("fit", make_block(0))
+    above = [tmp_path, tmp_path / "run", tmp_path / "run" / "spool"]
+    assert synced[:3] == [path.stat().st_ino for path in above]
+    assert synced[-1] == spool.folder.stat().st_ino
+    del synced[:]
+    spool.put("fit", make_block(1))
+    assert len(synced) == 2  # the file and its folder
 
 
 def _raise(error):
