@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from scipy.special import ndtr
 
-from ard.cube import FloatArray
+from ard.cube import BoolArray, FloatArray
 from ard.errors import misfit
 from ard.maps import Flag
 from pipeline.infer.spaxel.amplitudes import EXACT_UP_TO, pairs
@@ -25,8 +25,8 @@ LEVELS: Final = (0.025, 0.16, 0.5, 0.84, 0.975)
 
 # Nodes a side of a cell: few tell whether it matters, and are enough where ln L varies little.
 _COARSE: Final = 5
-_FINE: Final = 9
-_BRIGHT: Final = 12.0  # ln gain from which the fine ones are needed
+# From these ln gains on more are needed: polynomials are off by a share of it (nine nodes: 1e-7).
+_FINER: Final = ((12.0, 9), (1e5, 13))
 # Between coarse nodes the gain may be larger than at them by this share.
 _MISSED: Final = 0.1
 
@@ -248,6 +248,7 @@ def _fit_chunk(
     result.log_spike[rows] = log_bayes_spike(condensed, spectra.good, model.prior)
     result.khat[rows], result.ess[rows] = draws.khat, draws.ess
     result.flag[rows] |= _flags(draws, corrected, spectra, model, result.mean[rows])
+    result.flag[rows[_cut(patches, rows.size)]] |= Flag.BELOW_GATE
     result.flag[rows] |= _of_one_channel(corrected, result.log_spike[rows], model.numerics)
     if result.draws is not None:
         result.draws[rows] = values
@@ -267,14 +268,16 @@ def find_patches(condensed: Condensed, model: Model) -> list[Patch]:
     peak, gain = peaks.reshape(n, -1), gains.reshape(n, -1)
     top, most = peak.max(axis=1), np.maximum(gain.max(axis=1), 0.0)
     kept = peak > (top - numerics.depth - _MISSED * most)[:, None]
-    bright = most > _BRIGHT
-    rows, columns = np.nonzero(kept & bright[:, None])
-    fine = tabulate(condensed, model.library, _FINE, (rows, columns))
-    some = np.flatnonzero((kept & ~bright[:, None]).ravel())
-    faint = Glance(peaks[some], steps[some])
-    unseen = Glance.none(len(fine))
+    level = np.searchsorted([least for least, _ in _FINER], most)  # how bright, from 0
+    some = np.flatnonzero((kept & (level == 0)[:, None]).ravel())
+    looks = [(coarse.take(some), Glance(peaks[some], steps[some]))]
+    for number, (_, order) in enumerate(_FINER, 1):
+        rows, columns = np.nonzero(kept & (level == number)[:, None])
+        if rows.size:
+            fine = tabulate(condensed, model.library, order, (rows, columns))
+            looks.append((fine, Glance.none(len(fine))))
     patches: list[Patch] = []
-    for tables, glance in ((coarse.take(some), faint), (fine, unseen)):
+    for tables, glance in looks:
         if len(tables):
             patches += make_patches(tables, cells, (top, glance), model.prior, numerics, count)
     return patches
@@ -366,6 +369,14 @@ def _flags(
     flag = np.where(below, Flag.BELOW_GATE, 0) | np.where(none, Flag.NO_LINE, 0)
     edge = ~none & _at_edge(draws, spectra, model, mean)
     return np.asarray(flag | np.where(edge, Flag.AT_EDGE, 0), dtype=np.int64)
+
+
+def _cut(patches: Sequence[Patch], n: int) -> BoolArray:
+    """Say of which of n spaxels some of the posterior may lie beyond its boxes."""
+    cut = np.zeros(n, dtype=bool)
+    for patch in patches:
+        cut[patch.tables.spaxel[patch.cut]] = True
+    return cut
 
 
 def _of_one_channel(log_bayes: FloatArray, log_spike: FloatArray, numerics: Numerics) -> IntArray:

@@ -54,6 +54,58 @@ def test_moments_and_evidence_are_those_of_a_dense_grid(line_set):
         np.testing.assert_allclose(found.sd[row, columns], oracle.sd, rtol=0.01)
 
 
+def narrow_and_bright(line_set, snr, prior=PRIOR):
+    """64 spaxels of one S/N with widths below that of the instrument."""
+    response, rng = cases.response_of(line_set), np.random.default_rng(5)
+    height = np.full((64, line_set.n_free), float(snr))
+    truth = rng.uniform(-500, 500, 64), rng.uniform(0, 60, 64), height
+    return response, cases.observe(rng, response, prior, truth, flux_snr=True)
+
+
+@pytest.mark.parametrize(
+    ("line_set", "snr", "rows"),
+    [(OIII, 1000, [31]), (OIII, 4000, [31, 47]), (HALPHA, 4000, [35])],
+    ids=["1000", "4000", "two fluxes"],
+)
+def test_bright_lines_are_not_cut_off(line_set, snr, rows):
+    # Oracle: a dense grid near the truth. While the velocity is coarse the width is judged on a
+    # slice many deviations off the ridge, and a box that only shrinks ends beside it. The oracle
+    # inverts matrices, and bears no wider continuum.
+    prior = replace(PRIOR, continuum_snr=100.0)
+    response, sample = narrow_and_bright(line_set, snr, prior)
+    found = fit(sample.spectra, response, prior, NUMERICS, scales=sample.scales)
+    for row in rows:
+        oracle = cases.dense_near(sample, row, response, prior)
+        assert found.log_bayes[row] == pytest.approx(oracle.log_bayes, abs=0.01)
+        off = (found.mean[row, :2] - oracle.mean[:2]) / oracle.sd[:2]
+        assert np.abs(off).max() < 0.02
+        np.testing.assert_allclose(found.sd[row, :2], oracle.sd[:2], rtol=0.01)
+        assert not found.flag[row]
+
+
+@pytest.mark.parametrize("snr", [400, 1000, 4000])
+@pytest.mark.parametrize("line_set", [OIII, HALPHA], ids=["one flux", "two fluxes"])
+def test_where_it_is_looked_for_does_not_change_what_is_found(line_set, snr, monkeypatch):
+    # Oracle: five times as many probes, which see the ridge in the first look.
+    response, sample = narrow_and_bright(line_set, snr)
+    numerics = Numerics(n_draw=40)
+    found = fit(sample.spectra, response, PRIOR, numerics, scales=sample.scales)
+    monkeypatch.setattr("pipeline.infer.spaxel.patches._PROBES", 60)
+    fine = fit(sample.spectra, response, PRIOR, numerics, scales=sample.scales)
+    np.testing.assert_allclose(found.log_bayes, fine.log_bayes, atol=1e-3)
+    assert (np.abs(found.mean - fine.mean)[:, :2] < 1e-3 * fine.sd[:, :2]).all()
+
+
+def test_a_box_that_never_fits_is_flagged(monkeypatch):
+    # Oracle: construction; the zoom ends before it has arrived.
+    response, sample = narrow_and_bright(OIII, 1000)
+    monkeypatch.setattr("pipeline.infer.spaxel.patches._ROUNDS", 1)
+    few = sample.spectra.take(np.arange(4))
+    found = fit(few, response, PRIOR, NUMERICS, scales=sample.scales)
+    assert (found.flag & Flag.BELOW_GATE != 0).all()
+    assert np.isfinite(found.mean).all()
+
+
 def free_lines(line_set):
     """Name, of each amplitude, a line with ratio 1."""
     return [
