@@ -181,7 +181,7 @@ def disc(shared_data):
         config=noise_stage.Config(),
     )
     noise = GivenNoise(made["noise"].noise, "noise.fits")
-    config = Config(n_draw=1000)
+    config = Config()
     found = kinematics.run(item="ngc7469", cube=cube, noise=noise, target=target, config=config)
     return cube, noise, target, found
 
