@@ -220,10 +220,17 @@ def spectra_of(cube: Cube, noise: VoxelNoise, channels: IntArray) -> Spectra:
 
     return Spectra(
         np.where(rows(noise.mask), 0.0, rows(cube.flux)) * density,
-        rows(noise.sigma) * density,
+        rows(noise.sigma) * density * _root_of_variance(noise.correlation),
         ~rows(noise.mask),
         _along_wave(noise.correlation, channels),
     )
+
+
+def _root_of_variance(correlation: Correlation) -> float:
+    """Give the deviation of a voxel in units of its sigma: what a filter whitens has its own."""
+    if isinstance(correlation, Stationary):
+        return float(np.sqrt(correlation.kernel[0, 0, 0]))
+    return 1.0
 
 
 def _along_wave(correlation: Correlation, channels: IntArray) -> FloatArray:
