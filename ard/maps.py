@@ -26,7 +26,7 @@ class Flag(IntFlag):
     TOO_FEW_CHANNELS = 1  # no posterior: masked, altogether or nearly
     BAD_VARIANCE = 2  # some channels have no variance above zero, and are not used
     AT_EDGE = 4  # the posterior reaches an end of the prior, or light falls off the channels
-    BELOW_GATE = 8  # too few effective draws, or k-hat too large
+    BELOW_GATE = 8  # draws that miss the gate, k-hat too large, or a grid that does not fit
     NO_LINE = 16  # ln B against no line is below what counts as a detection
     ONE_CHANNEL = 32  # a line is found, but one channel that is off explains the data better
 

@@ -22,6 +22,7 @@ import numpy as np
 from scipy.linalg import toeplitz
 
 from ard.errors import ArdError
+from ard.maps import Flag
 from manifests import load_target
 from pipeline.infer.spaxel.posterior import Posterior, fit
 from pipeline.infer.spaxel.settings import Numerics, Prior
@@ -170,7 +171,7 @@ def measure(groups: tuple[str, ...], n: int) -> dict[str, Any]:
     begun, clock = time.process_time(), time.perf_counter()
     found = fit(spectra, response, PRIOR, NUMERICS, scales=scales, keep_draws=True)
     spent, wall = time.process_time() - begun, time.perf_counter() - clock
-    passing = (found.ess >= NUMERICS.ess_min) & (found.khat < NUMERICS.khat_max)
+    passing = found.flag & Flag.BELOW_GATE == 0
     bright = np.argsort(np.abs(found.log_bayes - 50.0))[: max(N_LMFIT, N_EMCEE)]
     spaxels = [OneSpaxel(spectra, scales, response, int(row)) for row in bright]
     starts = [points_of(found, response, int(row))[:WALKERS] for row in bright]
@@ -211,7 +212,7 @@ def _share(task: tuple[tuple[str, ...], int, int, int]) -> tuple[int, int, int]:
     )
     if found.draws is None or found.draws.shape[:2] != (rows.size, NUMERICS.n_draw):
         raise ArdError("draws are missing")
-    passing = (found.ess >= NUMERICS.ess_min) & (found.khat < NUMERICS.khat_max)
+    passing = found.flag & Flag.BELOW_GATE == 0
     return rows.size, int(passing.sum()), int((rows % 5 == 0).sum())
 
 

@@ -15,6 +15,7 @@ from scipy.linalg import toeplitz
 from ard.cube import Cube, FloatArray, Lsf
 from ard.layout import flux_layer
 from ard.maps import Flag, Map
+from checks.convergence import chain_limits
 from manifests import Target
 from pipeline.infer.spaxel.pair import Pairs, fit_pairs
 from pipeline.infer.spaxel.posterior import LEVELS, Posterior, fit
@@ -58,7 +59,8 @@ class Config:
     n_draw, seed : int
         Independent draws of each spaxel, and what they are seeded from.
     ess_min, khat_max : float
-        Spaxels below, or above, are flagged as below the gate.
+        Spaxels below, or above, are flagged as below the gate, as are those whose draws, taken for
+        four chains, miss a limit of the study's own gate.
     log_bayes_min : float
         ln B of a line against none from which a line counts as found.
     two_components : bool
@@ -79,7 +81,7 @@ class Config:
     continuum_snr: float = 1e4
     offset_kms: float = 0.0
     non_negative: bool = True
-    n_draw: int = 400
+    n_draw: int = 1000
     seed: int = 9069
     ess_min: float = 400.0
     khat_max: float = 0.7
@@ -162,13 +164,13 @@ def run(
     """
     groups = groups_of(cube, target)
     lsf = required_lsf(cube, config.lsf_gain, config.resolving_power)
-    known = noise_of(cube, noise)
+    known, limits = noise_of(cube, noise), chain_limits(target.item)
     maps, rows = {}, []
     for name in groups:
         response = response_of(cube, target, name, lsf, config.window_kms)
         lines = response.lines
         spectra = spectra_of(cube, known, response.windows.channels)
-        found = fit(spectra, response, config.prior, config.numerics)
+        found = fit(spectra, response, config.prior, config.numerics, limits=limits)
         meta = _meta(cube, target, name, lines) | {"LSFSRC": lsf.source, "NOISESRC": known.source}
         pair = None
         if config.two_components:
@@ -218,10 +220,17 @@ def spectra_of(cube: Cube, noise: VoxelNoise, channels: IntArray) -> Spectra:
 
     return Spectra(
         np.where(rows(noise.mask), 0.0, rows(cube.flux)) * density,
-        rows(noise.sigma) * density,
+        rows(noise.sigma) * density * _root_of_variance(noise.correlation),
         ~rows(noise.mask),
         _along_wave(noise.correlation, channels),
     )
+
+
+def _root_of_variance(correlation: Correlation) -> float:
+    """Give the deviation of a voxel in units of its sigma: what a filter whitens has its own."""
+    if isinstance(correlation, Stationary):
+        return float(np.sqrt(correlation.kernel[0, 0, 0]))
+    return 1.0
 
 
 def _along_wave(correlation: Correlation, channels: IntArray) -> FloatArray:

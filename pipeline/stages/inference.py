@@ -10,9 +10,9 @@ _NOISE: Final = Read(
     optional=True,
 )
 _KINEMATICS: Final = (
-    *("pipeline/infer/kinematics.py", "pipeline/infer/spaxel", "pipeline/linemaps"),
+    *("pipeline/infer/kinematics.py", "pipeline/infer/spaxel", "checks/convergence"),
+    *("pipeline/linemaps", "pipeline/lineprofile.py", "pipeline/lineset.py", "manifests"),
     *("pipeline/reduce/apertures", "pipeline/reduce/instruments.py"),
-    *("pipeline/lineprofile.py", "pipeline/lineset.py", "manifests"),
 )
 
 INFERENCE: Final[tuple[Stage, ...]] = (

@@ -126,8 +126,10 @@ class Draws:
         In units of the typical error.
     khat : ndarray, shape (n,)
         Of the weights of the candidates.
-    ess : ndarray, shape (n,)
-        Effective number of the draws: all, unless too few candidates could be kept.
+    log_density : ndarray, shape (n, n_draw)
+        ln of the posterior density of velocity, width and amplitudes, but for a constant.
+    kept : ndarray, shape (n,)
+        Draws that are no repetitions: all, unless too few candidates could be kept.
     log_mean_weight : ndarray, shape (n,)
         What the candidates say of the evidence over that of the quadrature.
     """
@@ -136,8 +138,9 @@ class Draws:
     sigma: FloatArray
     amplitude: FloatArray
     continuum: FloatArray
+    log_density: FloatArray
     khat: FloatArray
-    ess: FloatArray
+    kept: FloatArray
     log_mean_weight: FloatArray
 
 
@@ -163,10 +166,21 @@ class Sampler:
     prior: Prior
     count: int
 
-    def draw(self, streams: Sequence[np.random.Generator], numerics: Numerics) -> Draws:
-        """Draw from every spaxel, each with its own stream of random numbers."""
-        n, n_draw, terms = len(streams), numerics.n_draw, self.condensed.level.shape[1]
-        point = np.empty((n, n_draw, 2 + self.count))
+    def draw(
+        self, rows: IntArray, streams: Sequence[np.random.Generator], numerics: Numerics
+    ) -> Draws:
+        """Draw from some spaxels, each with its own stream of random numbers.
+
+        Parameters
+        ----------
+        rows : ndarray of int, shape (n,)
+            Which spaxels of the chunk.
+        streams : sequence of Generator
+            One for each of them.
+        numerics : Numerics
+        """
+        n, n_draw, terms = rows.size, numerics.n_draw, self.condensed.level.shape[1]
+        point = np.empty((n, n_draw, 3 + self.count))
         continuum = np.empty((n, n_draw, terms))
         quality = np.empty((3, n))
         pending = np.arange(n)
@@ -174,23 +188,25 @@ class Sampler:
             size = int(factor * n_draw) + _SPARE
             done = np.zeros(pending.size, dtype=bool)
             # Fewer spaxels at a time where each has many candidates.
-            step = max(1, int(len(streams) * _TRIES[0] / factor))
+            step = max(1, int(n * _TRIES[0] / factor))
             for start in range(0, pending.size, step):
-                rows = pending[start : start + step]
-                pool = self._candidates(rows, [streams[k] for k in rows], size)
+                some = pending[start : start + step]
+                own = [streams[k] for k in some]
+                pool = self._candidates(rows[some], own, size)
                 last = number == len(_TRIES) - 1
-                chosen, full = _choose(pool, n_draw, [streams[k] for k in rows], last)
+                chosen, full = _choose(pool, n_draw, own, last)
                 tail = khat(pool.log_weight)
                 done[start : start + step] = (full & (tail < numerics.khat_max)) | last
-                here = np.arange(rows.size)[:, None]
-                point[rows] = pool.point[here, chosen]
-                continuum[rows] = self._continuum(rows, pool, chosen, streams)
+                here = np.arange(some.size)[:, None]
+                point[some] = pool.point[here, chosen]
+                continuum[some] = self._continuum(rows[some], pool, chosen, own)
                 kish = effective(pool.log_weight)
-                quality[0, rows] = tail
-                quality[1, rows] = np.where(full, n_draw, np.minimum(kish, n_draw))
-                quality[2, rows] = logsumexp(pool.log_weight, axis=1) - np.log(size)
+                quality[0, some] = tail
+                quality[1, some] = np.where(full, n_draw, np.minimum(kish, n_draw))
+                quality[2, some] = logsumexp(pool.log_weight, axis=1) - np.log(size)
             pending = pending[~done]
-        return Draws(point[:, :, 0], point[:, :, 1], point[:, :, 2:], continuum, *quality)
+        velocity, sigma, log_density = np.moveaxis(point[:, :, :3], 2, 0)
+        return Draws(velocity, sigma, point[:, :, 3:], continuum, log_density, *quality)
 
     def _candidates(
         self, rows: IntArray, streams: Sequence[np.random.Generator], size: int
@@ -212,7 +228,8 @@ class Sampler:
         first = self.count + len(pairs(self.count))
         drag = quantities[first:].reshape(-1, self.count, node.size)
         taken = np.einsum("tjm,mj->mt", drag, amplitude)
-        point = np.concatenate([velocity[:, None], sigma[:, None], amplitude], axis=1)
+        log_density = log_prior + _log_of_amplitudes(quantities, amplitude)
+        point = np.column_stack([velocity, sigma, log_density, amplitude])
         shape = (rows.size, size)
         return _Pool(
             point.reshape(*shape, -1),
@@ -286,19 +303,30 @@ class Sampler:
         """Draw the continuum given the lines."""
         here = np.arange(rows.size)[:, None]
         shape = (chosen.shape[1], self.condensed.level.shape[1])
-        normal = np.stack([streams[k].standard_normal(shape) for k in rows])
+        normal = np.stack([rng.standard_normal(shape) for rng in streams])
         mean = self.condensed.level[rows][:, None] - pool.taken[here, chosen]
         return np.asarray(mean + normal @ self.condensed.spread[rows].swapaxes(1, 2))
 
 
 @dataclass(frozen=True, eq=False)
 class _Pool:
-    """Candidates: shapes (r, m, 2 + n_free), (r, m, n_terms), (r, m), (r, m)."""
+    """Candidates: shapes (r, m, 3 + n_free), (r, m, n_terms), (r, m), (r, m)."""
 
     point: FloatArray
     taken: FloatArray
     log_weight: FloatArray
     uniform: FloatArray
+
+
+def _log_of_amplitudes(quantities: FloatArray, amplitude: FloatArray) -> FloatArray:
+    """Give ln of likelihood and prior of amplitudes, shape (m, p), but for a constant."""
+    count = amplitude.shape[1]
+    total = -0.5 * (amplitude**2).sum(axis=1)
+    for j in range(count):
+        total += quantities[j] * amplitude[:, j]
+    for (j, k), normal in zip(pairs(count), quantities[count:], strict=False):
+        total -= (0.5 if j == k else 1.0) * normal * amplitude[:, j] * amplitude[:, k]
+    return np.asarray(total)
 
 
 def _choose(

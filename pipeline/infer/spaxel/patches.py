@@ -1,8 +1,9 @@
 """Where within the cells does the posterior lie, and how much of it?
 
-Each item is zoomed in on until its box fits the posterior; then a Gauss-Legendre grid fills it.
-The weights of such a grid cut the box into intervals with one node each: the same numbers
-integrate and say where to draw.
+Each item is zoomed in on until its box fits the posterior: a box shrinks to what is high enough,
+and grows again where that goes on beyond it. Then a Gauss-Legendre grid fills it. The weights of
+such a grid cut the box into intervals with one node each: the same numbers integrate and say where
+to draw.
 """
 
 from dataclasses import dataclass
@@ -10,15 +11,14 @@ from typing import Final
 
 import numpy as np
 
-from ard.cube import FloatArray
+from ard.cube import BoolArray, FloatArray
 from pipeline.infer.spaxel.amplitudes import EXACT_UP_TO
 from pipeline.infer.spaxel.settings import Numerics, Prior
 from pipeline.infer.spaxel.tables import Density, Tables, density
 from pipeline.infer.spaxel.templates import Cells
-from pipeline.lineprofile import IntArray
 
 _PROBES: Final = 12  # points a side of the grid that looks for the posterior in a box
-_ROUNDS: Final = 12
+_ROUNDS: Final = 20
 _SHRUNK: Final = 0.7  # a box that keeps more than this of both sides fits
 # Nodes a side, by the largest step of ln density between neighbouring probes.
 _SIZES: Final = ((0.3, 5), (0.6, 8), (1.2, 14), (np.inf, 30))
@@ -60,6 +60,8 @@ class Patch:
         At the nodes, shape (m, n, n).
     log_mass : ndarray, shape (m, n, n)
         Of each node: density times weight times area.
+    cut : ndarray of bool, shape (m,)
+        Whether no box was found that fits: some of the posterior may lie beyond it.
     """
 
     tables: Tables
@@ -67,6 +69,7 @@ class Patch:
     high: FloatArray
     found: Density
     log_mass: FloatArray
+    cut: BoolArray
 
     @property
     def size(self) -> int:
@@ -114,8 +117,11 @@ def make_patches(
     list of Patch
         One for each size of grid that is needed; items without mass are left out.
     """
-    low = np.stack([cells.velocity[tables.cell, 0], np.sqrt(cells.variance[tables.cell, 0])], 1)
-    high = np.stack([cells.velocity[tables.cell, 1], np.sqrt(cells.variance[tables.cell, 1])], 1)
+    ends = [
+        np.stack([cells.velocity[tables.cell, end], np.sqrt(cells.variance[tables.cell, end])], 1)
+        for end in (0, 1)
+    ]
+    low, high = ends[0].copy(), ends[1].copy()
     top, glance = known[0].copy(), known[1]
     step, peak = glance.step / _WIDER, glance.peak.copy()
     busy = np.flatnonzero(glance.step > _QUIET)
@@ -129,15 +135,25 @@ def make_patches(
         np.maximum.at(top, some.spaxel, peak[busy])
         floor = np.maximum(peak[busy], top[some.spaxel]) - numerics.depth
         step[busy] = largest_step(np.maximum(log_density, floor[:, None, None]))
-        shrunk = _shrink(log_density, peak[busy] - numerics.depth, low, high, busy)
-        busy = busy[shrunk]
-    alive = peak > top[tables.spaxel] - numerics.depth
+        above = log_density > (peak[busy] - numerics.depth)[:, None, None]
+        low[busy], high[busy], moved = _fitted(
+            above, (low[busy], high[busy]), (ends[0][busy], ends[1][busy])
+        )
+        busy = busy[moved]
+    cut = np.zeros(len(tables), dtype=bool)
+    cut[busy] = True
+    # Where nothing comes near the largest density that has been seen, the best there is stays.
+    best = np.full(top.shape, -np.inf)
+    np.maximum.at(best, tables.spaxel, peak)
+    lost = (best <= top - numerics.depth)[tables.spaxel]
+    cut |= lost
+    alive = peak > np.minimum(top - numerics.depth, np.nextafter(best, -np.inf))[tables.spaxel]
     patches = []
     least = -np.inf
     for most, size in _SIZES:
         rows = np.flatnonzero(alive & (step > least) & (step <= most))
         if rows.size:
-            box = (low[rows], high[rows])
+            box = (low[rows], high[rows], cut[rows])
             patches.append(_patch(tables.take(rows), cells, box, size, prior, count))
         least = most
     return patches
@@ -157,34 +173,48 @@ def largest_step(log_density: FloatArray) -> FloatArray:
     return np.asarray(np.maximum(*largest))
 
 
-def _shrink(
-    log_density: FloatArray, floor: FloatArray, low: FloatArray, high: FloatArray, busy: IntArray
-) -> np.ndarray:
-    """Shrink boxes to what is above the floor, and a probe more on each side; say which did."""
-    above = log_density > floor[:, None, None]
-    shrunk = np.zeros(busy.size, dtype=bool)
-    old_low, old_high = low[busy].copy(), high[busy].copy()
+def _fitted(
+    above: BoolArray, box: tuple[FloatArray, FloatArray], cell: tuple[FloatArray, FloatArray]
+) -> tuple[FloatArray, FloatArray, BoolArray]:
+    """Fit boxes to the probes that are high enough; say which have to be looked at again.
+
+    A side shrinks to these, and a probe more. While the other side is coarse this may be too far:
+    what is seen is then a slice beside the ridge. So where a rim is high itself, but for one of the
+    cell, the side grows by its length.
+
+    Parameters
+    ----------
+    above : ndarray of bool, shape (m, n, n)
+        Probes in velocity and sigma, those on the rims of the box included.
+    box, cell : tuple of two ndarrays, shape (m, 2)
+        Low and high corners.
+    """
+    low, high = box[0].copy(), box[1].copy()
+    moved = np.zeros(len(above), dtype=bool)
     for axis in (0, 1):
         line = above.any(axis=2 - axis)
+        start, end, least, most = (ends[:, axis] for ends in (*box, *cell))
+        span = end - start
+        step = span / (_PROBES - 1)
         first = np.maximum(line.argmax(axis=1) - 1, 0)
         last = np.minimum(_PROBES - line[:, ::-1].argmax(axis=1), _PROBES - 1)
-        span = (old_high - old_low)[:, axis] / (_PROBES - 1)
-        low[busy, axis] = old_low[:, axis] + first * span
-        high[busy, axis] = old_low[:, axis] + last * span
-        shrunk |= last - first < _SHRUNK * (_PROBES - 1)
-    return shrunk
+        under, over = line[:, 0] & (start > least), line[:, -1] & (end < most)
+        low[:, axis] = np.where(under, np.maximum(start - span, least), start + first * step)
+        high[:, axis] = np.where(over, np.minimum(end + span, most), start + last * step)
+        moved |= under | over | (last - first < _SHRUNK * (_PROBES - 1))
+    return low, high, moved
 
 
 def _patch(
     tables: Tables,
     cells: Cells,
-    box: tuple[FloatArray, FloatArray],
+    box: tuple[FloatArray, FloatArray, BoolArray],
     size: int,
     prior: Prior,
     count: int,
 ) -> Patch:
-    """Fill boxes, given as their low and high corners, with grids of one size."""
-    low, high = box
+    """Fill boxes, given as their low and high corners and what is cut, with grids of one size."""
+    low, high, cut = box
     nodes, weights = rule(size)
     at = low[:, :, None] + (high - low)[:, :, None] * nodes
     grid = tables.on_grid(cells, at[:, 0], at[:, 1], count)
@@ -192,4 +222,4 @@ def _patch(
     found = density(grid, place, prior, count, moments=count <= EXACT_UP_TO)
     area = np.log(np.prod(high - low, axis=1))[:, None, None]
     log_mass = found.log_density + np.log(np.outer(weights, weights)) + area
-    return Patch(tables, low, high, found, log_mass)
+    return Patch(tables, low, high, found, log_mass, cut)

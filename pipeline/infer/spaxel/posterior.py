@@ -7,11 +7,14 @@ from typing import Final
 import numpy as np
 from scipy.special import ndtr
 
-from ard.cube import FloatArray
+from ard.cube import BoolArray, FloatArray
 from ard.errors import misfit
 from ard.maps import Flag
+from checks.convergence import chain_limits
+from checks.registry import Limits
 from pipeline.infer.spaxel.amplitudes import EXACT_UP_TO, pairs
 from pipeline.infer.spaxel.draws import Draws, Nodes, Sampler
+from pipeline.infer.spaxel.judge import judge
 from pipeline.infer.spaxel.patches import Glance, Patch, largest_step, make_patches
 from pipeline.infer.spaxel.settings import Numerics, Prior
 from pipeline.infer.spaxel.shift import shift_moments, split_shift
@@ -25,8 +28,8 @@ LEVELS: Final = (0.025, 0.16, 0.5, 0.84, 0.975)
 
 # Nodes a side of a cell: few tell whether it matters, and are enough where ln L varies little.
 _COARSE: Final = 5
-_FINE: Final = 9
-_BRIGHT: Final = 12.0  # ln gain from which the fine ones are needed
+# From these ln gains on more are needed: polynomials are off by a share of it (nine nodes: 1e-7).
+_FINER: Final = ((12.0, 9), (1e5, 13))
 # Between coarse nodes the gain may be larger than at them by this share.
 _MISSED: Final = 0.1
 
@@ -43,14 +46,17 @@ class Posterior:
     mean, sd : ndarray, shape (n, n_par)
         km/s; fluxes in flux density times um. By quadrature, but for the continuum.
     quantiles : ndarray, shape (n, n_par, 5)
-        At `LEVELS`, from the draws.
+        At `LEVELS`, from the draws: `n_draw` of them, or twice as many.
     log_evidence_none : ndarray, shape (n,)
         ln Z of no line (flux density in units of `unit`).
     log_bayes : ndarray, shape (n,)
         ln of the evidence of one component over that of none.
     log_spike : ndarray, shape (n,)
         ln of the evidence of one channel that is off over that of none (`spike`).
-    khat, ess : ndarray, shape (n,)
+    khat : ndarray, shape (n,)
+        Of the weights of the candidates among which the draws were chosen.
+    ess : ndarray, shape (n,)
+        Effective number of draws, of bulk or tails, of the worst parameter or the log posterior.
     flag : ndarray of int, shape (n,)
         `Flag`.
     draws : ndarray, shape (n, n_draw, n_par), or None
@@ -92,6 +98,7 @@ class Model:
     unit: float
     terms: FloatArray
     library: Library
+    limits: Limits
 
     @classmethod
     def of(
@@ -101,12 +108,15 @@ class Model:
         prior: Prior,
         numerics: Numerics,
         scales: Scales | None = None,
+        limits: Limits | None = None,
     ) -> "Model":
-        """Prepare templates and scales."""
+        """Prepare templates, scales and the limits of the gate."""
         scales = Scales.of(spectra, response, prior) if scales is None else scales
         unit = scales.continuum / prior.continuum_snr
         library = Library(response, Cells.of(response, prior), scales.flux / unit)
-        return cls(response, prior, numerics, scales, unit, continuum(response.windows), library)
+        limits = chain_limits() if limits is None else limits
+        terms = continuum(response.windows)
+        return cls(response, prior, numerics, scales, unit, terms, library, limits)
 
     @property
     def count(self) -> int:
@@ -127,6 +137,12 @@ class Model:
         return ("velocity", "sigma", *lines, *terms, *shift)
 
     @property
+    def judged(self) -> list[int]:
+        """Which parameters the gate looks at: of fluxes that are tied one."""
+        fluxes = [2 + int(np.flatnonzero(column)[0]) for column in self.response.lines.ratio.T]
+        return [0, 1, *fluxes, *range(2 + len(self.response.lines.names), len(self.names))]
+
+    @property
     def least_channels(self) -> int:
         """Fewer channels than this have no posterior."""
         return int(self.terms.shape[1]) + self.count + 3
@@ -141,6 +157,7 @@ def fit(
     scales: Scales | None = None,
     streams: Sequence[int] | None = None,
     keep_draws: bool = False,
+    limits: Limits | None = None,
 ) -> Posterior:
     """Find the posterior of one component in every spaxel.
 
@@ -157,6 +174,8 @@ def fit(
         Number of the stream of random numbers of each spaxel; by default its place.
     keep_draws : bool
         Hand the draws over.
+    limits : mapping of str to Limit, optional
+        Of the gate for the draws; by default those of the study.
 
     Raises
     ------
@@ -171,7 +190,7 @@ def fit(
     flag = np.where(bad.any(axis=1), Flag.BAD_VARIANCE, 0).astype(np.int64)
     if not spectra.good.any():
         return _nothing(n, response, prior, flag | Flag.TOO_FEW_CHANNELS)
-    model = Model.of(spectra, response, prior, numerics, scales)
+    model = Model.of(spectra, response, prior, numerics, scales, limits)
     enough = spectra.good.sum(axis=1) >= model.least_channels
     flag[~enough] |= Flag.TOO_FEW_CHANNELS
     result = _empty(n, model, flag, keep_draws)
@@ -218,7 +237,7 @@ def _nothing(n: int, response: Response, prior: Prior, flag: IntArray) -> Poster
     scales = Scales(np.full(response.lines.n_free, np.nan), np.nan)
     library = Library(response, Cells.of(response, prior), scales.flux)
     terms = continuum(response.windows)
-    model = Model(response, prior, Numerics(n_draw=1), scales, np.nan, terms, library)
+    model = Model(response, prior, Numerics(n_draw=1), scales, np.nan, terms, library, {})
     return _empty(n, model, flag, False)
 
 
@@ -234,23 +253,72 @@ def _fit_chunk(
     streams = [
         np.random.Generator(np.random.Philox(key=[model.numerics.seed, int(k)])) for k in numbers
     ]
-    draws = sampler.draw(streams, model.numerics)
-    values = _parameters(draws, model, streams)
+    draws, values, below, ess = _drawn(sampler, model, streams)
     moments = _moments(patches, nodes, model)
     first = moments.shape[2]  # what the quadrature does not give, the draws do
     result.mean[rows, :first], result.sd[rows, :first] = moments
-    result.mean[rows, first:] = values[:, :, first:].mean(axis=1)
-    result.sd[rows, first:] = values[:, :, first:].std(axis=1, ddof=1)
-    result.quantiles[rows] = np.moveaxis(np.quantile(values, LEVELS, axis=1), 0, -1)
+    for row, drawn in zip(rows, values, strict=True):
+        result.mean[row, first:] = drawn[:, first:].mean(axis=0)
+        result.sd[row, first:] = drawn[:, first:].std(axis=0, ddof=1)
+        result.quantiles[row] = np.quantile(drawn, LEVELS, axis=0).T
+        if result.draws is not None:
+            result.draws[row] = drawn[:: len(drawn) // model.numerics.n_draw]
     result.log_evidence_none[rows] = condensed.log_evidence
     corrected = nodes.log_evidence + (0.0 if model.exact else draws.log_mean_weight)
     result.log_bayes[rows] = corrected
     result.log_spike[rows] = log_bayes_spike(condensed, spectra.good, model.prior)
-    result.khat[rows], result.ess[rows] = draws.khat, draws.ess
+    result.khat[rows], result.ess[rows] = draws.khat, ess
+    below |= _cut(patches, rows.size)
     result.flag[rows] |= _flags(draws, corrected, spectra, model, result.mean[rows])
+    result.flag[rows] |= np.where(below, Flag.BELOW_GATE, 0)
     result.flag[rows] |= _of_one_channel(corrected, result.log_spike[rows], model.numerics)
-    if result.draws is not None:
-        result.draws[rows] = values
+
+
+def _drawn(
+    sampler: Sampler, model: Model, streams: Sequence[np.random.Generator]
+) -> tuple[Draws, list[FloatArray], BoolArray, FloatArray]:
+    """Draw from every spaxel, and hold the draws against the gate.
+
+    Of 1000 independent draws R-hat misses its limit by chance for one scalar in 500. As for chains,
+    more draws tell: such a spaxel is drawn from again, and all its draws are held against the gate.
+
+    Returns
+    -------
+    draws : Draws
+        The first `n_draw` of each.
+    values : list of ndarray, shape (n_draw or 2 n_draw, n_par)
+        All parameters.
+    below : ndarray of bool, shape (n,)
+        Whether they do not pass.
+    ess : ndarray, shape (n,)
+    """
+    numerics = model.numerics
+    draws = sampler.draw(np.arange(len(streams)), streams, numerics)
+    whole = _parameters(draws, model, streams)
+    passed, ess = _judged(whole, draws.log_density, model)
+    values, kept = list(whole), draws.kept.copy()
+    heavy = ~(draws.khat < numerics.khat_max)
+    sound = ~heavy & (kept >= max(numerics.n_draw, numerics.ess_min))
+    again = np.flatnonzero(sound & ~(passed & (ess >= numerics.ess_min)))
+    if again.size:
+        own = [streams[k] for k in again]
+        more = sampler.draw(again, own, numerics)
+        both = np.concatenate([whole[again], _parameters(more, model, own)], axis=1)
+        log_density = np.concatenate([draws.log_density[again], more.log_density], axis=1)
+        passed[again], ess[again] = _judged(both, log_density, model)
+        kept[again] += more.kept
+        for row, drawn in zip(again, both, strict=True):
+            values[row] = drawn
+    ess = np.minimum(ess, kept)
+    return draws, values, heavy | ~passed | ~(ess >= numerics.ess_min), ess
+
+
+def _judged(
+    values: FloatArray, log_density: FloatArray, model: Model
+) -> tuple[BoolArray, FloatArray]:
+    return judge(
+        np.concatenate([values[:, :, model.judged], log_density[:, :, None]], axis=2), model.limits
+    )
 
 
 def find_patches(condensed: Condensed, model: Model) -> list[Patch]:
@@ -267,14 +335,16 @@ def find_patches(condensed: Condensed, model: Model) -> list[Patch]:
     peak, gain = peaks.reshape(n, -1), gains.reshape(n, -1)
     top, most = peak.max(axis=1), np.maximum(gain.max(axis=1), 0.0)
     kept = peak > (top - numerics.depth - _MISSED * most)[:, None]
-    bright = most > _BRIGHT
-    rows, columns = np.nonzero(kept & bright[:, None])
-    fine = tabulate(condensed, model.library, _FINE, (rows, columns))
-    some = np.flatnonzero((kept & ~bright[:, None]).ravel())
-    faint = Glance(peaks[some], steps[some])
-    unseen = Glance.none(len(fine))
+    level = np.searchsorted([least for least, _ in _FINER], most)  # how bright, from 0
+    some = np.flatnonzero((kept & (level == 0)[:, None]).ravel())
+    looks = [(coarse.take(some), Glance(peaks[some], steps[some]))]
+    for number, (_, order) in enumerate(_FINER, 1):
+        rows, columns = np.nonzero(kept & (level == number)[:, None])
+        if rows.size:
+            fine = tabulate(condensed, model.library, order, (rows, columns))
+            looks.append((fine, Glance.none(len(fine))))
     patches: list[Patch] = []
-    for tables, glance in ((coarse.take(some), faint), (fine, unseen)):
+    for tables, glance in looks:
         if len(tables):
             patches += make_patches(tables, cells, (top, glance), model.prior, numerics, count)
     return patches
@@ -358,14 +428,19 @@ def _parameters(draws: Draws, model: Model, streams: Sequence[np.random.Generato
 def _flags(
     draws: Draws, log_bayes: FloatArray, spectra: Spectra, model: Model, mean: FloatArray
 ) -> IntArray:
-    """Say what is odd about the spaxels of a chunk."""
-    numerics = model.numerics
-    least = min(numerics.ess_min, numerics.n_draw)
-    below = ~(draws.ess >= least) | ~(draws.khat < numerics.khat_max)
-    none = ~(log_bayes >= numerics.log_bayes_min)
-    flag = np.where(below, Flag.BELOW_GATE, 0) | np.where(none, Flag.NO_LINE, 0)
+    """Say what is odd about the lines of the spaxels of a chunk."""
+    none = ~(log_bayes >= model.numerics.log_bayes_min)
     edge = ~none & _at_edge(draws, spectra, model, mean)
-    return np.asarray(flag | np.where(edge, Flag.AT_EDGE, 0), dtype=np.int64)
+    flag = np.where(none, Flag.NO_LINE, 0) | np.where(edge, Flag.AT_EDGE, 0)
+    return np.asarray(flag, dtype=np.int64)
+
+
+def _cut(patches: Sequence[Patch], n: int) -> BoolArray:
+    """Say of which of n spaxels some of the posterior may lie beyond its boxes."""
+    cut = np.zeros(n, dtype=bool)
+    for patch in patches:
+        cut[patch.tables.spaxel[patch.cut]] = True
+    return cut
 
 
 def _of_one_channel(log_bayes: FloatArray, log_spike: FloatArray, numerics: Numerics) -> IntArray:

@@ -100,7 +100,7 @@ class Numerics:
     chunk : int
         Spaxels at a time: bounds the memory.
     ess_min, khat_max : float
-        Spaxels below, or above, are flagged.
+        Spaxels with fewer effective draws, or a larger k-hat, are flagged.
     log_bayes_min : float
         ln B of a line against none from which a line counts as found.
     """

@@ -119,8 +119,8 @@ class Dense:
     sd: np.ndarray
 
 
-def dense(sample, row, response, prior, shape=(800, 150)):
-    """Integrate one spaxel on a regular grid over the whole prior.
+def dense(sample, row, response, prior, shape=(800, 150), box=None):
+    """Integrate one spaxel on a regular grid over the whole prior, or a box: ends of v and sigma.
 
     Amplitudes are integrated by the normal distribution function (one) or, of two, by that and a
     sum over a fine grid of the first.
@@ -133,8 +133,11 @@ def dense(sample, row, response, prior, shape=(800, 150)):
     # Not scipy's normal, which takes a continuum that may be 1e4 errors high for a singularity.
     none = -0.5 * (y @ np.linalg.solve(cov, y) + np.linalg.slogdet(2 * np.pi * cov)[1])
     top = prior.velocity_max_kms
-    v = (np.arange(shape[0]) + 0.5) / shape[0] * 2 * top - top
-    s = (np.arange(shape[1]) + 0.5) / shape[1] * prior.sigma_max_kms
+    ends = ((-top, top), (0.0, prior.sigma_max_kms)) if box is None else box
+    v, s = (
+        low + (np.arange(number) + 0.5) / number * (high - low)
+        for number, (low, high) in zip(shape, ends, strict=True)
+    )
     log_prior = stats.halfnorm.logpdf(s, scale=prior.sigma_scale_kms) - np.log(
         stats.halfnorm.cdf(prior.sigma_max_kms, scale=prior.sigma_scale_kms) * 2 * top
     )
@@ -166,6 +169,19 @@ def dense(sample, row, response, prior, shape=(800, 150)):
         mean,
         np.sqrt(np.array(squares) - mean**2),
     )
+
+
+def dense_near(sample, row, response, prior, reach=(30.0, 60.0), shape=(60, 60)):
+    """Integrate one spaxel near its truth, on ever finer grids: lines of hundreds of errors."""
+    middle = sample.velocity[row], sample.sigma[row]
+    for _ in range(4):
+        box = [(at - far, at + far) for at, far in zip(middle, reach, strict=True)]
+        box[1] = (max(box[1][0], 0.0), box[1][1])
+        found = dense(sample, row, response, prior, shape, box)
+        steps = [2.0 * far / number for far, number in zip(reach, shape, strict=True)]
+        middle = found.mean[:2]
+        reach = [10.0 * max(sd, step / 3.0) for sd, step in zip(found.sd[:2], steps, strict=True)]
+    return found
 
 
 def _one(precision, pull):

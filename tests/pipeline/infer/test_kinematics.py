@@ -147,6 +147,25 @@ def test_no_line_in_range_is_refused(cube):
         )
 
 
+def test_noise_given_as_a_filter_is_that_given_as_a_matrix(cube):
+    # Oracle: the closed form of x_k = x_(k-1) / 2 + e_k: variance 4/3, correlation 2^-lag. What a
+    # filter whitens need not have the variance 1.
+    sigma = np.where(cube.mask, 1.0, np.sqrt(cube.var))
+    lag = np.abs(np.subtract.outer(*(np.arange(WAVE.size),) * 2))
+    factors = (inverse_cholesky(0.5**lag), None, None)
+    taps = np.array([1.0, -0.5])[:, None, None]
+    maps = []
+    for made in (
+        Noise(sigma, cube.mask, taps=taps, masks="approximate"),
+        Noise(sigma * np.sqrt(4.0 / 3.0), cube.mask, factors, masks="approximate"),
+    ):
+        noise = GivenNoise(made, "t_noise.fits", (float(WAVE[0]), float(WAVE[-1])))
+        found = kinematics.run(item="t001", cube=cube, noise=noise, target=RBH1, config=Config())
+        maps.append(found["kinematics"]["halpha"])
+    for name in ("velocity_err", "sigma_err", "flux_halpha_err", "log_bayes"):
+        np.testing.assert_allclose(maps[0][name], maps[1][name], rtol=1e-6)
+
+
 def test_another_unit_is_refused(cube):
     with pytest.raises(UnitError, match="surface brightness"):
         kinematics.run(
@@ -181,7 +200,7 @@ def disc(shared_data):
         config=noise_stage.Config(),
     )
     noise = GivenNoise(made["noise"].noise, "noise.fits")
-    config = Config(n_draw=1000)
+    config = Config()
     found = kinematics.run(item="ngc7469", cube=cube, noise=noise, target=target, config=config)
     return cube, noise, target, found
 

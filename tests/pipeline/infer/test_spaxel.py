@@ -6,15 +6,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from loading import load
+from scipy import stats
 
 from ard.errors import FormatError
 from ard.likelihood import LinearPrior, Noise, inverse_cholesky, marginal_likelihood, normal
 from ard.maps import Flag
+from checks.convergence import chain_limits, gate
 from pipeline.infer.spaxel.amplitudes import Conditional, above_zero
+from pipeline.infer.spaxel.draws import Nodes, Sampler
 from pipeline.infer.spaxel.pareto import khat
-from pipeline.infer.spaxel.posterior import Model, fit
+from pipeline.infer.spaxel.posterior import Model, find_patches, fit
 from pipeline.infer.spaxel.settings import Numerics, Prior
-from pipeline.infer.spaxel.spectra import Scales, Spectra
+from pipeline.infer.spaxel.spectra import Scales, Spectra, condense
 from pipeline.infer.spaxel.templates import basis, light
 
 cases = load(Path(__file__).with_name("spaxel_cases.py"))
@@ -54,6 +57,58 @@ def test_moments_and_evidence_are_those_of_a_dense_grid(line_set):
         np.testing.assert_allclose(found.sd[row, columns], oracle.sd, rtol=0.01)
 
 
+def narrow_and_bright(line_set, snr, prior=PRIOR):
+    """64 spaxels of one S/N with widths below that of the instrument."""
+    response, rng = cases.response_of(line_set), np.random.default_rng(5)
+    height = np.full((64, line_set.n_free), float(snr))
+    truth = rng.uniform(-500, 500, 64), rng.uniform(0, 60, 64), height
+    return response, cases.observe(rng, response, prior, truth, flux_snr=True)
+
+
+@pytest.mark.parametrize(
+    ("line_set", "snr", "rows"),
+    [(OIII, 1000, [31]), (OIII, 4000, [31, 47]), (HALPHA, 4000, [35])],
+    ids=["1000", "4000", "two fluxes"],
+)
+def test_bright_lines_are_not_cut_off(line_set, snr, rows):
+    # Oracle: a dense grid near the truth. While the velocity is coarse the width is judged on a
+    # slice many deviations off the ridge, and a box that only shrinks ends beside it. The oracle
+    # inverts matrices, and bears no wider continuum.
+    prior = replace(PRIOR, continuum_snr=100.0)
+    response, sample = narrow_and_bright(line_set, snr, prior)
+    found = fit(sample.spectra, response, prior, NUMERICS, scales=sample.scales)
+    for row in rows:
+        oracle = cases.dense_near(sample, row, response, prior)
+        assert found.log_bayes[row] == pytest.approx(oracle.log_bayes, abs=0.01)
+        off = (found.mean[row, :2] - oracle.mean[:2]) / oracle.sd[:2]
+        assert np.abs(off).max() < 0.02
+        np.testing.assert_allclose(found.sd[row, :2], oracle.sd[:2], rtol=0.01)
+        assert not found.flag[row]
+
+
+@pytest.mark.parametrize("snr", [400, 1000, 4000])
+@pytest.mark.parametrize("line_set", [OIII, HALPHA], ids=["one flux", "two fluxes"])
+def test_where_it_is_looked_for_does_not_change_what_is_found(line_set, snr, monkeypatch):
+    # Oracle: five times as many probes, which see the ridge in the first look.
+    response, sample = narrow_and_bright(line_set, snr)
+    numerics = Numerics(n_draw=40)
+    found = fit(sample.spectra, response, PRIOR, numerics, scales=sample.scales)
+    monkeypatch.setattr("pipeline.infer.spaxel.patches._PROBES", 60)
+    fine = fit(sample.spectra, response, PRIOR, numerics, scales=sample.scales)
+    np.testing.assert_allclose(found.log_bayes, fine.log_bayes, atol=1e-3)
+    assert (np.abs(found.mean - fine.mean)[:, :2] < 1e-3 * fine.sd[:, :2]).all()
+
+
+def test_a_box_that_never_fits_is_flagged(monkeypatch):
+    # Oracle: construction; the zoom ends before it has arrived.
+    response, sample = narrow_and_bright(OIII, 1000)
+    monkeypatch.setattr("pipeline.infer.spaxel.patches._ROUNDS", 1)
+    few = sample.spectra.take(np.arange(4))
+    found = fit(few, response, PRIOR, NUMERICS, scales=sample.scales)
+    assert (found.flag & Flag.BELOW_GATE != 0).all()
+    assert np.isfinite(found.mean).all()
+
+
 def free_lines(line_set):
     """Name, of each amplitude, a line with ratio 1."""
     return [
@@ -76,8 +131,9 @@ def test_draws_are_those_of_the_quadrature(line_set):
     assert np.median(ratio) == pytest.approx(1.0, abs=0.01)
     low, high = np.percentile(ratio, [5, 95])
     assert 0.93 < low < high < 1.07
-    assert (found.ess == 1000).all()
+    assert (found.ess > 400).all()
     assert (found.khat < 0.7).all()
+    assert not (found.flag & Flag.BELOW_GATE).any()
     assert (found.draws[:, :, 1:count] >= 0).all()
 
 
@@ -94,7 +150,94 @@ def test_a_tail_that_looks_heavy_among_few_candidates_is_looked_at_among_more(mo
     found = fit(sample.spectra, response, PRIOR, NUMERICS, scales=sample.scales)
     assert seen == [(2, 1540), (1, 8040), (1, 8040)]  # fewer spaxels at a time
     assert (found.khat == 0.1).all()
-    assert (found.ess == 1000).all()
+    assert not (found.flag & Flag.BELOW_GATE).any()
+
+
+def judged(found, row):
+    """The verdict of the gate of chains on the draws of a spaxel, as four chains."""
+    draws = found.draws[row, : 4 * (found.draws.shape[1] // 4)].reshape(4, -1, len(found.names))
+    stats = {"lp": np.random.default_rng(row).normal(size=draws.shape[:2])}
+    named = {name: draws[:, :, k] for k, name in enumerate(found.names)}
+    return gate(named, stats, chain_limits(), hamiltonian=False).measured.diagnostics
+
+
+def test_the_gate_is_that_of_chains():
+    # Oracle: the gate itself, parameter by parameter. Draws of 1000 are held once more against it
+    # where they miss by chance, R-hat for one scalar in 500: then ess counts twice as many.
+    response, sample = bright(HALPHA, np.r_[np.zeros(20), np.geomspace(1, 100, 20)], seed=21)
+    found = fit(sample.spectra, response, PRIOR, NUMERICS, scales=sample.scales, keep_draws=True)
+    assert not (found.flag & Flag.BELOW_GATE).any()
+    once = 0
+    for row in range(40):
+        diagnostics = judged(found, row)
+        worst = np.minimum(diagnostics.ess_bulk, diagnostics.ess_tail)[:-1].min()
+        if diagnostics.rhat[:-1].max() < 1.01 and found.ess[row] <= 1000:
+            once += 1
+            assert 400 < found.ess[row] <= worst + 1e-9  # that of the log posterior may be less
+    assert once > 30
+
+
+def test_draws_that_are_too_few_are_flagged():
+    # Oracle: arithmetic; of 200 draws no quantile of 5 % is worth 400.
+    response, sample = bright(OIII, [0.0, 5.0, 50.0], seed=22)
+    few = replace(NUMERICS, n_draw=200)
+    found = fit(sample.spectra, response, PRIOR, few, scales=sample.scales)
+    assert (found.flag & Flag.BELOW_GATE != 0).all()
+    assert (found.ess < 400).all()
+
+
+def test_draws_that_miss_the_gate_by_chance_are_doubled():
+    # Oracle: arithmetic; the tails of 400 draws are not worth 400, those of 800 nearly always.
+    response, sample = bright(OIII, np.geomspace(1, 100, 30), seed=23)
+    found = fit(
+        *(sample.spectra, response, PRIOR, replace(NUMERICS, n_draw=400)),
+        scales=sample.scales,
+        keep_draws=True,
+    )
+    passed = found.flag & Flag.BELOW_GATE == 0
+    assert passed.mean() > 0.9
+    assert (found.ess[passed] >= 400).all()
+    assert found.draws.shape[:2] == (30, 400)
+
+
+def test_draws_that_repeat_one_another_are_worth_less(monkeypatch):
+    # Oracle: construction; a proposal whose weights vary without bound gives few different draws.
+    from pipeline.infer.spaxel import draws
+
+    response, sample = bright(OIII, [30.0] * 4, seed=24)
+    whole = draws.Sampler._candidates
+
+    def spoiled(self, rows, streams, size):
+        pool = whole(self, rows, streams, size)
+        far = 8.0 * streams[0].standard_normal(pool.log_weight.shape)
+        return replace(pool, log_weight=pool.log_weight + far)
+
+    monkeypatch.setattr(draws.Sampler, "_candidates", spoiled)
+    found = fit(sample.spectra, response, PRIOR, NUMERICS, scales=sample.scales)
+    assert (found.flag & Flag.BELOW_GATE != 0).all()
+    assert (found.ess < 400).all()
+
+
+def test_the_log_density_is_that_of_the_quadrature():
+    # Oracle: the density that the quadrature has, from which the amplitudes are integrated out: of
+    # one flux and a place, ln p(v, s, a) is ln p(v, s) + ln p(a | v, s), a cut Gaussian.
+    response, sample = bright(OIII, [60.0], seed=25)
+    model = Model.of(sample.spectra, response, PRIOR, NUMERICS, sample.scales)
+    condensed = condense(sample.spectra, model.terms, model.unit, sample.scales.continuum)
+    patches = find_patches(condensed, model)
+    nodes = Nodes.of(patches, 1)
+    sampler = Sampler(patches, nodes, model.library.cells, condensed, PRIOR, 1)
+    made = sampler.draw(np.arange(1), [np.random.default_rng(0)], NUMERICS)
+    shape = light(response, made.velocity[0], made.sigma[0] ** 2)[:, :, 0] * model.library.scale
+    whole = 1.0 + np.einsum("mn,np,mp->m", shape, condensed.precision[0], shape)
+    pull = shape @ condensed.pulled[0]
+    height = pull / np.sqrt(whole)
+    log_place = 0.5 * height**2 - 0.5 * np.log(whole) + stats.norm.logcdf(height)
+    log_place += PRIOR.log_velocity(made.velocity[0]) + PRIOR.log_sigma(made.sigma[0])
+    standard = made.amplitude[0, :, 0] * np.sqrt(whole) - height
+    log_flux = stats.norm.logpdf(standard) + 0.5 * np.log(whole) - stats.norm.logcdf(height)
+    off = made.log_density[0] - log_place - log_flux
+    np.testing.assert_allclose(off, 0.5 * np.log(2 * np.pi), atol=1e-3)
 
 
 def test_many_fluxes_are_drawn_right():
@@ -124,8 +267,6 @@ def test_the_density_is_that_of_the_likelihood_of_the_release():
         ~good[:, None, None],
         (inverse_cholesky(correlation), None, None),
     )
-    from pipeline.infer.spaxel.posterior import find_patches
-    from pipeline.infer.spaxel.spectra import condense
 
     condensed = condense(sample.spectra, model.terms, model.unit, sample.scales.continuum)
     patch = find_patches(condensed, model)[0]
