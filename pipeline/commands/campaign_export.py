@@ -15,11 +15,11 @@ import numpy as np
 from ard import io, layout
 from ard.errors import ArdError
 from pipeline.code import code_sha256
-from pipeline.commands.campaign_run import Place
+from pipeline.commands.campaign_run import Place, require_present
 from pipeline.falsify.campaign.ledger import Ledger, open_ledger
 from pipeline.falsify.campaign.results import evaluations
 from pipeline.falsify.campaign.rows import motion_of
-from pipeline.falsify.campaign.settings import CODE, DYNAMICS, Campaign
+from pipeline.falsify.campaign.settings import CHAINS, CODE, DYNAMICS, Campaign
 from pipeline.falsify.surface.exclusion import Calibration, Refined, Saturated
 from pipeline.falsify.surface.export import Exported, Given, How, export_campaign
 from pipeline.falsify.surface.report import Campaign as About
@@ -66,8 +66,8 @@ def export(place: Place, asked: Asked, say: Say) -> Exported:
     Raises
     ------
     ArdError
-        If the campaign or its run is not there, nothing is known of any model, or a library is
-        missing.
+        If the campaign or its run is not there, was computed with other settings, code or
+        libraries, nothing is known of any model, or a library is missing.
     """
     from pipeline.commands.campaign_science import CampaignScience
     from pipeline.falsify.physics.hypothesis import PRIOR
@@ -75,6 +75,9 @@ def export(place: Place, asked: Asked, say: Say) -> Exported:
     rule = Rule(asked.n_best, asked.n_spread)
     with closing(open_ledger(place.database, folder=place.root)) as ledger:
         campaign = ledger.campaign(place.name)
+        # Galaxies are drawn again here, and stand beside answers that others gave.
+        versions = ledger.versions(campaign)
+        require_present(campaign, "export", {r: v for r, v in versions.items() if r != CHAINS})
         science = CampaignScience(campaign, ledger, place.root, say=say)
         with closing(science):
             item = science.inputs.item

@@ -29,6 +29,7 @@ from pipeline.values import build
 
 # Exit codes of a worker that could work: nothing is left, or something is dead.
 _DONE: Final = (0, 1)
+_NONE: Final[Mapping[str, Mapping[str, str]]] = {}
 
 type Say = Callable[[str], None]
 
@@ -181,14 +182,40 @@ def admit(ledger: Ledger, campaign: Campaign, names: Sequence[str]) -> None:
     """
     for role in names:
         campaigns.require_libraries(role)
-    same = campaigns.require_same
-    same("settings, as it reads them,", campaign.name, campaign.config_sha256,
-         campaign.settings.sha256)  # fmt: skip
-    same("lines of code", campaign.name, campaign.code_sha256, campaigns.present_code())
+    require_present(campaign, "worker")
     for role in names:
-        found = campaigns.present_versions(role)
-        same(f"versions for the role '{role}'", campaign.name,
-             ledger.admit(campaign, role, found), found)  # fmt: skip
+        kept = ledger.admit(campaign, role, campaigns.present_versions(role))
+        require_present(campaign, "worker", {role: kept})
+
+
+def require_present(
+    campaign: Campaign, who: str, versions: Mapping[str, Mapping[str, str]] = _NONE
+) -> None:
+    """Refuse what would read the campaign in another way than those who computed it.
+
+    Parameters
+    ----------
+    campaign : Campaign
+    who : str
+        What is refused, such as "worker".
+    versions : mapping of str to mapping
+        By role: the libraries that its answers were computed with.
+
+    Raises
+    ------
+    ArdError
+        If settings, code or versions are not those of the campaign.
+    """
+    pairs = {
+        "settings, as it reads them,": (campaign.config_sha256, campaign.settings.sha256),
+        "lines of code": (campaign.code_sha256, campaigns.present_code()),
+        **{
+            f"versions for '{role}'": (kept, campaigns.present_versions(role))
+            for role, kept in versions.items()
+        },
+    }
+    for what, (expected, found) in pairs.items():
+        campaigns.require_same(f"{who}'s {what}", campaign.name, expected, found)
 
 
 def requeue(place: Place, *, dead: bool) -> supply.Progress:

@@ -181,6 +181,10 @@ class Ledger(Database):
             kept = connection.execute(_where(select(VERSIONS.c.versions), VERSIONS, key))
             return dict(kept.scalar_one())
 
+    def versions(self, campaign: Campaign) -> dict[str, dict[str, str]]:
+        """Give the versions of libraries of each role that was worked in."""
+        return {row.role: dict(row.versions) for row in self._all(VERSIONS, campaign)}
+
     def settle(
         self, campaign: Campaign, role: str, rows: Sequence[Mapping[str, Any]], worker: str
     ) -> Settled:

@@ -246,7 +246,16 @@ def require_libraries(role: str) -> None:
 
 
 def require_same(what: str, campaign: str, expected: Any, found: Any) -> None:
-    """Refuse a worker that would compute other numbers.
+    """Refuse who would compute, or draw, other numbers.
+
+    Parameters
+    ----------
+    what : str
+        What is compared, and whose, such as "worker's lines of code".
+    campaign : str
+        Its name.
+    expected, found : Any
+        That of the campaign, and that of here.
 
     Raises
     ------
@@ -256,10 +265,10 @@ def require_same(what: str, campaign: str, expected: Any, found: Any) -> None:
     if expected == found:
         return
     raise ArdError(
-        f"this worker's {what} are not those of the campaign '{campaign}'",
+        f"this {what} are not those of the campaign '{campaign}'",
         expected=_shown(expected, found),
         found=_shown(found, expected),
-        action="bring all workers to one version, or create a campaign under another name",
+        action="install what the campaign was created with, or create one under another name",
     )
 
 

@@ -4,6 +4,7 @@ Oracles: the toy campaign computed one by one; what was compared with, read back
 """
 
 import json
+from contextlib import closing
 from dataclasses import asdict
 from types import SimpleNamespace
 
@@ -20,6 +21,8 @@ from toy_campaign import Toy
 import ard
 from pipeline import cli
 from pipeline.commands import campaign_export, campaign_science
+from pipeline.falsify.campaign import settings
+from pipeline.falsify.campaign.ledger import open_ledger
 from pipeline.falsify.cube import calibrate, reference
 from pipeline.falsify.surface.export import Given, label_of
 from pipeline.falsify.tasks import Model
@@ -116,6 +119,34 @@ def test_a_campaign_that_is_not_complete_is_exported_and_ends_with_1(run_folder)
     told = rbh1(*words, code=1)
     assert "not complete" in told.stderr
     assert "NOT EVALUATED" in told.stdout
+
+
+@pytest.mark.parametrize("what", ["settings", "code", "dynamics", "likelihood"])
+def test_another_version_exports_nothing(run_folder, monkeypatch, what):
+    """It would draw other galaxies beside the answers that are there; it changes nothing."""
+    root = run_folder.root
+    rbh1("create", root, "--item", "t001", "--models", N)
+    rbh1("work", root, "--role", "all")
+    real = settings.present_versions
+
+    def newer(role):
+        return {**real(role), "numpy": "99"} if role == what else real(role)
+
+    with monkeypatch.context() as patched:
+        if what == "settings":  # another version of the code has another default
+            patched.setattr(settings.Settings, "sha256", "other")
+        elif what == "code":
+            patched.setattr(settings, "present_code", lambda: "other")
+        else:
+            patched.setattr(settings, "present_versions", newer)
+        told = rbh1("export", root, "--injections", 7, code=3).stderr
+    named = {"settings": "settings", "code": "lines of code"}.get(what, f"versions for '{what}'")
+    assert f"this export's {named}" in told
+    assert "not those of the campaign 'edge-on'" in told
+    assert run_folder.science.compared == 0
+    with closing(open_ledger(folder=root, environment={})) as ledger:
+        kept = ledger.versions(ledger.campaign("edge-on"))
+    assert kept == {role: settings.present_versions(role) for role in ("dynamics", "likelihood")}
 
 
 def test_what_was_compared_with_is_read_back():
