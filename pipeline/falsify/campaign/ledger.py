@@ -200,7 +200,7 @@ class Ledger(Database):
             Who gives them.
         """
         if not rows:
-            return Settled(0, 0, 0)
+            return Settled(0, frozenset(), 0)
         table = ANSWERS[role]
         # In order, so that no two workers wait for one another.
         full = [
@@ -220,7 +220,7 @@ class Ledger(Database):
             if rivals:
                 found = [_conflict(role, row, kept[row["number"]]) for row in rivals]
                 connection.execute(_insert(connection, CONFLICTS).on_conflict_do_nothing(), found)
-        return Settled(len(new), len(others) - len(rivals), len(rivals))
+        return Settled(len(new), frozenset(kept), len(rivals))
 
     def known(self, campaign: Campaign, role: str, numbers: Sequence[int]) -> set[int]:
         """Give those numbers that have an answer of a role."""

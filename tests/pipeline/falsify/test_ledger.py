@@ -80,13 +80,14 @@ def test_answers_come_back_to_the_last_bit(ledger, campaign_in):
 def test_a_second_answer_changes_nothing_and_is_reported_if_it_differs(ledger, campaign_in):
     campaign = campaign_in(ledger)
     first = motions(range(40))
-    assert ledger.settle(campaign, DYNAMICS, first, "a") == Settled(40, 0, 0)
-    assert ledger.settle(campaign, DYNAMICS, first[::-1], "b") == Settled(0, 40, 0)
-    assert ledger.settle(campaign, DYNAMICS, [], "b") == Settled(0, 0, 0)
+    assert ledger.settle(campaign, DYNAMICS, first, "a") == Settled(40, frozenset(), 0)
+    again = ledger.settle(campaign, DYNAMICS, first[::-1], "b")
+    assert (again, again.equal) == (Settled(0, frozenset(range(40)), 0), 40)
+    assert ledger.settle(campaign, DYNAMICS, [], "b") == Settled(0, frozenset(), 0)
     other = motions(range(38, 42), seed=2)
     for _ in range(2):  # the same rival twice is one conflict
         found = ledger.settle(campaign, DYNAMICS, other, "c")
-    assert found == Settled(0, 2, 2)
+    assert (found, found.equal) == (Settled(0, frozenset(range(38, 42)), 2), 2)
     assert {r.number: r.sha256 for r in ledger.rows(campaign, DYNAMICS)} == {
         row["number"]: row["sha256"] for row in first + other[2:]
     }
@@ -102,7 +103,7 @@ def test_a_second_answer_changes_nothing_and_is_reported_if_it_differs(ledger, c
 def test_more_numbers_than_a_statement_takes(ledger, campaign_in):
     campaign = campaign_in(ledger, n_model=5000)
     rows = [fit_row(n, {"n": n}) for n in range(5000)]
-    assert ledger.settle(campaign, CHAINS, rows, "w") == Settled(5000, 0, 0)
+    assert ledger.settle(campaign, CHAINS, rows, "w") == Settled(5000, frozenset(), 0)
     assert ledger.known(campaign, CHAINS, range(6000)) == set(range(5000))
     found = ledger.rows(campaign, CHAINS, range(4990, 6000))
     assert [row.report for row in found] == [{"n": n} for n in range(4990, 5000)]
@@ -213,6 +214,19 @@ def test_progress_counts(ledger, campaign_in):
     ledger.settle(campaign, DYNAMICS, motions(range(15, 20)), "w")
     ledger.settle(campaign, LIKELIHOOD, evaluated(range(20)), "w")
     assert all(role.complete for role in progress(ledger, campaign).roles.values())
+
+
+def test_what_nobody_asked_for_hides_nothing_that_is_missing(ledger, campaign_in):
+    """Answers to, and deaths of, galaxies that the dynamics reject are not counted."""
+    campaign = campaign_in(ledger, n_model=20)
+    ledger.settle(campaign, DYNAMICS, motions(range(20)), "w")
+    rows = [row for row in evaluated(range(20)) if row["number"] not in (3, 4)]
+    rows.append(evaluation_row(Evaluation(5, -1.0, 2.0, {}, True)))
+    ledger.settle(campaign, LIKELIHOOD, rows, "w")
+    ledger.bury(campaign, LIKELIHOOD, [Death("7", 7, "bad", 3)], "w")
+    role = progress(ledger, campaign).roles[LIKELIHOOD]
+    assert (role.planned, role.done, role.dead, role.missing) == (14, 12, 0, 2)
+    assert not role.complete
 
 
 def test_what_was_found_as_arrays(ledger, campaign_in):
