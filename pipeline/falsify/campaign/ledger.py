@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, Table, delete, insert, select
+from sqlalchemy import Connection, Table, and_, delete, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ard.errors import ArdError, NotFoundError
@@ -239,10 +239,37 @@ class Ledger(Database):
             statement = select(table).where(table.c.campaign_id == campaign.id)
             return list(connection.execute(statement.order_by(table.c.number)))
 
-    def facts(self, campaign: Campaign) -> list[Any]:
-        """Give number, possible, reasons and facts of all motions, in the order of numbers."""
-        columns = (MOTIONS.c.number, MOTIONS.c.possible, MOTIONS.c.reasons, MOTIONS.c.facts)
-        statement = select(*columns).where(MOTIONS.c.campaign_id == campaign.id)
+    def found(self, campaign: Campaign, numbers: range) -> list[Any]:
+        """Give reasons and facts of motions, with the answer of the likelihood to what is possible.
+
+        Parameters
+        ----------
+        campaign : Campaign
+        numbers : range
+            Of which galaxies, in steps of 1; those without a motion are left out.
+        """
+        evaluated = EVALUATIONS.c
+        statement = (
+            select(
+                *(MOTIONS.c.number, MOTIONS.c.reasons, MOTIONS.c.facts),
+                *(evaluated.log_likelihood, evaluated.chi2),
+                *(evaluated.nuisances, evaluated.converged),
+            )
+            .outerjoin_from(
+                MOTIONS,
+                EVALUATIONS,
+                and_(
+                    evaluated.campaign_id == MOTIONS.c.campaign_id,
+                    evaluated.number == MOTIONS.c.number,
+                    MOTIONS.c.possible,
+                ),
+            )
+            .where(
+                MOTIONS.c.campaign_id == campaign.id,
+                MOTIONS.c.number >= numbers.start,
+                MOTIONS.c.number < numbers.stop,
+            )
+        )
         with self.reading() as connection:
             return list(connection.execute(statement.order_by(MOTIONS.c.number)))
 

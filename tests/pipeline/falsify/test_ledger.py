@@ -6,6 +6,7 @@ Oracles: the answers that were given; counts; both databases behave alike.
 import dataclasses
 import math
 import threading
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -249,6 +250,44 @@ def test_what_was_found_as_arrays(ledger, campaign_in):
             assert found.chi2[place] == rows[number]["chi2"]
             assert found.nuisances["v_sys"][place] == rows[number]["nuisances"]["v_sys"]
             assert found.converged[place] == rows[number]["converged"]
+
+
+def test_what_the_dynamics_reject_has_no_likelihood(ledger, campaign_in):
+    campaign = campaign_in(ledger, n_model=20)
+    ledger.settle(campaign, DYNAMICS, motions(range(20)), "w")
+    rows = [evaluation_row(Evaluation(n, -1.0, 2.0, {"v": 1.0}, True)) for n in (4, 5)]
+    ledger.settle(campaign, LIKELIHOOD, rows, "w")
+    found = evaluations(ledger, campaign, Toy().propose)
+    assert np.flatnonzero(np.isfinite(found.log_likelihood)).tolist() == [4]
+    assert np.flatnonzero(np.isfinite(found.nuisances["v"])).tolist() == [4]
+    assert found.converged.tolist() == [n == 4 for n in range(20)]
+
+
+def test_a_galaxy_takes_a_kilobyte_at_most(small_ledger, campaign_in):
+    """Bytes at the peak, of campaigns of two sizes; rows as long as those of real galaxies."""
+    facts = {f"fact_{n}": n / 7 for n in range(11)}
+    nuisances = {f"nuisance_{n}": n / 7 for n in range(7)}
+    curve = Toy().motion(Model(1, {})).curve
+    peaks = []
+    for n_model in (2000, 5000):
+        campaign = campaign_in(small_ledger, f"of-{n_model}", n_model=n_model)
+        told = [Motion(n, ("vertical",) if n % 3 else (), facts, None if n % 3 else curve)
+                for n in range(n_model)]  # fmt: skip
+        small_ledger.settle(campaign, DYNAMICS, [motion_row(one) for one in told], "host:1")
+        seen = [Evaluation(n, -1.0, 2.0, nuisances, True) for n in range(0, n_model, 3)]
+        small_ledger.settle(campaign, LIKELIHOOD, [evaluation_row(one) for one in seen], "host:1")
+        del told, seen
+
+        def proposed(numbers):
+            return [Model(n, {f"p_{k}": n / (k + 1) for k in range(15)}) for n in numbers]
+
+        tracemalloc.start()
+        found = evaluations(small_ledger, campaign, proposed)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert found.parameters["p_2"].tolist() == [n / 3 for n in range(n_model)]
+        assert np.count_nonzero(found.evaluated) == len(range(0, n_model, 3))
+    assert (peaks[1] - peaks[0]) / 3000 <= 1000
 
 
 def test_galaxies_that_were_drawn_are_drawn_again(ledger, campaign_in, tmp_path):
