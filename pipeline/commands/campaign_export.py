@@ -173,7 +173,7 @@ def compare(likelihood: Any, asked: Asked, seed: int, say: Say) -> Given:
     if not (asked.disc or asked.injections):
         return Given(reference)
     say("the saturated scene, and the best disc")
-    from pipeline.falsify.cube.calibrate import Judge
+    from pipeline.falsify.cube.calibrate import Judge, bound_of
 
     judge = Judge(likelihood)
     found = judge.statistic()
@@ -202,7 +202,7 @@ def compare(likelihood: Any, asked: Asked, seed: int, say: Say) -> Given:
         low = np.where(tried.converged, tried.values, tried.values.min())
         calibration = Calibration(
             tried.threshold,
-            float(np.quantile(low, tried.level)),
+            bound_of(low, tried.level),
             float(tried.level),
             len(tried.values),
             n_bow,

@@ -199,9 +199,9 @@ def test_what_is_compared_is_what_was_asked_for(monkeypatch):
     assert given.reference.kind == "bow shock"
     assert (given.saturated.chi2, given.saturated.dof) == (9.0, 69.5)
     assert (given.calibration.quantile, given.calibration.n_disc) == (56.05, 60)
-    # If the four largest, of searches that did not converge, were the smallest instead.
-    lower = np.quantile([0.0] * 4 + list(range(56)), 0.95)
-    assert given.calibration.quantile_low == pytest.approx(lower)
+    # If the four largest, of searches that did not converge, were the smallest instead: of 60
+    # the largest bounds the 95 % quantile.
+    assert given.calibration.quantile_low == 55.0
     assert (given.calibration.n_bow, given.calibration.n_bow_rejected) == (6, 5)
     assert given.refined.ends == (-6.0, -6.5)
     assert len(said) == 4
