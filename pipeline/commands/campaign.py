@@ -156,9 +156,10 @@ def export_command(
     """
     from pipeline import show
     from pipeline.commands import campaign_export
+    from pipeline.commands.campaign_compare import Asked
     from pipeline.commands.campaign_run import Place
 
-    asked = campaign_export.Asked(
+    asked = Asked(
         about["bow_starts"], about["injections"], about["disc"], about["best"], about["spread"]
     )
     found = campaign_export.export(Place(run.resolve(), name, database), asked, say)
