@@ -88,7 +88,7 @@ def create_command(
 @click.option("-j", "--jobs", type=click.IntRange(1), default=1, show_default=True,
               help="Processes for dynamics and chains.")  # fmt: skip
 @click.option("--patience", type=click.FloatRange(0.0), default=300.0, show_default=True,
-              help="Seconds to wait for a broker or database that went away.")  # fmt: skip
+              help="Seconds to wait for a broker or database that is away.")  # fmt: skip
 @JSON
 @guarded
 def work_command(*, role: str, jobs: int, patience: float, as_json: bool, **where: Any) -> None:

@@ -18,7 +18,7 @@ from pipeline.falsify.campaign import supply
 from pipeline.falsify.campaign.broker import VARIABLE as BROKER
 from pipeline.falsify.campaign.broker import Broker, BrokerAwayError, Depth, connect
 from pipeline.falsify.campaign.ledger import Ledger, open_ledger
-from pipeline.falsify.campaign.patience import Pace, stopping
+from pipeline.falsify.campaign.patience import Pace, Patience, stopping
 from pipeline.falsify.campaign.roles import roles_of
 from pipeline.falsify.campaign.settings import ALL, CHAINS, ROLES, TABLE, Campaign, Settings
 from pipeline.falsify.campaign.worker import Tally, Worker
@@ -128,7 +128,7 @@ def create(place: Place, settings: Settings, table: Path | None = None) -> tuple
     cosmology = {"h0": target.cosmology.h0, "om0": target.cosmology.om0}
     given = {"redshift": target.redshift, **cosmology, **settings.dynamics}
     whole = replace(settings, name=place.name, inputs=inputs.digests, dynamics=given)
-    with _ledger(place, may_make=True) as ledger:
+    with closing(_opened(place, may_make=True)) as ledger:
         return ledger.create(whole, campaigns.present_code(), models)
 
 
@@ -138,7 +138,7 @@ def work(place: Place, asked: Asked, say: Say) -> Ended:
     Raises
     ------
     StoreAwayError, BrokerAwayError
-        If database or broker cannot be reached; nothing is lost.
+        If database or broker cannot be reached for longer than patience allows; nothing is lost.
     ExtraMissingError
         If a library of the role is missing.
     ArdError
@@ -146,7 +146,11 @@ def work(place: Place, asked: Asked, say: Say) -> Ended:
     """
     from pipeline.commands.campaign_science import CampaignScience
 
-    with _ledger(place) as ledger, closing(connect(place.broker)) as broker:
+    patiently = Patience(asked.pace, lambda: False, say)
+    with (
+        closing(patiently(lambda: _opened(place))) as ledger,
+        closing(patiently(lambda: connect(place.broker))) as broker,
+    ):
         campaign = ledger.campaign(place.name)
         names = _names(campaign, asked.role, broker)
         admit(ledger, campaign, names)
@@ -220,7 +224,7 @@ def require_present(
 
 def requeue(place: Place, *, dead: bool) -> supply.Progress:
     """Empty the queues of a campaign, and let workers fill them with what the ledger lacks."""
-    with _ledger(place) as ledger, closing(connect(place.broker)) as broker:
+    with closing(_opened(place)) as ledger, closing(connect(place.broker)) as broker:
         campaign = ledger.campaign(place.name)
         for role in ROLES:
             broker.queue(campaign.queue(role)).empty()
@@ -255,7 +259,7 @@ class State:
 
 def state(place: Place) -> State:
     """Say how a campaign stands; only the database is needed for that."""
-    with _ledger(place) as ledger:
+    with closing(_opened(place)) as ledger:
         campaign = ledger.campaign(place.name)
         depths, broker = _depths(place, campaign)
         return State(
@@ -375,10 +379,5 @@ def _handed_on(processes: Sequence["subprocess.Popen[bytes]"]) -> Iterator[Calla
             signal.signal(number, handler)
 
 
-@contextmanager
-def _ledger(place: Place, *, may_make: bool = False) -> Iterator[Ledger]:
-    ledger = open_ledger(place.database, folder=place.root, may_make=may_make)
-    try:
-        yield ledger
-    finally:
-        ledger.close()
+def _opened(place: Place, *, may_make: bool = False) -> Ledger:
+    return open_ledger(place.database, folder=place.root, may_make=may_make)

@@ -27,7 +27,7 @@ from pipeline.falsify.campaign.rows import (
 )
 from pipeline.falsify.campaign.settings import CHAINS, DYNAMICS, LIKELIHOOD, Chains, settings_from
 from pipeline.falsify.campaign.supply import Supply, cursor, feed, progress, rewind
-from pipeline.falsify.physics.hypothesis import propose
+from pipeline.falsify.physics.hypothesis import MOST, propose
 from pipeline.falsify.tasks import Evaluation, Model, Motion
 from pipeline.store.troubles import StoreAwayError
 
@@ -355,3 +355,27 @@ def test_settings_are_what_they_were_written_as():
 def test_settings_that_cannot_be(wrong, match):
     with pytest.raises(ArdError, match=match):
         toy_settings(**{"name": "toy", "n_model": 3, **wrong})
+
+
+def test_the_largest_campaign_is_the_largest_that_can_be_drawn():
+    """Oracle: what the draws themselves refuse."""
+    assert toy_settings(n_model=MOST, seed=2**63 - 1).n_model == MOST
+    assert propose([0], 2**63 - 1, "sobol") != propose([0], 1, "sobol")
+    with pytest.raises(ArdError, match="seed of a campaign cannot be"):
+        toy_settings(seed=2**63)
+    with pytest.raises(ArdError, match="the seed cannot be used"):
+        propose([0], 2**63, "sobol")
+    with pytest.raises(ArdError, match="'n_model' of a campaign cannot be"):
+        toy_settings(n_model=MOST + 1)
+    with pytest.raises(ArdError, match="there is no such model"):
+        propose([MOST], 1, "sobol")
+
+
+def test_the_last_galaxy_of_the_largest_campaign_has_a_place(ledger, campaign_in):
+    campaign = campaign_in(ledger, n_model=2**31 - 1, kind="random", bound=2**31 - 1)
+    last = campaign.settings.n_model - 1
+    ledger.settle(campaign, DYNAMICS, [motion_row(Motion(last, ("disc",), {}, None))], "w")
+    assert ledger.known(campaign, DYNAMICS, [last]) == {last}
+    rewind(ledger, campaign, [LIKELIHOOD])
+    assert feed(ledger, campaign, LIKELIHOOD, campaign.settings.bound, take_all([])) == 0
+    assert cursor(ledger, campaign, LIKELIHOOD) == campaign.settings.n_model
