@@ -33,7 +33,7 @@ from pipeline.falsify.campaign.ledger import Ledger, open_ledger
 from pipeline.falsify.campaign.roles import encode
 from pipeline.falsify.campaign.rows import evaluation_row, motion_row
 from pipeline.falsify.campaign.settings import DYNAMICS, LIKELIHOOD, Batches, Campaign
-from pipeline.falsify.campaign.supply import Supply
+from pipeline.falsify.campaign.supply import Supply, progress
 from pipeline.falsify.tasks import Model
 
 BATCH = 64
@@ -145,7 +145,8 @@ def scaling(url: str, broker: str, n_task: int, folder: Path, nursery: Nursery) 
             family.start()
         family.wait(600.0)
         seconds = time.perf_counter() - clock
-        done = len(ledger.facts(campaign)) + len(ledger.rows(campaign, LIKELIHOOD))
+        roles = progress(ledger, campaign).roles
+        done = roles[DYNAMICS].done + roles[LIKELIHOOD].done
         found[str(count)] = {"tasks_per_second": round(done / seconds, 1),
                              "of_ideal": round(done * SLEEP_S / seconds / count, 3)}  # fmt: skip
         ledger.remove(campaign)

@@ -32,17 +32,19 @@ _OF_ONE: Final = (*_OF_PAIR, "best_number", "best_first", "best_second")
 class Models:
     """The table, in any order of its rows; arrays of shape (n,)."""
 
-    columns: Mapping[str, list[Any]]
+    columns: Mapping[str, Any]
 
     @cached_property
     def number(self) -> NDArray[np.int64]:
         """Number of each model."""
-        return np.array(self.columns["number"], np.int64)
+        return np.asarray(self.columns["number"], np.int64)
 
     @cached_property
     def reasons(self) -> list[tuple[str, ...]]:
         """The filters that reject each."""
-        return [tuple(filter(None, str(t).split(","))) for t in self.columns["rejected_by"]]
+        texts = [str(text) for text in self.columns["rejected_by"]]
+        read = {text: tuple(filter(None, text.split(","))) for text in set(texts)}
+        return [read[text] for text in texts]
 
     @cached_property
     def log_likelihood(self) -> FloatArray:
@@ -62,11 +64,11 @@ class Models:
     @cached_property
     def converged(self) -> Bools:
         """Which searches ended at a maximum."""
-        return np.array(self.columns["converged"], np.bool_)
+        return np.asarray(self.columns["converged"], np.bool_)
 
     def column(self, name: str) -> FloatArray:
         """Give a column of numbers."""
-        return np.array(self.columns[name], np.float64)
+        return np.asarray(self.columns[name], np.float64)
 
     def relative(self, reference: float) -> FloatArray:
         """Give ln L less that of the reference, minus infinity where there is none."""

@@ -18,6 +18,7 @@ from astropy.utils.exceptions import AstropyWarning
 from numpy.typing import NDArray
 
 from ard import layout
+from ard.cube import frozen
 from ard.describe import unit_text
 from ard.fileio import read_json
 from ard.layout import flux_layer
@@ -121,10 +122,11 @@ def document(product: Product) -> dict[str, Any]:
 
 
 @_kept(len(tables.names()))  # they are small, and checks go from one to the other
-def table_columns(path: Path) -> tuple[dict[str, list[Any]], dict[str, str]]:
-    """Give the columns of a table as plain values, and the unit of each.
+def table_columns(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """Give the columns of a table, and the unit of each: lists of plain values.
 
-    A missing text is empty, a missing number is not a number. Of a FITS file it is the first table.
+    A missing text is empty, a missing number is not a number. Of a FITS file, which may be large,
+    it is the first table, and the columns are arrays that nobody can write to.
     """
     if path.suffix == layout.HLSP_SUFFIX:
         return _fits_columns(path)
@@ -138,10 +140,11 @@ def table_columns(path: Path) -> tuple[dict[str, list[Any]], dict[str, str]]:
     return columns, units
 
 
-def _fits_columns(path: Path) -> tuple[dict[str, list[Any]], dict[str, str]]:
+def _fits_columns(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
     with opened(path) as hdus:
         table = next(hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU))
-        columns = {name: list(table.data[name].tolist()) for name in table.columns.names}
+        # Copied, so that the rows of the file are let go.
+        columns = {name: frozen(np.array(table.data[name])) for name in table.columns.names}
         return columns, {column.name: column.unit or "" for column in table.columns}
 
 

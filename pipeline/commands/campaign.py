@@ -88,7 +88,7 @@ def create_command(
 @click.option("-j", "--jobs", type=click.IntRange(1), default=1, show_default=True,
               help="Processes for dynamics and chains.")  # fmt: skip
 @click.option("--patience", type=click.FloatRange(0.0), default=300.0, show_default=True,
-              help="Seconds to wait for a broker or database that went away.")  # fmt: skip
+              help="Seconds to wait for a broker or database that is away.")  # fmt: skip
 @JSON
 @guarded
 def work_command(*, role: str, jobs: int, patience: float, as_json: bool, **where: Any) -> None:
@@ -156,9 +156,10 @@ def export_command(
     """
     from pipeline import show
     from pipeline.commands import campaign_export
+    from pipeline.commands.campaign_compare import Asked
     from pipeline.commands.campaign_run import Place
 
-    asked = campaign_export.Asked(
+    asked = Asked(
         about["bow_starts"], about["injections"], about["disc"], about["best"], about["spread"]
     )
     found = campaign_export.export(Place(run.resolve(), name, database), asked, say)

@@ -18,7 +18,7 @@ from pipeline.falsify.campaign import supply
 from pipeline.falsify.campaign.broker import VARIABLE as BROKER
 from pipeline.falsify.campaign.broker import Broker, BrokerAwayError, Depth, connect
 from pipeline.falsify.campaign.ledger import Ledger, open_ledger
-from pipeline.falsify.campaign.patience import Pace, stopping
+from pipeline.falsify.campaign.patience import Pace, Patience, stopping
 from pipeline.falsify.campaign.roles import roles_of
 from pipeline.falsify.campaign.settings import ALL, CHAINS, ROLES, TABLE, Campaign, Settings
 from pipeline.falsify.campaign.worker import Tally, Worker
@@ -29,6 +29,7 @@ from pipeline.values import build
 
 # Exit codes of a worker that could work: nothing is left, or something is dead.
 _DONE: Final = (0, 1)
+_NONE: Final[Mapping[str, Mapping[str, str]]] = {}
 
 type Say = Callable[[str], None]
 
@@ -127,7 +128,7 @@ def create(place: Place, settings: Settings, table: Path | None = None) -> tuple
     cosmology = {"h0": target.cosmology.h0, "om0": target.cosmology.om0}
     given = {"redshift": target.redshift, **cosmology, **settings.dynamics}
     whole = replace(settings, name=place.name, inputs=inputs.digests, dynamics=given)
-    with _ledger(place, may_make=True) as ledger:
+    with closing(_opened(place, may_make=True)) as ledger:
         return ledger.create(whole, campaigns.present_code(), models)
 
 
@@ -137,7 +138,7 @@ def work(place: Place, asked: Asked, say: Say) -> Ended:
     Raises
     ------
     StoreAwayError, BrokerAwayError
-        If database or broker cannot be reached; nothing is lost.
+        If database or broker cannot be reached for longer than patience allows; nothing is lost.
     ExtraMissingError
         If a library of the role is missing.
     ArdError
@@ -145,7 +146,11 @@ def work(place: Place, asked: Asked, say: Say) -> Ended:
     """
     from pipeline.commands.campaign_science import CampaignScience
 
-    with _ledger(place) as ledger, closing(connect(place.broker)) as broker:
+    patiently = Patience(asked.pace, lambda: False, say)
+    with (
+        closing(patiently(lambda: _opened(place))) as ledger,
+        closing(patiently(lambda: connect(place.broker))) as broker,
+    ):
         campaign = ledger.campaign(place.name)
         names = _names(campaign, asked.role, broker)
         admit(ledger, campaign, names)
@@ -181,19 +186,45 @@ def admit(ledger: Ledger, campaign: Campaign, names: Sequence[str]) -> None:
     """
     for role in names:
         campaigns.require_libraries(role)
-    same = campaigns.require_same
-    same("settings, as it reads them,", campaign.name, campaign.config_sha256,
-         campaign.settings.sha256)  # fmt: skip
-    same("lines of code", campaign.name, campaign.code_sha256, campaigns.present_code())
+    require_present(campaign, "worker")
     for role in names:
-        found = campaigns.present_versions(role)
-        same(f"versions for the role '{role}'", campaign.name,
-             ledger.admit(campaign, role, found), found)  # fmt: skip
+        kept = ledger.admit(campaign, role, campaigns.present_versions(role))
+        require_present(campaign, "worker", {role: kept})
+
+
+def require_present(
+    campaign: Campaign, who: str, versions: Mapping[str, Mapping[str, str]] = _NONE
+) -> None:
+    """Refuse what would read the campaign in another way than those who computed it.
+
+    Parameters
+    ----------
+    campaign : Campaign
+    who : str
+        What is refused, such as "worker".
+    versions : mapping of str to mapping
+        By role: the libraries that its answers were computed with.
+
+    Raises
+    ------
+    ArdError
+        If settings, code or versions are not those of the campaign.
+    """
+    pairs = {
+        "settings, as it reads them,": (campaign.config_sha256, campaign.settings.sha256),
+        "lines of code": (campaign.code_sha256, campaigns.present_code()),
+        **{
+            f"versions for '{role}'": (kept, campaigns.present_versions(role))
+            for role, kept in versions.items()
+        },
+    }
+    for what, (expected, found) in pairs.items():
+        campaigns.require_same(f"{who}'s {what}", campaign.name, expected, found)
 
 
 def requeue(place: Place, *, dead: bool) -> supply.Progress:
     """Empty the queues of a campaign, and let workers fill them with what the ledger lacks."""
-    with _ledger(place) as ledger, closing(connect(place.broker)) as broker:
+    with closing(_opened(place)) as ledger, closing(connect(place.broker)) as broker:
         campaign = ledger.campaign(place.name)
         for role in ROLES:
             broker.queue(campaign.queue(role)).empty()
@@ -228,7 +259,7 @@ class State:
 
 def state(place: Place) -> State:
     """Say how a campaign stands; only the database is needed for that."""
-    with _ledger(place) as ledger:
+    with closing(_opened(place)) as ledger:
         campaign = ledger.campaign(place.name)
         depths, broker = _depths(place, campaign)
         return State(
@@ -348,10 +379,5 @@ def _handed_on(processes: Sequence["subprocess.Popen[bytes]"]) -> Iterator[Calla
             signal.signal(number, handler)
 
 
-@contextmanager
-def _ledger(place: Place, *, may_make: bool = False) -> Iterator[Ledger]:
-    ledger = open_ledger(place.database, folder=place.root, may_make=may_make)
-    try:
-        yield ledger
-    finally:
-        ledger.close()
+def _opened(place: Place, *, may_make: bool = False) -> Ledger:
+    return open_ledger(place.database, folder=place.root, may_make=may_make)

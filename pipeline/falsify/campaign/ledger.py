@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, Table, delete, insert, select
+from sqlalchemy import Connection, Table, and_, delete, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ard.errors import ArdError, NotFoundError
@@ -181,6 +181,10 @@ class Ledger(Database):
             kept = connection.execute(_where(select(VERSIONS.c.versions), VERSIONS, key))
             return dict(kept.scalar_one())
 
+    def versions(self, campaign: Campaign) -> dict[str, dict[str, str]]:
+        """Give the versions of libraries of each role that was worked in."""
+        return {row.role: dict(row.versions) for row in self._all(VERSIONS, campaign)}
+
     def settle(
         self, campaign: Campaign, role: str, rows: Sequence[Mapping[str, Any]], worker: str
     ) -> Settled:
@@ -196,7 +200,7 @@ class Ledger(Database):
             Who gives them.
         """
         if not rows:
-            return Settled(0, 0, 0)
+            return Settled(0, frozenset(), 0)
         table = ANSWERS[role]
         # In order, so that no two workers wait for one another.
         full = [
@@ -216,7 +220,7 @@ class Ledger(Database):
             if rivals:
                 found = [_conflict(role, row, kept[row["number"]]) for row in rivals]
                 connection.execute(_insert(connection, CONFLICTS).on_conflict_do_nothing(), found)
-        return Settled(len(new), len(others) - len(rivals), len(rivals))
+        return Settled(len(new), frozenset(kept), len(rivals))
 
     def known(self, campaign: Campaign, role: str, numbers: Sequence[int]) -> set[int]:
         """Give those numbers that have an answer of a role."""
@@ -235,10 +239,37 @@ class Ledger(Database):
             statement = select(table).where(table.c.campaign_id == campaign.id)
             return list(connection.execute(statement.order_by(table.c.number)))
 
-    def facts(self, campaign: Campaign) -> list[Any]:
-        """Give number, possible, reasons and facts of all motions, in the order of numbers."""
-        columns = (MOTIONS.c.number, MOTIONS.c.possible, MOTIONS.c.reasons, MOTIONS.c.facts)
-        statement = select(*columns).where(MOTIONS.c.campaign_id == campaign.id)
+    def found(self, campaign: Campaign, numbers: range) -> list[Any]:
+        """Give reasons and facts of motions, with the answer of the likelihood to what is possible.
+
+        Parameters
+        ----------
+        campaign : Campaign
+        numbers : range
+            Of which galaxies, in steps of 1; those without a motion are left out.
+        """
+        evaluated = EVALUATIONS.c
+        statement = (
+            select(
+                *(MOTIONS.c.number, MOTIONS.c.reasons, MOTIONS.c.facts),
+                *(evaluated.log_likelihood, evaluated.chi2),
+                *(evaluated.nuisances, evaluated.converged),
+            )
+            .outerjoin_from(
+                MOTIONS,
+                EVALUATIONS,
+                and_(
+                    evaluated.campaign_id == MOTIONS.c.campaign_id,
+                    evaluated.number == MOTIONS.c.number,
+                    MOTIONS.c.possible,
+                ),
+            )
+            .where(
+                MOTIONS.c.campaign_id == campaign.id,
+                MOTIONS.c.number >= numbers.start,
+                MOTIONS.c.number < numbers.stop,
+            )
+        )
         with self.reading() as connection:
             return list(connection.execute(statement.order_by(MOTIONS.c.number)))
 

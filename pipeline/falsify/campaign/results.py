@@ -1,17 +1,21 @@
 """What has a campaign found so far, as arrays?"""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ard.cube import FloatArray
 from pipeline.falsify.campaign.ledger import Ledger
-from pipeline.falsify.campaign.rows import evaluation_of, reasons_of, unpacked
-from pipeline.falsify.campaign.settings import LIKELIHOOD, TABLE, Campaign
+from pipeline.falsify.campaign.rows import reasons_of, unpacked
+from pipeline.falsify.campaign.settings import TABLE, Campaign
 from pipeline.falsify.surface.survey import Evaluations
-from pipeline.falsify.tasks import Evaluation, Model
+from pipeline.falsify.tasks import Model
+
+# Galaxies that are read at a time: as rows they take ten times as much memory as in arrays.
+_PART: Final = 2000
 
 type Propose = Callable[[Sequence[int]], list[Model]]
 
@@ -29,32 +33,57 @@ def evaluations(ledger: Ledger, campaign: Campaign, propose: Propose) -> Evaluat
     propose : callable
         Gives the galaxies of some numbers; those of a file are in the ledger.
     """
-    held = {row.number: evaluation_of(row) for row in ledger.rows(campaign, LIKELIHOOD)}
-    rows = ledger.facts(campaign)
-    numbers = [row.number for row in rows]
-    found = [held.get(number, _absent(number)) for number in numbers]
-    kind = campaign.settings.kind
-    models = ledger.models(campaign, numbers) if kind == TABLE else propose(numbers)
+    parameters, facts, nuisances, said = (_Columns() for _ in range(4))
+    numbers: list[NDArray[np.int64]] = [np.zeros(0, np.int64)]
+    converged: list[NDArray[np.bool_]] = [np.zeros(0, np.bool_)]
+    reasons: list[tuple[str, ...]] = []
+    read: dict[str, tuple[str, ...]] = {}  # one tuple for all that are rejected alike
+    from_file = campaign.settings.kind == TABLE
+    for first in range(0, campaign.settings.n_model, _PART):
+        rows = ledger.found(campaign, range(first, first + _PART))
+        here = [row.number for row in rows]
+        models = ledger.models(campaign, here) if from_file else propose(here)
+        numbers.append(np.array(here, np.int64))
+        parameters.add([model.parameters for model in models])
+        reasons += [read.setdefault(row.reasons, reasons_of(row.reasons)) for row in rows]
+        facts.add([unpacked(row.facts) for row in rows])
+        nuisances.add([unpacked(row.nuisances or {}) for row in rows])
+        said.add([_said(row) for row in rows])
+        converged.append(np.array([bool(row.converged) for row in rows], np.bool_))
+    told = said.whole()
     return Evaluations(
-        number=np.array(numbers, np.int64),
-        parameters=_columns(model.parameters for model in models),
-        reasons=tuple(reasons_of(row.reasons) for row in rows),
-        facts=_columns(unpacked(row.facts) for row in rows),
-        log_likelihood=np.array([one.log_likelihood for one in found]),
-        chi2=np.array([one.chi2 for one in found]),
-        nuisances=_columns(one.nuisances for one in found),
-        converged=np.array([one.converged for one in found], np.bool_),
+        number=np.concatenate(numbers),
+        parameters=parameters.whole(),
+        reasons=tuple(reasons),
+        facts=facts.whole(),
+        log_likelihood=told.get("log_likelihood", np.zeros(0)),
+        chi2=told.get("chi2", np.zeros(0)),
+        nuisances=nuisances.whole(),
+        converged=np.concatenate(converged),
     )
 
 
-def _absent(number: int) -> Evaluation:
-    return Evaluation(number, math.nan, math.nan, {}, converged=False)
+class _Columns:
+    """Columns that grow part by part; NaN where a row has none of that name."""
+
+    def __init__(self) -> None:
+        self._parts: dict[str, list[FloatArray]] = {}
+        self._n = 0
+
+    def add(self, rows: Sequence[Mapping[str, float]]) -> None:
+        """Take rows more; new names come after those that are known."""
+        for name in dict.fromkeys(name for row in rows for name in row):
+            self._parts.setdefault(name, [np.full(self._n, math.nan)])
+        for name, parts in self._parts.items():
+            parts.append(np.array([row.get(name, math.nan) for row in rows], np.float64))
+        self._n += len(rows)
+
+    def whole(self) -> dict[str, FloatArray]:
+        """Give the columns; the parts are let go, one column after the other."""
+        return {name: np.concatenate(self._parts.pop(name)) for name in list(self._parts)}
 
 
-def _columns(rows: Iterable[Mapping[str, Any]]) -> dict[str, FloatArray]:
-    """Give a column for each name, in the order in which they come up; NaN where one is absent."""
-    given = list(rows)
-    names = list(dict.fromkeys(name for row in given for name in row))
-    return {
-        name: np.array([row.get(name, math.nan) for row in given], np.float64) for name in names
-    }
+def _said(row: Any) -> dict[str, float]:
+    """Give ln L and chi2 of a galaxy; NaN, of which a database has none, where it waits."""
+    values = {"log_likelihood": row.log_likelihood, "chi2": row.chi2}
+    return {name: math.nan if value is None else value for name, value in values.items()}

@@ -17,13 +17,22 @@ class Settled:
 
     Attributes
     ----------
-    new, equal, conflicts : int
-        Kept; there already; there already, and different.
+    new : int
+        Answers that are kept.
+    old : frozenset of int
+        Numbers whose answer was there already, and stays.
+    conflicts : int
+        Of those, where the two differ.
     """
 
     new: int
-    equal: int
+    old: frozenset[int]
     conflicts: int
+
+    @property
+    def equal(self) -> int:
+        """Answers that were there already, and are the same."""
+        return len(self.old) - self.conflicts
 
 
 @dataclass(frozen=True)

@@ -42,17 +42,34 @@ _TOOLS: Final = {
     LIKELIHOOD: ("numpy", "scipy", "astropy", "jax", "jaxlib"),
     CHAINS: ("numpy", "scipy", "astropy", "jax", "jaxlib", "blackjax"),
 }
+# What numbers can be: 32 bits of the database, 30 of a Sobol sequence, 63 of the seed of draws.
+_MOST: Final = 2**31 - 1
+_MOST_OF_SOBOL: Final = 2**30
+_SEEDS: Final = 2**63
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}")
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How are the chains of a fit drawn; see `pipeline.infer.fit.Fit`?"""
+    """How are the chains of a fit drawn; see `pipeline.infer.fit.Fit`?
+
+    Raises
+    ------
+    ArdError
+        If there are fewer than `rbh1 fit` takes.
+    """
 
     n_chain: int = 4
     n_warmup: int = 250
     n_first: int = 500
     n_most: int = 4000
+
+    def __post_init__(self) -> None:
+        least = {"n_chain": 1, "n_warmup": 20, "n_first": 8, "n_most": self.n_first}
+        for name, low in least.items():
+            if not low <= getattr(self, name) <= _MOST:
+                expected = f"{low} to {_MOST}"
+                raise _wrong(f"number '{name}' of the sampling", expected, getattr(self, name))
 
 
 @dataclass(frozen=True)
@@ -147,14 +164,18 @@ class Settings:
             raise _wrong("name of a campaign", "small letters, digits, and -_. inside", self.name)
         counts = {
             "n_model": self.n_model,
+            "bound": self.bound,
             "deliveries": self.deliveries,
             "dynamics": self.batches.dynamics,
             "likelihood": self.batches.likelihood,
             "chains": self.batches.chains,
         }
         for name, count in counts.items():
-            if count < 1:
-                raise _wrong(f"number '{name}' of a campaign", "1 or more", count)
+            most = _MOST_OF_SOBOL if (name, self.kind) == ("n_model", SOBOL) else _MOST
+            if not 1 <= count <= most:
+                raise _wrong(f"number '{name}' of a campaign", f"1 to {most}", count)
+        if not 0 <= self.seed < _SEEDS:
+            raise _wrong("seed of a campaign", f"0 to {_SEEDS - 1}", self.seed)
         if self.bound < max(self.batches.dynamics, self.batches.likelihood):
             raise _wrong("bound of the queues", "at least a batch of each role", self.bound)
         if not self.lease_s > 0.0:
@@ -246,7 +267,16 @@ def require_libraries(role: str) -> None:
 
 
 def require_same(what: str, campaign: str, expected: Any, found: Any) -> None:
-    """Refuse a worker that would compute other numbers.
+    """Refuse who would compute, or draw, other numbers.
+
+    Parameters
+    ----------
+    what : str
+        What is compared, and whose, such as "worker's lines of code".
+    campaign : str
+        Its name.
+    expected, found : Any
+        That of the campaign, and that of here.
 
     Raises
     ------
@@ -256,10 +286,10 @@ def require_same(what: str, campaign: str, expected: Any, found: Any) -> None:
     if expected == found:
         return
     raise ArdError(
-        f"this worker's {what} are not those of the campaign '{campaign}'",
+        f"this {what} are not those of the campaign '{campaign}'",
         expected=_shown(expected, found),
         found=_shown(found, expected),
-        action="bring all workers to one version, or create a campaign under another name",
+        action="install what the campaign was created with, or create one under another name",
     )
 
 

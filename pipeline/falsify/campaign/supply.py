@@ -6,9 +6,9 @@ is filled anew by setting its cursor back: what has an answer, or is dead, is pa
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, select, update
 
 from pipeline.falsify.campaign.ledger import ANSWERS, Ledger
 from pipeline.falsify.campaign.settings import CHAINS, DYNAMICS, LIKELIHOOD, ROLES, Campaign
@@ -43,7 +43,7 @@ class RoleProgress:
     planned : int
         Tasks that it has; of the likelihood, as many as are known to be possible.
     done, dead : int
-        With an answer; given up.
+        Of those, with an answer; given up.
     fed : int
         The number up to which its queue was filled.
     open_ended : bool
@@ -236,8 +236,23 @@ def _set(connection: Connection, campaign: Campaign, role: str, value: int) -> N
 
 def _count(connection: Connection, campaign: Campaign, role: str) -> int:
     table = ANSWERS[role]
-    statement = select(func.count()).where(table.c.campaign_id == campaign.id)
+    statement = select(func.count()).where(
+        table.c.campaign_id == campaign.id, *_asked(role, campaign, table.c.number)
+    )
     return int(connection.execute(statement).scalar_one())
+
+
+def _asked(role: str, campaign: Campaign, number: ColumnElement[int]) -> tuple[Any, ...]:
+    """Give what holds of a task that there is: of the likelihood, that its galaxy is possible.
+
+    One that was asked for all the same must not stand in for one that is missing.
+    """
+    if role != LIKELIHOOD:
+        return ()
+    possible = select(MOTIONS.c.number).where(
+        MOTIONS.c.campaign_id == campaign.id, MOTIONS.c.number == number, MOTIONS.c.possible
+    )
+    return (possible.exists(),)
 
 
 def _dead_numbers(connection: Connection, campaign: Campaign, role: str) -> set[int]:
@@ -258,5 +273,6 @@ def _dead(connection: Connection, campaign: Campaign, role: str) -> int:
         DEAD.c.role == role,
         DEAD.c.number.is_not(None),
         ~answered.exists(),
+        *_asked(role, campaign, DEAD.c.number),
     )
     return int(connection.execute(statement).scalar_one())

@@ -200,7 +200,7 @@ class Worker:
         tally.again += len(known) + settled.equal
         tally.conflicts += settled.conflicts
         tally.rejected += sum(not row.get("possible", True) for row in rows)
-        followed = self._follow(role, rows, known)
+        followed = self._follow(role, rows, known | settled.old)
         retried = self._give_up(hand, failures, deaths)
         open_ = {o.number for o in retried} if followed else set(numbers)
         ids = [o.id for o in orders if o.number not in open_]
@@ -255,18 +255,22 @@ class Worker:
             self._say(f"{hand.role.name} {death.task} is dead: {death.reason}")
         return retried
 
-    def _follow(self, role: Role, rows: Sequence[Row], known: set[int]) -> bool:
-        """Put what follows into the next queue; False if it had to stop before all was there."""
+    def _follow(self, role: Role, rows: Sequence[Row], old: set[int]) -> bool:
+        """Put what follows into the next queue; False if it had to stop before all was there.
+
+        What the ledger had already is taken from there: another's answer is the one that is kept.
+        """
         after = NEXT.get(role.name)
         if after is None:
             return True
-        if known:  # whoever had them may have died before this
+        if old:
             stored = self._patiently(
-                lambda: self._ledger.rows(self._campaign, role.name, sorted(known))
+                lambda: self._ledger.rows(self._campaign, role.name, sorted(old))
             )
-            rows = [*rows, *(row._mapping for row in stored)]
+            own = [row for row in rows if row["number"] not in old]
+            rows = [*own, *(row._mapping for row in stored)]
         supplies = role.follow(rows)
-        if known:
+        if old:  # whoever had them may have died before this
             done = self._patiently(
                 lambda: self._ledger.known(self._campaign, after, [s.number for s in supplies])
             )

@@ -2,8 +2,8 @@
 
 Discs are injected into noise of the cut-out, each as bright as the light in the data, and each is
 fitted as the data are. Galaxies that are injected have curves of an exponential disc in a halo, not
-those of the family that is fitted. The quantile of what is found is the threshold: a cube whose
-best disc lies farther from the saturated scene is rejected.
+those of the family that is fitted. An upper bound of a quantile of what is found is the threshold:
+a cube whose best disc lies farther from the saturated scene is rejected.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from scipy import special
+from scipy import special, stats
 
 from ard.cube import FloatArray
 from ard.likelihood import Noise
@@ -21,6 +21,7 @@ from pipeline.falsify.cube.saturated import Saturated
 from pipeline.falsify.tasks import N_RADIUS, Curve, Model
 
 LEVEL: Final = 0.95
+SURE: Final = 0.95  # row "campaign.injections": 59 injections are the fewest that can be as sure
 _WITHIN: Final = 1.0  # standard deviations of chi2
 _OTHER: Final = 1
 
@@ -69,8 +70,8 @@ class Calibration:
 
     @property
     def threshold(self) -> float:
-        """The quantile: a disc that is the truth is rejected as often as 1 - level."""
-        return float(np.quantile(self.values, self.level))
+        """A disc that is the truth is rejected no more often than 1 - level: see `bound_of`."""
+        return bound_of(self.values, self.level)
 
     def rejects(self, statistic: float) -> bool:
         """Say whether the family of discs is rejected."""
@@ -157,6 +158,27 @@ class Judge:
             data = shown + drawn_noise(self.likelihood.seen.noise, rng)
             found.append(self.statistic(self.likelihood.with_data(data)).value)
         return np.array(found, np.float64)
+
+
+def bound_of(values: FloatArray, level: float = LEVEL, sure: float = SURE) -> float:
+    """Give a number that the quantile of what values are draws of does not exceed, but by chance.
+
+    That of draws itself is as often below as above it. The k-th smallest of n draws is at least the
+    quantile where fewer than k are below it, and how many are is binomial, whatever is drawn
+    (Hahn & Meeker 1991, Statistical Intervals, 5.3). Of 59 draws that is the largest.
+
+    Parameters
+    ----------
+    values : array, shape (n,)
+        With fewer than `ln(1 - sure) / ln(level)` draws none of them is as sure; the largest then.
+    level : float
+        Which quantile it is, such as 0.95.
+    sure : float
+        Probability that the number is at least the quantile.
+    """
+    ordered = np.sort(values)
+    below = int(stats.binom.ppf(sure, len(ordered), level))
+    return float(ordered[min(below, len(ordered) - 1)])
 
 
 def background_chi2(likelihood: DiscLikelihood) -> float:

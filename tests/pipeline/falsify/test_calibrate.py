@@ -45,6 +45,22 @@ def judge(likelihood):
         yield Judge(likelihood)
 
 
+@pytest.mark.parametrize("count", [59, 100, 200])
+def test_the_threshold_is_below_the_quantile_in_one_of_twenty_calibrations_at_most(count):
+    """Oracle: draws of a known distribution; the false alarm is that of 3 errors of 2,000."""
+    values = np.random.default_rng(7).random((2000, count))
+    found = [calibrate.Calibration(one, np.ones(count, bool), 1, 1.0).threshold for one in values]
+    assert np.mean(np.array(found) >= 0.95) >= 0.95 - 3.0 * np.sqrt(0.95 * 0.05 / 2000)
+
+
+def test_the_threshold_of_few_injections_is_their_largest():
+    values = np.random.default_rng(8).random(58)
+    assert calibrate.bound_of(values) == values.max()
+    # Of 59 the largest is above the quantile with 1 - 0.95^59 = 0.952; of 58 with 0.949.
+    assert calibrate.bound_of(np.arange(59.0)) == 58.0
+    assert calibrate.bound_of(np.arange(93.0)) == 91.0
+
+
 def test_noise_that_is_drawn_is_that_of_the_cut_out(likelihood):
     noise = likelihood.seen.noise
     drawn = [calibrate.drawn_noise(noise, np.random.default_rng(i)) for i in range(50)]

@@ -26,6 +26,7 @@ from pipeline import cli
 from pipeline.code import _sources as sources
 from pipeline.commands import campaign_run, campaign_science
 from pipeline.falsify import tasks
+from pipeline.falsify.campaign.broker import BrokerAwayError
 from pipeline.falsify.campaign.ledger import open_ledger
 from pipeline.falsify.campaign.settings import (
     CHAINS,
@@ -199,7 +200,7 @@ def test_an_item_without_a_tip_kills_no_galaxy(run_folder, toy_science, monkeypa
 
 def test_a_broker_or_database_that_is_away_ends_with_3(run_folder):
     create(run_folder)
-    words = ("work", run_folder, "--role", "all")
+    words = ("work", run_folder, "--role", "all", "--patience", "0")
     broker = rbh1(*words, "--broker", "redis://:s3cret@127.0.0.1:1", code=3)
     assert "the broker cannot be reached" in broker.stderr
     address = "postgresql://me:s3cret@127.0.0.1:1/db?connect_timeout=2"
@@ -207,6 +208,24 @@ def test_a_broker_or_database_that_is_away_ends_with_3(run_folder):
     assert "the database cannot be reached" in database.stderr
     assert "s3cret" not in broker.stderr + database.stderr
     assert all("Nothing is lost" in told.stderr for told in (broker, database))
+
+
+@pytest.mark.parametrize("away", ["open_ledger", "connect"])
+def test_a_worker_waits_for_what_is_not_there_yet(run_folder, toy_science, monkeypatch, away):
+    """As after a power cut, when workers are up before their servers."""
+    create(run_folder)
+    real, tries = getattr(campaign_run, away), []
+
+    def late(*given, **named):
+        tries.append(given)
+        if len(tries) == 1:
+            raise BrokerAwayError("it is away", expected="an answer", found="none", action="wait")
+        return real(*given, **named)
+
+    monkeypatch.setattr(campaign_run, away, late)
+    told = rbh1("work", run_folder, "--role", "all").stderr
+    assert "it is away, and is asked again: none" in told
+    assert whole(run_folder)
 
 
 def test_one_role_without_a_broker_is_refused(run_folder):
@@ -348,6 +367,14 @@ def test_another_run_folder_is_refused(run_folder, toy_science):
         (("--set", "dynamics"), 2, "no setting of a campaign"),
         (("--set", "run.seed=3"), 2, "no setting of a campaign"),
         (("--set", "batches.dynamics=0"), 2, "'dynamics' of a campaign cannot be"),
+        (("--seed", 2**63), 2, "seed of a campaign cannot be"),
+        (("--models", 2**30 + 1), 2, "'n_model' of a campaign cannot be"),
+        (("--models", 2**31, "--kind", "random"), 2, "'n_model' of a campaign cannot be"),
+        (("--bound", 2**31), 2, "'bound' of a campaign cannot be"),
+        (("--set", "sampling.n_chain=0"), 2, "'n_chain' of the sampling cannot be"),
+        (("--set", "sampling.n_warmup=19"), 2, "'n_warmup' of the sampling cannot be"),
+        (("--set", "sampling.n_first=7"), 2, "'n_first' of the sampling cannot be"),
+        (("--set", "sampling.n_most=-4"), 2, "'n_most' of the sampling cannot be"),
         (("--set", "dynamics.q_last=2"), 3, "unknown key of [dynamics]"),
         (("--set", "cut.half_arcsec=2", "--item", "t002"), 3, "unknown item 't002'"),
         (("--chains", "galaxy"), 3, "unknown model 'galaxy'"),

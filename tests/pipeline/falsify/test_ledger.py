@@ -6,6 +6,7 @@ Oracles: the answers that were given; counts; both databases behave alike.
 import dataclasses
 import math
 import threading
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ from pipeline.falsify.campaign.rows import (
 )
 from pipeline.falsify.campaign.settings import CHAINS, DYNAMICS, LIKELIHOOD, Chains, settings_from
 from pipeline.falsify.campaign.supply import Supply, cursor, feed, progress, rewind
-from pipeline.falsify.physics.hypothesis import propose
+from pipeline.falsify.physics.hypothesis import MOST, propose
 from pipeline.falsify.tasks import Evaluation, Model, Motion
 from pipeline.store.troubles import StoreAwayError
 
@@ -80,13 +81,14 @@ def test_answers_come_back_to_the_last_bit(ledger, campaign_in):
 def test_a_second_answer_changes_nothing_and_is_reported_if_it_differs(ledger, campaign_in):
     campaign = campaign_in(ledger)
     first = motions(range(40))
-    assert ledger.settle(campaign, DYNAMICS, first, "a") == Settled(40, 0, 0)
-    assert ledger.settle(campaign, DYNAMICS, first[::-1], "b") == Settled(0, 40, 0)
-    assert ledger.settle(campaign, DYNAMICS, [], "b") == Settled(0, 0, 0)
+    assert ledger.settle(campaign, DYNAMICS, first, "a") == Settled(40, frozenset(), 0)
+    again = ledger.settle(campaign, DYNAMICS, first[::-1], "b")
+    assert (again, again.equal) == (Settled(0, frozenset(range(40)), 0), 40)
+    assert ledger.settle(campaign, DYNAMICS, [], "b") == Settled(0, frozenset(), 0)
     other = motions(range(38, 42), seed=2)
     for _ in range(2):  # the same rival twice is one conflict
         found = ledger.settle(campaign, DYNAMICS, other, "c")
-    assert found == Settled(0, 2, 2)
+    assert (found, found.equal) == (Settled(0, frozenset(range(38, 42)), 2), 2)
     assert {r.number: r.sha256 for r in ledger.rows(campaign, DYNAMICS)} == {
         row["number"]: row["sha256"] for row in first + other[2:]
     }
@@ -102,7 +104,7 @@ def test_a_second_answer_changes_nothing_and_is_reported_if_it_differs(ledger, c
 def test_more_numbers_than_a_statement_takes(ledger, campaign_in):
     campaign = campaign_in(ledger, n_model=5000)
     rows = [fit_row(n, {"n": n}) for n in range(5000)]
-    assert ledger.settle(campaign, CHAINS, rows, "w") == Settled(5000, 0, 0)
+    assert ledger.settle(campaign, CHAINS, rows, "w") == Settled(5000, frozenset(), 0)
     assert ledger.known(campaign, CHAINS, range(6000)) == set(range(5000))
     found = ledger.rows(campaign, CHAINS, range(4990, 6000))
     assert [row.report for row in found] == [{"n": n} for n in range(4990, 5000)]
@@ -215,6 +217,19 @@ def test_progress_counts(ledger, campaign_in):
     assert all(role.complete for role in progress(ledger, campaign).roles.values())
 
 
+def test_what_nobody_asked_for_hides_nothing_that_is_missing(ledger, campaign_in):
+    """Answers to, and deaths of, galaxies that the dynamics reject are not counted."""
+    campaign = campaign_in(ledger, n_model=20)
+    ledger.settle(campaign, DYNAMICS, motions(range(20)), "w")
+    rows = [row for row in evaluated(range(20)) if row["number"] not in (3, 4)]
+    rows.append(evaluation_row(Evaluation(5, -1.0, 2.0, {}, True)))
+    ledger.settle(campaign, LIKELIHOOD, rows, "w")
+    ledger.bury(campaign, LIKELIHOOD, [Death("7", 7, "bad", 3)], "w")
+    role = progress(ledger, campaign).roles[LIKELIHOOD]
+    assert (role.planned, role.done, role.dead, role.missing) == (14, 12, 0, 2)
+    assert not role.complete
+
+
 def test_what_was_found_as_arrays(ledger, campaign_in):
     campaign = campaign_in(ledger, n_model=30)
     ledger.settle(campaign, DYNAMICS, motions(range(20)), "w")
@@ -235,6 +250,44 @@ def test_what_was_found_as_arrays(ledger, campaign_in):
             assert found.chi2[place] == rows[number]["chi2"]
             assert found.nuisances["v_sys"][place] == rows[number]["nuisances"]["v_sys"]
             assert found.converged[place] == rows[number]["converged"]
+
+
+def test_what_the_dynamics_reject_has_no_likelihood(ledger, campaign_in):
+    campaign = campaign_in(ledger, n_model=20)
+    ledger.settle(campaign, DYNAMICS, motions(range(20)), "w")
+    rows = [evaluation_row(Evaluation(n, -1.0, 2.0, {"v": 1.0}, True)) for n in (4, 5)]
+    ledger.settle(campaign, LIKELIHOOD, rows, "w")
+    found = evaluations(ledger, campaign, Toy().propose)
+    assert np.flatnonzero(np.isfinite(found.log_likelihood)).tolist() == [4]
+    assert np.flatnonzero(np.isfinite(found.nuisances["v"])).tolist() == [4]
+    assert found.converged.tolist() == [n == 4 for n in range(20)]
+
+
+def test_a_galaxy_takes_a_kilobyte_at_most(small_ledger, campaign_in):
+    """Bytes at the peak, of campaigns of two sizes; rows as long as those of real galaxies."""
+    facts = {f"fact_{n}": n / 7 for n in range(11)}
+    nuisances = {f"nuisance_{n}": n / 7 for n in range(7)}
+    curve = Toy().motion(Model(1, {})).curve
+    peaks = []
+    for n_model in (2000, 5000):
+        campaign = campaign_in(small_ledger, f"of-{n_model}", n_model=n_model)
+        told = [Motion(n, ("vertical",) if n % 3 else (), facts, None if n % 3 else curve)
+                for n in range(n_model)]  # fmt: skip
+        small_ledger.settle(campaign, DYNAMICS, [motion_row(one) for one in told], "host:1")
+        seen = [Evaluation(n, -1.0, 2.0, nuisances, True) for n in range(0, n_model, 3)]
+        small_ledger.settle(campaign, LIKELIHOOD, [evaluation_row(one) for one in seen], "host:1")
+        del told, seen
+
+        def proposed(numbers):
+            return [Model(n, {f"p_{k}": n / (k + 1) for k in range(15)}) for n in numbers]
+
+        tracemalloc.start()
+        found = evaluations(small_ledger, campaign, proposed)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert found.parameters["p_2"].tolist() == [n / 3 for n in range(n_model)]
+        assert np.count_nonzero(found.evaluated) == len(range(0, n_model, 3))
+    assert (peaks[1] - peaks[0]) / 3000 <= 1000
 
 
 def test_galaxies_that_were_drawn_are_drawn_again(ledger, campaign_in, tmp_path):
@@ -302,3 +355,27 @@ def test_settings_are_what_they_were_written_as():
 def test_settings_that_cannot_be(wrong, match):
     with pytest.raises(ArdError, match=match):
         toy_settings(**{"name": "toy", "n_model": 3, **wrong})
+
+
+def test_the_largest_campaign_is_the_largest_that_can_be_drawn():
+    """Oracle: what the draws themselves refuse."""
+    assert toy_settings(n_model=MOST, seed=2**63 - 1).n_model == MOST
+    assert propose([0], 2**63 - 1, "sobol") != propose([0], 1, "sobol")
+    with pytest.raises(ArdError, match="seed of a campaign cannot be"):
+        toy_settings(seed=2**63)
+    with pytest.raises(ArdError, match="the seed cannot be used"):
+        propose([0], 2**63, "sobol")
+    with pytest.raises(ArdError, match="'n_model' of a campaign cannot be"):
+        toy_settings(n_model=MOST + 1)
+    with pytest.raises(ArdError, match="there is no such model"):
+        propose([MOST], 1, "sobol")
+
+
+def test_the_last_galaxy_of_the_largest_campaign_has_a_place(ledger, campaign_in):
+    campaign = campaign_in(ledger, n_model=2**31 - 1, kind="random", bound=2**31 - 1)
+    last = campaign.settings.n_model - 1
+    ledger.settle(campaign, DYNAMICS, [motion_row(Motion(last, ("disc",), {}, None))], "w")
+    assert ledger.known(campaign, DYNAMICS, [last]) == {last}
+    rewind(ledger, campaign, [LIKELIHOOD])
+    assert feed(ledger, campaign, LIKELIHOOD, campaign.settings.bound, take_all([])) == 0
+    assert cursor(ledger, campaign, LIKELIHOOD) == campaign.settings.n_model

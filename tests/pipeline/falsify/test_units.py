@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from pipeline import cli
 from pipeline.commands.campaign import work_command
 from pipeline.doctor import VARIABLES
+from pipeline.falsify.campaign.patience import Pace
 
 UNITS = Path(__file__).resolve().parents[3] / "docs" / "units"
 
@@ -54,3 +55,17 @@ def test_the_settings_have_what_the_unit_asks_for():
     asked = set(re.findall(r"\$\{(\w+)\}", (UNITS / "rbh1-worker@.service").read_text()))
     assert asked <= set(settings)
     assert {name for name in settings if name.endswith("_URL")} <= set(VARIABLES)
+
+
+def test_a_worker_that_is_refused_is_not_started_for_ever_and_one_that_waits_is():
+    """Oracle: how often each fails within the interval that systemd counts in."""
+    unit = dict(re.findall(r"^(\w+)=(\S+)$", (UNITS / "rbh1-worker@.service").read_text(), re.M))
+    interval_s = 60.0 * float(unit["StartLimitIntervalSec"].removesuffix("min"))
+    burst, pause_s = int(unit["StartLimitBurst"]), float(unit["RestartSec"])
+    loading_s = 60.0  # of the libraries, on a slow disk
+    assert burst * (loading_s + pause_s) < interval_s
+    assert interval_s / (Pace().patience_s + pause_s) < burst
+    # A worker that is told no patience has that one.
+    assert "--patience" not in command_in("rbh1-worker@.service")
+    (patience,) = (o for o in work_command.params if o.name == "patience")
+    assert patience.default == Pace().patience_s

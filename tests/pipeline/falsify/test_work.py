@@ -19,9 +19,10 @@ from ard.errors import ArdError, ExtraMissingError, RemoteError
 from pipeline.falsify.campaign.broker import Delivery, WorkQueue, connect
 from pipeline.falsify.campaign.patience import Pace, stopping
 from pipeline.falsify.campaign.roles import Order, decode, encode
+from pipeline.falsify.campaign.rows import evaluation_row, motion_of, motion_row
 from pipeline.falsify.campaign.settings import CHAINS, DYNAMICS, LIKELIHOOD, Chains
 from pipeline.falsify.campaign.supply import Supply, progress
-from pipeline.falsify.tasks import Motion
+from pipeline.falsify.tasks import Model, Motion
 from pipeline.store.troubles import disk_full
 
 BOTH = (DYNAMICS, LIKELIHOOD)
@@ -202,6 +203,33 @@ def test_answers_that_differ_are_reported_and_the_first_stays(small_ledger, camp
     rivals = small_ledger.conflicts(campaign)
     assert [row.number for row in rivals] == list(range(16))
     assert digests(small_ledger, campaign)[0] == serial(campaign.settings)[0]
+
+
+def test_the_curve_that_is_kept_is_held_against_the_cube(small_ledger, campaign_in, embedded):
+    """Meanwhile another worker commits another curve of 3, rejects 6, and allows 5."""
+    campaign = campaign_in(small_ledger, n_model=20)
+    others = [Toy(seed=2).motion(Model(3, {})), Motion(6, ("toomre",), {"q_min": 0.9}, None),
+              Motion(5, (), {}, Toy(seed=2).motion(Model(4, {})).curve)]  # fmt: skip
+    theirs = {one.number: one for one in others}
+
+    class Overtaken(Toy):
+        def motion(self, model):
+            if model.number in theirs:
+                row = motion_row(theirs[model.number])
+                small_ledger.settle(campaign, DYNAMICS, [row], "another")
+            return super().motion(model)
+
+    tallies = toy_worker(small_ledger, embedded, "toy", BOTH, Overtaken()).run()
+    assert tallies[DYNAMICS].conflicts == 3
+    kept = {row.number: motion_of(row) for row in small_ledger.rows(campaign, DYNAMICS)}
+    possible = [number for number, motion in kept.items() if motion.possible]
+    assert {3, 5} <= set(possible)
+    assert 6 not in possible
+    toy = Toy()
+    found = toy.evaluate(toy.propose(possible), [kept[n].curve for n in possible])
+    expected = {one.number: evaluation_row(one)["sha256"] for one in found}
+    assert digests(small_ledger, campaign)[1] == expected
+    assert progress(small_ledger, campaign).roles[LIKELIHOOD].complete
 
 
 def test_answers_to_other_tasks_are_refused(small_ledger, campaign_in, embedded):
