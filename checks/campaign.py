@@ -355,7 +355,8 @@ def _verdict(found: Mapping[str, float], limits: Limits) -> str:
     margin = found["t"] - found["quantile"]
     if margin <= 0.0:
         told = limits["campaign.power"].accepts(found["power"])
-        told &= found["t"] <= found["quantile_low"]
+        # The best disc alone is no galaxy of the hypothesis, or by chance.
+        told &= found["t"] <= found["quantile_low"] and found["surviving"] > 0
         return TENSION if told else UNINFORMATIVE
     searched = limits["campaign.unconverged"].accepts(found["unconverged"])
     enough = limits["campaign.evaluated"].accepts(found["evaluated"])

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from campaigns import CALIBRATION, CHI2, LABEL, document_of, gaussian
+from campaigns import BEST, CALIBRATION, CHI2, LABEL, REFINED, document_of, gaussian
 
 from ard import layout
 from checks import campaign as family
@@ -64,6 +64,8 @@ def columns(models):
 @cache
 def made(**how):
     models = gaussian(N, rejected=how.pop("rejected", True))
+    if how.pop("alone", False):  # a disc survives, and no galaxy
+        how["refined"] = replace(REFINED, log_likelihood=BEST + 50.0, chi2=CHI2 - 100.0)
     return columns(models), document_of(models, **how)
 
 
@@ -111,6 +113,7 @@ def judge(monkeypatch):
             "saturated": Saturated(CHI2 - 5.0, 4900),
             "calibration": replace(CALIBRATION, quantile_low=4.0),
         },
+        {"alone": True},
     ],
     ids=lambda how: "-".join(how) or "all",
 )

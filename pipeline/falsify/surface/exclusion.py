@@ -42,7 +42,8 @@ class Calibration:
     Attributes
     ----------
     quantile : float
-        Of T over the injected galaxies.
+        Of T where a galaxy is the truth: an upper bound, from those that were injected
+        (`pipeline.falsify.cube.calibrate.bound_of`).
     quantile_low : float
         The same, if those whose best disc was not found had the smallest T of all: theirs is too
         large, and may be the quantile.
@@ -227,8 +228,12 @@ def _gate(found: Mapping[str, float], acceptance: Acceptance) -> tuple[Gate, str
         return Gate.MODEL_INADEQUATE, f"{words}: reduced chi-square {reduced:.2f}, not {fits}"
     t, quantile = found["t"], found["quantile"]
     if t <= quantile:
-        who = "a galaxy survives" if found["surviving"] else "a disc survives, of no galaxy tried"
-        words = f"{who}: T = {t:.1f}, and injected galaxies have up to {quantile:.1f}"
+        words = f"T = {t:.1f}, and injected galaxies have up to {quantile:.1f}"
+        if not found["surviving"]:
+            # It may turn faster than any galaxy of the prior, or as no gravity lets it.
+            alone = f"a disc survives, and none of the galaxies that were tried: {words}"
+            return Gate.UNINFORMATIVE, f"{alone}; of the disc no dynamics were asked"
+        words = f"a galaxy survives: {words}"
         if not t <= found["quantile_low"]:
             return Gate.UNINFORMATIVE, f"{words}; but only those whose search did not converge"
         if power.accepts(found["power"]):

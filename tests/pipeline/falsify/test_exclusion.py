@@ -153,10 +153,14 @@ def test_a_campaign_of_a_few_galaxies_excludes_nothing():
         assert f"but {n} galaxies were held against the cube, not >= 299" in found.sentence
 
 
-def test_a_disc_that_survives_is_told_from_a_galaxy():
-    alone = verdict(**GIVEN | {"refined": refined(BEST + 50.0)})
-    assert alone.gate is Gate.IN_TENSION
-    assert "a disc survives, of no galaxy tried" in alone.sentence
+def test_a_disc_that_survives_where_no_galaxy_does_says_nothing_of_galaxies():
+    """It turns at 375 km/s and ends at 6 kpc: no dynamics were asked of it."""
+    fast = {"r_max_kpc": 6.0, "v_max_kms": 250.0, "rise": 0.5}
+    alone = verdict(**GIVEN | {"refined": refined(BEST + 50.0, parameters=fast)})
+    assert alone.measured["surviving"] == 0
+    assert alone.measured["t"] < alone.measured["quantile_low"]
+    assert alone.gate is Gate.UNINFORMATIVE
+    assert "a disc survives, and none of the galaxies that were tried" in alone.sentence
 
 
 def test_without_another_reference_there_is_no_literal_answer():
