@@ -12,14 +12,23 @@ from typing import Any
 
 import numpy as np
 import pytest
-from campaigns import BEST, CALIBRATION, CHI2, LABEL, REFINED, document_of, gaussian
+from campaigns import (
+    BEST,
+    CALIBRATION,
+    CHI2,
+    LABEL,
+    OF_A_TABLE,
+    REFINED,
+    document_of,
+    gaussian,
+)
 
 from ard import layout
 from checks import campaign as family
 from checks import evaluations as table
 from checks.result import Status
 from manifests import load_acceptance
-from pipeline.falsify.surface.exclusion import Saturated
+from pipeline.falsify.surface.exclusion import Field, Saturated
 from pipeline.falsify.surface.table import BETWEEN, NUISANCE
 
 ACCEPTANCE = load_acceptance()
@@ -64,6 +73,8 @@ def columns(models):
 @cache
 def made(**how):
     models = gaussian(N, rejected=how.pop("rejected", True))
+    if how.pop("table", False):
+        how["settings"] = OF_A_TABLE
     if how.pop("alone", False):  # a disc survives, and no galaxy
         how["refined"] = replace(REFINED, log_likelihood=BEST + 50.0, chi2=CHI2 - 100.0)
     return columns(models), document_of(models, **how)
@@ -114,6 +125,9 @@ def judge(monkeypatch):
             "calibration": replace(CALIBRATION, quantile_low=4.0),
         },
         {"alone": True},
+        {"table": True},
+        {"field": None},
+        {"field": Field(60.0, 70.0)},
     ],
     ids=lambda how: "-".join(how) or "all",
 )
@@ -297,6 +311,9 @@ FAULTS = [
     (family.verdict, said("exclusion", "calibration", "n_disc", value=20)),
     (family.verdict, said("exclusion", "calibration", "quantile_low", value=3.0)),
     (family.verdict, said("exclusion", "saturated", value=None)),
+    (family.verdict, said("exclusion", "measured", "seen", value=more(1))),
+    (family.verdict, said("exclusion", "field", "low_kpc", value=65.0)),
+    (family.verdict, said("exclusion", "field", value=None)),
     (family.verdict, said("refined", "ends", value=lambda ends: ends[:1])),
     (family.verdict, said("refined", "chi2", value=more(-90.0))),
     (family.survivors, swapped),
@@ -316,6 +333,27 @@ def test_a_planted_fault_is_found(judge, check, fault):
     assert outcome.status is Status.FAILED
     assert outcome.detail
     assert outcome.remedy
+
+
+@pytest.mark.parametrize(
+    ("check", "fault"),
+    [
+        (family.shares, said("within", 1, "fraction", value=0.1)),
+        (family.shares, said("rejected", "all", "high", value=0.3)),
+        (family.cells, said("profiles", 0, "log_mean", 2, value=-3.0)),
+        (family.marginal, said("marginal", "effective", value=40.0)),
+        (family.marginal, said("marginal", "converged", value=True)),
+        (family.verdict, said("exclusion", "verdict", value="CONFIRMED")),
+    ],
+)
+def test_what_a_table_cannot_say_is_found(judge, check, fault):
+    assert judge(check, fault, table=True).status is Status.FAILED
+
+
+@pytest.mark.parametrize("check", [family.shares, family.cells, family.marginal, family.verdict])
+def test_rows_of_a_table_that_pass_for_draws_are_found(judge, check):
+    outcome = judge(check, said("campaign", "settings", "kind", value="table"))
+    assert outcome.status is Status.FAILED
 
 
 def test_every_check_has_a_planted_fault():

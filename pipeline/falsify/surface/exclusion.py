@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ard.cube import FloatArray
+from ard.cube import BoolArray, FloatArray
 from ard.errors import ArdError
 from manifests.acceptance import Acceptance
 from pipeline.falsify.surface.survey import DISC, Evaluations, Surface
@@ -105,6 +105,25 @@ class Refined:
 
 
 @dataclass(frozen=True)
+class Field:
+    """Which part of the line of light the cut-out shows.
+
+    Attributes
+    ----------
+    low_kpc, high_kpc : float
+        From the host along the line, projected, as `centre_kpc` of a galaxy.
+    """
+
+    low_kpc: float
+    high_kpc: float
+
+    def shows(self, evaluations: Evaluations) -> BoolArray:
+        """Say which models have light there, shape (n,); none of which it is not known."""
+        centre, reach = evaluations.values("centre_kpc"), evaluations.values("r_max_kpc")
+        return np.asarray((centre + reach > self.low_kpc) & (centre - reach < self.high_kpc))
+
+
+@dataclass(frozen=True)
 class Exclusion:
     """The verdict on "no galaxy makes this cube".
 
@@ -134,6 +153,7 @@ def judge(
     saturated: Saturated | None = None,
     calibration: Calibration | None = None,
     refined: Refined | None = None,
+    field: Field | None = None,
 ) -> Exclusion:
     """Say whether the galaxy is excluded.
 
@@ -150,9 +170,13 @@ def judge(
         How far apart its best two searches ended, or by how much a galaxy of the campaign beats it,
         says how far they may be from the best of all; no draw of the prior is near enough to the
         best galaxy to say that.
+    field : Field, optional
+        A galaxy without light there is no trial: all such leave the background alone.
     """
     found = _measured(surface, evaluations, saturated, calibration, refined)
-    gate, words = _gate(found, acceptance)
+    shown = field.shows(evaluations) & evaluations.evaluated if field else None
+    found["seen"] = float("nan") if shown is None else float(np.count_nonzero(shown))
+    gate, words = _gate(found, acceptance, drawn=surface.drawn)
     return Exclusion(gate, words, _literal(surface, found), found)
 
 
@@ -205,7 +229,7 @@ def _finite(choose: Callable[[FloatArray], Any], values: FloatArray) -> float:
     return float(choose(good)) if good.size else float("nan")
 
 
-def _gate(found: Mapping[str, float], acceptance: Acceptance) -> tuple[Gate, str]:
+def _gate(found: Mapping[str, float], acceptance: Acceptance, *, drawn: bool) -> tuple[Gate, str]:
     """Ask in order: is all there, can T be read, does a galaxy survive, could one have?"""
     names = ("missing", "injections", "saturated_chi2", "power", "unconverged", "evaluated")
     missing, enough, fits, power, open_, tried = (acceptance.limit(f"campaign.{n}") for n in names)
@@ -241,11 +265,15 @@ def _gate(found: Mapping[str, float], acceptance: Acceptance) -> tuple[Gate, str
         seen = f"{found['power']:.0%}" if np.isfinite(found["power"]) else "an unknown share"
         return Gate.UNINFORMATIVE, f"{words}; but the test rejects {seen} of bow shocks"
     words = f"T = {t:.1f}, above the {quantile:.1f} of injected galaxies"
+    if not drawn:
+        chosen = "the galaxies are rows of a table, which say nothing of any other"
+        return Gate.UNINFORMATIVE, f"{words}; but {chosen}"
     if not open_.accepts(found["unconverged"]):
         share = found["unconverged"]
         return Gate.UNINFORMATIVE, f"{words}; but {share:.1%} of the searches did not converge"
-    if not tried.accepts(found["evaluated"]):
-        few = f"{words}; but {found['evaluated']:.0f} galaxies were held against the cube"
+    if not tried.accepts(found["seen"]):
+        some = f"{found['seen']:.0f}" if np.isfinite(found["seen"]) else "an unknown number of"
+        few = f"{words}; but {some} galaxies with light in the cut-out were held against it"
         return Gate.UNINFORMATIVE, f"{few}, not {tried.bound}"
     still = found["improvement"]
     if not np.isfinite(still):

@@ -53,9 +53,7 @@ def judge(likelihood):
 def test_the_threshold_is_below_the_quantile_in_one_of_twenty_calibrations_at_most(count):
     """Oracle: draws of a known distribution; the false alarm is that of 3 errors of 2,000."""
     values = np.random.default_rng(7).random((2000, count))
-    found = [
-        calibrate.Calibration(one, np.ones(count, bool), 1, 1.0).threshold for one in values
-    ]
+    found = [calibrate.Calibration(one, np.ones(count, bool), 1, 1.0).threshold for one in values]
     assert np.mean(np.array(found) >= 0.95) >= 0.95 - 3.0 * np.sqrt(0.95 * 0.05 / 2000)
 
 

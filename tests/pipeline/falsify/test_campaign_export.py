@@ -20,7 +20,9 @@ from toy_campaign import Toy
 import ard
 from pipeline import cli
 from pipeline.commands import campaign_export, campaign_science
+from pipeline.falsify.campaign.settings import TABLE
 from pipeline.falsify.cube import calibrate, reference
+from pipeline.falsify.surface import report
 from pipeline.falsify.surface.export import Given, label_of
 from pipeline.falsify.tasks import Model
 from pipeline.figures import campaign as drawing
@@ -116,6 +118,13 @@ def test_a_campaign_that_is_not_complete_is_exported_and_ends_with_1(run_folder)
     told = rbh1(*words, code=1)
     assert "not complete" in told.stderr
     assert "NOT EVALUATED" in told.stdout
+
+
+def test_the_kind_of_a_campaign_of_a_table_is_that_of_its_settings():
+    """The surface knows no campaign: it holds the word of its own."""
+    assert report.TABLE == TABLE
+    about = report.Campaign("x", 3, 1, {"kind": TABLE}, "0" * 64)
+    assert not about.drawn
 
 
 def test_what_was_compared_with_is_read_back():
