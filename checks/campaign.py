@@ -389,14 +389,14 @@ def _verdict(found: Mapping[str, float], limits: Limits, *, prior: bool) -> str:
 # ---- what is kept
 
 
-@check("campaign.survivors", SURFACE, (DISAGREE, SLACK))
-def survivors(product: Product, limits: Limits) -> Outcome:
+@check("campaign.kept", SURFACE, (DISAGREE, SLACK))
+def kept(product: Product, limits: Limits) -> Outcome:
     """Are the galaxies that are kept the best, and others that survive, with all their products?"""
     facts, models = document(product), models_of(product)
     if models is None:
         return NO_TABLE
-    said, slack = part(facts, "survivors"), _slack(limits)
-    rows = rows_of(facts, "survivors", "rows")
+    said, slack = part(facts, "kept"), _slack(limits)
+    rows = rows_of(facts, "kept", "rows")
     reference = number(part(facts, "reference"), "log_likelihood")
     good = models.evaluated & models.converged
     order = np.lexsort((models.number, np.where(good, -models.log_likelihood, np.inf)))
@@ -419,6 +419,7 @@ def survivors(product: Product, limits: Limits) -> Outcome:
     for row in rows:
         at = np.flatnonzero(models.number == row.get("number"))
         told = at.size == 1 and same(row.get("delta_chi2"), delta[at[0]], slack)
+        told = told and row.get("survives") is bool(delta[at[0]] <= level)
         if not told or list(_unlike(models, int(at[0]), rows_of(row, "parameters"), "", slack)):
             wrong.append(f"model {row.get('number')}")
     wrong += _unkept(product, facts, rows)

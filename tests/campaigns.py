@@ -113,6 +113,6 @@ def document_of(
         "simulated": True,
         "campaign": {**asdict(campaign), "label": LABEL},
         **report.document_of(evaluations, surface, judged, acceptance, {}),
-        "survivors": report.survivors_of(evaluations, surface, rule, kept),
+        "kept": report.kept_of(evaluations, surface, rule, kept),
         "provenance": None,
     }

@@ -36,7 +36,7 @@ LIMITS = {n: ACCEPTANCE.limit(n) for n in ACCEPTANCE.ids if n.startswith("campai
 OF_TABLE = (family.complete, family.values)
 OF_SURFACE = (
     *(family.conflicts, family.shares, family.counts, family.cells, family.marginal),
-    *(family.best, family.verdict, family.survivors),
+    *(family.best, family.verdict, family.kept),
 )
 EVERY = (*OF_TABLE, *OF_SURFACE)
 N = 420
@@ -90,7 +90,7 @@ def judge(monkeypatch):
         models, surface = copy.deepcopy(made(**how))
         kept = {
             name: [Made(None, name, path.partition("_")[2].partition(".")[0])
-                   for row in surface["survivors"]["rows"]
+                   for row in surface["kept"]["rows"]
                    if (path := row["files"][key]) not in without]
             for key, name in (("cube", layout.DISC_CUBE), ("residual", layout.DISC_RESIDUAL),
                               ("map", layout.DISC_MAP))
@@ -200,7 +200,7 @@ def other_filter(models, _):
 
 def survivor(models, surface):
     """A galaxy that is as good as the reference is hidden from the surface."""
-    row = surface["survivors"]["rows"][-1]["number"]
+    row = surface["kept"]["rows"][-1]["number"]
     models["log_likelihood"][row] = surface["best"]["log_likelihood"] + 1.0
 
 
@@ -220,14 +220,14 @@ def narrower(_, surface):
 
 
 def swapped(_, surface):
-    rows = surface["survivors"]["rows"]
+    rows = surface["kept"]["rows"]
     rows[0], rows[1] = rows[1], rows[0]
 
 
 def another(_, surface):
     """A galaxy far from the reference is kept as if it survived."""
     worst = np.nanargmin(made()[0]["log_likelihood"])
-    row = surface["survivors"]["rows"][-1]
+    row = surface["kept"]["rows"][-1]
     row["number"] = int(worst)
 
 
@@ -316,14 +316,15 @@ FAULTS = [
     (family.verdict, said("exclusion", "field", value=None)),
     (family.verdict, said("refined", "ends", value=lambda ends: ends[:1])),
     (family.verdict, said("refined", "chi2", value=more(-90.0))),
-    (family.survivors, swapped),
-    (family.survivors, another),
-    (family.survivors, said("survivors", "rows", value=lambda rows: rows[:-1])),
-    (family.survivors, said("survivors", "rows", value=lambda rows: [*rows, rows[0]])),
-    (family.survivors, said("survivors", "rows", 0, "delta_chi2", value=more(-1.0))),
-    (family.survivors, said("survivors", "rows", 1, "parameters", 0, "value", value=more(0.1))),
-    (family.survivors, said("survivors", "level", value=24.0)),
-    (family.survivors, survivor),
+    (family.kept, swapped),
+    (family.kept, another),
+    (family.kept, said("kept", "rows", value=lambda rows: rows[:-1])),
+    (family.kept, said("kept", "rows", value=lambda rows: [*rows, rows[0]])),
+    (family.kept, said("kept", "rows", 0, "delta_chi2", value=more(-1.0))),
+    (family.kept, said("kept", "rows", 1, "parameters", 0, "value", value=more(0.1))),
+    (family.kept, said("kept", "level", value=24.0)),
+    (family.kept, said("kept", "rows", 0, "survives", value=lambda v: not v)),
+    (family.kept, survivor),
 ]
 
 
@@ -363,7 +364,7 @@ def test_every_check_has_a_planted_fault():
 def test_a_galaxy_whose_products_are_not_there_is_found(judge):
     gone = layout.kept_files("t001", LABEL, 2)
     for key in gone:
-        outcome = judge(family.survivors, without=(gone[key],))
+        outcome = judge(family.kept, without=(gone[key],))
         assert outcome.status is Status.FAILED
         assert f"-{LABEL}-02" in outcome.detail
 

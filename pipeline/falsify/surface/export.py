@@ -294,7 +294,7 @@ def _document(
         "simulated": work.provenance.simulated,
         "campaign": {**asdict(campaign), "label": work.label},
         **report.document_of(evaluations, surface, judged, acceptance, how.units),
-        "survivors": report.survivors_of(evaluations, surface, how.rule, kept),
+        "kept": report.kept_of(evaluations, surface, how.rule, kept),
         "provenance": work.of_table().to_dict(),
     }
 

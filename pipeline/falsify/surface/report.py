@@ -134,13 +134,13 @@ def document_of(
     }
 
 
-def survivors_of(
+def kept_of(
     evaluations: Evaluations,
     surface: Surface,
     rule: Rule,
     kept: Sequence[tuple[Kept, Mapping[str, str]]],
 ) -> dict[str, Any]:
-    """Say which galaxies are kept, by which rule, and in which files."""
+    """Say which galaxies are kept, by which rule, in which files, and whether they survive."""
     level = max(surface.settings.delta_chi2)
     rows = []
     for rank, (one, files) in enumerate(kept, 1):
@@ -153,6 +153,7 @@ def survivors_of(
                 "why": one.why,
                 "log_likelihood": found.log_likelihood,
                 "delta_chi2": delta,
+                "survives": delta <= level,
                 "parameters": _values(model.parameters),
                 "files": dict(files),
             }

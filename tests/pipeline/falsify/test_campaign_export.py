@@ -97,7 +97,7 @@ def test_what_lies_in_the_ledger_ends_among_the_products(run_folder):
     surface = ard.io.read_json(told["paths"][f"validation/t001_surface-{label_of('edge-on')}.json"])
     assert surface["campaign"]["name"] == "edge-on"
     assert surface["reference"] == asdict(REFERENCE)
-    kept = [row["number"] for row in surface["survivors"]["rows"]]
+    kept = [row["number"] for row in surface["kept"]["rows"]]
     found = toy.evaluate(toy.propose(possible), [motions[n].curve for n in possible])
     best = sorted((one for one in found if one.converged), key=lambda one: -one.log_likelihood)
     assert kept == [one.number for one in best[:2]]

@@ -89,7 +89,7 @@ def test_the_judge_accepts_what_is_exported(exported):
     assert {name for name in checked if name.startswith("campaign.")} == {
         f"campaign.{name}"
         for name in ("complete", "values", "conflicts", "shares", "counts", "cells", "marginal",
-                     "best", "verdict", "survivors")
+                     "best", "verdict", "kept")
     }  # fmt: skip
 
 
@@ -139,7 +139,7 @@ def test_kept_galaxies_have_their_light_their_residuals_and_their_velocities(exp
     renderer = ToyRenderer()
     where = np.ix_(CHANNELS, np.r_[ROWS], np.r_[COLUMNS])
     mask, data = renderer.noise.mask[where], renderer.cube.flux[where]
-    for row in said.document["survivors"]["rows"]:
+    for row in said.document["kept"]["rows"]:
         place = root / "products/representative"
         model, left = (ard.read_cube(place / row["files"][key]) for key in ("cube", "residual"))
         speed = 220.0 * MODELS.parameters["gas_fraction"][row["number"]]
@@ -163,7 +163,7 @@ def test_kept_galaxies_have_their_light_their_residuals_and_their_velocities(exp
 def test_what_is_left_is_in_errors_of_the_noise_product(exported):
     root, said = exported
     renderer = ToyRenderer()
-    number = said.document["survivors"]["rows"][0]["number"]
+    number = said.document["kept"]["rows"][0]["number"]
     rendered = renderer(*row_of(MODELS, number))
     noise = read_given_noise(root / "work/t001_noise.fits")
     left = residuals_of(rendered, renderer.cube, noise, load_target(root / "test.toml"))
@@ -258,7 +258,7 @@ def test_a_table_that_is_edited_is_found(undrawn):
         write_hdus(undrawn / TABLE, hdus, overwrite=True)
     found = {check for check, _ in judged(undrawn)}
     assert {"structure.as_written", "campaign.cells", "campaign.marginal"} <= found
-    assert {"campaign.best", "campaign.survivors", "structure.provenance"} <= found
+    assert {"campaign.best", "campaign.kept", "structure.provenance"} <= found
 
 
 def test_the_next_run_collects_a_campaign(tmp_path):
