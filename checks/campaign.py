@@ -19,6 +19,7 @@ from checks.evaluations import (
     Row,
     beside,
     delta_chi2,
+    drawn,
     each_tail,
     is_bound,
     misplaced,
@@ -123,25 +124,32 @@ def shares(product: Product, limits: Limits) -> Outcome:
     relative = models.relative(number(part(facts, "reference"), "log_likelihood"))
     unsettled = models.unsettled
     wrong = []
+    is_share = _is_share if drawn(facts) else _is_count
     for row in rows_of(facts, "within"):
         inside = delta_chi2(relative) <= number(row, "delta_chi2")
         more = int(np.count_nonzero(unsettled & ~inside))
-        if not _is_share(row, int(np.count_nonzero(inside)), relative.size, more, limits):
+        if not is_share(row, int(np.count_nonzero(inside)), relative.size, more, limits):
             wrong.append(f"within {row.get('delta_chi2')}")
     levels = [number(row, "delta_chi2") for row in rows_of(facts, "within")]
     wrong += [] if levels and levels == sorted(set(levels)) else ["the levels"]
     reasons = models.reasons
     for name, rows in (("all", [row for row in reasons if row]),
                        ("several", [row for row in reasons if len(row) > 1])):  # fmt: skip
-        if not _is_share(part(facts, "rejected", name), len(rows), len(reasons), 0, limits):
+        if not is_share(part(facts, "rejected", name), len(rows), len(reasons), 0, limits):
             wrong.append(f"rejected by {name}")
     said = {str(row.get("name")): row for row in rows_of(facts, "rejected", "filters")}
     for name in sorted({one for row in reasons for one in row} | set(said)):
         n, alone = sum(name in row for row in reasons), sum(row == (name,) for row in reasons)
         row = said.get(name, {})
-        if row.get("n_only") != alone or not _is_share(row, n, len(reasons), 0, limits):
+        if row.get("n_only") != alone or not is_share(row, n, len(reasons), 0, limits):
             wrong.append(f"rejected by {name}")
     return _disagree(limits, wrong, "shares are not those of the table")
+
+
+def _is_count(row: Row, n: int, n_all: int, _more: int, _limits: Limits) -> bool:
+    """Say whether models that nobody drew are counted, and no share of the prior is made of it."""
+    counted = (row.get("n"), row.get("n_all")) == (n, n_all)
+    return counted and all(row.get(name, 0.0) is None for name in ("fraction", "low", "high"))
 
 
 def _is_share(row: Row, n: int, n_all: int, more: int, limits: Limits) -> bool:
@@ -294,7 +302,7 @@ def verdict(product: Product, limits: Limits) -> Outcome:
     found = _measured(facts, models)
     measured = part(facts, "exclusion", "measured")
     wrong = [n for n, v in found.items() if not same(measured.get(n), v, _slack(limits))]
-    expected = _verdict(found, limits)
+    expected = _verdict(found, limits, prior=drawn(facts))
     if said.get("verdict") != expected:
         wrong.insert(0, f"{said.get('verdict')}, not {expected}")
     levels = [number(row, "delta_chi2") for row in rows_of(facts, "within")]
@@ -328,6 +336,7 @@ def _measured(facts: Row, models: Models) -> dict[str, float]:
     return {
         "missing": number(part(facts, "missing"), "n"),
         "evaluated": n,
+        "seen": _seen(part(facts, "exclusion", "field"), models),
         "delta_chi2": delta_chi2(best_ - number(part(facts, "reference"), "log_likelihood")),
         "chi2_best": chi2,
         "chi2_saturated": base,
@@ -344,7 +353,19 @@ def _measured(facts: Row, models: Models) -> dict[str, float]:
     }
 
 
-def _verdict(found: Mapping[str, float], limits: Limits) -> str:
+def _seen(field: Row, models: Models) -> float:
+    """Count the galaxies with light in the cut-out; NaN where nobody says where that is."""
+    low, high = number(field, "low_kpc"), number(field, "high_kpc")
+    if not math.isfinite(low + high):
+        return math.nan
+    if not {"centre_kpc", "r_max_kpc"} <= set(models.columns):
+        return 0.0
+    near = models.column("centre_kpc") - models.column("r_max_kpc")
+    far = models.column("centre_kpc") + models.column("r_max_kpc")
+    return float(np.count_nonzero(models.evaluated & (near < high) & (far > low)))
+
+
+def _verdict(found: Mapping[str, float], limits: Limits, *, prior: bool) -> str:
     if not limits["campaign.missing"].accepts(found["missing"]) or not found["evaluated"]:
         return NOT_EVALUATED
     calibrated = limits["campaign.injections"].accepts(found["injections"])
@@ -355,24 +376,27 @@ def _verdict(found: Mapping[str, float], limits: Limits) -> str:
     margin = found["t"] - found["quantile"]
     if margin <= 0.0:
         told = limits["campaign.power"].accepts(found["power"])
-        told &= found["t"] <= found["quantile_low"]
+        # The best disc alone is no galaxy of the hypothesis, or by chance.
+        told &= found["t"] <= found["quantile_low"] and found["surviving"] > 0
         return TENSION if told else UNINFORMATIVE
     searched = limits["campaign.unconverged"].accepts(found["unconverged"])
-    enough = limits["campaign.evaluated"].accepts(found["evaluated"])
-    return CONFIRMED if searched and enough and found["improvement"] < margin else UNINFORMATIVE
+    enough = limits["campaign.evaluated"].accepts(found["seen"])
+    # What somebody chose says nothing of the galaxies that it leaves out.
+    trusted = prior and searched and enough and found["improvement"] < margin
+    return CONFIRMED if trusted else UNINFORMATIVE
 
 
 # ---- what is kept
 
 
-@check("campaign.survivors", SURFACE, (DISAGREE, SLACK))
-def survivors(product: Product, limits: Limits) -> Outcome:
+@check("campaign.kept", SURFACE, (DISAGREE, SLACK))
+def kept(product: Product, limits: Limits) -> Outcome:
     """Are the galaxies that are kept the best, and others that survive, with all their products?"""
     facts, models = document(product), models_of(product)
     if models is None:
         return NO_TABLE
-    said, slack = part(facts, "survivors"), _slack(limits)
-    rows = rows_of(facts, "survivors", "rows")
+    said, slack = part(facts, "kept"), _slack(limits)
+    rows = rows_of(facts, "kept", "rows")
     reference = number(part(facts, "reference"), "log_likelihood")
     good = models.evaluated & models.converged
     order = np.lexsort((models.number, np.where(good, -models.log_likelihood, np.inf)))
@@ -395,6 +419,7 @@ def survivors(product: Product, limits: Limits) -> Outcome:
     for row in rows:
         at = np.flatnonzero(models.number == row.get("number"))
         told = at.size == 1 and same(row.get("delta_chi2"), delta[at[0]], slack)
+        told = told and row.get("survives") is bool(delta[at[0]] <= level)
         if not told or list(_unlike(models, int(at[0]), rows_of(row, "parameters"), "", slack)):
             wrong.append(f"model {row.get('number')}")
     wrong += _unkept(product, facts, rows)

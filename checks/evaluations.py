@@ -136,11 +136,16 @@ def same(one: Any, other: Any, slack: float) -> bool:
     )
 
 
+def drawn(facts: Row) -> bool:
+    """Say whether the models are draws of a prior; those of a table somebody chose."""
+    return part(facts, "campaign", "settings").get("kind") != "table"
+
+
 class Again:
     """Sums the models of cells up once more."""
 
     def __init__(self, models: Models, facts: Row) -> None:
-        self._models = models
+        self._models, self._drawn = models, drawn(facts)
         self._relative = models.relative(number(part(facts, "reference"), "log_likelihood"))
         self._evaluated = models.evaluated
         self._open = models.open
@@ -184,8 +189,10 @@ class Again:
         known = math.isfinite(best)
         weight = np.exp(relative - best) if known else np.zeros(0)
         total, squares = math.fsum(weight), math.fsum(weight**2)
-        effective = total**2 / squares if known else 0.0
-        spread = max(1.0 / effective - 1.0 / n, 0.0) if known else math.nan
+        # Of models that nobody drew there is no mean over a prior, and none carries it.
+        mean = known and self._drawn
+        effective = total**2 / squares if mean else 0.0
+        spread = max(1.0 / effective - 1.0 / n, 0.0) if mean else math.nan
         at = self._models.number[some][relative == best]
         return {
             "n": n,
@@ -195,7 +202,7 @@ class Again:
             "best_number": float(at.min()) if known else math.nan,
             "best_first": self._best(some & self._first),
             "best_second": self._best(some & ~self._first),
-            "log_mean": best + math.log(total / n) if known else math.nan,
+            "log_mean": best + math.log(total / n) if mean else math.nan,
             "log_mean_error": math.sqrt(spread),
             "effective": effective,
             "profile_flagged": not few.accepts(relative.size),

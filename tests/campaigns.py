@@ -9,7 +9,7 @@ import numpy as np
 from ard import layout
 from manifests import load_acceptance
 from pipeline.falsify.surface import exclusion, report, survivors
-from pipeline.falsify.surface.exclusion import Calibration, Refined, Saturated
+from pipeline.falsify.surface.exclusion import Calibration, Field, Refined, Saturated
 from pipeline.falsify.surface.report import Campaign, Judged
 from pipeline.falsify.surface.survey import BOW, Evaluations, Reference, Settings, survey
 from pipeline.falsify.surface.survivors import Rule
@@ -24,7 +24,8 @@ CHI2 = 5000.0  # there
 def gaussian(n: int, seed: int = 3, *, rejected: bool = True, unconverged: int = 2) -> Evaluations:
     """Give models drawn over the unit cube; what two filters reject has no likelihood.
 
-    The last parameter of `AXES` is a fact, known of all models but those that `fast` rejects.
+    The last parameter of `AXES` is a fact, known of all models but those that `fast` rejects. All
+    have light in `FIELD`.
     """
     rng = np.random.default_rng(seed)
     places = rng.random((n, 3))
@@ -42,9 +43,15 @@ def gaussian(n: int, seed: int = 3, *, rejected: bool = True, unconverged: int =
     far = np.flatnonzero(converged & (np.abs(z[:, 0]) > 4.0))[:unconverged]
     converged[far] = False
     found = np.where(out, np.nan, log_likelihood)
+    parameters = {
+        "r_d_kpc": places[:, 0],
+        "gas_fraction": places[:, 1],
+        "r_max_kpc": rng.uniform(18.0, 28.0, n),
+        "centre_kpc": rng.uniform(36.0, 44.0, n),
+    }
     return Evaluations(
         np.arange(n),
-        {"r_d_kpc": places[:, 0], "gas_fraction": places[:, 1]},
+        parameters,
         tuple(reasons),
         {"vmax_kms": vmax},
         found,
@@ -64,9 +71,11 @@ REFINED = Refined(
     True,
     (BEST - 9.0, BEST - 9.01, BEST - 40.0),
 )
+FIELD = Field(53.0, 66.0)
 SETTINGS = Settings(n_bin=5, n_bin_pair=3, axes=AXES)
 RULE = Rule(2, 2)
 LABEL = "toy"
+OF_A_TABLE = {"kind": "table", "disc_kind": "razor"}  # settings of a campaign
 
 
 def campaign_of(evaluations: Evaluations, **more: Any) -> Campaign:
@@ -84,15 +93,18 @@ def document_of(
     saturated: Saturated | None = SATURATED,
     calibration: Calibration | None = CALIBRATION,
     refined: Refined | None = REFINED,
+    field: Field | None = FIELD,
     rule: Rule = RULE,
     **more: Any,
 ) -> dict[str, Any]:
     """Give the surface document of a campaign, without a record of what made it."""
     acceptance, campaign = load_acceptance(), campaign_of(evaluations, **more)
-    surface = survey(evaluations, campaign.n_model, reference, acceptance, SETTINGS)
+    surface = survey(evaluations, campaign.n_model, reference, acceptance, SETTINGS,
+                     drawn=campaign.drawn)  # fmt: skip
     found = exclusion.judge(surface, evaluations, acceptance, saturated=saturated,
-                            calibration=calibration, refined=refined)  # fmt: skip
-    judged = Judged(found, saturated, calibration, refined)
+                            calibration=calibration, refined=refined,
+                            field=field)  # fmt: skip
+    judged = Judged(found, saturated, calibration, refined, field)
     kept = [(one, layout.kept_files("t001", LABEL, rank)) for rank, one in
             enumerate(survivors.choose(evaluations, surface, rule), 1)]  # fmt: skip
     return {
@@ -101,6 +113,6 @@ def document_of(
         "simulated": True,
         "campaign": {**asdict(campaign), "label": LABEL},
         **report.document_of(evaluations, surface, judged, acceptance, {}),
-        "survivors": report.survivors_of(evaluations, surface, rule, kept),
+        "kept": report.kept_of(evaluations, surface, rule, kept),
         "provenance": None,
     }

@@ -228,20 +228,24 @@ def filters(*, surface: Mapping[str, Any]) -> dict[str, Any]:
     with style.style():
         figure = style.new(6.5, 0.42 * len(rows) + 1.4)
         axes = figure.subplots()
+        drawn = rejected["all"]["fraction"] is not None
         for place, (_, row, alone) in enumerate(rows):
-            width = row["fraction"]
-            error = [[width - row["low"]], [row["high"] - width]]
+            width = row["n"] / n_all
+            error = [[width - row["low"]], [row["high"] - width]] if drawn else None
             axes.barh(place, width, color=style.PALE, xerr=error, ecolor=style.GREY)
             axes.barh(place, alone / n_all, color=style.BLUE, height=0.5)
         axes.set_yticks(range(len(rows)), [name.replace("_", " ") for name, _, _ in rows])
         axes.invert_yaxis()
         axes.set_xlim(0.0, 1.0)
-        axes.set_xlabel("share of the prior (dark: by this filter alone)")
+        whole = "prior" if drawn else "table's galaxies"
+        axes.set_xlabel(f"share of the {whole} (dark: by this filter alone)")
         axes.set_title(f"{_title(surface)}: rejected by dynamics, of {n_all} galaxies")
         picture = style.png(figure)
     names = ("filter", "n", "n_only", "n_all", "fraction", "low", "high")
-    found = [(name, row["n"], alone, n_all, row["fraction"], row["low"], row["high"])
-             for name, row, alone in rows]  # fmt: skip
+    found = [
+        (name, row["n"], alone, n_all, *(_number(row[one]) for one in ("fraction", "low", "high")))
+        for name, row, alone in rows
+    ]
     return {"figure": picture, "data": _table(surface, found, names)}
 
 

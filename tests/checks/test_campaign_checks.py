@@ -12,14 +12,23 @@ from typing import Any
 
 import numpy as np
 import pytest
-from campaigns import CALIBRATION, CHI2, LABEL, document_of, gaussian
+from campaigns import (
+    BEST,
+    CALIBRATION,
+    CHI2,
+    LABEL,
+    OF_A_TABLE,
+    REFINED,
+    document_of,
+    gaussian,
+)
 
 from ard import layout
 from checks import campaign as family
 from checks import evaluations as table
 from checks.result import Status
 from manifests import load_acceptance
-from pipeline.falsify.surface.exclusion import Saturated
+from pipeline.falsify.surface.exclusion import Field, Saturated
 from pipeline.falsify.surface.table import BETWEEN, NUISANCE
 
 ACCEPTANCE = load_acceptance()
@@ -27,7 +36,7 @@ LIMITS = {n: ACCEPTANCE.limit(n) for n in ACCEPTANCE.ids if n.startswith("campai
 OF_TABLE = (family.complete, family.values)
 OF_SURFACE = (
     *(family.conflicts, family.shares, family.counts, family.cells, family.marginal),
-    *(family.best, family.verdict, family.survivors),
+    *(family.best, family.verdict, family.kept),
 )
 EVERY = (*OF_TABLE, *OF_SURFACE)
 N = 420
@@ -64,6 +73,10 @@ def columns(models):
 @cache
 def made(**how):
     models = gaussian(N, rejected=how.pop("rejected", True))
+    if how.pop("table", False):
+        how["settings"] = OF_A_TABLE
+    if how.pop("alone", False):  # a disc survives, and no galaxy
+        how["refined"] = replace(REFINED, log_likelihood=BEST + 50.0, chi2=CHI2 - 100.0)
     return columns(models), document_of(models, **how)
 
 
@@ -77,7 +90,7 @@ def judge(monkeypatch):
         models, surface = copy.deepcopy(made(**how))
         kept = {
             name: [Made(None, name, path.partition("_")[2].partition(".")[0])
-                   for row in surface["survivors"]["rows"]
+                   for row in surface["kept"]["rows"]
                    if (path := row["files"][key]) not in without]
             for key, name in (("cube", layout.DISC_CUBE), ("residual", layout.DISC_RESIDUAL),
                               ("map", layout.DISC_MAP))
@@ -111,6 +124,10 @@ def judge(monkeypatch):
             "saturated": Saturated(CHI2 - 5.0, 4900),
             "calibration": replace(CALIBRATION, quantile_low=4.0),
         },
+        {"alone": True},
+        {"table": True},
+        {"field": None},
+        {"field": Field(60.0, 70.0)},
     ],
     ids=lambda how: "-".join(how) or "all",
 )
@@ -183,7 +200,7 @@ def other_filter(models, _):
 
 def survivor(models, surface):
     """A galaxy that is as good as the reference is hidden from the surface."""
-    row = surface["survivors"]["rows"][-1]["number"]
+    row = surface["kept"]["rows"][-1]["number"]
     models["log_likelihood"][row] = surface["best"]["log_likelihood"] + 1.0
 
 
@@ -203,14 +220,14 @@ def narrower(_, surface):
 
 
 def swapped(_, surface):
-    rows = surface["survivors"]["rows"]
+    rows = surface["kept"]["rows"]
     rows[0], rows[1] = rows[1], rows[0]
 
 
 def another(_, surface):
     """A galaxy far from the reference is kept as if it survived."""
     worst = np.nanargmin(made()[0]["log_likelihood"])
-    row = surface["survivors"]["rows"][-1]
+    row = surface["kept"]["rows"][-1]
     row["number"] = int(worst)
 
 
@@ -294,16 +311,20 @@ FAULTS = [
     (family.verdict, said("exclusion", "calibration", "n_disc", value=20)),
     (family.verdict, said("exclusion", "calibration", "quantile_low", value=3.0)),
     (family.verdict, said("exclusion", "saturated", value=None)),
+    (family.verdict, said("exclusion", "measured", "seen", value=more(1))),
+    (family.verdict, said("exclusion", "field", "low_kpc", value=65.0)),
+    (family.verdict, said("exclusion", "field", value=None)),
     (family.verdict, said("refined", "ends", value=lambda ends: ends[:1])),
     (family.verdict, said("refined", "chi2", value=more(-90.0))),
-    (family.survivors, swapped),
-    (family.survivors, another),
-    (family.survivors, said("survivors", "rows", value=lambda rows: rows[:-1])),
-    (family.survivors, said("survivors", "rows", value=lambda rows: [*rows, rows[0]])),
-    (family.survivors, said("survivors", "rows", 0, "delta_chi2", value=more(-1.0))),
-    (family.survivors, said("survivors", "rows", 1, "parameters", 0, "value", value=more(0.1))),
-    (family.survivors, said("survivors", "level", value=24.0)),
-    (family.survivors, survivor),
+    (family.kept, swapped),
+    (family.kept, another),
+    (family.kept, said("kept", "rows", value=lambda rows: rows[:-1])),
+    (family.kept, said("kept", "rows", value=lambda rows: [*rows, rows[0]])),
+    (family.kept, said("kept", "rows", 0, "delta_chi2", value=more(-1.0))),
+    (family.kept, said("kept", "rows", 1, "parameters", 0, "value", value=more(0.1))),
+    (family.kept, said("kept", "level", value=24.0)),
+    (family.kept, said("kept", "rows", 0, "survives", value=lambda v: not v)),
+    (family.kept, survivor),
 ]
 
 
@@ -315,6 +336,27 @@ def test_a_planted_fault_is_found(judge, check, fault):
     assert outcome.remedy
 
 
+@pytest.mark.parametrize(
+    ("check", "fault"),
+    [
+        (family.shares, said("within", 1, "fraction", value=0.1)),
+        (family.shares, said("rejected", "all", "high", value=0.3)),
+        (family.cells, said("profiles", 0, "log_mean", 2, value=-3.0)),
+        (family.marginal, said("marginal", "effective", value=40.0)),
+        (family.marginal, said("marginal", "converged", value=True)),
+        (family.verdict, said("exclusion", "verdict", value="CONFIRMED")),
+    ],
+)
+def test_what_a_table_cannot_say_is_found(judge, check, fault):
+    assert judge(check, fault, table=True).status is Status.FAILED
+
+
+@pytest.mark.parametrize("check", [family.shares, family.cells, family.marginal, family.verdict])
+def test_rows_of_a_table_that_pass_for_draws_are_found(judge, check):
+    outcome = judge(check, said("campaign", "settings", "kind", value="table"))
+    assert outcome.status is Status.FAILED
+
+
 def test_every_check_has_a_planted_fault():
     assert {check for check, _ in FAULTS} == set(EVERY)
 
@@ -322,7 +364,7 @@ def test_every_check_has_a_planted_fault():
 def test_a_galaxy_whose_products_are_not_there_is_found(judge):
     gone = layout.kept_files("t001", LABEL, 2)
     for key in gone:
-        outcome = judge(family.survivors, without=(gone[key],))
+        outcome = judge(family.kept, without=(gone[key],))
         assert outcome.status is Status.FAILED
         assert f"-{LABEL}-02" in outcome.detail
 

@@ -17,6 +17,7 @@ from ard.errors import ArdError
 from manifests import Target
 from pipeline.falsify.tasks import Curve, Model
 from pipeline.infer import bow
+from pipeline.infer.cutout import Cutout
 from pipeline.infer.families import Normal
 from pipeline.infer.frame import GAIN, TURN, Frame
 from pipeline.infer.prior import Parameter, Prior
@@ -79,6 +80,35 @@ def host_arcsec(target: Target) -> float:
         SkyCoord(place.ra_deg, place.dec_deg, unit="deg") for place in (target.host, target.tip)
     )
     return float(host.separation(tip).to_value(u.arcsec))
+
+
+def field_kpc(seen: Cutout, away_arcsec: float) -> tuple[float, float]:
+    """Where does the line of light enter a cut-out, and where does it leave it?
+
+    Parameters
+    ----------
+    seen : Cutout
+        With the tip in it.
+    away_arcsec : float
+        From host to tip.
+
+    Returns
+    -------
+    tuple of float
+        From the host along the line, projected, kpc: as `centre_kpc` of a galaxy.
+    """
+    frame, sky = seen.frame, seen.observed.model.sky
+    angle = np.deg2rad(frame.angle_deg)
+    ends = []
+    for tip, step, count in (
+        (frame.x_arcsec, -np.sin(angle), sky.nx),
+        (frame.y_arcsec, np.cos(angle), sky.ny),
+    ):
+        with np.errstate(divide="ignore"):  # along an axis it never leaves by the sides
+            ends.append(np.sort((sky.edges(count)[[0, -1]] - tip) / step))
+    low, high = max(one[0] for one in ends), min(one[1] for one in ends)
+    scale = frame.kpc_per_arcsec
+    return float((away_arcsec + low) * scale), float((away_arcsec + high) * scale)
 
 
 def place_of(model: Model) -> FloatArray:

@@ -42,7 +42,8 @@ class DynamicsSettings:
     vmax_low_kms, vmax_high_kms : float
         Between these the circular speed has its maximum (reference/science.md section 4).
     height_factor : float
-        The height and that of vertical balance differ by less than this factor.
+        The height and that of vertical balance of the stars differ by less than this factor; of
+        the gas, whose light is as high, no balance is asked (docs/galaxy.md).
     flattening : float
         sigma_z / sigma_R of the stars; 0.6 as in discs nearby (van der Kruit & Freeman 2011).
     lost_most : float
@@ -102,7 +103,7 @@ class _State:
     parameters: Mapping[str, float]
     settings: DynamicsSettings
     plane: Gravity  # at those radii
-    height_kpc: float  # of vertical balance, where half of the stars are within
+    height_kpc: float  # of vertical balance of the stars, where half of them are within
     q_star: FloatArray
     q_gas: FloatArray
     q: FloatArray  # of both, thickness included

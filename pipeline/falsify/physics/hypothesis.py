@@ -153,7 +153,8 @@ def from_table(path: str | Path) -> list[Model]:
     Raises
     ------
     FormatError
-        If the file is no ECSV table, holds no row, lacks a parameter or has one too many.
+        If the file is no ECSV table, holds no row, lacks a parameter or has one too many, or two
+        rows are one galaxy.
     UnitError
         If a column's unit is that of something else.
     ArdError
@@ -179,7 +180,25 @@ def from_table(path: str | Path) -> list[Model]:
         parameters = {name: float(values[row]) for name, values in columns.items()}
         _require_meaning(parameters, place, row)
         models.append(Model(row, parameters))
+    _require_distinct(models, place)
     return models
+
+
+def _require_distinct(models: list[Model], place: Path) -> None:
+    """Make sure that no galaxy is told twice: it would count as two that were tried."""
+    first: dict[tuple[float, ...], int] = {}
+    for model in models:
+        # The sign of the spin is all of it that counts.
+        own = {**model.parameters, "spin": float(model.parameters["spin"] >= 0.0)}
+        row = first.setdefault(tuple(own[name] for name in PRIOR.names), model.number)
+        if row != model.number:
+            raise FormatError(
+                "two rows of the table are one galaxy",
+                file=place,
+                expected="each galaxy once; of the spin the sign alone counts",
+                found=f"rows {row} and {model.number}",
+                action="leave one of them out",
+            )
 
 
 def _sobol(numbers: list[int], seed: int) -> dict[int, FloatArray]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ard.cube import FloatArray
+from ard.cube import BoolArray, FloatArray
 from ard.errors import ArdError
 from manifests.acceptance import Acceptance
 from pipeline.falsify.surface.survey import DISC, Evaluations, Surface
@@ -42,7 +42,8 @@ class Calibration:
     Attributes
     ----------
     quantile : float
-        Of T over the injected galaxies.
+        Of T where a galaxy is the truth: an upper bound, from those that were injected
+        (`pipeline.falsify.cube.calibrate.bound_of`).
     quantile_low : float
         The same, if those whose best disc was not found had the smallest T of all: theirs is too
         large, and may be the quantile.
@@ -104,6 +105,25 @@ class Refined:
 
 
 @dataclass(frozen=True)
+class Field:
+    """Which part of the line of light the cut-out shows.
+
+    Attributes
+    ----------
+    low_kpc, high_kpc : float
+        From the host along the line, projected, as `centre_kpc` of a galaxy.
+    """
+
+    low_kpc: float
+    high_kpc: float
+
+    def shows(self, evaluations: Evaluations) -> BoolArray:
+        """Say which models have light there, shape (n,); none of which it is not known."""
+        centre, reach = evaluations.values("centre_kpc"), evaluations.values("r_max_kpc")
+        return np.asarray((centre + reach > self.low_kpc) & (centre - reach < self.high_kpc))
+
+
+@dataclass(frozen=True)
 class Exclusion:
     """The verdict on "no galaxy makes this cube".
 
@@ -133,6 +153,7 @@ def judge(
     saturated: Saturated | None = None,
     calibration: Calibration | None = None,
     refined: Refined | None = None,
+    field: Field | None = None,
 ) -> Exclusion:
     """Say whether the galaxy is excluded.
 
@@ -149,9 +170,13 @@ def judge(
         How far apart its best two searches ended, or by how much a galaxy of the campaign beats it,
         says how far they may be from the best of all; no draw of the prior is near enough to the
         best galaxy to say that.
+    field : Field, optional
+        A galaxy without light there is no trial: all such leave the background alone.
     """
     found = _measured(surface, evaluations, saturated, calibration, refined)
-    gate, words = _gate(found, acceptance)
+    shown = field.shows(evaluations) & evaluations.evaluated if field else None
+    found["seen"] = float("nan") if shown is None else float(np.count_nonzero(shown))
+    gate, words = _gate(found, acceptance, drawn=surface.drawn)
     return Exclusion(gate, words, _literal(surface, found), found)
 
 
@@ -204,7 +229,7 @@ def _finite(choose: Callable[[FloatArray], Any], values: FloatArray) -> float:
     return float(choose(good)) if good.size else float("nan")
 
 
-def _gate(found: Mapping[str, float], acceptance: Acceptance) -> tuple[Gate, str]:
+def _gate(found: Mapping[str, float], acceptance: Acceptance, *, drawn: bool) -> tuple[Gate, str]:
     """Ask in order: is all there, can T be read, does a galaxy survive, could one have?"""
     names = ("missing", "injections", "saturated_chi2", "power", "unconverged", "evaluated")
     missing, enough, fits, power, open_, tried = (acceptance.limit(f"campaign.{n}") for n in names)
@@ -227,8 +252,12 @@ def _gate(found: Mapping[str, float], acceptance: Acceptance) -> tuple[Gate, str
         return Gate.MODEL_INADEQUATE, f"{words}: reduced chi-square {reduced:.2f}, not {fits}"
     t, quantile = found["t"], found["quantile"]
     if t <= quantile:
-        who = "a galaxy survives" if found["surviving"] else "a disc survives, of no galaxy tried"
-        words = f"{who}: T = {t:.1f}, and injected galaxies have up to {quantile:.1f}"
+        words = f"T = {t:.1f}, and injected galaxies have up to {quantile:.1f}"
+        if not found["surviving"]:
+            # It may turn faster than any galaxy of the prior, or as no gravity lets it.
+            alone = f"a disc survives, and none of the galaxies that were tried: {words}"
+            return Gate.UNINFORMATIVE, f"{alone}; of the disc no dynamics were asked"
+        words = f"a galaxy survives: {words}"
         if not t <= found["quantile_low"]:
             return Gate.UNINFORMATIVE, f"{words}; but only those whose search did not converge"
         if power.accepts(found["power"]):
@@ -236,11 +265,15 @@ def _gate(found: Mapping[str, float], acceptance: Acceptance) -> tuple[Gate, str
         seen = f"{found['power']:.0%}" if np.isfinite(found["power"]) else "an unknown share"
         return Gate.UNINFORMATIVE, f"{words}; but the test rejects {seen} of bow shocks"
     words = f"T = {t:.1f}, above the {quantile:.1f} of injected galaxies"
+    if not drawn:
+        chosen = "the galaxies are rows of a table, which say nothing of any other"
+        return Gate.UNINFORMATIVE, f"{words}; but {chosen}"
     if not open_.accepts(found["unconverged"]):
         share = found["unconverged"]
         return Gate.UNINFORMATIVE, f"{words}; but {share:.1%} of the searches did not converge"
-    if not tried.accepts(found["evaluated"]):
-        few = f"{words}; but {found['evaluated']:.0f} galaxies were held against the cube"
+    if not tried.accepts(found["seen"]):
+        some = f"{found['seen']:.0f}" if np.isfinite(found["seen"]) else "an unknown number of"
+        few = f"{words}; but {some} galaxies with light in the cut-out were held against it"
         return Gate.UNINFORMATIVE, f"{few}, not {tried.bound}"
     still = found["improvement"]
     if not np.isfinite(still):

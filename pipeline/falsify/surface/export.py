@@ -148,7 +148,8 @@ def export_campaign(
     told, chosen = given or Given(), how or How()
     inputs = inputs_of(root, item)
     acceptance = load_acceptance()
-    surface = survey(evaluations, campaign.n_model, told.reference, acceptance, chosen.settings)
+    surface = survey(evaluations, campaign.n_model, told.reference, acceptance, chosen.settings,
+                     drawn=campaign.drawn)  # fmt: skip
     cube = ard.read_cube(inputs.cube)
     work = _Work(inputs, label_of(campaign.name), cube, _provenance(inputs, campaign, told, chosen,
                                                                     cube.simulated))  # fmt: skip
@@ -281,20 +282,33 @@ def _document(
     how: How,
     kept: list[tuple[Kept, dict[str, str]]],
 ) -> dict[str, Any]:
+    field = _field(work, campaign)
     found = exclusion.judge(
         surface, evaluations, acceptance, saturated=told.saturated, calibration=told.calibration,
-        refined=told.refined,
+        refined=told.refined, field=field,
     )  # fmt: skip
-    judged = Judged(found, told.saturated, told.calibration, told.refined)
+    judged = Judged(found, told.saturated, told.calibration, told.refined, field)
     return {
         "schema": "surface",
         "item": work.inputs.item,
         "simulated": work.provenance.simulated,
         "campaign": {**asdict(campaign), "label": work.label},
         **report.document_of(evaluations, surface, judged, acceptance, how.units),
-        "survivors": report.survivors_of(evaluations, surface, how.rule, kept),
+        "kept": report.kept_of(evaluations, surface, how.rule, kept),
         "provenance": work.of_table().to_dict(),
     }
+
+
+def _field(work: _Work, campaign: Campaign) -> exclusion.Field:
+    """Say which part of the line of light the galaxies of a campaign were held against."""
+    from pipeline.falsify.cube import placing  # JAX is asked for only here
+    from pipeline.falsify.cube.likelihood import Settings as Likelihood
+    from pipeline.infer.cutout import Cut, cutout
+
+    target, cut = load_target(work.inputs.target), Cut(**campaign.settings.get("cut", {}))
+    noise = read_given_noise(work.inputs.noise)
+    seen = cutout(work.cube, noise, target, Likelihood().groups, cut)
+    return exclusion.Field(*placing.field_kpc(seen, placing.host_arcsec(target)))
 
 
 def _provenance(

@@ -11,12 +11,13 @@ import numpy as np
 
 from manifests.acceptance import Acceptance
 from pipeline.falsify.surface.cells import Cells
-from pipeline.falsify.surface.exclusion import Calibration, Exclusion, Refined, Saturated
+from pipeline.falsify.surface.exclusion import Calibration, Exclusion, Field, Refined, Saturated
 from pipeline.falsify.surface.survey import Evaluations, Share, Surface
 from pipeline.falsify.surface.survivors import RULE, Kept, Rule, row_of
 from pipeline.falsify.surface.table import unit_of
 
 _NAMED: Final = 100  # numbers of models that are listed one by one
+TABLE: Final = "table"  # the kind of a campaign whose models somebody chose
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,11 @@ class Campaign:
     settings_sha256: str
     conflicts: int = 0
 
+    @property
+    def drawn(self) -> bool:
+        """Whether its models are draws of the prior, and no rows of a table."""
+        return self.settings.get("kind") != TABLE
+
 
 @dataclass(frozen=True)
 class Judged:
@@ -55,12 +61,14 @@ class Judged:
     saturated : Saturated or None
     calibration : Calibration or None
     refined : Refined or None
+    field : Field or None
     """
 
     exclusion: Exclusion
     saturated: Saturated | None
     calibration: Calibration | None
     refined: Refined | None
+    field: Field | None
 
 
 def document_of(
@@ -122,17 +130,17 @@ def document_of(
         "pairs": [_pair(cells, acceptance) for cells in surface.pairs],
         "unplaced": [{"name": name, "n": n} for name, n in surface.unplaced.items()],
         "skipped": [{"name": name, "reason": why} for name, why in surface.skipped.items()],
-        "exclusion": _exclusion(judged),
+        "exclusion": _exclusion(judged, drawn=surface.drawn),
     }
 
 
-def survivors_of(
+def kept_of(
     evaluations: Evaluations,
     surface: Surface,
     rule: Rule,
     kept: Sequence[tuple[Kept, Mapping[str, str]]],
 ) -> dict[str, Any]:
-    """Say which galaxies are kept, by which rule, and in which files."""
+    """Say which galaxies are kept, by which rule, in which files, and whether they survive."""
     level = max(surface.settings.delta_chi2)
     rows = []
     for rank, (one, files) in enumerate(kept, 1):
@@ -145,6 +153,7 @@ def survivors_of(
                 "why": one.why,
                 "log_likelihood": found.log_likelihood,
                 "delta_chi2": delta,
+                "survives": delta <= level,
                 "parameters": _values(model.parameters),
                 "files": dict(files),
             }
@@ -192,13 +201,16 @@ def _values(values: Mapping[str, float]) -> list[dict[str, Any]]:
 
 
 def _share(share: Share) -> dict[str, Any]:
-    return {
-        "n": share.n,
-        "n_all": share.n_all,
-        "fraction": share.fraction,
-        "low": share.low,
-        "high": share.high,
-    }
+    found: dict[str, Any] = _plain(
+        {
+            "n": share.n,
+            "n_all": share.n_all,
+            "fraction": share.fraction,
+            "low": share.low,
+            "high": share.high,
+        }
+    )
+    return found
 
 
 def _best(evaluations: Evaluations, surface: Surface) -> dict[str, Any] | None:
@@ -277,14 +289,15 @@ def _pair(cells: Cells, acceptance: Acceptance) -> dict[str, Any]:
     }
 
 
-def _exclusion(judged: Judged) -> dict[str, Any]:
+def _exclusion(judged: Judged, *, drawn: bool) -> dict[str, Any]:
     found = judged.exclusion
     return {
-        "statement": "no galaxy of this prior makes the cube",
+        "statement": f"no galaxy of this {'prior' if drawn else 'table'} makes the cube",
         "verdict": found.gate.value,
         "sentence": found.sentence,
         "literal": found.literal,
         "measured": _plain(dict(found.measured)),
         "saturated": None if judged.saturated is None else asdict(judged.saturated),
         "calibration": None if judged.calibration is None else asdict(judged.calibration),
+        "field": None if judged.field is None else asdict(judged.field),
     }

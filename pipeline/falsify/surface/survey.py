@@ -3,11 +3,12 @@
 The models of a campaign are draws of the prior, so each weighs the same; one that the dynamics
 reject has a likelihood of zero, and counts. The profile of a cell is the best model in it: more
 models can only raise it. The marginal is their mean likelihood, and says nothing where it is that
-of a few. Both are relative to a reference, which is named.
+of a few. Both are relative to a reference, which is named. Models that somebody chose have no
+weights: they are counted, and the best is named.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import combinations
 from typing import Any, Final
 
@@ -168,7 +169,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Share:
-    """A part of the models, with the binomial interval of what it is a draw of."""
+    """A part of the models, with the binomial interval of what it is a draw of; else NaN."""
 
     n: int
     n_all: int
@@ -177,8 +178,8 @@ class Share:
 
     @property
     def fraction(self) -> float:
-        """The part itself."""
-        return self.n / self.n_all
+        """The part itself; NaN of models that are no draws."""
+        return self.n / self.n_all if np.isfinite(self.low) else float("nan")
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,6 +192,9 @@ class Surface:
     settings : Settings
     n_model : int
         How many the campaign was to have.
+    drawn : bool
+        Whether models are draws of the prior. Where somebody chose them, no part of them is one of
+        the prior mass, and no mean is one over the prior: ends of shares and marginals are NaN.
     missing : tuple of int
         Numbers that are neither rejected nor evaluated.
     unconverged : tuple of int
@@ -221,6 +225,7 @@ class Surface:
     reference: Reference
     settings: Settings
     n_model: int
+    drawn: bool
     missing: tuple[int, ...]
     unconverged: tuple[int, ...]
     best: int
@@ -246,6 +251,8 @@ class Surface:
     def problems(self, acceptance: Acceptance) -> tuple[str, ...]:
         """Say why the marginal likelihood of the campaign is not known; empty if it is."""
         effective, apart = (acceptance.limit(f"campaign.{n}") for n in ("effective", "halves"))
+        if not self.drawn:
+            return ("its models are rows of a table, and no draws of a prior",)
         found = []
         if self.missing:
             found.append(f"{len(self.missing)} of {self.n_model} models are missing")
@@ -265,6 +272,8 @@ def survey(
     reference: Reference | None,
     acceptance: Acceptance,
     settings: Settings | None = None,
+    *,
+    drawn: bool = True,
 ) -> Surface:
     """Draw up the surface of a campaign.
 
@@ -278,6 +287,8 @@ def survey(
     acceptance : Acceptance
         With the row "campaign.confidence".
     settings : Settings, optional
+    drawn : bool
+        Whether the models are draws of the prior.
 
     Raises
     ------
@@ -296,26 +307,39 @@ def survey(
     named = [name for name in chosen.axes if name not in skipped]
     whole = together(draws, np.ones_like(first))
     open_ = evaluated & ~evaluations.converged
-    level = confidence_of(acceptance)
+    level = confidence_of(acceptance) if drawn else float("nan")
+    weighed = _weighed if drawn else _unweighed
     return Surface(
         against,
         chosen,
         n_model,
+        drawn,
         _missing(evaluations, n_model),
         tuple(int(n) for n in numbers[open_]),
         int(whole.best_number),
         within_of(relative, evaluations.unsettled, chosen.delta_chi2, level),
         *_rejected(evaluations.reasons, level),
-        whole,
-        (together(draws, first), together(draws, ~first)),
-        tuple(cut(draws, {n: placed[n]}, chosen.n_bin) for n in named),
+        weighed(whole),
+        (weighed(together(draws, first)), weighed(together(draws, ~first))),
+        tuple(weighed(cut(draws, {n: placed[n]}, chosen.n_bin)) for n in named),
         tuple(
-            cut(draws, {n: placed[n] for n in pair}, chosen.n_bin_pair)
+            weighed(cut(draws, {n: placed[n] for n in pair}, chosen.n_bin_pair))
             for pair in combinations(named, 2)
         ),
         {name: int(np.count_nonzero(~np.isfinite(values))) for name, values in placed.items()},
         skipped,
     )
+
+
+def _weighed(cells: Cells) -> Cells:
+    return cells
+
+
+def _unweighed(cells: Cells) -> Cells:
+    """Take the marginals off cells: nobody drew the models, and none carries a mean."""
+    nothing = np.full(cells.n.shape, np.nan)
+    return replace(cells, log_mean=nothing, log_mean_error=nothing,
+                   effective=np.zeros(cells.n.shape))  # fmt: skip
 
 
 def require_models(evaluations: Evaluations, n_model: int) -> None:
@@ -365,11 +389,13 @@ def share_of(n: int, n_all: int, level: float, more: int = 0) -> Share:
     ----------
     n, n_all : int
     level : float
-        Of the interval, such as 0.95.
+        Of the interval, such as 0.95; NaN where there is none, for the models are no draws.
     more : int
         How many may belong to it besides, for its upper end.
     """
     rest, most = 0.5 * (1.0 - level), n + more
+    if np.isnan(level):
+        return Share(n, n_all, level, level)
     low = float(beta.ppf(rest, n, n_all - n + 1)) if n else 0.0
     high = float(beta.isf(rest, most + 1, n_all - most)) if most < n_all else 1.0
     return Share(n, n_all, low, high)

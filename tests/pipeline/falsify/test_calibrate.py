@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from falsify_discs import SETTINGS
+from falsify_discs import SETTINGS, curve_of, galaxy_at
 from precision import x64
 from scipy import stats
 from small_fit import BOW_FLUX, BOW_TRUTH, PA_APER_DEG, drawn_from
@@ -21,6 +21,10 @@ from pipeline.falsify.cube.likelihood import DiscLikelihood
 from pipeline.falsify.cube.reference import best_scene
 from pipeline.falsify.cube.saturated import line_profiles
 from pipeline.reduce.apertures.covariance import GivenNoise
+
+# How well the light tells where it ends: to a part of the width of the point-spread function within
+# the cut-out; and of one that ends beyond only that it does.
+ENDS_WITHIN = {-2.0: 1.0, 6.0: 8.0}
 
 
 @pytest.fixture(autouse=True)
@@ -148,6 +152,21 @@ def test_a_disc_is_found_and_is_a_galaxy_of_the_campaign(likelihood, judge):
     best = np.einsum("n,nkyx->kyx", amplitudes, np.concatenate([light, other.data.smooth]))
     left = np.asarray(other.white) - np.asarray(other.data.white(best))
     assert left @ left == pytest.approx(refined.evaluation.chi2, abs=0.1)
+
+
+@pytest.mark.parametrize("ahead_kpc", [-2.0, 6.0])
+def test_a_disc_that_ends_elsewhere_than_at_the_tip_is_found(likelihood, judge, ahead_kpc):
+    """Oracle: construction; it ends within the cut-out, or goes through it to beyond."""
+    galaxy, curve = galaxy_at(likelihood, ahead_kpc=ahead_kpc, h_z_kpc=0.5), curve_of()
+    prior = likelihood.prior
+    middles = prior.named(prior.sample(np.random.default_rng(5), 1)[0])
+    light = likelihood.templates(galaxy, curve, middles).sum(axis=0)
+    light = light * (250.0 / calibrate.strength_of(likelihood, light))
+    data = light + calibrate.drawn_noise(likelihood.seen.noise, np.random.default_rng(6))
+    found = judge.statistic(likelihood.with_data(data))
+    free = judge.saturated.n_free
+    assert found.value == pytest.approx(free - 20.0, abs=4.0 * np.sqrt(2.0 * free))
+    assert found.disc.parameters["end_kpc"] == pytest.approx(ahead_kpc, abs=ENDS_WITHIN[ahead_kpc])
 
 
 def test_what_is_no_disc_is_injected_with_noise_of_its_own(likelihood, judge, monkeypatch):

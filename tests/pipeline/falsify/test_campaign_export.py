@@ -24,7 +24,9 @@ from pipeline.commands import campaign_export, campaign_science
 from pipeline.commands.campaign_compare import Asked, Kept, compare
 from pipeline.falsify.campaign import settings
 from pipeline.falsify.campaign.ledger import open_ledger
+from pipeline.falsify.campaign.settings import TABLE
 from pipeline.falsify.cube import calibrate, reference
+from pipeline.falsify.surface import report
 from pipeline.falsify.surface.export import Given, label_of
 from pipeline.falsify.tasks import Model
 from pipeline.figures import campaign as drawing
@@ -103,7 +105,7 @@ def test_what_lies_in_the_ledger_ends_among_the_products(run_folder):
     surface = ard.io.read_json(told["paths"][f"validation/t001_surface-{label_of('edge-on')}.json"])
     assert surface["campaign"]["name"] == "edge-on"
     assert surface["reference"] == asdict(REFERENCE)
-    kept = [row["number"] for row in surface["survivors"]["rows"]]
+    kept = [row["number"] for row in surface["kept"]["rows"]]
     found = toy.evaluate(toy.propose(possible), [motions[n].curve for n in possible])
     best = sorted((one for one in found if one.converged), key=lambda one: -one.log_likelihood)
     assert kept == [one.number for one in best[:2]]
@@ -152,6 +154,13 @@ def test_another_version_exports_nothing(run_folder, monkeypatch, what):
     with closing(open_ledger(folder=root, environment={})) as ledger:
         kept = ledger.versions(ledger.campaign("edge-on"))
     assert kept == {role: settings.present_versions(role) for role in ("dynamics", "likelihood")}
+
+
+def test_the_kind_of_a_campaign_of_a_table_is_that_of_its_settings():
+    """The surface knows no campaign: it holds the word of its own."""
+    assert report.TABLE == TABLE
+    about = report.Campaign("x", 3, 1, {"kind": TABLE}, "0" * 64)
+    assert not about.drawn
 
 
 def test_what_was_compared_with_is_that_of_the_versions(tmp_path, monkeypatch):

@@ -11,6 +11,7 @@ from campaigns import (
     BEST,
     CALIBRATION,
     CHI2,
+    FIELD,
     REFERENCE,
     REFINED,
     SATURATED,
@@ -28,11 +29,16 @@ ACCEPTANCE = load_acceptance()
 MODELS = gaussian(800)
 # T of the best is then about 100; with this one, about 5, which injected galaxies have too.
 LIKE_A_GALAXY = Saturated(CHI2 - 5.0, 4900)
-GIVEN = {"saturated": SATURATED, "calibration": CALIBRATION, "refined": REFINED}
+GIVEN = {
+    "saturated": SATURATED,
+    "calibration": CALIBRATION,
+    "refined": REFINED,
+    "field": FIELD,
+}
 
 
-def verdict(models=MODELS, reference=REFERENCE, n_model=800, **given):
-    surface = survey(models, n_model, reference, ACCEPTANCE, SETTINGS)
+def verdict(models=MODELS, reference=REFERENCE, n_model=800, drawn=True, **given):
+    surface = survey(models, n_model, reference, ACCEPTANCE, SETTINGS, drawn=drawn)
     return judge(surface, models, ACCEPTANCE, **given)
 
 
@@ -150,13 +156,51 @@ def test_a_campaign_of_a_few_galaxies_excludes_nothing():
         models = gaussian(n, 5, rejected=False, unconverged=0)
         found = verdict(models, n_model=n, **GIVEN)
         assert found.gate is Gate.UNINFORMATIVE
-        assert f"but {n} galaxies were held against the cube, not >= 299" in found.sentence
+        assert f"but {n} galaxies with light in the cut-out were held" in found.sentence
 
 
-def test_a_disc_that_survives_is_told_from_a_galaxy():
-    alone = verdict(**GIVEN | {"refined": refined(BEST + 50.0)})
-    assert alone.gate is Gate.IN_TENSION
-    assert "a disc survives, of no galaxy tried" in alone.sentence
+def test_galaxies_without_light_in_the_cut_out_are_no_trials():
+    """They end short of the field, or begin beyond it: their T is that of a background."""
+    possible = int(np.count_nonzero(MODELS.possible))
+    reach = MODELS.parameters["r_max_kpc"]
+    for middle, seen in (
+        (FIELD.low_kpc - 0.01 - reach, 0),
+        (FIELD.high_kpc + 0.01 + reach, 0),
+        (FIELD.low_kpc + 0.01 - reach, possible),
+        (FIELD.high_kpc - 0.01 + reach, possible),
+    ):
+        moved = replace(MODELS, parameters={**MODELS.parameters, "centre_kpc": middle})
+        found = verdict(moved, **GIVEN)
+        assert found.measured["seen"] == seen
+        assert found.measured["evaluated"] == possible
+        assert found.gate is (Gate.CONFIRMED if seen else Gate.UNINFORMATIVE)
+
+
+def test_rows_of_a_table_exclude_nothing_but_themselves():
+    """300 copies of one galaxy, or any that somebody chose, say nothing of the prior."""
+    found = verdict(drawn=False, **GIVEN)
+    assert found.gate is Gate.UNINFORMATIVE
+    assert "rows of a table" in found.sentence
+    survives = verdict(drawn=False, **GIVEN | {"saturated": LIKE_A_GALAXY})
+    assert survives.gate is Gate.IN_TENSION  # one that survives is enough, whoever chose it
+
+
+def test_where_nobody_says_what_the_cut_out_shows_nothing_is_excluded():
+    nowhere = {name: MODELS.parameters[name] for name in ("r_d_kpc", "gas_fraction")}
+    for change in ({"models": replace(MODELS, parameters=nowhere)}, {"field": None}):
+        found = verdict(**{**GIVEN, **change})
+        assert found.gate is Gate.UNINFORMATIVE
+        assert "galaxies with light in the cut-out were held against it" in found.sentence
+
+
+def test_a_disc_that_survives_where_no_galaxy_does_says_nothing_of_galaxies():
+    """It turns at 375 km/s and ends at 6 kpc: no dynamics were asked of it."""
+    fast = {"r_max_kpc": 6.0, "v_max_kms": 250.0, "rise": 0.5}
+    alone = verdict(**GIVEN | {"refined": refined(BEST + 50.0, parameters=fast)})
+    assert alone.measured["surviving"] == 0
+    assert alone.measured["t"] < alone.measured["quantile_low"]
+    assert alone.gate is Gate.UNINFORMATIVE
+    assert "a disc survives, and none of the galaxies that were tried" in alone.sentence
 
 
 def test_without_another_reference_there_is_no_literal_answer():

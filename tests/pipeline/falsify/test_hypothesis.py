@@ -158,6 +158,7 @@ def test_units_are_converted(write):
         (rows({}, {"gas_fraction": 1.2}), ArdError, "'gas_fraction' of the galaxy in row 1"),
         (rows({"r_d_kpc": 0.0}), ArdError, "'r_d_kpc' of the galaxy in row 0"),
         (rows({"log_m_halo": math.nan}), ArdError, "'log_m_halo' of the galaxy in row 0"),
+        (rows({}, {"spin": 0.5}, {}), FormatError, "two rows of the table are one galaxy"),
         (rows({"h_z_kpc": 7.0}), ArdError, "no more than both scale lengths"),
         (rows({"gas_ratio": 0.1}), ArdError, "no more than both scale lengths"),
     ],

@@ -121,6 +121,32 @@ def test_a_constant_in_ln_l_and_the_order_of_parameters_change_nothing():
         assert np.allclose(one.log_mean, two.log_mean, atol=1e-9, equal_nan=True)
 
 
+def test_models_that_somebody_chose_are_counted_and_weigh_nothing():
+    """Oracle: the same models as draws; copies of one galaxy are no prior mass."""
+    models = gaussian(800)
+    drawn = surveyed(models)
+    chosen = survey(models, 800, REFERENCE, ACCEPTANCE, SETTINGS, drawn=False)
+    assert {level: share.n for level, share in chosen.within.items()} == {
+        level: share.n for level, share in drawn.within.items()
+    }
+    shares = [*chosen.within.values(), chosen.rejected, chosen.several]
+    shares += [share for share, _ in chosen.filters.values()]
+    for share in shares:
+        assert np.isnan([share.fraction, share.low, share.high]).all()
+    for one, other in zip(
+        (chosen.whole, *chosen.halves, *chosen.profiles, *chosen.pairs),
+        (drawn.whole, *drawn.halves, *drawn.profiles, *drawn.pairs),
+        strict=True,
+    ):
+        assert np.array_equal(one.best, other.best, equal_nan=True)
+        assert np.array_equal(one.n, other.n)
+        assert np.isnan(one.log_mean).all()
+        assert np.isnan(one.log_mean_error).all()
+        assert not one.effective.any()
+    assert np.isnan(chosen.halves_sigma)
+    assert "rows of a table" in chosen.problems(ACCEPTANCE)[0]
+
+
 def test_a_model_rejected_by_dynamics_has_no_likelihood_and_counts():
     models = gaussian(800)
     told = surveyed(models)

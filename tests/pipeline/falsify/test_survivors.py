@@ -8,6 +8,7 @@ from campaigns import BEST, REFERENCE, SETTINGS, gaussian
 
 from ard.errors import ArdError
 from manifests import load_acceptance
+from pipeline.falsify.surface.report import kept_of
 from pipeline.falsify.surface.survey import survey
 from pipeline.falsify.surface.survivors import BEST as FIRST
 from pipeline.falsify.surface.survivors import SPREAD, Rule, choose, row_of
@@ -48,6 +49,14 @@ def test_the_scale_of_a_parameter_does_not_matter():
 def test_where_none_survives_only_the_best_are_kept():
     far = replace(REFERENCE, log_likelihood=BEST + 1000.0)
     assert [one.why for one in kept(reference=far)] == [FIRST] * 3
+    # They are kept, and the document does not call them survivors.
+    surface = survey(MODELS, 400, far, ACCEPTANCE, SETTINGS)
+    assert not any(share.n for share in surface.within.values())
+    rows = kept_of(MODELS, surface, RULE, [(one, {}) for one in kept(reference=far)])["rows"]
+    assert [row["survives"] for row in rows] == [False] * 3
+    near = survey(MODELS, 400, REFERENCE, ACCEPTANCE, SETTINGS)
+    rows = kept_of(MODELS, near, RULE, [(one, {}) for one in kept()])["rows"]
+    assert all(row["survives"] for row in rows)
     none = replace(MODELS, converged=np.zeros(400, bool))
     assert kept(none) == ()
 

@@ -8,7 +8,7 @@ import copy
 
 import numpy as np
 import pytest
-from campaigns import document_of, gaussian
+from campaigns import OF_A_TABLE, document_of, gaussian
 from matplotlib.figure import Figure
 
 from pipeline.figures import campaign as drawing
@@ -55,6 +55,19 @@ def test_the_data_behind_are_those_of_the_document(surface, panels):
     bars = data["filters"].data
     assert bars["n"].tolist()[:2] == [surface["rejected"][k]["n"] for k in ("all", "several")]
     assert bars["n_only"].tolist()[2:] == [r["n_only"] for r in surface["rejected"]["filters"]]
+
+
+def test_of_rows_of_a_table_there_are_counts_and_no_shares(surface, panels):
+    chosen = document_of(gaussian(300), settings=OF_A_TABLE)
+    data = {name: draw(surface=chosen)["data"].data for name, draw in DRAWN.items()}
+    assert (
+        data["filters"]["n"].tolist() == drawing.filters(surface=surface)["data"].data["n"].tolist()
+    )
+    for name in ("fraction", "low", "high"):
+        assert np.isnan(data["filters"][name]).all()
+    assert "share of the table" in panels[2].axes[0].get_xlabel()
+    assert np.isnan(data["profiles"]["log_mean"]).all()
+    assert np.isfinite(data["profiles"]["best"]).any()
 
 
 def test_what_rests_on_few_models_has_no_colour(surface, panels):
