@@ -17,8 +17,9 @@ from manifests.shocks import load_shocks
 from pipeline.shocks.grid import HALPHA
 from pipeline.shocks.likelihood import LineFluxes
 from pipeline.shocks.measured import Measured
-from pipeline.shocks.nodes import B_PRIORS
+from pipeline.shocks.nodes import B_PRIORS, FIXED
 from pipeline.shocks.report import (
+    OWN,
     Geometry,
     document_of,
     fit,
@@ -27,6 +28,7 @@ from pipeline.shocks.report import (
     table_of,
 )
 from pipeline.shocks.toy import TOY_LINES, toy_loglinear
+from pipeline.shocks.verdict import Gate, metal_poor, shock_velocity
 
 NAMES = tuple(toy.line.name for toy in TOY_LINES)
 ASSUMED, ACCEPTANCE = load_shocks(), load_acceptance()
@@ -129,6 +131,53 @@ def test_what_a_handful_of_draws_tell_is_not_known():
             geometry_information(Table(data))
     data = AstropyTable({"v_shock": many[0], "v_shock_prior": many[1]})
     assert geometry_information(Table(data)) < 0.02
+
+
+@pytest.mark.parametrize("only", [0, 1])
+def test_a_grid_of_one_abundance_says_nothing_of_metals(measured, only):
+    """Whatever the lines are: all its models are on one side of half solar."""
+    grid = toy_loglinear()
+    every = [range(size) for size in grid.log_ratio.shape[1:]]
+    part = grid.take(z=[only], **dict(zip(("n", "b", "v", "lines"), every, strict=True)))
+    made = fit(part, measured, ASSUMED, ACCEPTANCE)
+    (verdict,) = [one for name, which, one in made.verdicts if (name, which) == ("tip", "C3")]
+    assert verdict.gate not in (Gate.CONFIRMED, Gate.IN_TENSION)
+    assert verdict.measured["p_metal_poor_prior"] == pytest.approx(1 - only)
+
+
+def test_a_declared_virial_velocity_is_compared(measured):
+    assumed = dataclasses.replace(ASSUMED, v_virial_kms=400.0)
+    made = fit(toy_loglinear(), measured, assumed, ACCEPTANCE)
+    found = {name: one for name, which, one in made.verdicts if which == "T1"}
+    assert found["tip"].gate is not Gate.NOT_EVALUATED
+    first, fixed = (made.summaries[name, OWN] for name in (B_PRIORS[0], FIXED))
+    for key, one in (("p_virial", first), ("p_virial_fixed", fixed)):
+        share = found["tip"].measured[key]
+        assert share == one.p_virial[0]
+        below = np.interp(400.0, one.v_kms[0], (0.025, 0.16, 0.5, 0.84, 0.975))
+        assert share == pytest.approx(below, abs=0.05)
+    assert found["faint"].gate is Gate.NOT_EVALUATED
+
+
+def test_how_other_priors_and_floors_end_is_said(measured):
+    """Oracle: the verdicts drawn one by one."""
+    bow = Geometry(np.linspace(250.0, 300.0, 50))
+    made = fit(toy_loglinear(), measured, ASSUMED, ACCEPTANCE, geometry=bow)
+    by = {(name, which): one for name, which, one in made.verdicts}
+    for which in ("C1", "C3"):
+        gates = [
+            shock_velocity(one, 0, ACCEPTANCE, ASSUMED, bow.v_kms).gate
+            if which == "C1"
+            else metal_poor(one, 0, ACCEPTANCE).gate
+            for key, one in made.summaries.items()
+            if key != (B_PRIORS[0], OWN)
+        ]
+        assert len(gates) == 4 * 5 - 1
+        off = sum(gate != by["tip", which].gate for gate in gates)
+        assert by["tip", which].measured["rows_otherwise"] == off
+        assert ("otherwise under" in by["tip", which].sentence) is (off > 0)
+    assert by["tip", "C1"].measured["rows_otherwise"] > 0
+    assert by["faint", "C1"].measured["rows_otherwise"] == 0
 
 
 def test_what_the_grid_cannot_say_is_said(found):
