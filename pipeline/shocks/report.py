@@ -19,7 +19,7 @@ from pipeline.shocks.grid import HALPHA, Component, ShockGrid
 from pipeline.shocks.interpolate import refine, refine_mixed
 from pipeline.shocks.lattice import B, Lattice
 from pipeline.shocks.likelihood import LineFluxes
-from pipeline.shocks.measured import Measured, for_grid
+from pipeline.shocks.measured import Measured, for_grid, not_compared
 from pipeline.shocks.nodes import B_PRIORS, FIXED
 from pipeline.shocks.summary import QUANTILES, Summary, sensitivity
 from pipeline.shocks.verdict import (
@@ -227,6 +227,11 @@ def fit(
     doubts = _doubts(measured, lattice)
     rows = [(name, which, _doubted(one, doubts[name])) for name, which, one in rows]
     notes = _notes(grid, lattice, precursor)
+    models = (grid,) if precursor is None else shared(grid, precursor)
+    left = not_compared(measured.fluxes, given.lines, models)
+    if left:
+        each = ", ".join(f"{name} ({why})" for name, why in left.items())
+        notes = (*notes, f"measured and not compared: {each}")
     if geometry is not None and not any(map(geometry.holds_for, measured.spectra)):
         words = f"the geometry is of {', '.join(geometry.apertures)} alone, and of no spectrum here"
         notes = (*notes, words)

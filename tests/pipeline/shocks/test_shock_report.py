@@ -10,11 +10,12 @@ import pytest
 from astropy.table import MaskedColumn
 from astropy.table import Table as AstropyTable
 
-from ard.errors import ArdError
+from ard.errors import ArdError, FormatError
 from ard.table import Table, ecsv_bytes
 from manifests import load_acceptance
 from manifests.shocks import load_shocks
-from pipeline.shocks.grid import HALPHA
+from pipeline.shocks.combine import shared
+from pipeline.shocks.grid import HALPHA, Component, Defect
 from pipeline.shocks.likelihood import LineFluxes
 from pipeline.shocks.measured import Measured
 from pipeline.shocks.nodes import B_PRIORS, FIXED
@@ -184,6 +185,57 @@ def test_what_the_grid_cannot_say_is_said(found):
     assert any("synthetic" in note for note in found.notes)
     assert table_of(found).simulated
     assert any("precursor not modelled" in note for note in found.notes)
+
+
+def test_lines_that_are_not_compared_are_named(measured, found):
+    """Oracle: a line of vacuum naming, one that is masked, half of a blend, one of other grids."""
+    grid = toy_loglinear()
+    ratio = grid.log_ratio.copy()
+    k = grid.line_index([NAMES[1]])[0]
+    ratio[..., k] = np.nan
+    defect = Defect("CONSTANT_LINE", "[N II] λ6583", "one value", "masked")
+    source = dataclasses.replace(grid.source, known_defects=(defect,))
+    part = dataclasses.replace(grid, source=source, log_ratio=ratio, mask=np.isnan(ratio))
+    names = (HALPHA, "OIII_5007", "SIII_9069+9531", "OIII_5008", "NII_6583", "SII_6716", "HeI_5876")
+    flux = np.column_stack([[100.0, 100.0], 30.0 * np.ones((2, 6))])
+    fluxes = LineFluxes.of_errors(names, flux, 0.5 + 0 * flux)
+    made = fit(part, Measured(("a", "b"), fluxes), ASSUMED, ACCEPTANCE)
+    assert made.lines == ("OIII_5007", "SIII_9069+9531")
+    assert (
+        "measured and not compared: OIII_5008 (no line is known by that name), "
+        "NII_6583 (masked: CONSTANT_LINE), SII_6716 (in SII_6716+6731, SII_6731 is missing), "
+        "HeI_5876 (not in the grid)"
+    ) in made.notes
+    assert not any("not compared" in note for note in found.notes)
+    # A line that no spectrum has was not measured.
+    flux[:, 1:][:, 2] = np.nan
+    again = Measured(("a", "b"), LineFluxes.of_errors(names, flux, 0.5 + 0 * flux))
+    assert not any("OIII_5008" in n for n in fit(part, again, ASSUMED, ACCEPTANCE).notes)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"code": "MAPPINGS III"}, {"version": "3"}, {"project": "Gutkin16"}, {"project": "toy-cut"}],
+)
+def test_a_precursor_of_other_models_is_refused(measured, other):
+    """H beta fluxes of two codes differ by 0.14 to 0.36 dex (reference/shocks.md 2.5)."""
+    shock = toy_loglinear()
+    own = {"component": Component.PRECURSOR, **other}
+    precursor = dataclasses.replace(shock, source=dataclasses.replace(shock.source, **own))
+    with pytest.raises(FormatError, match="not of the same models"):
+        fit(shock, measured, ASSUMED, ACCEPTANCE, precursor=precursor)
+
+
+def test_components_of_one_project_are_told_by_a_word_behind_it():
+    """As the tables of Zenodo: "zenodo-14140949 shck" and "zenodo-14140949 prec"."""
+    grid = toy_loglinear()
+    parts = [
+        dataclasses.replace(
+            grid, source=dataclasses.replace(grid.source, component=kind, project=f"mine {word}")
+        )
+        for kind, word in ((Component.SHOCK, "shck"), (Component.PRECURSOR, "prec"))
+    ]
+    assert shared(*parts)[0].log_ratio.shape == grid.log_ratio.shape
 
 
 @pytest.mark.parametrize(("off", "more"), [(5e-6, {"fixed"}), (5e-3, set())])
