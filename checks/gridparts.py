@@ -100,28 +100,18 @@ def strong(ratio: FloatArray, least: Limit) -> BoolArray:
     Parameters
     ----------
     ratio : ndarray, shape (n_model, n_line)
-        Fluxes; the step of their table is found from them.
+        Fluxes. The step of their table is that of the decimals that most of them have.
     least : Limit
         Of a flux over that step.
 
     Returns
     -------
     ndarray of bool, shape (n_model, n_line)
-        Where there is light, if the table is not rounded.
     """
     lit = np.isfinite(ratio) & (ratio > 0)
-    gaps = []
-    for values, on in zip(ratio.T, lit.T, strict=True):
-        known = np.unique(values[on])
-        apart = ~np.isclose(known[1:], known[:-1])
-        gaps += [float(np.diff(known)[apart].min())] if apart.any() else []
-    if not gaps:
-        return lit
-    step = float(np.median(gaps))
     fluxes = ratio[lit]
-    rounded = float(np.isclose(fluxes, np.rint(fluxes / step) * step).mean())
-    if rounded <= 1.0 - rounded:
-        return lit
+    decimals = [len(f"{flux:.6f}".rstrip("0").partition(".")[-1]) for flux in fluxes]
+    step = float(f"1e-{int(np.median(decimals))}") if decimals else 1.0
     lit[lit] = [least.accepts(float(flux)) for flux in fluxes / step]
     return lit
 

@@ -214,7 +214,8 @@ def _one_line(line: LineFacts, values: FloatArray) -> Iterator[Finding]:
         detail = f"{zeros} of {known.size} fluxes are 0: below the rounding, not absent"
         yield Finding(Code.ROUNDED_ZERO, "shockgrid.zeros", line.label, zeros, detail)
     lit = known[known > 0]
-    if lit.size > 1:
+    # Recombination lines of hydrogen are nearly constant by nature: see `_in_parts`.
+    if lit.size > 1 and not _of_hydrogen(line):
         spread = float((lit.max() - lit.min()) / np.median(lit))
         detail = f"{lit.min():.4g} to {lit.max():.4g} over H beta in {lit.size} models"
         yield from _constant(line, spread, detail)
@@ -224,13 +225,15 @@ def _one_line(line: LineFacts, values: FloatArray) -> Iterator[Finding]:
         yield Finding(Code.NORMALISATION, "shockgrid.normalisation", line.label, off, detail)
 
 
+def _of_hydrogen(line: LineFacts) -> bool:
+    return line.ion == "HI" or line.name.startswith("HI_")
+
+
 def _constant(line: LineFacts, spread: float, detail: str) -> Iterator[Finding]:
     """Hold the range of a line, over its median, against the least that lines have."""
     if line.name == HBETA:
         return
-    hydrogen = line.ion == "HI" or line.name.startswith("HI_")
-    # Recombination lines of hydrogen are nearly constant by nature.
-    limit = "shockgrid.spread_hydrogen" if hydrogen else "shockgrid.spread"
+    limit = "shockgrid.spread_hydrogen" if _of_hydrogen(line) else "shockgrid.spread"
     yield _same(line, limit, spread, detail)
 
 
@@ -246,8 +249,9 @@ def _in_parts(facts: GridFacts, least: Limit, enough: Limit) -> Iterator[Finding
     whole = divisions(facts.abundance, facts.density_cm3, facts.field_ug)
     parts = [one for one in whole if len(one.names) > 1]
     bright = strong(facts.ratio, least)
+    every = divided(["the table"] * len(facts.abundance))
     for line, values, lit in zip(facts.lines, facts.ratio.T, bright.T, strict=True):
-        for part in parts:
+        for part in (every, *parts):
             for spread, number, name in spreads(part, values, lit, enough)[:1]:
                 detail = f"the same in {number} models of {name}"
                 yield from _constant(line, spread, detail)

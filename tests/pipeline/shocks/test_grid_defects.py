@@ -202,6 +202,22 @@ def test_a_planted_defect_is_found_by_name(what):
     assert expected in found(plant(good_facts()))
 
 
+def test_what_rounding_makes_constant_is_no_defect():
+    """Weak lines of hydrogen in a table of three decimals; of six they are what they were."""
+    facts = good_facts()
+    weak = dataclasses.replace(
+        facts.lines[-1], label="HI_9546", name="HI_9546", members=("HI_9546",)
+    )
+    flux = 0.037 * (1.0 + 0.01 * np.sin(np.arange(64.0)))
+    facts = dataclasses.replace(
+        facts, lines=(*facts.lines, weak), ratio=np.column_stack([facts.ratio, flux])
+    )
+    rounded = dataclasses.replace(facts, ratio=np.round(facts.ratio, 3))
+    assert "CONSTANT_LINE" not in {code for code, _ in found(rounded)}
+    dead = with_line(facts, "HI_9546", lambda _: np.full(64, 0.037))
+    assert ("CONSTANT_LINE", "HI_9546") in found(dead)
+
+
 def test_a_table_without_models_is_not_found_good():
     grid = toy_loglinear()
     nothing = np.full(grid.log_ratio.shape, np.nan)
