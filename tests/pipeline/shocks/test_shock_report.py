@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from astropy.table import MaskedColumn
 from astropy.table import Table as AstropyTable
+from shock_cases import LINES
 
 from ard.errors import ArdError, FormatError
 from ard.table import Table, ecsv_bytes
@@ -16,6 +17,7 @@ from manifests import load_acceptance
 from manifests.shocks import load_shocks
 from pipeline.shocks.combine import shared
 from pipeline.shocks.grid import HALPHA, Component, Defect
+from pipeline.shocks.importers.mdb import import_long
 from pipeline.shocks.likelihood import LineFluxes
 from pipeline.shocks.measured import Measured
 from pipeline.shocks.nodes import B_PRIORS, FIXED
@@ -144,6 +146,22 @@ def test_a_grid_of_one_abundance_says_nothing_of_metals(measured, only):
     (verdict,) = [one for name, which, one in made.verdicts if (name, which) == ("tip", "C3")]
     assert verdict.gate not in (Gate.CONFIRMED, Gate.IN_TENSION)
     assert verdict.measured["p_metal_poor_prior"] == pytest.approx(1 - only)
+
+
+@pytest.mark.real_data
+def test_ratios_of_the_lmc_are_not_made_solar_by_another_density(shared_data):
+    """The public table has one set, solar, at densities other than 1 (reference/shocks.md 2.2)."""
+    grid = import_long(shared_data / "shocks" / "allen08_mappingsV_shockonly_long.csv")
+    place = [list(grid.log_n).index(0.0), list(grid.b).index(2.0), list(grid.v_kms).index(400.0)]
+    lmc = [one.name for one in grid.abundances].index("Allen2008_LMC")
+    ratio = grid.log_ratio[(lmc, *place)][grid.line_index(LINES)]
+    lines = Measured(("s",), LineFluxes.of_ratios(LINES, ratio[None], 0.3))
+    for log_n, before in ((0.0, 0.4), (-1.0, 0.0), (2.0, 0.0)):
+        made = fit(grid, lines, ASSUMED, ACCEPTANCE, log_n=log_n)
+        (found,) = [one for _, which, one in made.verdicts if which == "C3"]
+        assert found.gate is Gate.UNINFORMATIVE
+        assert found.measured["p_metal_poor_prior"] == pytest.approx(before, abs=0.01)
+        assert (found.literal is None) is (before == 0.0)
 
 
 def test_a_declared_virial_velocity_is_compared(measured):
