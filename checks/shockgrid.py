@@ -19,6 +19,7 @@ from ard import layout
 from ard.cube import FloatArray
 from ard.errors import FormatError
 from checks.folder import Product
+from checks.gridparts import Division, divided, divisions, shares, spreads, steps, strong
 from checks.load import document
 from checks.registry import Limits, check, of_kind
 from checks.result import Outcome, Status, compare, failed, passed
@@ -61,7 +62,8 @@ DOUBLETS: Final = {
 }
 LIMITS: Final = (
     *DOUBLETS,
-    *("shockgrid.spread", "shockgrid.copied", "shockgrid.label", "shockgrid.label_ir"),
+    *("shockgrid.spread", "shockgrid.spread_hydrogen", "shockgrid.copied", "shockgrid.unchanged"),
+    *("shockgrid.strong", "shockgrid.enough", "shockgrid.label", "shockgrid.label_ir"),
     *("shockgrid.missing", "shockgrid.repeated", "shockgrid.zeros", "shockgrid.impossible"),
     *("shockgrid.balmer", "shockgrid.blend_sum", "shockgrid.blend_doubled"),
     *("shockgrid.normalisation", "shockgrid.density_shift", "shockgrid.low_density"),
@@ -188,6 +190,7 @@ def _measured(facts: GridFacts, limits: Limits) -> Iterator[Finding]:
     for line, values in zip(facts.lines, facts.ratio.T, strict=True):
         yield from _one_line(line, values)
     yield from _copies(facts)
+    yield from _in_parts(facts, limits["shockgrid.strong"], limits["shockgrid.enough"])
     yield from _labels(facts.lines)
     yield from _holes(facts)
     yield from _ratios(facts)
@@ -202,20 +205,97 @@ def _one_line(line: LineFacts, values: FloatArray) -> Iterator[Finding]:
     if bad:
         detail = f"{bad} fluxes are negative or infinite"
         yield Finding(Code.IMPOSSIBLE_FLUX, "shockgrid.impossible", line.label, bad, detail)
+    missing = int(np.count_nonzero(np.isnan(values)))
+    if missing:
+        detail = f"{missing} of {values.size} models have no flux of it"
+        yield Finding(Code.MISSING_MODEL, "shockgrid.missing", line.label, missing, detail)
     zeros = int(np.count_nonzero(known == 0))
     if zeros:
         detail = f"{zeros} of {known.size} fluxes are 0: below the rounding, not absent"
         yield Finding(Code.ROUNDED_ZERO, "shockgrid.zeros", line.label, zeros, detail)
     lit = known[known > 0]
-    # Recombination lines of hydrogen are nearly constant by nature.
-    if lit.size > 1 and line.ion != "HI" and not line.name.startswith("HI_"):
+    # Recombination lines of hydrogen are nearly constant by nature: see `_in_parts`.
+    if lit.size > 1 and not _of_hydrogen(line):
         spread = float((lit.max() - lit.min()) / np.median(lit))
         detail = f"{lit.min():.4g} to {lit.max():.4g} over H beta in {lit.size} models"
-        yield Finding(Code.CONSTANT_LINE, "shockgrid.spread", line.label, spread, detail)
+        yield from _constant(line, spread, detail)
     if line.name == HBETA and lit.size:
         off = float(np.abs(lit - 1).max())
         detail = f"H beta over itself is off by {off:.3g}"
         yield Finding(Code.NORMALISATION, "shockgrid.normalisation", line.label, off, detail)
+
+
+def _of_hydrogen(line: LineFacts) -> bool:
+    return line.ion == "HI" or line.name.startswith("HI_")
+
+
+def _constant(line: LineFacts, spread: float, detail: str) -> Iterator[Finding]:
+    """Hold the range of a line, over its median, against the least that lines have."""
+    if line.name == HBETA:
+        return
+    limit = "shockgrid.spread_hydrogen" if _of_hydrogen(line) else "shockgrid.spread"
+    yield _same(line, limit, spread, detail)
+
+
+def _same(line: LineFacts, limit: str, value: float, detail: str) -> Finding:
+    """Name a line that is the same where it should not be; all ratios are taken to H alpha."""
+    if line.name == HALPHA:
+        return Finding(Code.BALMER_RATIO, limit, f"{HALPHA} / {HBETA}", value, detail)
+    return Finding(Code.CONSTANT_LINE, limit, line.label, value, detail)
+
+
+def _in_parts(facts: GridFacts, least: Limit, enough: Limit) -> Iterator[Finding]:
+    """Find lines that are constant or copies in a part of the models, or do not change with v."""
+    whole = divisions(facts.abundance, facts.density_cm3, facts.field_ug)
+    parts = [one for one in whole if len(one.names) > 1]
+    bright = strong(facts.ratio, least)
+    every = divided(["the table"] * len(facts.abundance))
+    for line, values, lit in zip(facts.lines, facts.ratio.T, bright.T, strict=True):
+        for part in (every, *parts):
+            for spread, number, name in spreads(part, values, lit, enough)[:1]:
+                detail = f"the same in {number} models of {name}"
+                yield from _constant(line, spread, detail)
+    for (i, one), (j, other) in combinations(enumerate(facts.lines), 1 + 1):
+        both = bright[:, i] & bright[:, j]
+        equal = both & np.isclose(facts.ratio[:, i], facts.ratio[:, j])
+        for part in parts if equal.any() else ():
+            for same, number, name in shares(part, equal, both, enough)[:1]:
+                detail = f"equal in {same:.1%} of {number} models of {name}"
+                subject = f"{one.label} = {other.label}"
+                yield Finding(Code.DUPLICATE_LINE, "shockgrid.copied", subject, same, detail)
+    yield from _unchanged(facts, bright, whole, enough)
+
+
+def _unchanged(
+    facts: GridFacts,
+    bright: NDArray[np.bool_],
+    whole: tuple[Division, Division],
+    enough: Limit,
+) -> Iterator[Finding]:
+    """Find lines, and models, that are the same at two neighbouring velocities.
+
+    A line in nearly all tracks, and all lines in those of one abundance set: of a single line in a
+    few tracks rounding may make it so, where that is at its brightest.
+    """
+    pairs = steps(whole[1], facts.velocity_kms)
+    lower, upper = facts.ratio[pairs.lower], facts.ratio[pairs.upper]
+    free = np.array([line.name != HBETA for line in facts.lines])
+    both = bright[pairs.lower] & bright[pairs.upper] & free
+    equal = both & np.isclose(lower, upper)
+    for k, line in enumerate(facts.lines):
+        for same, number, name in shares(pairs.division, equal[:, k], both[:, k], enough)[:1]:
+            detail = f"the same at {name} in {same:.1%} of {number} models"
+            yield _same(line, "shockgrid.unchanged", same, detail)
+    names = pairs.division.names
+    keys = [
+        f"{names[step]} of {whole[0].names[z]}"
+        for step, z in zip(pairs.division.of_row, whole[0].of_row[pairs.lower], strict=True)
+    ]
+    cells = divided(np.repeat(keys, len(facts.lines)).tolist())
+    for same, number, name in shares(cells, equal.ravel(), both.ravel(), enough)[:1]:
+        detail = f"all lines are the same at {name}: {same:.1%} of {number} fluxes"
+        for line in (line for line, on in zip(facts.lines, free, strict=True) if on):
+            yield _same(line, "shockgrid.unchanged", same, detail)
 
 
 def _copies(facts: GridFacts) -> Iterator[Finding]:
@@ -255,16 +335,27 @@ def model_name(abundance: str, density: float, field: float, velocity: float) ->
 
 
 def _holes(facts: GridFacts) -> Iterator[Finding]:
-    """Find models that are there twice, and that lack in the table of their abundance and n."""
+    """Find models that are there twice, and that lack in the table of their abundance and n.
+
+    A velocity that most other such tables have lacks too, within the range of its own.
+    """
     keys: dict[tuple[str, float], dict[tuple[float, float], int]] = {}
     columns = (facts.abundance, facts.density_cm3, facts.field_ug, facts.velocity_kms)
     for z, n, b, v in zip(*columns, strict=True):
         group = keys.setdefault((str(z), float(n)), {})
         group[float(b), float(v)] = group.get((float(b), float(v)), 0) + 1
+    speeds = {key: {v for _, v in group} for key, group in keys.items()}
     for (z, n), group in keys.items():
-        fields, velocities = (sorted({key[k] for key in group}) for k in (0, 1))
+        fields, own = sorted({b for b, _ in group}), speeds[z, n]
+        others = [one for key, one in speeds.items() if key != (z, n)]
+        common = {
+            v
+            for v in set().union(*others)
+            if min(own) < v < max(own)
+            and sum(v in one for one in others) > sum(v not in one for one in others)
+        }
         for b in fields:
-            for v in velocities:
+            for v in sorted(own | common):
                 number, name = group.get((b, v), 0), model_name(z, n, b, v)
                 if number > 1:
                     detail = f"there are {number} of it"

@@ -25,8 +25,10 @@ FIXED: Final = "fixed"
 OWN: Final = "per line"
 QUANTILES: Final = ("v_p025", "v_p160", "v_p500", "v_p840", "v_p975")
 EDGES: Final = ("edge_low", "edge_high")
-PROBABILITIES: Final = (*EDGES, "p_metal_poor", "p_predictive")
+METALS: Final = ("p_metal_poor", "p_metal_poor_prior")
+PROBABILITIES: Final = (*EDGES, *METALS, "p_predictive")
 NUMBERS: Final = (*QUANTILES, *PROBABILITIES, "information_nat", "chi2_min", "log_evidence")
+RIVAL: Final = ("low", "high")
 BOUNDED: Final = ("information_nat", "chi2_min")  # they cannot be negative
 GATES: Final = (
     *("p_predictive", "information", "geometry_information", "interval_width"),
@@ -94,18 +96,26 @@ def _keys(spectra: list[str], priors: tuple[str, ...]) -> Iterator[tuple[str, st
 
 @check("shocks.values", TABLE, ("shocks.bad_values", SLACK))
 def values(product: Product, limits: Limits) -> Outcome:
-    """Are probabilities between 0 and 1, quantiles in order, and numbers missing together?"""
+    """Are probabilities between 0 and 1, quantiles in order, and numbers missing together?
+
+    Of metals nothing is known either where the O/H of an abundance set is not.
+    """
     slack = _slack(limits)
     bad, rows = 0, _rows(product)
     if not rows:
         return EMPTY
     for row in rows:
         numbers = {name: float(row[name]) for name in NUMBERS}
-        known = [math.isfinite(value) for value in numbers.values()]
-        if not all(known):
-            bad += any(known)
+        known = {name: math.isfinite(value) for name, value in numbers.items()}
+        others = [known[name] for name in NUMBERS if name not in METALS]
+        if not all(others):
+            bad += any(known.values())
             continue
-        inside = all(-slack <= numbers[name] <= 1 + slack for name in PROBABILITIES)
+        if known[METALS[0]] is not known[METALS[-1]]:
+            bad += 1
+            continue
+        given = [numbers[name] for name in PROBABILITIES if known[name]]
+        inside = all(-slack <= value <= 1 + slack for value in given)
         ordered = all(numbers[a] <= numbers[b] for a, b in pairwise(QUANTILES))
         bounded = all(numbers[name] >= -slack for name in BOUNDED)
         bad += not (inside and ordered and bounded)
@@ -150,7 +160,11 @@ def edges(product: Product, limits: Limits) -> Outcome:
 
 @check("shocks.sets", VERDICTS, ("shocks.disagreements", SLACK))
 def sets(product: Product, limits: Limits) -> Outcome:
-    """Do the probabilities of the abundance sets sum to 1, and those poor in metals as said?"""
+    """Do the probabilities of the abundance sets sum to 1, and those poor in metals as said?
+
+    Before the data less than half solar was sure where all sets have that, and impossible where
+    none has.
+    """
     facts, slack = document(product), _slack(limits)
     if not (_listed(facts, "verdicts") or _listed(facts, "spectra")):
         return EMPTY
@@ -165,8 +179,13 @@ def sets(product: Product, limits: Limits) -> Outcome:
         whole = math.fsum(each)
         part = math.fsum(p for p, one in zip(each, shares, strict=True) if one.get("metal_poor"))
         possible = all(-slack <= p <= 1 + slack for p in each)
-        unknown = any(one.get("metal_poor") is None for one in shares)
-        follows = math.isnan(poor) if unknown else abs(part - poor) <= slack
+        flags = {one.get("metal_poor") for one in shares}
+        before = number(said.get(name, {}), "p_metal_poor_prior")
+        if None in flags:
+            follows = math.isnan(poor) and math.isnan(before)
+        else:
+            least, most = float(flags == {True}), 1.0 - float(flags == {False})
+            follows = abs(part - poor) <= slack and least - slack <= before <= most + slack
         if not (possible and abs(whole - 1) <= slack and follows):
             wrong.append(str(name))
     if set(said) != {row.get("spectrum") for row in _listed(facts, "spectra")}:
@@ -188,9 +207,9 @@ def _measured(row: Row) -> dict[str, float]:
     return {name: number(given, name) for name in given}
 
 
-@check("shocks.measured", VERDICTS, ("shocks.disagreements", SLACK))
+@check("shocks.measured", VERDICTS, ("shocks.disagreements", SLACK, *RULES))
 def measured(product: Product, limits: Limits) -> Outcome:
-    """Has every spectrum all verdicts, on the numbers of its row in the table?"""
+    """Has every spectrum all verdicts, on the numbers of its rows in the table?"""
     table = _sibling(product, product.item, layout.SHOCKS)
     if table is None:
         return skipped("the table of posteriors is not there", "see structure.inventory")
@@ -204,31 +223,69 @@ def measured(product: Product, limits: Limits) -> Outcome:
     wrong = [f"{s} {c}" for s, c in wanted ^ set(said)]
     wrong += ["a verdict twice"] * (len(said) - len(set(said)))
     for row in _listed(facts, "verdicts"):
-        first = rows.get((row.get("spectrum"), PRIORS[0], OWN), {})
-        other = rows.get((row.get("spectrum"), FIXED, OWN), {})
-        known = _expected(str(row.get("criterion")), first, other)
+        name, criterion = row.get("spectrum"), str(row.get("criterion"))
+        own = {key[1:]: one for key, one in rows.items() if key[0] == name}
         found = _measured(row)
+        known = _expected(criterion, own) | _otherwise(criterion, own, row, limits)
+        if criterion == "T1":
+            known |= _allowed(facts)
+            declared = load_shocks().v_virial_kms
+            if (declared is None) is not ("v_virial_kms" not in found):
+                wrong.append(f"{name} {criterion}")
+            known |= {} if declared is None else {"v_virial_kms": declared}
         if any(not _same(found.get(name, math.inf), v, slack) for name, v in known.items()):
-            wrong.append(f"{row.get('spectrum')} {row.get('criterion')}")
+            wrong.append(f"{name} {criterion}")
     detail = f"{len(wrong)} verdicts do not rest on the table" + "".join(
         f": {n}" for n in wrong[:1]
     )
     return compare(limits["shocks.disagreements"], len(wrong), detail, AGAIN)
 
 
-def _expected(criterion: str, first: Row, fixed: Row) -> dict[str, float]:
-    """Give what a verdict must have measured, by the rows of the table."""
-    low, high = (number(first, name) for name in (QUANTILES[0], QUANTILES[-1]))
-    ends = {"v_low_kms": low, "v_high_kms": high}
+def _expected(criterion: str, own: Mapping[tuple[str, str], Row]) -> dict[str, float]:
+    """Give what a verdict must have measured, by the rows of its spectrum in the table."""
+    first, fixed = own.get((PRIORS[0], OWN), {}), own.get((FIXED, OWN), {})
     if criterion == "C3":
-        return {name: number(first, name) for name in ("p_metal_poor", "p_predictive")}
-    if criterion == "T1":
-        others = (number(fixed, name) for name in (QUANTILES[0], QUANTILES[-1]))
-        ends |= dict(zip(("v_low_fixed_kms", "v_high_fixed_kms"), others, strict=True))
-        return ends | {"p_predictive": number(first, "p_predictive")}
-    own = {name: number(first, name) for name in (*BOUNDED, *EDGES, "p_predictive")}
+        return _of_metals(first)
+    if criterion == "C1":
+        return _of_speeds(first)
+    names = {"v_low": QUANTILES[0], "v_high": QUANTILES[-1]}
+    ends = {f"{name}_kms": number(first, column) for name, column in names.items()}
+    ends |= {f"{name}_fixed_kms": number(fixed, column) for name, column in names.items()}
+    ends |= {name: number(first, name) for name in (*EDGES, "p_predictive")}
+    return ends | {f"{name}_fixed": number(fixed, name) for name in EDGES}
+
+
+def _of_metals(row: Row) -> dict[str, float]:
+    return {name: number(row, name) for name in (*METALS, "p_predictive")}
+
+
+def _of_speeds(row: Row) -> dict[str, float]:
+    low, high = (number(row, name) for name in (QUANTILES[0], QUANTILES[-1]))
+    own = {name: number(row, name) for name in (*BOUNDED, *EDGES, "p_predictive")}
     width = math.log10(high / low) if low > 0 and high > 0 else math.nan
-    return ends | own | {"interval_width_dex": width}
+    return {"v_low_kms": low, "v_high_kms": high, **own, "interval_width_dex": width}
+
+
+def _allowed(facts: Row) -> dict[str, float]:
+    """Give the velocities that the prior allows: those of the models that are trusted."""
+    grid = facts.get("grid")
+    low, high = (number(grid if isinstance(grid, dict) else {}, f"v_{n}_kms") for n in RIVAL)
+    return {"v_allowed_low_kms": max(low, load_shocks().v_min_kms), "v_allowed_high_kms": high}
+
+
+def _otherwise(
+    criterion: str, own: Mapping[tuple[str, str], Row], row: Row, limits: Limits
+) -> dict[str, float]:
+    """Count under how many other priors and floors the criterion ends otherwise."""
+    if criterion == "T1":
+        return {}
+    given = {name: value for name, value in _measured(row).items() if name.startswith("geometry")}
+    others = [one for key, one in own.items() if key != (PRIORS[0], OWN)]
+    if criterion == "C3":
+        gates = [_metals(_of_metals(one), limits)[0] for one in others]
+    else:
+        gates = [_velocity(given | _of_speeds(one), limits)[0] for one in others]
+    return {"rows_otherwise": float(sum(gate != row.get("verdict") for gate in gates))}
 
 
 def _same(one: float, other: float, slack: float) -> bool:
@@ -272,7 +329,7 @@ def _velocity(found: Row, limits: Limits) -> tuple[str, bool | None]:
 
 
 def _gate(found: Row, low: float, high: float, limits: Limits) -> str:
-    rival = [number(found, f"geometry_{end}_kms") for end in ("low", "high")]
+    rival = [number(found, f"geometry_{end}_kms") for end in RIVAL]
     if not all(map(math.isfinite, rival)):
         return NOT_EVALUATED
     if not limits["shock.p_predictive"].accepts(number(found, "p_predictive")):
@@ -290,28 +347,43 @@ def _gate(found: Row, low: float, high: float, limits: Limits) -> str:
 
 
 def _metals(found: Row, limits: Limits) -> tuple[str, bool | None]:
-    share, enough = number(found, "p_metal_poor"), limits["shock.p_metal_poor"]
+    share, before = (number(found, name) for name in METALS)
+    enough = limits["shock.p_metal_poor"]
     if not math.isfinite(share):
         return NOT_EVALUATED, None
-    excluded = enough.accepts(1 - share)
+    poor, excluded = enough.accepts(share), enough.accepts(1 - share)
+    # What was sure before the data is nothing that lines have said; unknown, it may have been.
+    sure = not math.isfinite(before) or (
+        (poor and enough.accepts(before)) or (excluded and enough.accepts(1 - before))
+    )
+    literal = None if sure else not excluded
     if not limits["shock.p_predictive"].accepts(number(found, "p_predictive")):
-        return INADEQUATE, not excluded
-    gate = CONFIRMED if enough.accepts(share) else TENSION if excluded else UNINFORMATIVE
-    return gate, not excluded
+        return INADEQUATE, literal
+    gate = CONFIRMED if poor else TENSION if excluded else UNINFORMATIVE
+    return UNINFORMATIVE if sure else gate, literal
 
 
 def _field(found: Row, limits: Limits) -> tuple[str, bool | None]:
-    virial = number(found, "v_virial_kms")
-    names = ("v_low_kms", "v_high_kms", "v_low_fixed_kms", "v_high_fixed_kms")
-    low, high, low_fixed, high_fixed = (number(found, name) for name in names)
-    if not (math.isfinite(virial) and math.isfinite(low)):
+    virial, low = number(found, "v_virial_kms"), number(found, "v_low_kms")
+    ends = [number(found, f"v_allowed_{end}_kms") for end in RIVAL]
+    if not (math.isfinite(virial) and math.isfinite(low) and ends[0] <= virial <= ends[1]):
         return NOT_EVALUATED, None
-    within, already = low <= virial <= high, low_fixed <= virial <= high_fixed
+    within = low <= virial <= number(found, "v_high_kms")
     if not limits["shock.p_predictive"].accepts(number(found, "p_predictive")):
         return INADEQUATE, within
-    if already:
+    if _possible(found, "_fixed", limits):
         return UNINFORMATIVE, within
-    return CONFIRMED if within else TENSION, within
+    if within:
+        return CONFIRMED, within
+    return UNINFORMATIVE if _possible(found, "", limits) else TENSION, within
+
+
+def _possible(found: Row, which: str, limits: Limits) -> bool:
+    """Say whether the virial velocity is in an interval that is open where much is at an edge."""
+    low, high = (number(found, f"v_{end}{which}_kms") for end in RIVAL)
+    closed = [limits["shock.edge_mass"].accepts(number(found, f"{n}{which}")) for n in EDGES]
+    v = number(found, "v_virial_kms")
+    return (low <= v or not closed[0]) and (v <= high or not closed[1])
 
 
 @check("shocks.grid", VERDICTS)

@@ -77,6 +77,8 @@ class ShockAssumptions:
         Systematic floor for each ion, dex.
     bow : BowAssumptions
     stars : StarsAssumptions
+    v_virial_kms : float or None
+        The virial velocity of the study's criterion T1; None while none is declared.
     """
 
     snr_linear: float
@@ -93,6 +95,7 @@ class ShockAssumptions:
     floor_of: Mapping[str, float]
     bow: BowAssumptions
     stars: StarsAssumptions
+    v_virial_kms: float | None = None
 
     def floor_dex(self, line: str) -> float:
         """Give the systematic floor of a line, named as ion and wavelength: ``OIII_5007``."""
@@ -109,7 +112,8 @@ def load_shocks(path: Path = SHOCKS_FILE) -> ShockAssumptions:
         If a field is missing, unknown or impossible, or a value has no source.
     """
     root = Section(read_toml(path), "", path)
-    root.only("fit", "prior", "extinction", "solar", "gradient", "floors", "bow", "stars")
+    names = ("fit", "prior", "extinction", "solar", "gradient", "floors", "bow", "stars", "virial")
+    root.only(*names)
     fit = _table(root, "fit", "snr_linear", "floors_dex")
     prior = _table(root, "prior", "v_min_kms", "log_b_min", "b_fixed")
     dust = _table(root, "extinction", "mean_mag", "sigma_mag", "r_v")
@@ -139,7 +143,15 @@ def load_shocks(path: Path = SHOCKS_FILE) -> ShockAssumptions:
         floor_of=_floors(root),
         bow=_bow(root),
         stars=StarsAssumptions(_positive(stars, "log_bayes_min"), _positive(stars, "pairs_min")),
+        v_virial_kms=_virial(root),
     )
+
+
+def _virial(root: Section) -> float | None:
+    """Give the virial velocity, if one is declared: no published number is known."""
+    if "virial" not in root.data:
+        return None
+    return _positive(_table(root, "virial", "v_kms"), "v_kms")
 
 
 def _bow(root: Section) -> BowAssumptions:

@@ -1,5 +1,6 @@
 """What a run would make of shocks: fluxes of a few apertures, and what the stage makes of them."""
 
+import dataclasses
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, Final
@@ -50,13 +51,14 @@ def made(
     simulated: bool = True,
     known: bool | None = None,
     apertures: tuple[str, ...] = (),
+    v_virial_kms: float | None = None,
 ) -> Mapping[str, Any]:
     """What the stage makes of `fluxes`, with the toy grid."""
     return stage.run(
         fluxes={"t001": fluxes(simulated=simulated)},
         grid={},
         geometry=None if low is None else draws(low, low + 140.0, known=known, apertures=apertures),
-        assumed=load_shocks(),
+        assumed=dataclasses.replace(load_shocks(), v_virial_kms=v_virial_kms),
         acceptance=load_acceptance(),
         config=stage.Config(),
     )

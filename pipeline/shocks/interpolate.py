@@ -211,18 +211,24 @@ def _along_v(ratio: FloatArray, axis: Axis) -> FloatArray:
 
 
 def _along_b(ratio: FloatArray, axis: Axis) -> FloatArray:
-    """Lay a cubic spline through the fields, for each velocity."""
+    """Lay a cubic spline through the fields, for each velocity.
+
+    A field whose track ends before a velocity is missing there alone.
+    """
     if axis.size == 1:
         return ratio
     x, nodes = axis.coordinate(axis.native), axis.nodes
     shape = (*ratio.shape[:-3], axis.size, *ratio.shape[-2:])
     made = np.full(shape, np.nan)
     for track in np.ndindex(ratio.shape[:-3]):
-        good = np.isfinite(ratio[track]).all(axis=(1, 2))
-        if good.sum() >= _TWO:
-            curve = CubicSpline(x[good], ratio[track][good], axis=0, extrapolate=False)
-            made[track] = curve(nodes)
         known = np.isfinite(ratio[track])
+        patterns, which = np.unique(known.all(axis=-1).T, axis=0, return_inverse=True)
+        for number, good in enumerate(patterns):
+            if good.sum() >= _TWO:
+                columns = np.flatnonzero(which == number)
+                models = ratio[track][np.ix_(good, columns)]
+                curve = CubicSpline(x[good], models, axis=0, extrapolate=False)
+                made[track][:, columns] = curve(nodes)
         made[track][axis.at_native] = np.where(known, ratio[track], made[track][axis.at_native])
     return made
 

@@ -18,8 +18,9 @@ import numpy as np
 from ard.cube import FloatArray
 from ard.errors import FormatError
 from ard.table import Table
-from pipeline.shocks.grid import HALPHA, HBETA, GridLine
+from pipeline.shocks.grid import HALPHA, HBETA, GridLine, ShockGrid
 from pipeline.shocks.likelihood import LineFluxes
+from pipeline.shocks.lines import known_line, line_named, read_label
 
 _BALMER: Final = {"Halpha": HALPHA, "Hbeta": HBETA}
 _NAME: Final = re.compile(r"^([A-Z][A-Za-z]*?)_?(\d+)$")
@@ -151,6 +152,74 @@ def for_grid(fluxes: LineFluxes, lines: Sequence[GridLine]) -> LineFluxes:
     kept = np.flatnonzero(~absent.all(axis=0) | (np.arange(len(names)) == 0))
     every = np.ix_(range(len(cov)), kept, kept)
     return LineFluxes(tuple(names[k] for k in kept), flux[:, kept], cov[every], fluxes.in_dex)
+
+
+def not_compared(
+    fluxes: LineFluxes, used: Sequence[str], grids: Sequence[ShockGrid]
+) -> dict[str, str]:
+    """Say of each line that some spectrum has, and that is not compared, why.
+
+    Parameters
+    ----------
+    fluxes : LineFluxes
+        As they were measured.
+    used : sequence of str
+        The lines that are compared, as `for_grid` names them.
+    grids : sequence of ShockGrid
+        The models: of shocks, and of their precursors.
+
+    Returns
+    -------
+    dict
+        The reason by line, in the order of `fluxes`.
+    """
+    lines = {line.name: line for grid in grids for line in grid.lines}
+    taken = {HALPHA}
+    for name in used:
+        taken |= {name} if name in fluxes.names else set(lines[name].members)
+    seen = ~np.isnan(fluxes.flux).all(axis=0)
+    measured = [name for name, some in zip(fluxes.names, seen, strict=True) if some]
+    return {name: _reason(name, measured, lines, grids) for name in measured if name not in taken}
+
+
+def _reason(
+    name: str, measured: Sequence[str], lines: Mapping[str, GridLine], grids: Sequence[ShockGrid]
+) -> str:
+    holding = [line for line in lines.values() if name in (line.name, *line.members)]
+    for line in holding:
+        having = [grid for grid in grids if line in grid.lines]
+        if any(bool(one.mask[..., one.line_index([line.name])[0]].all()) for one in having):
+            codes = sorted({code for one in having for code in _codes(one, line)})
+            return f"masked: {', '.join(codes)}" if codes else "masked"
+    for line in holding:
+        missing = [one for one in line.members if one not in measured]
+        if missing:
+            return f"in {line.name}, {', '.join(missing)} is missing"
+    try:
+        line_named(name)
+    except FormatError:
+        return "no line is known by that name"
+    return "not in the grid"
+
+
+def _codes(grid: ShockGrid, line: GridLine) -> set[str]:
+    """Name the defects for which a line of a grid is masked."""
+    return {
+        defect.code
+        for defect in grid.source.known_defects
+        if defect.handling.startswith("masked")
+        and any(_means(label, line) for label in re.split(" = | / ", defect.subject))
+    }
+
+
+def _means(label: str, line: GridLine) -> bool:
+    """Say whether a subject of a defect is a line, by its name or its published label."""
+    if label == line.name:
+        return True
+    try:
+        return known_line(*read_label(label)).name == line.name
+    except FormatError:  # a model, or an axis
+        return False
 
 
 def _unit(names: Sequence[str], chosen: Sequence[str]) -> FloatArray:

@@ -19,12 +19,20 @@ from pipeline.shocks.grid import HALPHA, Component, ShockGrid
 from pipeline.shocks.interpolate import refine, refine_mixed
 from pipeline.shocks.lattice import B, Lattice
 from pipeline.shocks.likelihood import LineFluxes
-from pipeline.shocks.measured import Measured, for_grid
+from pipeline.shocks.measured import Measured, for_grid, not_compared
 from pipeline.shocks.nodes import B_PRIORS, FIXED
 from pipeline.shocks.summary import QUANTILES, Summary, sensitivity
-from pipeline.shocks.verdict import Verdict, metal_poor, shock_velocity, virial
+from pipeline.shocks.verdict import (
+    Verdict,
+    metal_poor,
+    otherwise,
+    shock_velocity,
+    velocity_gate,
+    virial,
+)
 
 OWN: Final = "per line"
+_RULES: Final = "shock."
 _N_BIN: Final = 20
 _LEAST_DRAWS: Final = 10 * _N_BIN  # of fewer, chance alone would tell much
 _NUMBERS: Final = (
@@ -32,6 +40,7 @@ _NUMBERS: Final = (
     ("edge_low", "Probability within a step of the models from the lowest velocity.", ""),
     ("edge_high", "Probability within a step of the models from the highest velocity.", ""),
     ("p_metal_poor", "Probability of less than the declared part of the Sun's O/H.", ""),
+    ("p_metal_poor_prior", "The same before the data, of the grid's abundance sets.", ""),
     ("p_predictive", "Posterior predictive probability of the chi-square.", ""),
     ("chi2_min", "Chi-square of the best model.", ""),
     ("log_evidence", "ln of the probability of the data.", ""),
@@ -174,7 +183,8 @@ def fit(
 ) -> Fit:
     """Hold spectra against a grid, under every prior and floor, and judge.
 
-    Verdicts are those under the first prior with each line's own floor.
+    Verdicts are those under the first prior with each line's own floor; of the velocity and of
+    metals it is said where other priors and floors end otherwise.
 
     Parameters
     ----------
@@ -199,18 +209,29 @@ def fit(
     priors = (*B_PRIORS, FIXED) if known else B_PRIORS
     found = sensitivity(lattice, given.fluxes, assumed, priors=priors, workers=workers)
     first = found[B_PRIORS[0], OWN]
+    others = [one for one in found.values() if one is not first]
+    # Of a thousand spectra each threshold is looked up some 100,000 times.
+    rules = replace(acceptance, rows=tuple(r for r in acceptance.rows if r.id.startswith(_RULES)))
     rows = []
     for row, name in enumerate(measured.spectra):
         own = geometry if geometry is not None and geometry.holds_for(name) else None
         given_v = (None, None) if own is None else (own.v_kms, own.information_nat)
-        speed = shock_velocity(first, row, acceptance, assumed, *given_v)
-        rows.append((name, "C1", speed))
-        rows.append((name, "C3", metal_poor(first, row, acceptance)))
+        speed = shock_velocity(first, row, rules, assumed, *given_v)
+        gates = [velocity_gate(one, row, rules, speed.measured) for one in others]
+        rows.append((name, "C1", otherwise(speed, gates)))
+        gates = [metal_poor(one, row, rules).gate for one in others]
+        rows.append((name, "C3", otherwise(metal_poor(first, row, rules), gates)))
         if known:
-            rows.append((name, "T1", virial(first, found[FIXED, OWN], row, acceptance)))
+            declared = assumed.v_virial_kms
+            rows.append((name, "T1", virial(first, found[FIXED, OWN], row, rules, declared)))
     doubts = _doubts(measured, lattice)
     rows = [(name, which, _doubted(one, doubts[name])) for name, which, one in rows]
     notes = _notes(grid, lattice, precursor)
+    models = (grid,) if precursor is None else shared(grid, precursor)
+    left = not_compared(measured.fluxes, given.lines, models)
+    if left:
+        each = ", ".join(f"{name} ({why})" for name, why in left.items())
+        notes = (*notes, f"measured and not compared: {each}")
     if geometry is not None and not any(map(geometry.holds_for, measured.spectra)):
         words = f"the geometry is of {', '.join(geometry.apertures)} alone, and of no spectrum here"
         notes = (*notes, words)

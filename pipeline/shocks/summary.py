@@ -35,11 +35,17 @@ class Summary:
     p_metal_poor : ndarray
         Probability of less than `half_solar`, by the convention of `solar`; NaN where the O/H of
         a set is not known.
+    p_metal_poor_prior : ndarray
+        The same before the data, of the abundance sets that the grid happens to have.
     solar : str
     sets : ndarray, shape (n, n_set)
         Probability of each abundance set.
     metal_poor : tuple of bool or None, length n_set
         Which of them have less than `half_solar`.
+    p_virial : ndarray
+        Probability of a velocity up to the virial one; NaN where none is declared.
+    v_allowed_kms : (float, float)
+        The lowest and highest velocity that models have and the prior allows.
     p_predictive, chi2_min, log_evidence : ndarray
         As in `Posteriors`.
     n_line : ndarray of int
@@ -51,6 +57,7 @@ class Summary:
     edge_low: FloatArray
     edge_high: FloatArray
     p_metal_poor: FloatArray
+    p_metal_poor_prior: FloatArray
     solar: str
     p_predictive: FloatArray
     chi2_min: FloatArray
@@ -58,6 +65,8 @@ class Summary:
     n_line: FloatArray
     sets: FloatArray
     metal_poor: tuple[bool | None, ...]
+    p_virial: FloatArray
+    v_allowed_kms: tuple[float, float]
 
     @property
     def width_dex(self) -> FloatArray:
@@ -87,13 +96,23 @@ def summarise(found: Posteriors, assumed: ShockAssumptions) -> Summary:
     over = np.array([z_over_solar(one, assumed.solar) for one in sets])
     # A set of unknown O/H is on neither side, and leaves the whole probability unknown.
     poor = np.where(np.isnan(over), np.nan, over < assumed.half_solar)
+    before = np.where(np.isnan(found.log_evidence), np.nan, found.prior.marginal(0) @ poor)
     low, high = edges(found, V)
+    speeds = found.lattice.axis(V).native
     return Summary(
         found.prior.name, quantiles(found, V, QUANTILES), information(found, V), low, high,
-        found.marginal[SETS] @ poor, assumed.solar, found.p_predictive,
+        found.marginal[SETS] @ poor, before, assumed.solar, found.p_predictive,
         found.chi2_min, found.log_evidence, found.n_line,
         found.marginal[SETS], tuple(None if np.isnan(one) else bool(one) for one in poor),
+        _below_virial(found, assumed),
+        (max(float(speeds[0]), assumed.v_min_kms), float(speeds[-1])),
     )  # fmt: skip
+
+
+def _below_virial(found: Posteriors, assumed: ShockAssumptions) -> FloatArray:
+    if assumed.v_virial_kms is None:
+        return np.full(found.log_evidence.shape, np.nan)
+    return probability_below(found, V, assumed.v_virial_kms)
 
 
 def quantiles(found: Posteriors, name: str, levels: Sequence[float]) -> FloatArray:

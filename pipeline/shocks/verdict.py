@@ -7,7 +7,9 @@ then whether they say anything, and compares with the emissivity-weighted veloci
 (reference/science.md Eq 13 and section 8). The criterion's own words are answered beside it.
 """
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final
 
@@ -21,6 +23,7 @@ from pipeline.shocks.summary import Summary
 
 _LEVELS: Final = (0.025, 0.975)
 _TOLD: Final = "geometry_information_nat"
+_RIVAL: Final = ("geometry_low_kms", "geometry_high_kms", _TOLD)
 
 
 class Gate(StrEnum):
@@ -115,17 +118,8 @@ def shock_velocity(
     ArdError
         If a draw of the geometry is no velocity: nothing would exclude it.
     """
-    low, high = float(summary.v_kms[row, 0]), float(summary.v_kms[row, -1])
-    measured = {
-        "v_low_kms": low,
-        "v_high_kms": high,
-        "p_predictive": float(summary.p_predictive[row]),
-        "chi2_min": float(summary.chi2_min[row]),
-        "information_nat": float(summary.information_nat[row]),
-        "interval_width_dex": float(summary.width_dex[row]),
-        "edge_low": float(summary.edge_low[row]),
-        "edge_high": float(summary.edge_high[row]),
-    }
+    measured = _speeds(summary, row)
+    low, high = measured["v_low_kms"], measured["v_high_kms"]
     if not np.isfinite(low):
         words = "H alpha is too weak to divide by, so there is no posterior"
         return Verdict(Gate.NOT_EVALUATED, words, None, measured)
@@ -149,6 +143,58 @@ def shock_velocity(
         measured[_TOLD] = geometry_nat
     gate, words = _judge(measured, acceptance)
     return Verdict(gate, words, literal, measured)
+
+
+def velocity_gate(
+    summary: Summary, row: int, acceptance: Acceptance, compared: Mapping[str, float]
+) -> Gate:
+    """Give the gate of criterion C1 alone, against a geometry that was compared already.
+
+    Parameters
+    ----------
+    summary : Summary
+    row : int
+    acceptance : Acceptance
+    compared : mapping of str to float
+        What `shock_velocity` measured with the same geometry.
+    """
+    found = _speeds(summary, row)
+    rival = {name: compared[name] for name in _RIVAL if name in compared}
+    if not np.isfinite(found["v_low_kms"]) or not rival:
+        return Gate.NOT_EVALUATED
+    return _judge(found | rival, acceptance)[0]
+
+
+def otherwise(verdict: Verdict, others: Sequence[Gate]) -> Verdict:
+    """Say of a verdict how many other priors and floors end the criterion otherwise, and how.
+
+    Parameters
+    ----------
+    verdict : Verdict
+    others : sequence of Gate
+        Under every other pair of prior and floor.
+    """
+    off = Counter(gate for gate in others if gate != verdict.gate)
+    words = verdict.sentence
+    if off:
+        each = ", ".join(f"{off[gate]} {gate}" for gate in Gate if gate in off)
+        words += f"; otherwise under {off.total()} of {len(others)} other priors and floors: {each}"
+    count = {"rows_otherwise": float(off.total())}
+    return replace(verdict, sentence=words, measured=verdict.measured | count)
+
+
+def _speeds(summary: Summary, row: int) -> dict[str, float]:
+    """Give what the lines say of the velocity, and how far that can be trusted."""
+    return {
+        "v_low_kms": float(summary.v_kms[row, 0]),
+        "v_high_kms": float(summary.v_kms[row, -1]),
+        "p_predictive": float(summary.p_predictive[row]),
+        "chi2_min": float(summary.chi2_min[row]),
+        "information_nat": float(summary.information_nat[row]),
+        "interval_width_dex": float(summary.width_dex[row]),
+        "edge_low": float(summary.edge_low[row]),
+        "edge_high": float(summary.edge_high[row]),
+    }
 
 
 def _judge(found: dict[str, float], acceptance: Acceptance) -> tuple[Gate, str]:
@@ -186,6 +232,9 @@ def _judge(found: dict[str, float], acceptance: Acceptance) -> tuple[Gate, str]:
 def metal_poor(summary: Summary, row: int, acceptance: Acceptance) -> Verdict:
     """Say whether the gas has less than half of the Sun's oxygen (criterion C3).
 
+    Where the abundance sets of the grid give the answer before any line is seen, as where all of
+    them are on one side, lines cannot confirm it, and the criterion's own words cannot be applied.
+
     Parameters
     ----------
     summary : Summary
@@ -193,21 +242,28 @@ def metal_poor(summary: Summary, row: int, acceptance: Acceptance) -> Verdict:
     row : int
     acceptance : Acceptance
     """
-    share, fit = float(summary.p_metal_poor[row]), float(summary.p_predictive[row])
-    measured = {"p_metal_poor": share, "p_predictive": fit}
+    share, before = float(summary.p_metal_poor[row]), float(summary.p_metal_poor_prior[row])
+    fit = float(summary.p_predictive[row])
+    measured = {"p_metal_poor": share, "p_metal_poor_prior": before, "p_predictive": fit}
     if not np.isfinite(share):
         words = "H alpha is too weak to divide by, so there is no posterior"
         if np.isfinite(fit):
             words = "the O/H of an abundance set of the grid is not known"
         return Verdict(Gate.NOT_EVALUATED, words, None, measured)
     enough, fits = (acceptance.limit(f"shock.{n}") for n in ("p_metal_poor", "p_predictive"))
-    literal = not enough.accepts(1.0 - share)  # consistent with: not excluded
+    above = enough.accepts(1.0 - share)
     words = f"probability {share:.3f} of less than half solar (Sun: {summary.solar})"
+    known = any(enough.accepts(a) and enough.accepts(b)
+                for a, b in ((share, before), (1.0 - share, 1.0 - before)))  # fmt: skip
+    literal = None if known else not above  # consistent with: not excluded
     if not fits.accepts(fit):
         return Verdict(Gate.MODEL_INADEQUATE, f"{words}, but no model fits", literal, measured)
+    if known:
+        words += f", and {before:.3f} before any line: the grid's abundance sets decide it"
+        return Verdict(Gate.UNINFORMATIVE, words, literal, measured)
     if enough.accepts(share):
         return Verdict(Gate.CONFIRMED, words, literal, measured)
-    if enough.accepts(1.0 - share):
+    if above:
         return Verdict(Gate.IN_TENSION, words, literal, measured)
     return Verdict(Gate.UNINFORMATIVE, words, literal, measured)
 
@@ -231,25 +287,59 @@ def virial(
         No published number is known: it has to be declared.
     """
     spans = [(float(one.v_kms[row, 0]), float(one.v_kms[row, -1])) for one in (marginal, fixed)]
+    allowed = marginal.v_allowed_kms
     measured = {
         "v_low_kms": spans[0][0],
         "v_high_kms": spans[0][1],
         "v_low_fixed_kms": spans[1][0],
         "v_high_fixed_kms": spans[1][1],
+        "edge_low": float(marginal.edge_low[row]),
+        "edge_high": float(marginal.edge_high[row]),
+        "edge_low_fixed": float(fixed.edge_low[row]),
+        "edge_high_fixed": float(fixed.edge_high[row]),
+        "v_allowed_low_kms": allowed[0],
+        "v_allowed_high_kms": allowed[1],
         "p_predictive": float(marginal.p_predictive[row]),
     }
-    if v_virial_kms is None or not np.isfinite(spans[0][0]):
-        words = "no virial velocity is declared" if v_virial_kms is None else "no posterior"
-        return Verdict(Gate.NOT_EVALUATED, words, None, measured)
+    if v_virial_kms is None:
+        return Verdict(Gate.NOT_EVALUATED, "no virial velocity is declared", None, measured)
     measured["v_virial_kms"] = v_virial_kms
-    within = [low <= v_virial_kms <= high for low, high in spans]
-    words = f"{v_virial_kms:.0f} km/s lie {'inside' if within[0] else 'outside'} of "
-    words += f"{spans[0][0]:.0f} to {spans[0][1]:.0f} km/s with the field marginalised, and "
-    words += f"{'inside' if within[1] else 'outside'} of {spans[1][0]:.0f} to {spans[1][1]:.0f} "
-    words += "km/s with it fixed"
-    if not acceptance.limit("shock.p_predictive").accepts(measured["p_predictive"]):
-        return Verdict(Gate.MODEL_INADEQUATE, f"{words}, but no model fits", within[0], measured)
-    if within[1]:
-        return Verdict(Gate.UNINFORMATIVE, words, within[0], measured)
-    gate = Gate.CONFIRMED if within[0] else Gate.IN_TENSION
-    return Verdict(gate, words, within[0], measured)
+    shares = [float(one.p_virial[row]) for one in (marginal, fixed)]
+    measured |= dict(zip(("p_virial", "p_virial_fixed"), shares, strict=True))
+    if not np.isfinite(spans[0][0]):
+        return Verdict(Gate.NOT_EVALUATED, "no posterior", None, measured)
+    if not allowed[0] <= v_virial_kms <= allowed[1]:
+        words = f"no model that the prior allows has {v_virial_kms:.0f} km/s: they have "
+        words += f"{allowed[0]:.0f} to {allowed[1]:.0f} km/s"
+        return Verdict(Gate.NOT_EVALUATED, words, None, measured)
+    parts = zip(spans, shares, ("marginalised", "fixed"), strict=True)
+    words = f"{v_virial_kms:.0f} km/s: " + ", ".join(
+        f"with the field {kind} {low:.0f} to {high:.0f} km/s, and {share:.3f} up to it"
+        for (low, high), share, kind in parts
+    )
+    within = spans[0][0] <= v_virial_kms <= spans[0][1]
+    gate, more = _field_gate(measured, acceptance, within=within)
+    return Verdict(gate, words + more, within, measured)
+
+
+def _field_gate(
+    found: dict[str, float], acceptance: Acceptance, *, within: bool
+) -> tuple[Gate, str]:
+    """Ask in order: is there a model, was it possible before, is it possible now?"""
+    if not acceptance.limit("shock.p_predictive").accepts(found["p_predictive"]):
+        return Gate.MODEL_INADEQUATE, ", but no model fits"
+    edge, v = acceptance.limit("shock.edge_mass"), found["v_virial_kms"]
+
+    def possible(which: str) -> bool:
+        """Say whether it is in the interval, which is open where much is at the edge."""
+        above = found[f"v_low{which}_kms"] <= v or not edge.accepts(found[f"edge_low{which}"])
+        below = v <= found[f"v_high{which}_kms"] or not edge.accepts(found[f"edge_high{which}"])
+        return above and below
+
+    if possible("_fixed"):
+        return Gate.UNINFORMATIVE, ": the field that is assumed allows it too"
+    if within:
+        return Gate.CONFIRMED, ""
+    if possible(""):
+        return Gate.UNINFORMATIVE, ": a limit only, at the edge of the grid"
+    return Gate.IN_TENSION, ""

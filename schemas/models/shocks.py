@@ -86,6 +86,10 @@ class ShockVelocities(pa.DataFrameModel):
         "metal-poor", "Probability of less than the declared part of the Sun's O/H.",
         nullable=True, ge=-1e-9, le=1 + 1e-9,
     )  # fmt: skip
+    p_metal_poor_prior: float = column(
+        "metal-poor before", "The same before the data, of the grid's abundance sets.",
+        nullable=True, ge=-1e-9, le=1 + 1e-9,
+    )  # fmt: skip
     p_predictive: float = column(
         "goodness of fit", "Posterior predictive probability of the chi-square.",
         nullable=True, ge=-1e-9, le=1 + 1e-9,

@@ -4,6 +4,7 @@ Oracle: construction; what the stage makes of a table of fluxes, and one planted
 """
 
 import copy
+import dataclasses
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +17,7 @@ from ard import layout
 from checks import shocks as family
 from checks.result import Status
 from manifests import load_acceptance
+from manifests.shocks import load_shocks
 
 ACCEPTANCE = load_acceptance()
 LIMITS = {n: ACCEPTANCE.limit(n) for n in ACCEPTANCE.ids if n.startswith(("shocks.", "shock."))}
@@ -164,6 +166,13 @@ def poor(products):
         one["metal_poor"] = not one["metal_poor"]
 
 
+def all_poor(products):
+    """Sets that are all poor, and lines that are said to have shown it."""
+    for one in products[layout.SHOCK_VERDICTS]["spectra"][0]["sets"]:
+        one["metal_poor"] = True
+    row_of(products, SHOCK, "C3")["measured"]["p_metal_poor"] = 1.0
+
+
 def no_sets(products):
     products[layout.SHOCK_VERDICTS]["spectra"][0]["sets"] = []
 
@@ -204,6 +213,13 @@ def other_grid(products):
         (family.measured, measured(OTHER, "C3", "p_metal_poor", 0.5)),
         (family.measured, measured(SHOCK, "T1", "v_low_fixed_kms", 1.0)),
         (family.measured, measured(FAINT, "C1", "v_low_kms", 450.0)),
+        (family.measured, measured(SHOCK, "C1", "rows_otherwise", 19.0)),
+        (family.measured, measured(OTHER, "C3", "rows_otherwise", None)),
+        (family.measured, measured(SHOCK, "C3", "p_metal_poor_prior", 0.6)),
+        (family.measured, measured(SHOCK, "T1", "v_allowed_low_kms", 100.0)),
+        (family.measured, measured(SHOCK, "T1", "edge_low_fixed", 0.9)),
+        (family.sets, all_poor),
+        (family.sets, measured(SHOCK, "C3", "p_metal_poor_prior", None)),
         (family.verdicts, verdict(SHOCK, "C1", "CONFIRMED")),
         (family.verdicts, verdict(OTHER, "C1", "UNINFORMATIVE")),
         (family.verdicts, verdict(OTHER, "C3", "CONFIRMED")),
@@ -266,29 +282,71 @@ def test_the_judge_draws_the_verdict_of_the_study(changes, gate):
 
 
 @pytest.mark.parametrize(
-    ("share", "fit", "gate"),
+    ("before", "share", "fit", "gate"),
     [
-        (0.99, 0.5, ("CONFIRMED", True)),
-        (0.5, 0.5, ("UNINFORMATIVE", True)),
-        (0.01, 0.5, ("IN TENSION", False)),
-        (0.99, 0.01, ("MODEL-INADEQUATE", True)),
+        (0.6, 0.99, 0.5, ("CONFIRMED", True)),
+        (0.6, 0.5, 0.5, ("UNINFORMATIVE", True)),
+        (0.6, 0.01, 0.5, ("IN TENSION", False)),
+        (0.6, 0.99, 0.01, ("MODEL-INADEQUATE", True)),
+        # Sure before any line was seen, or not said.
+        (1.0, 1.0, 0.5, ("UNINFORMATIVE", None)),
+        (0.0, 0.0, 0.5, ("UNINFORMATIVE", None)),
+        (0.0, 0.0, 0.01, ("MODEL-INADEQUATE", None)),
+        (None, 0.99, 0.5, ("UNINFORMATIVE", None)),
+        (0.97, 0.01, 0.5, ("IN TENSION", False)),
     ],
 )
-def test_the_judge_draws_the_verdict_on_metals(share, fit, gate):
-    assert family._metals({"p_metal_poor": share, "p_predictive": fit}, LIMITS) == gate
+def test_the_judge_draws_the_verdict_on_metals(before, share, fit, gate):
+    found = {"p_metal_poor": share, "p_metal_poor_prior": before, "p_predictive": fit}
+    assert family._metals(found, LIMITS) == gate
 
 
 @pytest.mark.parametrize(
-    ("virial", "fit", "gate"),
+    ("virial", "changes", "gate"),
     [
-        (350.0, 0.5, "CONFIRMED"),
-        (350.0, 0.01, "MODEL-INADEQUATE"),
-        (450.0, 0.5, "UNINFORMATIVE"),
-        (100.0, 0.5, "IN TENSION"),
-        (None, 0.5, "NOT EVALUATED"),
+        (350.0, {}, "CONFIRMED"),
+        (350.0, {"p_predictive": 0.01}, "MODEL-INADEQUATE"),
+        (450.0, {}, "UNINFORMATIVE"),
+        (160.0, {}, "IN TENSION"),
+        (None, {}, "NOT EVALUATED"),
+        (100.0, {}, "NOT EVALUATED"),  # no model has it
+        (160.0, {"edge_low": 0.06}, "UNINFORMATIVE"),
+        (350.0, {"edge_low_fixed": 0.06}, "UNINFORMATIVE"),
+        (700.0, {"edge_low": 0.06}, "IN TENSION"),
     ],
 )
-def test_the_judge_draws_the_verdict_on_the_field(virial, fit, gate):
-    ends = {"v_low_kms": 300.0, "v_high_kms": 600.0, "p_predictive": fit}
-    fixed = {"v_low_fixed_kms": 400.0, "v_high_fixed_kms": 500.0, "v_virial_kms": virial}
-    assert family._field(ends | fixed, LIMITS)[0] == gate
+def test_the_judge_draws_the_verdict_on_the_field(virial, changes, gate):
+    good = {
+        "v_low_kms": 300.0, "v_high_kms": 600.0, "p_predictive": 0.5,
+        "v_low_fixed_kms": 400.0, "v_high_fixed_kms": 500.0, "v_virial_kms": virial,
+        "v_allowed_low_kms": 150.0, "v_allowed_high_kms": 1000.0,
+        **dict.fromkeys(("edge_low", "edge_high", "edge_low_fixed", "edge_high_fixed"), 0.0),
+    }  # fmt: skip
+    assert family._field(good | changes, LIMITS)[0] == gate
+
+
+def test_metals_may_be_unknown_alone(judge):
+    """As of a grid that does not say its O/H; but not the one probability without the other."""
+
+    def unknown(*names):
+        def change(products):
+            table = products[layout.SHOCKS]
+            for name in names:
+                table[name] = [np.nan] * len(table[name])
+
+        return change
+
+    both = judge(family.values, unknown("p_metal_poor", "p_metal_poor_prior"))
+    assert both.status is Status.PASSED
+    assert judge(family.values, unknown("p_metal_poor")).status is Status.FAILED
+
+
+def test_the_judge_holds_the_virial_velocity_against_the_declared_one(judge, monkeypatch):
+    virial = measured(SHOCK, "T1", "v_virial_kms", 400.0)
+    assert judge(family.measured, virial).status is Status.FAILED
+    assumed = dataclasses.replace(load_shocks(), v_virial_kms=400.0)
+    monkeypatch.setattr(family, "load_shocks", lambda: assumed)
+    assert judge(family.measured).status is Status.FAILED
+    for check in DOCUMENT:
+        assert judge(check, v_virial_kms=400.0).status is Status.PASSED, check
+    assert judge(family.measured, virial, v_virial_kms=300.0).status is Status.FAILED

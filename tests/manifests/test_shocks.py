@@ -38,3 +38,17 @@ def test_the_studys_assumptions():
 def test_what_is_impossible_is_refused(tmp_path, old, new, says):
     with pytest.raises(ManifestError, match=says):
         load_shocks(changed(tmp_path, old, new))
+
+
+def test_a_virial_velocity_is_declared_with_its_source_or_not_at_all(tmp_path):
+    assert load_shocks().v_virial_kms is None
+    declared = '[virial]\nv_kms = 180.0\nsource = "a mass"\nevidence = "choice"\n\n[bow]'
+    assert load_shocks(changed(tmp_path, "[bow]", declared)).v_virial_kms == 180.0
+    for old, new, says in (
+        ('source = "a mass"\n', "", "source"),
+        ("180.0", "-1.0", "'v_kms' must be positive"),
+        ("v_kms = 180.0", "v_kms = 180.0\nsigma = 3.0", "unknown field"),
+    ):
+        (place := tmp_path / says[:3]).mkdir()
+        with pytest.raises(ManifestError, match=says):
+            load_shocks(changed(place, "[bow]", declared.replace(old, new)))

@@ -195,7 +195,8 @@ def shock_models():
 
 
 def shocks():
-    numbers = ("information_nat", "edge_low", "edge_high", "p_metal_poor", "p_predictive")
+    numbers = ("information_nat", "edge_low", "edge_high", "p_metal_poor", "p_metal_poor_prior",
+               "p_predictive")  # fmt: skip
     speeds = {f"v_p{k}": [200.0 + int(k), NAN] for k in ("025", "160", "500", "840", "975")}
     columns = {
         "spectrum": ["tip", "tip"],

@@ -52,7 +52,53 @@ def mixed(facts: GridFacts) -> GridFacts:
     return join([facts, again])
 
 
-PLANTED = {
+def of_lmc(facts: GridFacts) -> np.ndarray:
+    return facts.abundance == "Allen2008_LMC"
+
+
+def repeated(facts: GridFacts, later: float = 300.0, earlier: float = 200.0) -> GridFacts:
+    """Every model of a velocity with the fluxes of the one before it."""
+    columns = (facts.abundance, facts.density_cm3, facts.field_ug, facts.velocity_kms)
+    place = {key: k for k, key in enumerate(zip(*columns, strict=True))}
+    ratio = facts.ratio.copy()
+    for (*track, v), k in place.items():
+        if v == later and (*track, earlier) in place:
+            ratio[k] = facts.ratio[place[*track, earlier]]
+    return dataclasses.replace(facts, ratio=ratio)
+
+
+# In a part of the models alone, or between two of them; of the closed form and of the public table.
+IN_PART = {
+    "fluxes missing": (
+        lambda f: with_line(f, "NII_6583", lambda x: np.where(np.arange(x.size) % 33, x, np.nan)),
+        ("MISSING_MODEL", "NII_6583"),
+    ),
+    "velocity missing in a set": (
+        lambda f: rows_taken(f, np.flatnonzero(~of_lmc(f) | (f.velocity_kms != 300.0))),
+        ("MISSING_MODEL", "Allen2008_LMC n=1 B=5 v=300"),
+    ),
+    "constant in a set": (
+        lambda f: with_line(f, "NII_6583", lambda x: np.where(of_lmc(f), 1.234, x)),
+        ("CONSTANT_LINE", "NII_6583"),
+    ),
+    "copied in a set": (
+        lambda f: with_line(f, "NII_6583", lambda x: np.where(of_lmc(f), line(f, "OIII_5007"), x)),
+        ("DUPLICATE_LINE", "OIII_5007 = NII_6583"),
+    ),
+    "velocity repeated": (repeated, ("CONSTANT_LINE", "OIII_5007")),
+    "velocity repeated in a set": (
+        lambda f: dataclasses.replace(
+            f, ratio=np.where(of_lmc(f)[:, None], repeated(f).ratio, f.ratio)
+        ),
+        ("CONSTANT_LINE", "OIII_5007"),
+    ),
+    "H alpha constant": (
+        lambda f: with_line(f, "HI_6563", lambda x: 3.0 + 0.0 * x),
+        ("BALMER_RATIO", "HI_6563 / HI_4861"),
+    ),
+}
+
+PLANTED = IN_PART | {
     "constant": (
         lambda f: with_line(f, "OI_6300", lambda x: 3.126 + 0.001 * (np.arange(x.size) % 2)),
         ("CONSTANT_LINE", "OI_6300"),
@@ -156,6 +202,22 @@ def test_a_planted_defect_is_found_by_name(what):
     assert expected in found(plant(good_facts()))
 
 
+def test_what_rounding_makes_constant_is_no_defect():
+    """Weak lines of hydrogen in a table of three decimals; of six they are what they were."""
+    facts = good_facts()
+    weak = dataclasses.replace(
+        facts.lines[-1], label="HI_9546", name="HI_9546", members=("HI_9546",)
+    )
+    flux = 0.037 * (1.0 + 0.01 * np.sin(np.arange(64.0)))
+    facts = dataclasses.replace(
+        facts, lines=(*facts.lines, weak), ratio=np.column_stack([facts.ratio, flux])
+    )
+    rounded = dataclasses.replace(facts, ratio=np.round(facts.ratio, 3))
+    assert "CONSTANT_LINE" not in {code for code, _ in found(rounded)}
+    dead = with_line(facts, "HI_9546", lambda _: np.full(64, 0.037))
+    assert ("CONSTANT_LINE", "HI_9546") in found(dead)
+
+
 def test_a_table_without_models_is_not_found_good():
     grid = toy_loglinear()
     nothing = np.full(grid.log_ratio.shape, np.nan)
@@ -203,13 +265,23 @@ def test_nothing_else_is_found_beside_it(what):
 # ---- what is done about them
 
 
-@pytest.mark.parametrize("what", ["balmer", "over H alpha", "b for B", "velocity in m/s"])
+@pytest.mark.parametrize(
+    "what",
+    ["balmer", "over H alpha", "b for B", "velocity in m/s", "H alpha constant",
+     "velocity repeated"],
+)  # fmt: skip
 def test_what_masking_does_not_cure_is_refused(what):
     with pytest.raises(ArdError, match="defects that masking does not cure"):
         assemble(PLANTED[what][0](good_facts()), SOURCE)
 
 
-@pytest.mark.parametrize("what", ["constant", "copied", "missing", "zero", "doublet", "negative"])
+@pytest.mark.parametrize(
+    "what",
+    [
+        *("constant", "copied", "missing", "zero", "doublet", "negative"),
+        *("fluxes missing", "velocity missing in a set", "constant in a set", "copied in a set"),
+    ],
+)
 def test_after_assembly_no_defect_is_left(what):
     grid = assemble(PLANTED[what][0](good_facts()), SOURCE)
     assert PLANTED[what][1] in [(d.code, d.subject) for d in grid.source.known_defects]
@@ -380,7 +452,10 @@ def public(shared_data):
 @pytest.mark.real_data
 def test_defects_of_the_public_table_are_named(public):
     rows = {(d.code, d.subject): d.handling for d in public.source.known_defects}
-    assert rows["CONSTANT_LINE", "[O I] λ6300"] == "masked"
+    assert {s: h for (code, s), h in rows.items() if code == "CONSTANT_LINE"} == {
+        "[O I] λ6300": "masked",
+        "[N I] λ5200": "masked",
+    }
     pair = "Ne III λ3869 = [O II] λλ3727+3729"
     assert rows["DUPLICATE_LINE", pair] == "masked: [O II] λλ3727+3729"
     labels = {s: h for (code, s), h in rows.items() if code == "MISLABELLED_LINE"}
@@ -400,9 +475,49 @@ def test_defects_of_the_public_table_are_named(public):
     assert examine(public) == ()
 
 
+@pytest.fixture(scope="module")
+def published(shared_data):
+    facts = mdb.read_long(shared_data / "shocks" / "allen08_mappingsV_shockonly_long.csv")
+    return facts, set(found(facts))
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("what", IN_PART)
+def test_a_defect_that_is_planted_in_the_public_table_is_found(published, what):
+    facts, before = published
+    plant, (code, subject) = IN_PART[what]
+    if what.startswith("velocity repeated"):
+        planted = plant_repeated(facts, of_lmc(facts) if "set" in what else slice(None))
+    else:
+        planted = plant(facts)
+    label = {row.name: row.label for row in facts.lines}
+    subject = label.get(subject, subject)
+    if code == "DUPLICATE_LINE":
+        subject = f"{label['OIII_5007']} = {label['NII_6583']}"
+    assert (code, subject) in set(found(planted)) - before
+
+
+def plant_repeated(facts: GridFacts, rows: object) -> GridFacts:
+    ratio = facts.ratio.copy()
+    ratio[rows] = repeated(facts, 500.0, 475.0).ratio[rows]
+    return dataclasses.replace(facts, ratio=ratio)
+
+
+@pytest.mark.real_data
+def test_nitrogen_of_the_public_table_has_every_other_velocity_twice(published):
+    """[N I] 5200 at 125 km/s is that at 100, at 175 that at 150, in all 107 tracks."""
+    facts, before = published
+    assert ("CONSTANT_LINE", "[N I] λ5200") in before
+    ni = line(facts, "NI_5200")
+    track = (facts.abundance == "Allen2008_LMC") & (facts.field_ug == 3.23)
+    values = ni[track][np.argsort(facts.velocity_kms[track])]
+    assert np.array_equal(values[:-1:2], values[1::2])
+    assert not np.array_equal(values[1:-1:2], values[2::2])
+
+
 @pytest.mark.real_data
 def test_bad_rows_are_masked_and_blocks_are_those_found_by_hand(public):
-    for name in ("OI_6300", "OII_3726+3729"):
+    for name in ("OI_6300", "OII_3726+3729", "NI_5200"):
         assert public.mask[..., public.line_index([name])[0]].all()
     lines = ["OIII_5007", "NII_6583", "SII_6716+6731", "SIII_9069+9531"]
     block = public.block(lines=lines)

@@ -141,6 +141,28 @@ def test_a_hole_is_not_filled_and_its_neighbours_are_kept():
     assert refine(holed(grid, hole), ["OIII_5007"]).void.sum() == 0
 
 
+@pytest.mark.parametrize("field", [1, 4, 7])
+@pytest.mark.parametrize("end", [0, 36])
+def test_a_hole_at_the_end_of_a_track_is_no_hole_elsewhere(field, end):
+    """Akima's curve is of five models: beyond three velocities from a hole it is as without it."""
+    grid = bent()
+    whole = refine(grid, names(grid))
+    lattice = refine(holed(grid, (1, 0, field, end)), names(grid))
+    axes = lattice.axis("b"), lattice.axis("v_kms")
+    ends = np.append(axes[1].at_native[[4]], axes[1].at_native[[-5]])
+    away = slice(0, ends[1] + 1) if end else slice(ends[0], None)
+    assert not lattice.void[:, :, away].any()
+    assert np.array_equal(lattice.log_ratio[:, :, away], whole.log_ratio[:, :, away])
+    # Void are the cells around it, and nothing else.
+    b, v = (axis.at_native for axis in axes)
+    last = slice(v[-2] + 1, None) if end else slice(0, v[1])
+    expected = np.zeros_like(lattice.void)
+    upper = b[field + 1] if field + 1 < len(b) else axes[0].size
+    expected[1, b[field - 1] + 1 : upper, last] = True
+    assert np.array_equal(lattice.void, expected)
+    assert at(lattice, b=grid.b[2 if field > 2 else 3], v_kms=grid.v_kms[end])[1].all()
+
+
 def test_a_field_without_any_model_is_dropped():
     grid = bent()
     lattice = refine(holed(grid, (slice(None), 0, 2)), names(grid))
@@ -225,6 +247,16 @@ def test_fields_that_are_left_out_are_found_again(allen):
     # Measured: 0.0085, and 0.036 at most.
     assert np.quantile(every, 0.95) <= 0.010
     assert every.max() <= 0.04
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("field", [1, 7])
+def test_a_real_model_at_the_end_is_missed_there_alone(allen, field):
+    hole = holed(allen, (1, 0, field, 36))
+    whole, lattice = refine(allen, LINES), refine(hole, LINES)
+    low = lattice.axis("v_kms").values <= 900.0
+    assert np.array_equal(lattice.void[:, :, low], whole.void[:, :, low])
+    assert np.array_equal(lattice.log_ratio[:, :, low], whole.log_ratio[:, :, low])
 
 
 @pytest.mark.real_data

@@ -9,16 +9,20 @@ import numpy as np
 import pytest
 from astropy.table import MaskedColumn
 from astropy.table import Table as AstropyTable
+from shock_cases import LINES
 
-from ard.errors import ArdError
+from ard.errors import ArdError, FormatError
 from ard.table import Table, ecsv_bytes
 from manifests import load_acceptance
 from manifests.shocks import load_shocks
-from pipeline.shocks.grid import HALPHA
+from pipeline.shocks.combine import shared
+from pipeline.shocks.grid import HALPHA, Component, Defect
+from pipeline.shocks.importers.mdb import import_long
 from pipeline.shocks.likelihood import LineFluxes
 from pipeline.shocks.measured import Measured
-from pipeline.shocks.nodes import B_PRIORS
+from pipeline.shocks.nodes import B_PRIORS, FIXED
 from pipeline.shocks.report import (
+    OWN,
     Geometry,
     document_of,
     fit,
@@ -27,6 +31,7 @@ from pipeline.shocks.report import (
     table_of,
 )
 from pipeline.shocks.toy import TOY_LINES, toy_loglinear
+from pipeline.shocks.verdict import Gate, metal_poor, shock_velocity
 
 NAMES = tuple(toy.line.name for toy in TOY_LINES)
 ASSUMED, ACCEPTANCE = load_shocks(), load_acceptance()
@@ -131,10 +136,124 @@ def test_what_a_handful_of_draws_tell_is_not_known():
     assert geometry_information(Table(data)) < 0.02
 
 
+@pytest.mark.parametrize("only", [0, 1])
+def test_a_grid_of_one_abundance_says_nothing_of_metals(measured, only):
+    """Whatever the lines are: all its models are on one side of half solar."""
+    grid = toy_loglinear()
+    every = [range(size) for size in grid.log_ratio.shape[1:]]
+    part = grid.take(z=[only], **dict(zip(("n", "b", "v", "lines"), every, strict=True)))
+    made = fit(part, measured, ASSUMED, ACCEPTANCE)
+    (verdict,) = [one for name, which, one in made.verdicts if (name, which) == ("tip", "C3")]
+    assert verdict.gate not in (Gate.CONFIRMED, Gate.IN_TENSION)
+    assert verdict.measured["p_metal_poor_prior"] == pytest.approx(1 - only)
+
+
+@pytest.mark.real_data
+def test_ratios_of_the_lmc_are_not_made_solar_by_another_density(shared_data):
+    """The public table has one set, solar, at densities other than 1 (reference/shocks.md 2.2)."""
+    grid = import_long(shared_data / "shocks" / "allen08_mappingsV_shockonly_long.csv")
+    place = [list(grid.log_n).index(0.0), list(grid.b).index(2.0), list(grid.v_kms).index(400.0)]
+    lmc = [one.name for one in grid.abundances].index("Allen2008_LMC")
+    ratio = grid.log_ratio[(lmc, *place)][grid.line_index(LINES)]
+    lines = Measured(("s",), LineFluxes.of_ratios(LINES, ratio[None], 0.3))
+    for log_n, before in ((0.0, 0.4), (-1.0, 0.0), (2.0, 0.0)):
+        made = fit(grid, lines, ASSUMED, ACCEPTANCE, log_n=log_n)
+        (found,) = [one for _, which, one in made.verdicts if which == "C3"]
+        assert found.gate is Gate.UNINFORMATIVE
+        assert found.measured["p_metal_poor_prior"] == pytest.approx(before, abs=0.01)
+        assert (found.literal is None) is (before == 0.0)
+
+
+def test_a_declared_virial_velocity_is_compared(measured):
+    assumed = dataclasses.replace(ASSUMED, v_virial_kms=400.0)
+    made = fit(toy_loglinear(), measured, assumed, ACCEPTANCE)
+    found = {name: one for name, which, one in made.verdicts if which == "T1"}
+    assert found["tip"].gate is not Gate.NOT_EVALUATED
+    first, fixed = (made.summaries[name, OWN] for name in (B_PRIORS[0], FIXED))
+    for key, one in (("p_virial", first), ("p_virial_fixed", fixed)):
+        share = found["tip"].measured[key]
+        assert share == one.p_virial[0]
+        below = np.interp(400.0, one.v_kms[0], (0.025, 0.16, 0.5, 0.84, 0.975))
+        assert share == pytest.approx(below, abs=0.05)
+    assert found["faint"].gate is Gate.NOT_EVALUATED
+
+
+def test_how_other_priors_and_floors_end_is_said(measured):
+    """Oracle: the verdicts drawn one by one."""
+    bow = Geometry(np.linspace(250.0, 300.0, 50))
+    made = fit(toy_loglinear(), measured, ASSUMED, ACCEPTANCE, geometry=bow)
+    by = {(name, which): one for name, which, one in made.verdicts}
+    for which in ("C1", "C3"):
+        gates = [
+            shock_velocity(one, 0, ACCEPTANCE, ASSUMED, bow.v_kms).gate
+            if which == "C1"
+            else metal_poor(one, 0, ACCEPTANCE).gate
+            for key, one in made.summaries.items()
+            if key != (B_PRIORS[0], OWN)
+        ]
+        assert len(gates) == 4 * 5 - 1
+        off = sum(gate != by["tip", which].gate for gate in gates)
+        assert by["tip", which].measured["rows_otherwise"] == off
+        assert ("otherwise under" in by["tip", which].sentence) is (off > 0)
+    assert by["tip", "C1"].measured["rows_otherwise"] > 0
+    assert by["faint", "C1"].measured["rows_otherwise"] == 0
+
+
 def test_what_the_grid_cannot_say_is_said(found):
     assert any("synthetic" in note for note in found.notes)
     assert table_of(found).simulated
     assert any("precursor not modelled" in note for note in found.notes)
+
+
+def test_lines_that_are_not_compared_are_named(measured, found):
+    """Oracle: a line of vacuum naming, one that is masked, half of a blend, one of other grids."""
+    grid = toy_loglinear()
+    ratio = grid.log_ratio.copy()
+    k = grid.line_index([NAMES[1]])[0]
+    ratio[..., k] = np.nan
+    defect = Defect("CONSTANT_LINE", "[N II] λ6583", "one value", "masked")
+    source = dataclasses.replace(grid.source, known_defects=(defect,))
+    part = dataclasses.replace(grid, source=source, log_ratio=ratio, mask=np.isnan(ratio))
+    names = (HALPHA, "OIII_5007", "SIII_9069+9531", "OIII_5008", "NII_6583", "SII_6716", "HeI_5876")
+    flux = np.column_stack([[100.0, 100.0], 30.0 * np.ones((2, 6))])
+    fluxes = LineFluxes.of_errors(names, flux, 0.5 + 0 * flux)
+    made = fit(part, Measured(("a", "b"), fluxes), ASSUMED, ACCEPTANCE)
+    assert made.lines == ("OIII_5007", "SIII_9069+9531")
+    assert (
+        "measured and not compared: OIII_5008 (no line is known by that name), "
+        "NII_6583 (masked: CONSTANT_LINE), SII_6716 (in SII_6716+6731, SII_6731 is missing), "
+        "HeI_5876 (not in the grid)"
+    ) in made.notes
+    assert not any("not compared" in note for note in found.notes)
+    # A line that no spectrum has was not measured.
+    flux[:, 1:][:, 2] = np.nan
+    again = Measured(("a", "b"), LineFluxes.of_errors(names, flux, 0.5 + 0 * flux))
+    assert not any("OIII_5008" in n for n in fit(part, again, ASSUMED, ACCEPTANCE).notes)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"code": "MAPPINGS III"}, {"version": "3"}, {"project": "Gutkin16"}, {"project": "toy-cut"}],
+)
+def test_a_precursor_of_other_models_is_refused(measured, other):
+    """H beta fluxes of two codes differ by 0.14 to 0.36 dex (reference/shocks.md 2.5)."""
+    shock = toy_loglinear()
+    own = {"component": Component.PRECURSOR, **other}
+    precursor = dataclasses.replace(shock, source=dataclasses.replace(shock.source, **own))
+    with pytest.raises(FormatError, match="not of the same models"):
+        fit(shock, measured, ASSUMED, ACCEPTANCE, precursor=precursor)
+
+
+def test_components_of_one_project_are_told_by_a_word_behind_it():
+    """As the tables of Zenodo: "zenodo-14140949 shck" and "zenodo-14140949 prec"."""
+    grid = toy_loglinear()
+    parts = [
+        dataclasses.replace(
+            grid, source=dataclasses.replace(grid.source, component=kind, project=f"mine {word}")
+        )
+        for kind, word in ((Component.SHOCK, "shck"), (Component.PRECURSOR, "prec"))
+    ]
+    assert shared(*parts)[0].log_ratio.shape == grid.log_ratio.shape
 
 
 @pytest.mark.parametrize(("off", "more"), [(5e-6, {"fixed"}), (5e-3, set())])

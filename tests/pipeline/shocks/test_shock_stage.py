@@ -96,6 +96,16 @@ def test_the_geometry_of_an_aperture_is_compared_with_no_other():
         assert schemas.validate({**document, "provenance": None}, "shock-verdicts") == ()
 
 
+def test_a_declared_virial_velocity_is_in_the_products():
+    document = made(v_virial_kms=400.0)["verdicts"]["t001"]
+    assert schemas.validate({**document, "provenance": None}, "shock-verdicts") == ()
+    row = verdicts(document)[SHOCK, "T1"]
+    assert row["verdict"] == "UNINFORMATIVE"  # 0.1 dex floors leave it with b fixed too
+    assert row["measured"]["v_virial_kms"] == 400.0
+    assert row["measured"]["v_allowed_low_kms"] == load_shocks().v_min_kms
+    assert 0.0 < row["measured"]["p_virial"] < 1.0
+
+
 def test_a_simulated_bow_makes_all_simulated():
     bow = draws(430.0, 570.0)
     bow.meta["SIMULATD"] = True

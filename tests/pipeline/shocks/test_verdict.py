@@ -16,6 +16,7 @@ from pipeline.shocks.verdict import (
     Gate,
     bow_velocity,
     metal_poor,
+    otherwise,
     shock_velocity,
     virial,
     weighted_velocity,
@@ -28,7 +29,9 @@ GOOD = {
     "edge_low": 0.0,
     "edge_high": 0.0,
     "p_metal_poor": 0.99,
+    "p_metal_poor_prior": 0.6,
     "p_predictive": 0.4,
+    "p_virial": 0.04,
     "chi2_min": 3.0,
     "log_evidence": -3.0,
     "n_line": 4,
@@ -38,8 +41,8 @@ SAME = np.linspace(300.0, 320.0, 101)
 
 def summary(**changes) -> Summary:
     values = {name: np.array([value]) for name, value in {**GOOD, **changes}.items()}
-    sets = {"sets": np.ones((1, 1)), "metal_poor": (True,)}
-    return Summary(prior="flat", solar="asplund-2009", **values, **sets)
+    rest = {"sets": np.ones((1, 1)), "metal_poor": (True,), "v_allowed_kms": (90.0, 1000.0)}
+    return Summary(prior="flat", solar="asplund-2009", **values, **rest)
 
 
 def judged(geometry=SAME, **changes):
@@ -121,6 +124,27 @@ def test_metals(share, fit, gate, literal):
         assert "asplund-2009" in found.sentence
 
 
+@pytest.mark.parametrize(
+    ("before", "share", "gate", "literal"),
+    [
+        # All sets are on one side, and no line could have said otherwise.
+        (0.0, 0.0, Gate.UNINFORMATIVE, None),
+        (1.0, 1.0, Gate.UNINFORMATIVE, None),
+        (0.97, 0.99, Gate.UNINFORMATIVE, None),
+        (0.97, 0.01, Gate.IN_TENSION, False),
+        (0.03, 0.96, Gate.CONFIRMED, True),
+        (0.03, 0.5, Gate.UNINFORMATIVE, True),
+    ],
+)
+def test_what_was_sure_before_the_lines_is_no_answer(before, share, gate, literal):
+    about = summary(p_metal_poor=share, p_metal_poor_prior=before)
+    found = metal_poor(about, 0, ACCEPTANCE)
+    assert (found.gate, found.literal) == (gate, literal)
+    assert found.measured["p_metal_poor_prior"] == before
+    if literal is None:
+        assert "before any line" in found.sentence
+
+
 def test_an_unknown_field_may_broaden_the_velocity():
     wide, narrow = summary(v_kms=[200, 300, 350, 400, 900]), summary()
     assert virial(wide, narrow, 0, ACCEPTANCE, 220.0).gate == Gate.CONFIRMED
@@ -131,6 +155,47 @@ def test_an_unknown_field_may_broaden_the_velocity():
     assert virial(odd, narrow, 0, ACCEPTANCE, 220.0).gate == Gate.MODEL_INADEQUATE
     missing = virial(wide, narrow, 0, ACCEPTANCE)
     assert (missing.gate, missing.literal) == (Gate.NOT_EVALUATED, None)
+    assert "v_virial_kms" not in missing.measured
+
+
+def test_a_velocity_that_no_model_has_is_not_excluded_by_models():
+    """As 60 km/s by models from 90 on, and what lies beyond an edge with much probability."""
+    wide, narrow = summary(v_kms=[200, 300, 350, 400, 900]), summary()
+    for v in (60.0, 1200.0):
+        found = virial(wide, narrow, 0, ACCEPTANCE, v)
+        assert (found.gate, found.literal) == (Gate.NOT_EVALUATED, None)
+        assert "no model" in found.sentence
+        assert found.measured["v_virial_kms"] == v
+    at_edge = summary(v_kms=[100, 300, 350, 400, 900], edge_low=0.06)
+    assert virial(at_edge, narrow, 0, ACCEPTANCE, 95.0).gate == Gate.UNINFORMATIVE
+    assert virial(at_edge, narrow, 0, ACCEPTANCE, 950.0).gate == Gate.IN_TENSION
+    # A field that is known would have left it too.
+    left = summary(v_kms=[100, 300, 350, 400, 450], edge_low=0.06)
+    assert virial(summary(v_kms=[92, 300, 350, 400, 900]), left, 0, ACCEPTANCE, 95.0).gate == (
+        Gate.UNINFORMATIVE
+    )
+
+
+def test_the_probability_below_the_virial_velocity_is_given():
+    wide, narrow = summary(v_kms=[200, 300, 350, 400, 900]), summary(p_virial=0.001)
+    found = virial(wide, narrow, 0, ACCEPTANCE, 220.0)
+    assert (found.measured["p_virial"], found.measured["p_virial_fixed"]) == (0.04, 0.001)
+    assert "0.040" in found.sentence
+    assert "0.001" in found.sentence
+
+
+def test_that_other_assumptions_end_otherwise_is_said():
+    first = judged()
+    gates = [Gate.CONFIRMED, Gate.IN_TENSION, Gate.UNINFORMATIVE, Gate.IN_TENSION]
+    found = otherwise(first, gates)
+    assert (found.gate, found.literal) == (first.gate, first.literal)
+    assert found.sentence == (
+        f"{first.sentence}; otherwise under 3 of 4 other priors and floors: "
+        "2 IN TENSION, 1 UNINFORMATIVE"
+    )
+    assert found.measured == first.measured | {"rows_otherwise": 3.0}
+    same = otherwise(first, gates[:1])
+    assert (same.sentence, same.measured["rows_otherwise"]) == (first.sentence, 0.0)
 
 
 def test_the_bow_slows_down_behind_its_tip():
