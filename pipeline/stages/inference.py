@@ -45,7 +45,7 @@ INFERENCE: Final[tuple[Stage, ...]] = (
         ),
         code=_KINEMATICS,
         per_item=True,
-        typical_seconds=12.0,
+        typical_seconds=25.0,
     ),
     Stage(
         name="shocks",
