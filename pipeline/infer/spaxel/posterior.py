@@ -301,7 +301,7 @@ def _drawn(
     sound = ~heavy & (kept >= max(numerics.n_draw, numerics.ess_min))
     again = np.flatnonzero(sound & ~(passed & (ess >= numerics.ess_min)))
     if again.size:
-        own = [streams[k] for k in again]
+        own = [streams[int(k)] for k in again]
         more = sampler.draw(again, own, numerics)
         both = np.concatenate([whole[again], _parameters(more, model, own)], axis=1)
         log_density = np.concatenate([draws.log_density[again], more.log_density], axis=1)
