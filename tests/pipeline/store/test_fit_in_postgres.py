@@ -24,8 +24,8 @@ pytest.importorskip("blackjax", reason="needs the extra study")
 pytest.importorskip("h5netcdf", reason="needs the extra study")
 
 SOURCE = str(Path(pipeline.__file__).parent.parent)
-DRAWS, CHAINS = 100, 2
-OPTIONS = ("--draws", DRAWS, "--most", DRAWS, "--warmup", 20, "--chains", CHAINS)
+DRAWS, CHAINS = 60, 4
+OPTIONS = ("--draws", DRAWS, "--most", DRAWS, "--warmup", 60, "--chains", CHAINS)
 SECONDS = 600.0
 VARIABLE = "RBH1_DATABASE_URL"
 
