@@ -125,7 +125,8 @@ def test_the_span_at_the_tip_is_that_of_the_simulated_ring(demonstration, tmp_pa
     pytest.importorskip("blackjax", reason="needs the extra study")
     pytest.importorskip("h5netcdf", reason="needs the extra study")
     run = shutil.copytree(demonstration, tmp_path / "run")
-    options = ("--draws", "1000", "--warmup", "400", "--json")
+    jobs = str(min(4, os.cpu_count() or 1))  # no draw depends on it
+    options = ("--draws", "1000", "--warmup", "400", "--jobs", jobs, "--json")
     done = rbh1("fit", run, "--item", "t001", "--model", "bow", *options, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     facts = json.loads(done.stdout)
