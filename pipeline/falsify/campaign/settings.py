@@ -65,7 +65,8 @@ class Sampling:
     n_most: int = 4000
 
     def __post_init__(self) -> None:
-        least = {"n_chain": 1, "n_warmup": 20, "n_first": 8, "n_most": self.n_first}
+        # Of fewer chains, or after a shorter warm-up, no fit passes: `require_passable` of fits.
+        least = {"n_chain": 4, "n_warmup": 60, "n_first": 8, "n_most": self.n_first}
         for name, low in least.items():
             if not low <= getattr(self, name) <= _MOST:
                 expected = f"{low} to {_MOST}"

@@ -16,6 +16,7 @@ from pipeline.falsify.campaign.settings import Chains, Sampling
 from pipeline.falsify.physics.dynamics import DynamicsSettings, motion
 from pipeline.falsify.physics.hypothesis import propose
 from pipeline.falsify.tasks import Model
+from pipeline.infer.fit import require_passable
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def test_galaxies_of_a_file_come_in_the_order_that_was_asked_for(science_of):
 
 def test_a_fit_is_that_of_rbh1_fit(science_of, monkeypatch):
     science = science_of(
-        chains=(Chains("bow", 5),), sampling=Sampling(n_chain=2, n_warmup=30, n_first=8, n_most=9)
+        chains=(Chains("bow", 5),), sampling=Sampling(n_chain=4, n_warmup=60, n_first=8, n_most=9)
     )
     science.inputs = "the inputs"
     asked = []
@@ -64,7 +65,8 @@ def test_a_fit_is_that_of_rbh1_fit(science_of, monkeypatch):
     found = science.fit(Chains("bow", 5))
     ((inputs, model, fit, store_url),) = asked
     assert (inputs, model, store_url) == ("the inputs", "bow", None)
-    assert (fit.n_chain, fit.seed, fit.n_warmup, fit.n_first, fit.n_most) == (2, 5, 30, 8, 9)
+    assert (fit.n_chain, fit.seed, fit.n_warmup, fit.n_first, fit.n_most) == (4, 5, 60, 8, 9)
+    require_passable(fit)  # the fewest that a campaign takes are those of `rbh1 fit`
     # As every database's JSON has it.
     assert json.loads(json.dumps(found, allow_nan=False)) == {
         "model": "bow", "seed": 5, "passed": False, "sentence": "the budget ended",
