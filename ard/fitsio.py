@@ -141,16 +141,16 @@ def _spans(path: Path, stream: BinaryIO, length: int) -> Iterator[HduSpan]:
         data_start = stream.tell()
         try:
             size = _data_bytes(header)
+            name = str(header.get("EXTNAME", "PRIMARY" if start == 0 else ""))
         except (KeyError, ValueError, TypeError, VerifyError) as error:
             raise IntegrityError(
-                "a header lacks a keyword that gives the size of its data",
+                "a header does not give the name of its HDU or the size of its data",
                 file=path,
-                expected="BITPIX, NAXIS and NAXISn as integers",
+                expected="BITPIX, NAXIS and NAXISn as integers, EXTNAME as text",
                 found=f"{error} at byte {start}",
                 action=FETCH_AGAIN,
             ) from error
         end = data_start + -(-size // BLOCK) * BLOCK
-        name = str(header.get("EXTNAME", "PRIMARY" if start == 0 else ""))
         if end > length:
             raise IntegrityError(
                 f"the file is truncated inside HDU {name}",
@@ -247,16 +247,17 @@ def open_hdus(path: str | os.PathLike[str]) -> Iterator[fits.HDUList]:
             hdus = fits.open(stream, memmap=False)
             len(hdus)  # extensions are read lazily; damage has to show here
         except (OSError, ValueError, TypeError, KeyError, VerifyError) as error:
-            raise _unreadable(path, error) from error
+            raise unreadable(path, error) from error
         with hdus:
             try:
                 yield hdus
             except (VerifyError, UnicodeDecodeError) as error:
                 # A card or a text that cannot be parsed shows only when it is asked for.
-                raise _unreadable(path, error) from error
+                raise unreadable(path, error) from error
 
 
-def _unreadable(path: str | os.PathLike[str], error: Exception) -> IntegrityError:
+def unreadable(path: str | os.PathLike[str], error: Exception) -> IntegrityError:
+    """Give the error for a file in which astropy met something that is no FITS."""
     return IntegrityError(
         "the file cannot be read as FITS",
         file=path,

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from astropy.io.fits.verify import VerifyError
+
 from ard.cube import Cube
 from ard.errors import FormatError, NotFoundError
 from ard.fileio import (
@@ -19,7 +21,7 @@ from ard.fileio import (
     sha256_file,
     write_json,
 )
-from ard.fitsio import open_hdus, walk, write_hdus
+from ard.fitsio import open_hdus, unreadable, walk, write_hdus
 from ard.likelihood.noise import Noise
 from ard.likelihood.noisefile import (
     KIND,
@@ -89,7 +91,11 @@ def read(path: str | os.PathLike[str]) -> Product:
 
 def _read_fits(path: Path) -> Cube | Map | Noise:
     spans = walk(path)
-    if spans and spans[0].header.get("ARDKIND") == KIND:
+    try:
+        kind = spans[0].header.get("ARDKIND")
+    except VerifyError as error:  # a card is parsed when it is asked for
+        raise unreadable(path, error) from error
+    if kind == KIND:
         return read_noise(path)
     if "MASK" not in [span.name for span in spans]:
         return read_cube(path)

@@ -5,7 +5,7 @@ import tracemalloc
 
 import pytest
 from astropy.io import fits
-from builders import make_cube
+from builders import make_cube, make_map
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
@@ -74,6 +74,7 @@ def _kept(whole):
 @given(where=st.floats(0, 1, exclude_max=True), what=st.binary(min_size=1, max_size=8))
 @example(where=0.03, what=b"NAXIS   =")
 @example(where=0.02, what=b"hidden")
+@example(where=0.669921875, what=b"\x00")  # in the card of a name
 def test_damage_anywhere_is_named(tmp_path_factory, where, what):
     """Every byte lies under a checksum, so a change is refused, by an error of ours."""
     whole = _KEPT["whole"]
@@ -88,6 +89,20 @@ def test_damage_anywhere_is_named(tmp_path_factory, where, what):
     with pytest.raises(ard.ArdError) as caught:
         ard.read_cube(path)
     assert "a.fits" in str(caught.value)
+
+
+@pytest.mark.parametrize("card", ["EXTEND", "EXTNAME", "CHECKSUM", "LAYER"])
+def test_a_card_that_cannot_be_parsed_is_damage(tmp_path, card):
+    """What decides how a file is read is asked for before its checksums are."""
+    path = tmp_path / "a.fits"
+    ard.write(path, make_map())
+    data = path.read_bytes()
+    at = data.index(f"{card:8s}=".encode())
+    # A map has no ARDKIND, which says that a file is a noise product.
+    name = "ARDKIND" if card == "EXTEND" else card
+    path.write_bytes(data[:at] + f"{name:8s}= '\0'".ljust(30).encode() + data[at + 30 :])
+    with pytest.raises(ard.IntegrityError, match=r"a\.fits"):
+        ard.read(path)
 
 
 @pytest.mark.parametrize("card", ["NAXIS", "NAXIS1", "BITPIX", "PCOUNT"])

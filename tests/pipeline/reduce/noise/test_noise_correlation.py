@@ -115,7 +115,8 @@ def test_sequences_become_positive_definite_at_any_length(sequence):
 
 def test_the_kronecker_form_holds_the_significant_correlations():
     sequences = [rho ** np.arange(5) for rho in (0.2, 0.5, 0.4)]
-    found = kernel.kronecker(function_of(*sequences, error=0.02), 2.0)
+    # The limit, 0.042, is no power of the three: none may hang on the last bit of a machine's.
+    found = kernel.kronecker(function_of(*sequences, error=0.021), 2.0)
     for got, expected, kept in zip(found.sequences, sequences, (2, 5, 4), strict=True):
         np.testing.assert_allclose(got, expected[:kept])
 
