@@ -18,7 +18,8 @@ from pipeline.infer.prior import Prior
 from pipeline.infer.sampler import Starts
 from pipeline.infer.target import Target, as_place
 
-# A prior between two bounds is as wide as this where the data say nothing (logistic: pi^2 / 3).
+# Variance, on the line. A prior between two bounds is as wide as this where the data say nothing
+# (logistic: pi^2 / 3).
 _WIDEST: Final = 4.0
 _BOUND: Final = 12.0  # on the line: within 6e-6 of a bound of the prior
 _TRIES: Final = 20
@@ -26,6 +27,7 @@ _POLISH: Final = 10
 _STEP: Final = 1e-3  # of a first difference, on the line
 _SHARE: Final = 0.03  # of a width: what a second difference is off by is its square
 _STEPS: Final = (1e-6, 0.1)
+_SHORT: Final = 1.0  # climbs end a little below the maxima
 _PATIENCE, _GAIN = 5, 0.05  # a climb ends that gains so little of ln in so many steps
 # A maximum that has less of the posterior gets no chain: of a thousand effective draws, as many as
 # are asked of what is quoted, not one would be there, and a chain that cannot leave it would keep
@@ -68,7 +70,7 @@ def find_modes(
     target: Target,
     places: FloatArray,
     *,
-    keep: float = 10.0,
+    least: float = 1e-5,
     n_steps: int = 200,
     say: Callable[[int, int, float], None] | None = None,
 ) -> tuple[Mode, ...]:
@@ -80,8 +82,9 @@ def find_modes(
     places : array, shape (n_start, n)
         See `dispersed`. A maximum is found as often as its surroundings are met: 64 or more where
         a rival would matter (reference/inference.md section 4).
-    keep : float
-        Maxima lower than the best by more than this in ln of the density are left out.
+    least : float
+        Maxima around which less than this of the posterior lies are left out, but for the highest:
+        see `shares`. No height says that alone: a low one may be broad.
     n_steps : int
         Steps of a climb, at most.
     say : callable, optional
@@ -113,10 +116,9 @@ def find_modes(
             found=f"none at {len(places)}",
             action="see whether the model can be computed within its prior (pipeline.scene.valid)",
         )
-    # Climbs end a little below the maxima.
-    near = (end for end in ends if end[0] >= best - keep - 1.0)
-    modes = _distinct(target, sorted(near, key=lambda end: -end[0]))
-    return tuple(mode for mode in modes if mode.log_density >= modes[0].log_density - keep)
+    modes = _distinct(target, sorted(ends, key=lambda end: -end[0]), least)
+    weighed = zip(modes, shares(modes), strict=True)
+    return tuple(mode for mode, share in weighed if mode is modes[0] or share >= least)
 
 
 def _climb(target: Target, place: FloatArray, n_steps: int) -> tuple[float, FloatArray] | None:
@@ -150,10 +152,15 @@ def _climb(target: Target, place: FloatArray, n_steps: int) -> tuple[float, Floa
     return (-float(found.fun), np.asarray(found.x)) if np.isfinite(found.fun) else None
 
 
-def _distinct(target: Target, ends: list[tuple[float, FloatArray]]) -> tuple[Mode, ...]:
-    """Count ends that are one maximum: nearer than half a width, and as high."""
+def _distinct(
+    target: Target, ends: list[tuple[float, FloatArray]], least: float
+) -> tuple[Mode, ...]:
+    """Count ends, highest first, that are one maximum: nearer than half a width, and as high."""
     modes: list[Mode] = []
     for height, z in ends:
+        most = height + _SHORT + 0.5 * z.size * np.log(_WIDEST)
+        if modes and most < max(map(_log_weight, modes)) + np.log(least):
+            break  # however broad it is, it has too little of the posterior, as have all below it
         for place, mode in enumerate(modes):
             off = z - mode.z
             near = off @ np.linalg.solve(mode.covariance, off) < 0.25 * z.size
@@ -247,9 +254,12 @@ def shares(modes: Sequence[Mode]) -> FloatArray:
     ndarray, shape (n_mode,)
         Their sum is 1.
     """
-    log = np.array([m.log_density + 0.5 * np.linalg.slogdet(m.covariance)[1] for m in modes])
-    found: FloatArray = special.softmax(log)
+    found: FloatArray = special.softmax([_log_weight(mode) for mode in modes])
     return found
+
+
+def _log_weight(mode: Mode) -> float:
+    return mode.log_density + 0.5 * float(np.linalg.slogdet(mode.covariance)[1])
 
 
 def places_of_chains(modes: Sequence[Mode], n_chain: int) -> tuple[int, ...]:
