@@ -191,14 +191,14 @@ def test_what_is_no_disc_is_injected_with_noise_of_its_own(likelihood, judge, mo
 
 @pytest.mark.slow
 def test_a_bow_shock_is_no_disc(likelihood, judge):
-    """Oracles: the scene that the cube was drawn from; 19 discs, of which one lies above 95 %."""
+    """Oracles: the scene that the cube was drawn from; T of eight discs is chi2 of known degrees."""
     strength = judge.strength()
     # What the data have of light: all, less noise and background.
     light = calibrate.background_chi2(likelihood) - likelihood.seen.noise.count
     assert strength == pytest.approx(np.sqrt(light), rel=0.05)
-    found = judge.calibrate(19, 1, strength)
+    found = judge.calibrate(8, 1, strength)
     free = judge.saturated.n_free - 7
-    within = 7.5 + 4.0 * np.sqrt(2.0 * free / 19)
+    within = 7.5 + 4.0 * np.sqrt(2.0 * free / 8)
     assert np.mean(found.values) == pytest.approx(free - 7.5, abs=within)
     bow = judge.statistic()
     assert found.rejects(bow.value)
