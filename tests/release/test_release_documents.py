@@ -73,7 +73,7 @@ def test_both_snippets_agree(built_bundle, base_environment, lonely_ard):
         for code in snippets(built_bundle)
     )
     assert with_ard.returncode == 0, with_ard.stderr
-    number = re.compile(r"median signal to noise (-?[0-9.]+)")
+    number = re.compile(r"median of SCI over ERR (-?[0-9.]+)")
     assert number.search(bare.stdout)[1] == number.search(with_ard.stdout)[1]
     assert "inference/t001_linemap map linemap" in with_ard.stdout
     assert "SIMULATED DATA" in with_ard.stdout
