@@ -191,7 +191,7 @@ def test_what_is_no_disc_is_injected_with_noise_of_its_own(likelihood, judge, mo
 
 @pytest.mark.slow
 def test_a_bow_shock_is_no_disc(likelihood, judge):
-    """Oracles: the scene that the cube was drawn from; of eight discs T is chi2 of known degrees."""
+    """Oracles: the scene the cube was drawn from; T of eight discs is chi2 of known degrees."""
     strength = judge.strength()
     # What the data have of light: all, less noise and background.
     light = calibrate.background_chi2(likelihood) - likelihood.seen.noise.count
