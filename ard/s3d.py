@@ -314,7 +314,7 @@ def cube_hdus(
 
 def _dq(cube: Cube) -> np.ndarray:
     flags = np.zeros(cube.shape, np.uint32) if cube.dq is None else cube.dq.copy()
-    flags[cube.mask & ((flags & _UNUSABLE) == 0)] |= np.uint32(DO_NOT_USE)
+    flags[cube.mask] |= np.uint32(DO_NOT_USE)  # the one bit that every reader looks at
     return flags
 
 

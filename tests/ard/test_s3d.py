@@ -290,3 +290,11 @@ def test_a_tabular_axis_and_a_flat_product(shared_data):
         ard.read_cube(
             shared_data / "jwst" / "jw01345062001_03101_00001_nrs2_phot.138.1345_933.fits"
         )
+
+
+def test_one_bit_marks_every_masked_voxel(tmp_path):
+    """A reader that knows bit 0 alone finds what this one finds."""
+    cube = make_cube()
+    ard.write_cube(tmp_path / "a.fits", cube.replace(dq=np.where(cube.mask, 512, 4)))
+    with fits.open(tmp_path / "a.fits") as hdus:
+        np.testing.assert_array_equal((hdus["DQ"].data & 1) != 0, cube.mask)
