@@ -170,6 +170,9 @@ class Cube:
         FITS keywords worth keeping (TELESCOP, TARGNAME, ...).
     provenance : Provenance or None
         What made this cube; None for an archive file.
+    specsys : str
+        In which frame the wavelengths are (FITS SPECSYS: BARYCENT, TOPOCENT, ...); "" where that
+        is not known.
 
     Raises
     ------
@@ -190,6 +193,7 @@ class Cube:
     psf: Psf | None = None
     meta: Mapping[str, Any] = field(default_factory=dict)
     provenance: Provenance | None = None
+    specsys: str = "BARYCENT"
 
     def __post_init__(self) -> None:
         for name, dtype in (

@@ -44,7 +44,8 @@ def read_cube(path: str | os.PathLike[str], *, noise: Noise = "auto") -> Cube:
     noise : {"auto", "file", "scatter"}
         Where the variance comes from: the ERR extension, or the scatter between neighbouring
         channels (for a lone image, which has none). "auto" takes the file's where the file has
-        the JWST layout, and the scatter for a lone image; `meta["ERRFROM"]` says which.
+        the JWST layout, and the scatter for a lone image; `meta["ERRFROM"]` says which, or what
+        the file says of its ERR extension.
 
     Returns
     -------
@@ -76,7 +77,7 @@ def read_cube(path: str | os.PathLike[str], *, noise: Noise = "auto") -> Cube:
         weight = _optional(hdus, "WMAP", flux.shape, name)
         meta = kept_cards(hdus[0].header)
         meta.pop("WCSAXES", None)
-        meta["ERRFROM"] = "file" if from_file else "scatter"
+        meta["ERRFROM"] = meta.get("ERRFROM", "file") if from_file else "scatter"
         return Cube(
             flux=flux,
             var=_square(error),
@@ -90,6 +91,7 @@ def read_cube(path: str | os.PathLike[str], *, noise: Noise = "auto") -> Cube:
             psf=_read_psf(hdus),
             meta=_without_layout(meta),
             provenance=provenance.from_hdus(hdus),
+            specsys=str(image.header.get("SPECSYS", "")).strip(),
         )
 
 
@@ -322,7 +324,7 @@ def _image(
     cube: Cube, data: np.ndarray, name: str, unit: str, *, compress: bool
 ) -> fits.ImageHDU | fits.CompImageHDU:
     header = celestial_cards(cube.wcs)
-    header.extend(spectral.spectral_cards(cube.wave), update=True)
+    header.extend(spectral.spectral_cards(cube.wave, cube.specsys), update=True)
     if unit:
         header["BUNIT"] = (unit, "physical units of the array values")
     if not compress:

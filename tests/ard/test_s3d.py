@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 import ard
 from ard import fitsio, s3d
+from ard.spectral import require_barycentric
 
 
 def assert_same(a: ard.Cube, b: ard.Cube) -> None:
@@ -290,6 +291,33 @@ def test_a_tabular_axis_and_a_flat_product(shared_data):
         ard.read_cube(
             shared_data / "jwst" / "jw01345062001_03101_00001_nrs2_phot.138.1345_933.fits"
         )
+
+
+@pytest.mark.parametrize("frame", ["TOPOCENT", "BARYCENT", ""])
+def test_the_frame_of_the_wavelengths_is_kept(tmp_path, frame):
+    hdus = s3d.cube_hdus(make_cube())
+    for hdu in hdus[1:5]:
+        hdu.header["SPECSYS"] = frame
+        if not frame:
+            del hdu.header["SPECSYS"]
+    hdus.writeto(tmp_path / "a.fits")
+    cube = ard.read_cube(tmp_path / "a.fits")
+    assert cube.specsys == frame
+    ard.write_cube(tmp_path / "b.fits", cube.replace(meta={}))
+    assert fits.getheader(tmp_path / "b.fits", "SCI").get("SPECSYS", "") == frame
+    if frame == "TOPOCENT":
+        with pytest.raises(ard.FormatError, match="another frame"):
+            require_barycentric(cube.specsys, "a.fits")
+    else:
+        require_barycentric(cube.specsys, "a.fits")
+
+
+def test_errors_from_scatter_stay_such(tmp_path):
+    ard.write_cube(tmp_path / "a.fits", make_cube())
+    cube = ard.read_cube(tmp_path / "a.fits", noise="scatter")
+    ard.write_cube(tmp_path / "b.fits", cube)
+    assert ard.read_cube(tmp_path / "b.fits").meta["ERRFROM"] == "scatter"
+    assert ard.read_cube(tmp_path / "a.fits").meta["ERRFROM"] == "file"
 
 
 def test_one_bit_marks_every_masked_voxel(tmp_path):
