@@ -16,7 +16,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from ard import asdfwcs, provenance, spectral
-from ard.cube import BoolArray, Cube, FloatArray, Lsf, Psf
+from ard.cube import BoolArray, Cube, FloatArray, Lsf, Psf, sealed
 from ard.errors import FormatError, UnitError
 from ard.fitsio import open_hdus, write_hdus
 from ard.headers import celestial_cards, celestial_wcs, kept_cards, write_cards
@@ -79,13 +79,13 @@ def read_cube(path: str | os.PathLike[str], *, noise: Noise = "auto") -> Cube:
         meta.pop("WCSAXES", None)
         meta["ERRFROM"] = meta.get("ERRFROM", "file") if from_file else "scatter"
         return Cube(
-            flux=flux,
-            var=_square(error),
-            mask=_mask(flux, error, dq, weight),
+            flux=sealed(flux),  # made here, as are the others: no copy is needed
+            var=sealed(_square(error)),
+            mask=sealed(_mask(flux, error, dq, weight)),
             wave=wave,
             wcs=sky,
             unit=UNIT,
-            dq=None if dq is None else dq.astype(np.uint32),
+            dq=dq,
             weight=weight,
             lsf=_read_lsf(hdus),
             psf=_read_psf(hdus),

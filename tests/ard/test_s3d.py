@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import tracemalloc
 import warnings
 from pathlib import Path
 
@@ -326,3 +327,16 @@ def test_one_bit_marks_every_masked_voxel(tmp_path):
     ard.write_cube(tmp_path / "a.fits", cube.replace(dq=np.where(cube.mask, 512, 4)))
     with fits.open(tmp_path / "a.fits") as hdus:
         np.testing.assert_array_equal((hdus["DQ"].data & 1) != 0, cube.mask)
+
+
+def test_reading_copies_no_more_than_it_converts(tmp_path):
+    """The arrays of a cube that is read are made once, though nobody can change them."""
+    ard.write_cube(tmp_path / "a.fits", make_cube(shape=(60, 60, 60)))
+    ard.read_cube(tmp_path / "a.fits")
+    tracemalloc.start()
+    cube = ard.read_cube(tmp_path / "a.fits")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # float64 flux, errors, their squares, weights (4), the file's own arrays (2), mask, dq, steps
+    assert peak < 8 * cube.flux.nbytes
+    assert cube.replace(meta={}).flux is cube.flux
