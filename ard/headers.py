@@ -29,9 +29,23 @@ def kept_cards(header: fits.Header) -> dict[str, Any]:
 
 
 def write_cards(header: fits.Header, meta: Mapping[str, Any]) -> None:
-    """Write kept keywords in alphabetical order, and the mark of simulated data in words."""
+    """Write kept keywords in alphabetical order, and the mark of simulated data in words.
+
+    Raises
+    ------
+    FormatError
+        If a value is none that FITS can hold.
+    """
     for keyword in sorted(meta):
-        header[keyword] = meta[keyword]
+        try:
+            header[keyword] = meta[keyword]
+        except (ValueError, TypeError) as error:
+            raise FormatError(
+                f"the keyword {keyword} cannot stand in a FITS header",
+                expected="a finite number, true or false, or printable ASCII",
+                found=f"{meta[keyword]!r}: {error}",
+                action="change it, or take it out of the keywords (meta)",
+            ) from error
     header["ORIGIN"] = ("rbh1-ard", "who wrote this file")
     if meta.get("SIMULATD", False):
         header["HISTORY"] = "SIMULATED data: made by the simulator of rbh1-ard, not observed."

@@ -157,7 +157,8 @@ def _extension(
             file=name,
             expected=f"an image {extension} of shape {shape}",
             found=", ".join(hdu.name for hdu in hdus),
-            action="fetch the file again; for a cube without errors give a lone image",
+            action=_whole(hdus[0].header)
+            or "fetch the file again; for a cube without errors give a lone image",
         )
     if hdus[extension].shape != shape:
         raise FormatError(
@@ -168,6 +169,16 @@ def _extension(
             action="fetch the file again",
         )
     return hdus[extension]
+
+
+def _whole(header: fits.Header) -> str | None:
+    """Say where the rest of a file is that `ard.fetch_hdu` made of one HDU."""
+    if "PARTNAME" not in header:
+        return None
+    return (
+        f"this file holds one HDU of {header.get('FILENAME')}: fetch the whole product, or read it "
+        "without errors: ard.read_cube(path, noise='scatter')"
+    )
 
 
 def _optional(
@@ -279,6 +290,8 @@ def cube_hdus(
     ------
     UnitError
         If the unit is another.
+    FormatError
+        If a keyword, a number or the WCS cannot be written so that it is read as it is.
     ExtraMissingError
         If gwcs or asdf is not installed.
     """
@@ -293,12 +306,13 @@ def cube_hdus(
         head.header.extend(primary, update=True)
     head.header["ARDKIND"] = ("cube", "product type of rbh1-ard")
     weight = np.where(cube.mask, 0.0, 1.0) if cube.weight is None else cube.weight
-    error = np.where(np.isfinite(cube.var), cube.err, np.nan)
+    flux = _single(cube, cube.flux, "a flux")
+    error = _single(cube, np.where(np.isfinite(cube.var), cube.err, np.nan), "an error")
     hdus = fits.HDUList(
         [
             head,
-            _image(cube, cube.flux.astype(np.float32), "SCI", UNIT, compress=compress),
-            _image(cube, error.astype(np.float32), "ERR", UNIT, compress=compress),
+            _image(cube, flux, "SCI", UNIT, compress=compress),
+            _image(cube, error, "ERR", UNIT, compress=compress),
             _image(cube, _dq(cube), "DQ", "", compress=compress),
             _image(cube, weight.astype(np.float32), "WMAP", "", compress=compress),
         ]
@@ -318,6 +332,21 @@ def _dq(cube: Cube) -> np.ndarray:
     flags = np.zeros(cube.shape, np.uint32) if cube.dq is None else cube.dq.copy()
     flags[cube.mask] |= np.uint32(DO_NOT_USE)  # the one bit that every reader looks at
     return flags
+
+
+def _single(cube: Cube, values: FloatArray, what: str) -> np.ndarray:
+    """Round to float32, and refuse a number that would be read as a sign of a masked voxel."""
+    with np.errstate(over="ignore", under="ignore"):
+        single = values.astype(np.float32)
+    lost = ~cube.mask & ~(np.isfinite(single) & ((single > 0) | (what != "an error")))
+    if lost.any():
+        raise FormatError(
+            f"a voxel that may be used has {what} that float32 cannot hold",
+            expected="numbers below 3.4e38, and errors above 1e-45",
+            found=f"{values[lost][0]} in one of {int(lost.sum())} such voxels",
+            action="mask these voxels, or mend their numbers",
+        )
+    return single
 
 
 def _image(

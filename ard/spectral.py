@@ -156,7 +156,9 @@ def spectral_cards(wave: FloatArray, frame: str = "BARYCENT") -> fits.Header:
 
 def wave_table(wave: FloatArray) -> fits.BinTableHDU:
     """Write the look-up table of a tabular wavelength axis, in the JWST form."""
-    dtype = [("nelem", np.int16), ("wavelength", np.float64, (wave.size, 1))]
+    # The JWST form has 16 bits here, which longer axes do not fit into.
+    count = np.int16 if wave.size <= np.iinfo(np.int16).max else np.int32
+    dtype = [("nelem", count), ("wavelength", np.float64, (wave.size, 1))]
     data = np.zeros(1, dtype=dtype)
     data["nelem"] = wave.size
     data["wavelength"][0, :, 0] = wave

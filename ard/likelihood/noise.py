@@ -245,7 +245,16 @@ class Noise:
             0 in masked voxels where neighbours are independent, and in wholly masked channels and
             spaxels. Where single voxels are filled, there is one number for each voxel still, of
             which `count` are independent: the sum of squares is that of the used voxels alone.
+
+        Raises
+        ------
+        FormatError
+            If the residuals have the shape of another cube.
         """
+        shape = self.sigma.shape
+        if np.shape(residual)[-3:] != shape:
+            problem = "the residuals are not those of the cube of the noise"
+            raise misfit(problem, f"shape (..., {', '.join(map(str, shape))})", np.shape(residual))
         xp = namespace(residual, self.scale)
         good = xp.asarray(~self.mask)
         sigma = xp.where(good, xp.asarray(self.sigma), 1.0)

@@ -329,6 +329,33 @@ def test_one_bit_marks_every_masked_voxel(tmp_path):
         np.testing.assert_array_equal((hdus["DQ"].data & 1) != 0, cube.mask)
 
 
+def test_a_long_tabular_axis(tmp_path):
+    """More channels than 16 bits count. Oracle: the axis itself."""
+    wave = np.linspace(1, 2, 33_000) ** 1.1
+    one = np.ones((wave.size, 1, 1))
+    ard.write_cube(tmp_path / "a.fits", ard.Cube(one, one, one < 0, wave, make_cube().wcs))
+    np.testing.assert_array_equal(ard.read_cube(tmp_path / "a.fits").wave, wave)
+    with fits.open(tmp_path / "a.fits") as hdus:
+        assert hdus["WCS-TABLE"].data["nelem"][0] == wave.size
+
+
+@pytest.mark.parametrize(("key", "value"), [("X", np.nan), ("NOTE", "ü"), ("LIST", [1])])
+def test_a_keyword_that_fits_cannot_hold_is_named(tmp_path, key, value):
+    with pytest.raises(ard.FormatError, match=f"keyword {key} cannot stand"):
+        ard.write_cube(tmp_path / "a.fits", make_cube().replace(meta={key: value}))
+
+
+def test_numbers_beyond_float32_are_refused_where_they_are_used(tmp_path):
+    cube = make_cube()
+    with pytest.raises(ard.FormatError, match="a flux that float32 cannot hold"):
+        ard.write_cube(tmp_path / "a.fits", cube.replace(flux=np.full(cube.shape, 1e39)))
+    with pytest.raises(ard.FormatError, match="an error that float32 cannot hold"):
+        ard.write_cube(tmp_path / "a.fits", cube.replace(var=np.full(cube.shape, 1e-92)))
+    huge = cube.replace(flux=np.where(cube.mask, 1e39, cube.flux))
+    ard.write_cube(tmp_path / "a.fits", huge)
+    np.testing.assert_array_equal(ard.read_cube(tmp_path / "a.fits").mask, cube.mask)
+
+
 def test_reading_copies_no_more_than_it_converts(tmp_path):
     """The arrays of a cube that is read are made once, though nobody can change them."""
     ard.write_cube(tmp_path / "a.fits", make_cube(shape=(60, 60, 60)))
