@@ -392,7 +392,7 @@ def asdf_hdu(wcs: WCS, wave: FloatArray) -> fits.BinTableHDU:
     Parameters
     ----------
     wcs : astropy.wcs.WCS
-        Celestial WCS of (x, y); TAN projection.
+        Celestial WCS of (x, y); a zenithal projection, such as TAN, in ICRS, FK5 or FK4.
     wave : ndarray, shape (n_wave,)
         Channel centres, um.
     """

@@ -114,7 +114,7 @@ def read_radio_cube(path: str | os.PathLike[str], *, convention: str | None = No
         var=np.full(flux.shape, sigma * sigma),
         mask=mask,
         wave=wave,
-        wcs=celestial_wcs(_dated(header), str(file)),
+        wcs=celestial_wcs(header, str(file)),
         meta=_facts(header),
         specsys=_spectral_frame(header),
     )
@@ -298,16 +298,6 @@ def _scatter(flux: FloatArray, file: Path) -> float:
             action="give the cube as it was imaged, not a masked one",
         )
     return sigma
-
-
-def _dated(header: fits.Header) -> fits.Header:
-    """Say which celestial system: without RADESYS, an equinox of 2000 means FK5 (FITS Paper II)."""
-    if "RADESYS" in header:
-        return header
-    copy = header.copy()
-    equinox = float(header.get("EQUINOX", header.get("EPOCH", 2000.0)))
-    copy["RADESYS"] = "FK5" if equinox >= 1984.0 else "FK4"
-    return copy
 
 
 def _facts(header: fits.Header) -> dict[str, Any]:
