@@ -4,33 +4,49 @@ gwcs and asdf are needed to write, never to read; they are imported inside the f
 """
 
 import io
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
+from astropy.wcs.utils import wcs_to_celestial_frame
 from numpy.typing import NDArray
 
-from ard.errors import ExtraMissingError
+from ard.errors import ExtraMissingError, FormatError
+from ard.headers import celestial_cards, celestial_wcs
+
+# Zenithal and without parameters: `RotateNative2Celestial` takes the reference point as it is.
+_PROJECTIONS: Final = ("TAN", "SIN", "ARC", "STG", "ZEA")
+_FRAMES: Final = ("icrs", "fk5", "fk4")
 
 
 def _pipeline(wcs: WCS, wave: NDArray[np.float64], *, linear: bool) -> Any:
     try:
         import gwcs
-        from astropy import coordinates, units
+        from astropy import units
         from astropy.modeling import models
         from gwcs import coordinate_frames
     except ImportError as error:
         raise ExtraMissingError.for_module(str(error.name), "writing cubes") from error
 
+    # As a reader of the FITS cards has it, so that the two say the same.
+    wcs = celestial_wcs(celestial_cards(wcs), "the WCS of the product")
+    code, frame = str(wcs.wcs.ctype[0])[-3:], wcs_to_celestial_frame(wcs)
+    if code not in _PROJECTIONS or frame.name not in _FRAMES:
+        raise FormatError(
+            "the celestial WCS cannot be written as a gwcs",
+            expected=f"a projection of {', '.join(_PROJECTIONS)}, in ICRS, FK5 or FK4",
+            found=f"{code} in {wcs.wcs.radesys}",
+            action="resample the cube to a TAN projection in ICRS",
+        )
     x0, y0 = (float(value) - 1.0 for value in wcs.wcs.crpix)
     matrix = np.asarray(wcs.wcs.get_pc()) * np.asarray(wcs.wcs.cdelt)[:, None]
     ra, dec = (float(value) for value in wcs.wcs.crval)
-    pole = float(wcs.wcs.lonpole) if np.isfinite(wcs.wcs.lonpole) else 180.0
+    pole = float(wcs.wcs.lonpole)
     sky = (
         models.Shift(-x0) & models.Shift(-y0)
         | models.AffineTransformation2D(matrix=matrix)
-        | models.Pix2Sky_TAN()
+        | getattr(models, f"Pix2Sky_{code}")()
         | models.RotateNative2Celestial(ra, dec, pole)
     )
     spectrum: Any
@@ -54,9 +70,7 @@ def _pipeline(wcs: WCS, wave: NDArray[np.float64], *, linear: bool) -> Any:
     )
     world = coordinate_frames.CompositeFrame(
         [
-            coordinate_frames.CelestialFrame(
-                axes_order=(0, 1), reference_frame=coordinates.ICRS(), name="sky"
-            ),
+            coordinate_frames.CelestialFrame(axes_order=(0, 1), reference_frame=frame, name="sky"),
             coordinate_frames.SpectralFrame(
                 axes_order=(2,), unit=(units.um,), axes_names=("wavelength",), name="spectral"
             ),
@@ -71,6 +85,9 @@ def hdu(wcs: WCS, wave: NDArray[np.float64], *, linear: bool) -> fits.BinTableHD
 
     Raises
     ------
+    FormatError
+        If the projection or the frame is none that is written: the gwcs would say another sky than
+        the FITS cards.
     ExtraMissingError
         If gwcs or asdf is not installed.
     """

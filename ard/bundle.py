@@ -225,7 +225,7 @@ class Bundle(Mapping[str, BundleFile]):
         raise self._unknown(name, [file.name for file in found])
 
     def __contains__(self, name: object) -> bool:
-        return name in self._files
+        return isinstance(name, str) and self.get(name) is not None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._files)

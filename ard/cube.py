@@ -26,11 +26,32 @@ _ARCSEC2_TO_SR: Final = (np.pi / 180.0 / 3600.0) ** 2
 
 
 def frozen(array: Any, dtype: type | None = None) -> NDArray[Any]:
-    """Give a read-only view of an array, in native byte order (copied only if needed)."""
-    view = np.asarray(array, dtype=dtype)
-    view = np.asarray(view, dtype=view.dtype.newbyteorder("=")).view()
-    view.flags.writeable = False
-    return view
+    """Give an array that nobody can change, in native byte order.
+
+    Copied unless it is read-only to its base, or has just been converted: what was checked of it
+    has to hold when the array that it was made from is written to. An array that nobody else
+    holds is spared the copy by `sealed`.
+    """
+    given = np.asarray(array)
+    wanted = given.dtype if dtype is None else np.dtype(dtype)
+    native = given.astype(wanted.newbyteorder("="), copy=False)
+    if native is not given:
+        return sealed(native)
+    return given if _is_fixed(given) else sealed(given.copy(order="K"))
+
+
+def sealed[A: NDArray[Any]](array: A) -> A:
+    """Make an array read-only in place, and give it: for one that nobody else holds."""
+    array.flags.writeable = False
+    return array
+
+
+def _is_fixed(array: Any) -> bool:
+    while isinstance(array, np.ndarray):
+        if array.flags.writeable:
+            return False
+        array = array.base
+    return array is None or isinstance(array, bytes)
 
 
 def _require(condition: bool, problem: str, expected: object, found: object) -> None:
@@ -170,6 +191,9 @@ class Cube:
         FITS keywords worth keeping (TELESCOP, TARGNAME, ...).
     provenance : Provenance or None
         What made this cube; None for an archive file.
+    specsys : str
+        In which frame the wavelengths are (FITS SPECSYS: BARYCENT, TOPOCENT, ...); "" where that
+        is not known.
 
     Raises
     ------
@@ -190,6 +214,7 @@ class Cube:
     psf: Psf | None = None
     meta: Mapping[str, Any] = field(default_factory=dict)
     provenance: Provenance | None = None
+    specsys: str = "BARYCENT"
 
     def __post_init__(self) -> None:
         for name, dtype in (

@@ -306,6 +306,7 @@ def _density_of_log(of_log: Prior, value: FloatArray) -> FloatArray:
 
 
 def _within(prior: Prior, value: FloatArray, density: FloatArray) -> FloatArray:
+    value = np.asarray(value, np.float64)  # lists, too
     inside = (value >= prior.low) & (value <= prior.high)
     result: FloatArray = np.where(inside, density, np.where(np.isnan(value), np.nan, -np.inf))
     return result

@@ -16,7 +16,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from ard import asdfwcs, provenance, spectral
-from ard.cube import BoolArray, Cube, FloatArray, Lsf, Psf
+from ard.cube import BoolArray, Cube, FloatArray, Lsf, Psf, sealed
 from ard.errors import FormatError, UnitError
 from ard.fitsio import open_hdus, write_hdus
 from ard.headers import celestial_cards, celestial_wcs, kept_cards, write_cards
@@ -44,7 +44,8 @@ def read_cube(path: str | os.PathLike[str], *, noise: Noise = "auto") -> Cube:
     noise : {"auto", "file", "scatter"}
         Where the variance comes from: the ERR extension, or the scatter between neighbouring
         channels (for a lone image, which has none). "auto" takes the file's where the file has
-        the JWST layout, and the scatter for a lone image; `meta["ERRFROM"]` says which.
+        the JWST layout, and the scatter for a lone image; `meta["ERRFROM"]` says which, or what
+        the file says of its ERR extension.
 
     Returns
     -------
@@ -76,20 +77,21 @@ def read_cube(path: str | os.PathLike[str], *, noise: Noise = "auto") -> Cube:
         weight = _optional(hdus, "WMAP", flux.shape, name)
         meta = kept_cards(hdus[0].header)
         meta.pop("WCSAXES", None)
-        meta["ERRFROM"] = "file" if from_file else "scatter"
+        meta["ERRFROM"] = meta.get("ERRFROM", "file") if from_file else "scatter"
         return Cube(
-            flux=flux,
-            var=_square(error),
-            mask=_mask(flux, error, dq, weight),
+            flux=sealed(flux),  # made here, as are the others: no copy is needed
+            var=sealed(_square(error)),
+            mask=sealed(_mask(flux, error, dq, weight)),
             wave=wave,
             wcs=sky,
             unit=UNIT,
-            dq=None if dq is None else dq.astype(np.uint32),
+            dq=dq,
             weight=weight,
             lsf=_read_lsf(hdus),
             psf=_read_psf(hdus),
             meta=_without_layout(meta),
             provenance=provenance.from_hdus(hdus),
+            specsys=str(image.header.get("SPECSYS", "")).strip(),
         )
 
 
@@ -155,7 +157,8 @@ def _extension(
             file=name,
             expected=f"an image {extension} of shape {shape}",
             found=", ".join(hdu.name for hdu in hdus),
-            action="fetch the file again; for a cube without errors give a lone image",
+            action=_whole(hdus[0].header)
+            or "fetch the file again; for a cube without errors give a lone image",
         )
     if hdus[extension].shape != shape:
         raise FormatError(
@@ -166,6 +169,16 @@ def _extension(
             action="fetch the file again",
         )
     return hdus[extension]
+
+
+def _whole(header: fits.Header) -> str | None:
+    """Say where the rest of a file is that `ard.fetch_hdu` made of one HDU."""
+    if "PARTNAME" not in header:
+        return None
+    return (
+        f"this file holds one HDU of {header.get('FILENAME')}: fetch the whole product, or read it "
+        "without errors: ard.read_cube(path, noise='scatter')"
+    )
 
 
 def _optional(
@@ -277,6 +290,8 @@ def cube_hdus(
     ------
     UnitError
         If the unit is another.
+    FormatError
+        If a keyword, a number or the WCS cannot be written so that it is read as it is.
     ExtraMissingError
         If gwcs or asdf is not installed.
     """
@@ -291,12 +306,13 @@ def cube_hdus(
         head.header.extend(primary, update=True)
     head.header["ARDKIND"] = ("cube", "product type of rbh1-ard")
     weight = np.where(cube.mask, 0.0, 1.0) if cube.weight is None else cube.weight
-    error = np.where(np.isfinite(cube.var), cube.err, np.nan)
+    flux = _single(cube, cube.flux, "a flux")
+    error = _single(cube, np.where(np.isfinite(cube.var), cube.err, np.nan), "an error")
     hdus = fits.HDUList(
         [
             head,
-            _image(cube, cube.flux.astype(np.float32), "SCI", UNIT, compress=compress),
-            _image(cube, error.astype(np.float32), "ERR", UNIT, compress=compress),
+            _image(cube, flux, "SCI", UNIT, compress=compress),
+            _image(cube, error, "ERR", UNIT, compress=compress),
             _image(cube, _dq(cube), "DQ", "", compress=compress),
             _image(cube, weight.astype(np.float32), "WMAP", "", compress=compress),
         ]
@@ -314,15 +330,30 @@ def cube_hdus(
 
 def _dq(cube: Cube) -> np.ndarray:
     flags = np.zeros(cube.shape, np.uint32) if cube.dq is None else cube.dq.copy()
-    flags[cube.mask & ((flags & _UNUSABLE) == 0)] |= np.uint32(DO_NOT_USE)
+    flags[cube.mask] |= np.uint32(DO_NOT_USE)  # the one bit that every reader looks at
     return flags
+
+
+def _single(cube: Cube, values: FloatArray, what: str) -> np.ndarray:
+    """Round to float32, and refuse a number that would be read as a sign of a masked voxel."""
+    with np.errstate(over="ignore", under="ignore"):
+        single = values.astype(np.float32)
+    lost = ~cube.mask & ~(np.isfinite(single) & ((single > 0) | (what != "an error")))
+    if lost.any():
+        raise FormatError(
+            f"a voxel that may be used has {what} that float32 cannot hold",
+            expected="numbers below 3.4e38, and errors above 1e-45",
+            found=f"{values[lost][0]} in one of {int(lost.sum())} such voxels",
+            action="mask these voxels, or mend their numbers",
+        )
+    return single
 
 
 def _image(
     cube: Cube, data: np.ndarray, name: str, unit: str, *, compress: bool
 ) -> fits.ImageHDU | fits.CompImageHDU:
     header = celestial_cards(cube.wcs)
-    header.extend(spectral.spectral_cards(cube.wave), update=True)
+    header.extend(spectral.spectral_cards(cube.wave, cube.specsys), update=True)
     if unit:
         header["BUNIT"] = (unit, "physical units of the array values")
     if not compress:
@@ -361,7 +392,7 @@ def asdf_hdu(wcs: WCS, wave: FloatArray) -> fits.BinTableHDU:
     Parameters
     ----------
     wcs : astropy.wcs.WCS
-        Celestial WCS of (x, y); TAN projection.
+        Celestial WCS of (x, y); a zenithal projection, such as TAN, in ICRS, FK5 or FK4.
     wave : ndarray, shape (n_wave,)
         Channel centres, um.
     """

@@ -12,6 +12,7 @@ from ard.errors import FormatError, UnitError
 
 _LINEAR_RTOL: Final = 1e-9  # of a channel: far below any calibration, far above rounding
 WCS_TABLE: Final = "WCS-TABLE"
+_BARYCENTRIC: Final = ("BARYCENT", "HELIOCEN", "")
 
 
 def read_wave(hdus: fits.HDUList, header: fits.Header, file: str) -> FloatArray:
@@ -97,6 +98,33 @@ def _tabulated(hdus: fits.HDUList, header: fits.Header, world: FloatArray, file:
     return np.interp(world, index, values)
 
 
+def require_barycentric(frame: str, file: object) -> None:
+    """Refuse wavelengths that move with the Earth, or in another frame, by up to 30 km/s and more.
+
+    Heliocentric ones differ by 0.01 km/s; a frame that is not known is taken on trust.
+
+    Parameters
+    ----------
+    frame : str
+        What SPECSYS says; "" for nothing.
+    file : path-like
+        For the message.
+
+    Raises
+    ------
+    FormatError
+        If it is another frame.
+    """
+    if frame not in _BARYCENTRIC:
+        raise FormatError(
+            "the wavelengths are in another frame than that of the study",
+            file=str(file),
+            expected="SPECSYS of BARYCENT or HELIOCEN",
+            found=frame,
+            action="shift the wavelength axis to the barycentre, and say so in SPECSYS",
+        )
+
+
 def is_linear(wave: FloatArray) -> bool:
     """Say whether channels are equally spaced, to a small fraction of a channel."""
     step = (wave[-1] - wave[0]) / max(wave.size - 1, 1)
@@ -104,8 +132,8 @@ def is_linear(wave: FloatArray) -> bool:
     return wave.size > 1 and bool(np.abs(wave - line).max() < _LINEAR_RTOL * step)
 
 
-def spectral_cards(wave: FloatArray) -> fits.Header:
-    """Write the third axis as cards: WAVE where linear, else WAVE-TAB."""
+def spectral_cards(wave: FloatArray, frame: str = "BARYCENT") -> fits.Header:
+    """Write the third axis as cards: WAVE where linear, else WAVE-TAB; a frame of "" as none."""
     header = fits.Header()
     header["WCSAXES"] = (3, "number of World Coordinate System axes")
     header["CUNIT3"] = ("um", "axis 3 units")
@@ -121,13 +149,16 @@ def spectral_cards(wave: FloatArray) -> fits.Header:
         header["PS3_0"] = (WCS_TABLE, "coordinate table extension")
         header["PS3_1"] = ("wavelength", "coordinate table column")
     header["PC3_3"] = (1.0, "linear transformation")
-    header["SPECSYS"] = ("BARYCENT", "spectral reference frame")
+    if frame:
+        header["SPECSYS"] = (frame, "spectral reference frame")
     return header
 
 
 def wave_table(wave: FloatArray) -> fits.BinTableHDU:
     """Write the look-up table of a tabular wavelength axis, in the JWST form."""
-    dtype = [("nelem", np.int16), ("wavelength", np.float64, (wave.size, 1))]
+    # The JWST form has 16 bits here, which longer axes do not fit into.
+    count = np.int16 if wave.size <= np.iinfo(np.int16).max else np.int32
+    dtype = [("nelem", count), ("wavelength", np.float64, (wave.size, 1))]
     data = np.zeros(1, dtype=dtype)
     data["nelem"] = wave.size
     data["wavelength"][0, :, 0] = wave

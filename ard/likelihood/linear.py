@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from ard.cube import frozen
 from ard.errors import ArdError, misfit
 from ard.likelihood import normal
 from ard.likelihood.arrays import concrete, numbers, product
@@ -56,7 +57,7 @@ class LinearPrior:
     def __post_init__(self) -> None:
         for name in ("mean", "sigma"):
             values = numbers(getattr(self, name), f"the {name} of the prior")
-            object.__setattr__(self, name, values)
+            object.__setattr__(self, name, frozen(values))
         mean, sigma = self.mean, self.sigma
         proper = mean.ndim == 1 and mean.shape == sigma.shape
         proper = proper and bool(np.all(np.isfinite(mean) & np.isfinite(sigma) & (sigma > 0)))

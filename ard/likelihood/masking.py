@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from ard.cube import sealed
 from ard.errors import ArdError, misfit
 from ard.likelihood.arrays import numbers
 from ard.likelihood.factors import (
@@ -177,7 +178,7 @@ def _restricted(correlation: Any, kept: np.ndarray) -> np.ndarray:
     """Give the inverse Cholesky factor of the kept places, that of the unit matrix elsewhere."""
     out = np.eye(kept.size)
     out[np.ix_(kept, kept)] = inverse_cholesky(np.asarray(correlation)[np.ix_(kept, kept)])
-    return out
+    return sealed(out)
 
 
 def _correlation(factor: Any) -> np.ndarray:
@@ -186,7 +187,7 @@ def _correlation(factor: Any) -> np.ndarray:
 
 
 def _inverse_root(block: np.ndarray) -> np.ndarray:
-    return inverse_lower(np.linalg.cholesky(block))
+    return sealed(inverse_lower(np.linalg.cholesky(block)))
 
 
 def _fill_of_factors(

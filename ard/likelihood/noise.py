@@ -19,6 +19,7 @@ from typing import Any, Final, Literal, Self
 
 import numpy as np
 
+from ard.cube import frozen
 from ard.errors import FormatError, misfit
 from ard.likelihood.arrays import concrete, namespace, numbers, plain, product
 from ard.likelihood.factors import (
@@ -91,12 +92,13 @@ class Noise:
     def __post_init__(self) -> None:
         for name in ("sigma", "mask", "taps", "fill"):
             if getattr(self, name) is not None:
-                self._set(name, numbers(getattr(self, name), f"the {name} of the noise"))
+                values = numbers(getattr(self, name), f"the {name} of the noise")
+                self._set(name, frozen(values))
         if self.factors is not None:
             name = "a factor of the noise"
-            factors = (None if f is None else numbers(f, name) for f in self.factors)
+            factors = (None if f is None else frozen(numbers(f, name)) for f in self.factors)
             self._set("factors", tuple(factors))
-        self._set("scale", plain(self.scale, "the scale of the errors"))
+        self._set_scale(self.scale)
         self._check_shapes()
         self._check_values()
         self._check_scale()
@@ -105,6 +107,10 @@ class Noise:
 
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
+
+    def _set_scale(self, scale: Any) -> None:
+        values = plain(scale, "the scale of the errors")
+        self._set("scale", frozen(values) if isinstance(values, np.ndarray) else values)
 
     def _check_shapes(self) -> None:
         shape = self.sigma.shape
@@ -239,7 +245,16 @@ class Noise:
             0 in masked voxels where neighbours are independent, and in wholly masked channels and
             spaxels. Where single voxels are filled, there is one number for each voxel still, of
             which `count` are independent: the sum of squares is that of the used voxels alone.
+
+        Raises
+        ------
+        FormatError
+            If the residuals have the shape of another cube.
         """
+        shape = self.sigma.shape
+        if np.shape(residual)[-3:] != shape:
+            problem = "the residuals are not those of the cube of the noise"
+            raise misfit(problem, f"shape (..., {', '.join(map(str, shape))})", np.shape(residual))
         xp = namespace(residual, self.scale)
         good = xp.asarray(~self.mask)
         sigma = xp.where(good, xp.asarray(self.sigma), 1.0)
@@ -370,7 +385,7 @@ class Noise:
         # A copy keeps what was computed and checked of the rest: nothing else of it has a scale.
         _ = self._logdet_unscaled
         scaled = copy.copy(self)
-        scaled._set("scale", self.scale * plain(scale, "the scale of the errors"))
+        scaled._set_scale(self.scale * plain(scale, "the scale of the errors"))
         scaled._check_scale()
         return scaled
 

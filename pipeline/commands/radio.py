@@ -3,7 +3,7 @@
 Such a file has a velocity or a frequency axis, a degenerate axis of polarisation, Jy per beam, one
 beam for all channels, and no errors. The cube has vacuum wavelengths, MJy/sr, and the noise that
 the file itself shows. Velocities stay in the frame of the file (LSR, barycentre): nothing is moved
-to another one, and the frame is kept among the keywords.
+to another one, and the cube says which it is.
 """
 
 import hashlib
@@ -35,7 +35,9 @@ _M_TO_UM: Final = 1e6
 _MAD_PER_SIGMA: Final = 0.6744897501960817  # of a Gaussian: its third quartile
 _JY_PER_MJY: Final = 1e6
 # Keywords that say where, when and how; those of the file's layout would contradict the cube's.
-_KEPT: Final = ("OBJECT", "TELESCOP", "INSTRUME", "DATE-OBS", "BMAJ", "BMIN", "BPA", "SPECSYS")
+_KEPT: Final = ("OBJECT", "TELESCOP", "INSTRUME", "DATE-OBS", "BMAJ", "BMIN", "BPA")
+# The frames that AIPS names after the kind of the axis, as in VELO-LSR.
+_AIPS_FRAMES: Final = {"LSR": "LSRK", "HEL": "BARYCENT", "OBS": "TOPOCENT"}
 _AIPS_RADIO: Final = 256  # VELREF above it: the radio convention
 _FREQUENCIES: Final = {"": 1.0, "HZ": 1.0, "KHZ": 1e3, "MHZ": 1e6, "GHZ": 1e9}
 _SPEEDS: Final = {"": 1.0, "M/S": 1.0, "M S-1": 1.0, "KM/S": 1e3, "KM S-1": 1e3}
@@ -112,8 +114,9 @@ def read_radio_cube(path: str | os.PathLike[str], *, convention: str | None = No
         var=np.full(flux.shape, sigma * sigma),
         mask=mask,
         wave=wave,
-        wcs=celestial_wcs(_dated(header), str(file)),
+        wcs=celestial_wcs(header, str(file)),
         meta=_facts(header),
+        specsys=_spectral_frame(header),
     )
 
 
@@ -297,21 +300,13 @@ def _scatter(flux: FloatArray, file: Path) -> float:
     return sigma
 
 
-def _dated(header: fits.Header) -> fits.Header:
-    """Say which celestial system: without RADESYS, an equinox of 2000 means FK5 (FITS Paper II)."""
-    if "RADESYS" in header:
-        return header
-    copy = header.copy()
-    equinox = float(header.get("EQUINOX", header.get("EPOCH", 2000.0)))
-    copy["RADESYS"] = "FK5" if equinox >= 1984.0 else "FK4"
-    return copy
-
-
 def _facts(header: fits.Header) -> dict[str, Any]:
     kept = {key: header[key] for key in _KEPT if key in header}
-    kind = str(header.get("CTYPE3", "")).strip()
-    if "SPECSYS" not in kept and "-" in kind:
-        kept["SPECSYS"] = kind.split("-", 1)[1].strip("-")
     if "OBJECT" in kept:
         kept["TARGNAME"] = kept.pop("OBJECT")
     return kept
+
+
+def _spectral_frame(header: fits.Header) -> str:
+    named = str(header.get("CTYPE3", "")).partition("-")[2].strip("- ")
+    return str(header.get("SPECSYS", "")).strip() or _AIPS_FRAMES.get(named, named)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ard.cube import BoolArray, Cube, FloatArray
 from ard.errors import FormatError
 from ard.s3d import DO_NOT_USE, NON_SCIENCE, OUTLIER
+from ard.spectral import require_barycentric
 from manifests import Target
 from pipeline.reduce.instruments import lsf_for, psf_for
 from pipeline.reduce.outliers import Outliers, find_outliers, nanmedian, robust_sigma
@@ -78,8 +79,10 @@ def run(*, cube: Cube, target: Target, config: Config) -> dict[str, Any]:
     Raises
     ------
     FormatError
-        If no spaxel is usable, most errors are absurd, or the target is outside the field.
+        If no spaxel is usable, most errors are absurd, the target is outside the field, or the
+        wavelengths are not barycentric.
     """
+    require_barycentric(cube.specsys, str(cube.meta.get("FILENAME", "the cube")))
     absurd = _absurd_errors(cube, config)
     _require_spaxels(cube, cube.mask | absurd, config)
     x, y = _locate(cube, target)

@@ -218,7 +218,7 @@ def require_cells(log_ratio: FloatArray, mask: BoolArray) -> None:
 
 def _seal(owner: object, arrays: dict[str, NDArray[Any]]) -> None:
     for name, values in arrays.items():
-        object.__setattr__(owner, name, frozen(values.copy()))
+        object.__setattr__(owner, name, frozen(values))
 
 
 @dataclass(frozen=True, eq=False)

@@ -62,4 +62,4 @@ class HiiGrid:
             )
         require_cells(ratio, mask)
         for name, values in {**arrays, "log_ratio": ratio, "mask": mask}.items():
-            object.__setattr__(self, name, frozen(values.copy()))
+            object.__setattr__(self, name, frozen(values))

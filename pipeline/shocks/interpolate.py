@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 from scipy.interpolate import Akima1DInterpolator, CubicSpline
 
-from ard.cube import frozen
+from ard.cube import sealed
 from ard.errors import ArdError
 from pipeline.shocks.grid import HBETA, Abundance, BoolArray, FloatArray, ShockGrid
 from pipeline.shocks.hii import HiiGrid
@@ -160,7 +160,7 @@ def refine_hii(grid: HiiGrid, lines: Sequence[str], n_step: int = 4) -> Lattice:
     sets = (Abundance(grid.source.project, np.nan, np.nan, np.nan),)
     fine = np.where(void[..., None], 0.0, fine)
     chosen = tuple(grid.lines[k] for k in at)
-    return Lattice(grid.source, sets, axes, chosen, frozen(fine), frozen(void))
+    return Lattice(grid.source, sets, axes, chosen, sealed(fine), sealed(void))
 
 
 def _lattice(
@@ -187,7 +187,7 @@ def _lattice(
     axes = tuple(axis for axis in every if axis.size > 1)
     fine = np.where(void[..., None], 0.0, fine)
     return Lattice(grid.source, grid.abundances, axes, grid.lines,
-                   frozen(np.squeeze(fine, fixed)), frozen(np.squeeze(void, fixed)))  # fmt: skip
+                   sealed(np.squeeze(fine, fixed)), sealed(np.squeeze(void, fixed)))  # fmt: skip
 
 
 def _even(axis: Axis, mean: int) -> Axis:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from ard.cube import frozen
+from ard.cube import sealed
 from ard.errors import ArdError
 from ard.likelihood.arrays import namespace
 from pipeline.shocks.grid import Abundance, BoolArray, FloatArray, GridLine, GridSource
@@ -182,7 +182,7 @@ class Lattice:
             )
         at = [self.line_names.index(name) for name in names]
         lines = tuple(self.lines[i] for i in at)
-        ratio = frozen(self.log_ratio[..., at])
+        ratio = sealed(self.log_ratio[..., at])
         return Lattice(self.source, self.sets, self.axes, lines, ratio, self.void)
 
     def nearest(self, x: FloatArray) -> tuple[Any, ...]:

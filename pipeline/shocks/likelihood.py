@@ -83,8 +83,8 @@ class LineFluxes:
         variance = np.diagonal(cov, axis1=1, axis2=2)
         if not (variance[used] >= 0).all():
             _refuse("a variance is negative", "0 or more", np.min(variance[used]))
-        object.__setattr__(self, "flux", frozen(flux.copy()))
-        object.__setattr__(self, "cov", frozen(cov.copy()))
+        object.__setattr__(self, "flux", frozen(flux))
+        object.__setattr__(self, "cov", frozen(cov))
 
     @classmethod
     def of_errors(cls, names: Sequence[str], flux: Any, error: Any) -> "LineFluxes":

@@ -66,7 +66,9 @@ def test_products_are_reached_by_layer_and_name(template):
     assert bundle.simulated
     assert bundle.version == "1.2.3"
     assert "likelihood/t001_cube" in bundle
+    assert "t001_cube" in bundle, "by each name that gives it"
     assert "likelihood/t002_cube" not in bundle
+    assert 1 not in bundle
     assert bundle.get("likelihood/t002_cube") is None
     assert bundle.get("likelihood/t001_cube") is bundle["t001_cube"]
 

@@ -70,6 +70,13 @@ def test_the_header_says_where_it_comes_from(published, tmp_path):
     assert "CHECKSUM" in header
 
 
+def test_one_hdu_of_a_cube_is_told_from_a_damaged_cube(published, tmp_path):
+    out = ard.fetch_hdu(published.doi, "t001_cube", "SCI", tmp_path)
+    with pytest.raises(ard.FormatError, match=f"holds one HDU of {CUBE}: fetch the whole product"):
+        ard.read(out)
+    assert ard.read_cube(out, noise="scatter").meta["ERRFROM"] == "scatter"
+
+
 def test_equal_questions_give_equal_bytes(published, tmp_path):
     first = ard.fetch_hdu(published.doi, "cube", "SCI", tmp_path / "a")
     second = ard.fetch_hdu(published.folder, "cube", "SCI", tmp_path / "b")

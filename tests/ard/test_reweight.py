@@ -11,7 +11,15 @@ import pytest
 from stranger import run_python
 
 from ard.errors import ArdError, FormatError, NotFoundError
-from ard.priors import LogNormal, Normal, Uniform, prior_from
+from ard.priors import (
+    HalfNormal,
+    Isotropic,
+    LogNormal,
+    LogUniform,
+    Normal,
+    Uniform,
+    prior_from,
+)
 from ard.reweight import KHAT_MAX, khat_max, reweight, smooth_weights
 
 N = 100_000
@@ -252,6 +260,16 @@ def test_densities_are_those_of_scipy(prior, name, arguments):
     for low, high in ((-1.0, 1.0), (0.5, 7.0), (2.0, math.inf)):
         expected = oracle.cdf(high) - oracle.cdf(low)
         assert prior.probability(low, high) == pytest.approx(expected, rel=1e-6, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    "prior",
+    [Normal(0, 1), Uniform(0, 1), LogUniform(1, 2), LogNormal(1, 1), HalfNormal(1), Isotropic()],
+)
+def test_lists_have_densities_too(prior):
+    values = [0.5, 1.5, 100.0]
+    expected = prior.log_density(np.array(values)).tolist()
+    assert prior.log_density(values).tolist() == expected
 
 
 def test_a_lognormal_with_bounds_is_normalised():

@@ -1,20 +1,25 @@
 """Cubes through FITS: round trips (oracle: the cube itself, astropy, specutils) and bad files."""
 
 import gzip
+import io
 import os
+import tracemalloc
 import warnings
 from pathlib import Path
 
+import asdf
 import numpy as np
 import pytest
 from astropy.io import fits
-from astropy.wcs import WCS, FITSFixedWarning
+from astropy.wcs import WCS, FITSFixedWarning, Sip
 from builders import make_cube
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ard
 from ard import fitsio, s3d
+from ard.headers import celestial_cards, celestial_wcs
+from ard.spectral import require_barycentric
 
 
 def assert_same(a: ard.Cube, b: ard.Cube) -> None:
@@ -290,3 +295,183 @@ def test_a_tabular_axis_and_a_flat_product(shared_data):
         ard.read_cube(
             shared_data / "jwst" / "jw01345062001_03101_00001_nrs2_phot.138.1345_933.fits"
         )
+
+
+def _with_sky(path: Path, drop=(), **cards) -> fits.Header:
+    """Write a cube whose sky has other cards, and give the header of its image."""
+    hdus = s3d.cube_hdus(make_cube())
+    for hdu in hdus[1:5]:
+        for key in drop:
+            del hdu.header[key]
+        hdu.header.update(cards)
+    hdus.writeto(path)
+    return hdus["SCI"].header
+
+
+@pytest.mark.parametrize(
+    ("cards", "drop"),
+    [
+        ({"LONPOLE": 150.0}, ()),
+        ({"CTYPE1": "RA---CAR", "CTYPE2": "DEC--CAR", "LATPOLE": 80.0, "CRVAL2": 0.0}, ()),
+        ({"CROTA2": 30.0}, ("PC1_1", "PC1_2", "PC2_1", "PC2_2", "PC3_3")),
+        ({"CROTA2": 30.0}, ()),  # void beside a matrix
+        (
+            {"CUNIT1": "arcsec", "CDELT1": -0.1, "CRVAL1": 40 * 3600.0}
+            | {"CUNIT2": "arcmin", "CDELT2": 0.1 / 60, "CRVAL2": -8 * 60.0},
+            (),
+        ),
+        ({"RADESYS": "FK4", "EQUINOX": 1950.0}, ()),
+        ({"RADESYS": "FK5", "EQUINOX": 1975.0}, ()),
+        ({"EQUINOX": 1975.0}, ("RADESYS",)),
+        (
+            {"CTYPE1": "RA---SIN", "CDELT1": 0.1, "PV2_1": 0.0}
+            | {"CTYPE2": "DEC--SIN", "CDELT2": 0.1, "PV2_2": 0.0},
+            (),
+        ),
+    ],
+)
+def test_the_sky_of_a_header_is_that_of_wcslib(tmp_path, cards, drop):
+    """Oracle: astropy on the whole header; and again after the cube has been written."""
+    header = _with_sky(tmp_path / "a.fits", drop, **cards)
+    expected = WCS(header).celestial.pixel_to_world([0, 2, 9], [0, 3, -4])
+    cube = ard.read_cube(tmp_path / "a.fits")
+    assert cube.wcs.pixel_to_world([0, 2, 9], [0, 3, -4]).separation(expected).arcsec.max() < 1e-6
+    if "CAR" in str(header["CTYPE1"]):
+        with pytest.raises(ard.FormatError, match="cannot be written as a gwcs"):
+            ard.write_cube(tmp_path / "b.fits", cube)
+        back = celestial_wcs(celestial_cards(cube.wcs), "b")
+    else:
+        ard.write_cube(tmp_path / "b.fits", cube)
+        back = ard.read_cube(tmp_path / "b.fits").wcs
+        with fits.open(tmp_path / "b.fits") as hdus:
+            alone = WCS(hdus["SCI"].header).celestial.pixel_to_world([0, 2, 9], [0, 3, -4])
+            blob = hdus["ASDF"].data["ASDF_METADATA"][0].tobytes()
+        assert alone.separation(expected).arcsec.max() < 1e-6
+        with asdf.open(io.BytesIO(blob)) as tree:
+            sky, _ = tree["meta"]["wcs"].pixel_to_world([0, 2, 9], [0, 3, -4], [0, 0, 0])
+        assert sky.separation(expected).arcsec.max() < 1e-6
+    assert back.pixel_to_world([0, 2, 9], [0, 3, -4]).separation(expected).arcsec.max() < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("cards", "match"),
+    [
+        ({"CTYPE1": "RA---TAN-SIP", "CTYPE2": "DEC--TAN-SIP"}, "more to it"),
+        ({"A_ORDER": 2, "A_2_0": 0.01}, "A_ORDER = 2"),
+        ({"CPDIS1": "LOOKUP"}, "CPDIS1 = LOOKUP"),
+        ({"PV2_1": 0.1}, "PV2_1 = 0.1"),
+        ({"PC3_1": 0.5}, "PC3_1 = 0.5"),
+        ({"CTYPE1": "RA---XYZ", "CTYPE2": "DEC--XYZ"}, "projection that wcslib knows"),
+        ({"CUNIT1": "m"}, "not an angle"),
+    ],
+)
+def test_a_sky_that_is_not_read_is_refused(tmp_path, cards, match):
+    _with_sky(tmp_path / "a.fits", **cards)
+    with pytest.raises(ard.ArdError, match=match):
+        ard.read_cube(tmp_path / "a.fits")
+
+
+def test_a_sky_that_would_not_be_read_is_not_written(tmp_path):
+    wcs = make_cube().wcs.deepcopy()
+    bend = np.zeros((3, 3))
+    bend[2, 0] = 0.05
+    wcs.sip = Sip(bend, bend.T, None, None, [3, 2])
+    with pytest.raises(ard.FormatError, match="more to it than is written"):
+        ard.write_cube(tmp_path / "a.fits", make_cube().replace(wcs=wcs))
+    slant = make_cube().wcs.deepcopy()
+    slant.wcs.ctype = ["RA---SIN", "DEC--SIN"]
+    slant.wcs.set_pv([(2, 1, 0.3)])
+    with pytest.raises(ard.FormatError, match="more to it than is written"):
+        ard.write_cube(tmp_path / "a.fits", make_cube().replace(wcs=slant))
+    galactic = make_cube().wcs.deepcopy()
+    galactic.wcs.ctype = ["GLON-TAN", "GLAT-TAN"]
+    with pytest.raises(ard.FormatError, match="not celestial"):
+        ard.write_cube(tmp_path / "a.fits", make_cube().replace(wcs=galactic))
+    assert not (tmp_path / "a.fits").exists()
+
+
+def test_a_wcs_in_other_units_and_with_a_cd_matrix_is_written_as_it_is(tmp_path):
+    """Oracle: astropy on the same WCS."""
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype, wcs.wcs.cunit = ["RA---TAN", "DEC--TAN"], ["arcsec", "arcsec"]
+    wcs.wcs.crval, wcs.wcs.crpix = [40 * 3600.0, -8 * 3600.0], [3, 2]
+    wcs.wcs.cd = [[-0.08, 0.03], [0.03, 0.08]]
+    expected = wcs.deepcopy().pixel_to_world(4, 3)
+    ard.write_cube(tmp_path / "a.fits", make_cube().replace(wcs=wcs))
+    found = ard.read_cube(tmp_path / "a.fits").wcs.pixel_to_world(4, 3)
+    assert found.separation(expected).arcsec < 1e-6
+
+
+@pytest.mark.parametrize("frame", ["TOPOCENT", "BARYCENT", ""])
+def test_the_frame_of_the_wavelengths_is_kept(tmp_path, frame):
+    hdus = s3d.cube_hdus(make_cube())
+    for hdu in hdus[1:5]:
+        hdu.header["SPECSYS"] = frame
+        if not frame:
+            del hdu.header["SPECSYS"]
+    hdus.writeto(tmp_path / "a.fits")
+    cube = ard.read_cube(tmp_path / "a.fits")
+    assert cube.specsys == frame
+    ard.write_cube(tmp_path / "b.fits", cube.replace(meta={}))
+    assert fits.getheader(tmp_path / "b.fits", "SCI").get("SPECSYS", "") == frame
+    if frame == "TOPOCENT":
+        with pytest.raises(ard.FormatError, match="another frame"):
+            require_barycentric(cube.specsys, "a.fits")
+    else:
+        require_barycentric(cube.specsys, "a.fits")
+
+
+def test_errors_from_scatter_stay_such(tmp_path):
+    ard.write_cube(tmp_path / "a.fits", make_cube())
+    cube = ard.read_cube(tmp_path / "a.fits", noise="scatter")
+    ard.write_cube(tmp_path / "b.fits", cube)
+    assert ard.read_cube(tmp_path / "b.fits").meta["ERRFROM"] == "scatter"
+    assert ard.read_cube(tmp_path / "a.fits").meta["ERRFROM"] == "file"
+
+
+def test_one_bit_marks_every_masked_voxel(tmp_path):
+    """A reader that knows bit 0 alone finds what this one finds."""
+    cube = make_cube()
+    ard.write_cube(tmp_path / "a.fits", cube.replace(dq=np.where(cube.mask, 512, 4)))
+    with fits.open(tmp_path / "a.fits") as hdus:
+        np.testing.assert_array_equal((hdus["DQ"].data & 1) != 0, cube.mask)
+
+
+def test_a_long_tabular_axis(tmp_path):
+    """More channels than 16 bits count. Oracle: the axis itself."""
+    wave = np.linspace(1, 2, 33_000) ** 1.1
+    one = np.ones((wave.size, 1, 1))
+    ard.write_cube(tmp_path / "a.fits", ard.Cube(one, one, one < 0, wave, make_cube().wcs))
+    np.testing.assert_array_equal(ard.read_cube(tmp_path / "a.fits").wave, wave)
+    with fits.open(tmp_path / "a.fits") as hdus:
+        assert hdus["WCS-TABLE"].data["nelem"][0] == wave.size
+
+
+@pytest.mark.parametrize(("key", "value"), [("X", np.nan), ("NOTE", "ü"), ("LIST", [1])])
+def test_a_keyword_that_fits_cannot_hold_is_named(tmp_path, key, value):
+    with pytest.raises(ard.FormatError, match=f"keyword {key} cannot stand"):
+        ard.write_cube(tmp_path / "a.fits", make_cube().replace(meta={key: value}))
+
+
+def test_numbers_beyond_float32_are_refused_where_they_are_used(tmp_path):
+    cube = make_cube()
+    with pytest.raises(ard.FormatError, match="a flux that float32 cannot hold"):
+        ard.write_cube(tmp_path / "a.fits", cube.replace(flux=np.full(cube.shape, 1e39)))
+    with pytest.raises(ard.FormatError, match="an error that float32 cannot hold"):
+        ard.write_cube(tmp_path / "a.fits", cube.replace(var=np.full(cube.shape, 1e-92)))
+    huge = cube.replace(flux=np.where(cube.mask, 1e39, cube.flux))
+    ard.write_cube(tmp_path / "a.fits", huge)
+    np.testing.assert_array_equal(ard.read_cube(tmp_path / "a.fits").mask, cube.mask)
+
+
+def test_reading_copies_no_more_than_it_converts(tmp_path):
+    """The arrays of a cube that is read are made once, though nobody can change them."""
+    ard.write_cube(tmp_path / "a.fits", make_cube(shape=(60, 60, 60)))
+    ard.read_cube(tmp_path / "a.fits")
+    tracemalloc.start()
+    cube = ard.read_cube(tmp_path / "a.fits")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # float64 flux, errors, their squares, weights (4), the file's own arrays (2), mask, dq, steps
+    assert peak < 8 * cube.flux.nbytes
+    assert cube.replace(meta={}).flux is cube.flux

@@ -44,6 +44,28 @@ def test_a_big_endian_array_becomes_native():
     np.testing.assert_array_equal(swapped.flux, cube.flux)
 
 
+def test_what_was_checked_cannot_be_changed_from_outside():
+    """Each array is copied unless nobody can write to it."""
+    cube, product = make_cube(), make_map()
+    given = {name: np.array(getattr(cube, name)) for name in ("flux", "var", "mask", "wave", "dq")}
+    layer, mask, widths = np.array(product["snr"]), np.array(product.mask), np.array([0.1, 0.2])
+    made = cube.replace(**given)
+    drawn = ard.Map({"snr": layer[:]}, {"snr": ""}, mask, product.wcs)
+    lsf = ard.Lsf([1.0, 2.0], widths, "a test")
+    window = given["flux"].view()
+    window.flags.writeable = False
+    seen = cube.replace(flux=window)  # read-only, but not to its owner
+    for array in (*given.values(), layer, mask, widths):
+        array[...] = 0
+    for name in given:
+        np.testing.assert_array_equal(getattr(made, name), getattr(cube, name))
+    np.testing.assert_array_equal(seen.flux, cube.flux)
+    np.testing.assert_array_equal(drawn["snr"], product["snr"])
+    np.testing.assert_array_equal(drawn.mask, product.mask)
+    assert lsf.fwhm_um.tolist() == [0.1, 0.2]
+    assert cube.replace(meta={}).flux is cube.flux, "and not where it is fixed already"
+
+
 def test_derived_quantities_of_a_cube():
     cube = make_cube()
     edges = cube.wave_edges

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from ard.errors import ArdError, FormatError, UnitError
 from ard.fileio import sha256_file
-from ard.s3d import read_cube
+from ard.s3d import read_cube, write_cube
 from pipeline.cli import cli
 from pipeline.commands.radio import beam_of, read_radio_cube
 
@@ -58,6 +58,21 @@ def test_velocities_become_vacuum_wavelengths(cards, equivalency, tmp_path):
     velocities = (1450.0 + 20.0 * np.arange(6)) * u.km / u.s
     expected = velocities.to(u.um, equivalency(REST_HZ * u.Hz)).value
     np.testing.assert_allclose(cube.wave, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("cards", "frame"),
+    [
+        ({"SPECSYS": "LSRK"}, "LSRK"),
+        ({"CTYPE3": "VELO-LSR", "VELREF": 257}, "LSRK"),
+        ({"CTYPE3": "VELO-HEL", "VELREF": 2}, "BARYCENT"),
+        ({}, ""),
+    ],
+)
+def test_the_frame_of_the_velocities_goes_along(cards, frame, tmp_path):
+    cube = read_radio_cube(written(tmp_path, **cards))
+    write_cube(tmp_path / "co_s3d.fits", cube)
+    assert cube.specsys == read_cube(tmp_path / "co_s3d.fits").specsys == frame
 
 
 def test_frequencies_are_turned_round_with_their_channels(tmp_path):

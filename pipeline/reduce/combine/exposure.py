@@ -20,7 +20,7 @@ from ard.errors import FormatError
 from ard.fitsio import HduSpan, walk
 from ard.headers import celestial_wcs, kept_cards
 from ard.s3d import DO_NOT_USE, NON_SCIENCE, UNIT, read_cube
-from ard.spectral import read_wave
+from ard.spectral import read_wave, require_barycentric
 
 _UNUSABLE: Final = DO_NOT_USE | NON_SCIENCE
 _LAYERS: Final = ("SCI", "ERR", "DQ", "WMAP")
@@ -102,7 +102,7 @@ def open_exposure(path: str | os.PathLike[str]) -> ExposureCube:
     Raises
     ------
     ArdError
-        If it is not a whole s3d file.
+        If it is not a whole s3d file, or its wavelengths are not barycentric.
     """
     path = Path(path)
     spans = {span.name: span for span in walk(path)}
@@ -117,6 +117,7 @@ def open_exposure(path: str | os.PathLike[str]) -> ExposureCube:
     if not _can_be_read_in_parts(path, spans):
         return in_memory(read_cube(path), path.name)
     header = spans["SCI"].header
+    require_barycentric(str(header.get("SPECSYS", "")).strip(), path)
     with fits.open(path, memmap=True) as hdus:
         wave = read_wave(hdus, header, path.name)
     shape = (wave.size, int(header["NAXIS2"]), int(header["NAXIS1"]))
@@ -135,6 +136,7 @@ def open_exposure(path: str | os.PathLike[str]) -> ExposureCube:
 
 def in_memory(cube: Cube, filename: str) -> ExposureCube:
     """Treat a cube that is in memory as an exposure."""
+    require_barycentric(cube.specsys, filename)
 
     def channels(start: int, stop: int) -> Section:
         part = np.s_[start:stop]

@@ -302,6 +302,31 @@ def test_what_does_not_fit_is_refused():
     assert not independent.correlated
 
 
+def test_residuals_of_another_cube_are_not_stretched_to_fit():
+    noise = Noise(np.ones(SHAPE), np.zeros(SHAPE, bool))
+    for shape in ((SHAPE[0], 1, 1), SHAPE[1:], ()):
+        with pytest.raises(FormatError, match="not those of the cube"):
+            noise.whiten(np.zeros(shape))
+    assert noise.whiten(np.zeros((2, *SHAPE))).shape == (2, *SHAPE)
+
+
+def test_what_was_checked_cannot_be_changed_from_outside():
+    sigma, mask, scale = np.ones(SHAPE), np.zeros(SHAPE, bool), np.ones(SHAPE[0])
+    factor, mean = np.eye(SHAPE[0]), np.ones(2)
+    noise = Noise(sigma, mask, (factor, None, None), scale=scale)
+    prior = LinearPrior(mean, np.ones(2))
+    again = noise.scaled(scale)
+    for array in (sigma, mask, scale, factor, mean):
+        array[...] = 0
+    mask[...] = True
+    assert noise.sigma.all()
+    assert not noise.mask.any()
+    assert noise.factors[0].sum() == SHAPE[0]
+    assert noise.scale.all()
+    assert again.scale.all()
+    assert prior.mean.all()
+
+
 def test_large_triangles_are_inverted_by_halves(rng):
     """Oracle: numpy's general inverse, of a matrix above the size that is inverted whole."""
     lower = np.tril(rng.normal(size=(150, 150)) * 0.05) + np.eye(150)

@@ -119,6 +119,11 @@ def test_a_cube_without_a_valid_spaxel_is_refused():
         run(cube.replace(mask=np.ones(cube.shape, bool)))
 
 
+def test_wavelengths_that_move_with_the_earth_are_refused():
+    with pytest.raises(ard.FormatError, match="another frame"):
+        run(noise_cube().replace(specsys="TOPOCENT"))
+
+
 def test_a_target_outside_the_field_is_refused():
     far = replace(RBH1, tip=Position(RBH1.anchor.ra_deg + 0.01, RBH1.anchor.dec_deg))
     with pytest.raises(ard.FormatError, match="outside the field") as caught:

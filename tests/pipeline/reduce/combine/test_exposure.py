@@ -93,6 +93,16 @@ def test_no_more_is_read_than_is_asked_for(file, monkeypatch):
     assert counts == [2 * 6 * 4] * 4
 
 
+def test_wavelengths_that_move_with_the_earth_are_refused(file, tmp_path):
+    moving = ard.read_cube(file).replace(specsys="TOPOCENT")
+    ard.write(tmp_path / "f_s3d.fits", moving)
+    with pytest.raises(ard.FormatError, match="another frame") as caught:
+        open_exposure(tmp_path / "f_s3d.fits")
+    assert "f_s3d.fits" in caught.value.file
+    with pytest.raises(ard.FormatError, match="another frame"):
+        in_memory(moving, "f_s3d.fits")
+
+
 def test_a_file_without_errors_or_of_two_shapes_is_refused(file, tmp_path):
     with fits.open(file) as hdus:
         del hdus["ERR"]
