@@ -5,15 +5,18 @@ import pickle
 import numpy as np
 import pytest
 from astropy import units as u
+from astropy.io import fits
 from astropy.table import Column, MaskedColumn, QTable
 from astropy.table import Table as AstropyTable
-from builders import make_cube, make_map
+from astropy.wcs import WCS
+from builders import make_cube, make_map, make_wcs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import ard
 from ard.fileio import json_bytes
+from ard.fitsio import write_hdus
 
 
 def test_cubes_refuse_what_would_mislead():
@@ -89,6 +92,57 @@ def test_maps_refuse_layers_that_do_not_fit():
         product.replace(units={"velocity": "km/s"})
     with pytest.raises(ard.FormatError, match="does not fit the mask"):
         product.replace(mask=product.mask[:-1])
+
+
+@pytest.mark.parametrize(
+    "name", ["mask", "Mask", "provenance", "primary", "SNR", "", " v", "v ", "v\n", "größe"]
+)
+def test_maps_refuse_names_that_their_files_would_mistake(name):
+    product = make_map()
+    layers = {**product.layers, name: product["snr"]}
+    with pytest.raises(ard.FormatError, match="a layer of a map cannot be named"):
+        product.replace(layers=layers, units={**product.units, name: ""})
+
+
+@pytest.mark.parametrize("unit", ["kms-1 foo", "µm", None, 3])
+def test_maps_refuse_units_that_cannot_be_read_back(unit):
+    with pytest.raises(ard.FormatError, match="layer snr has a unit that cannot be read"):
+        make_map().replace(units={"velocity": "km/s", "snr": unit})
+
+
+@pytest.mark.parametrize("make", [make_map, make_cube])
+@pytest.mark.parametrize("ctype", [("GLON-TAN", "GLAT-TAN"), ("DEC--TAN", "RA---TAN"), ("X", "Y")])
+def test_a_sky_that_cannot_be_read_back_is_refused(make, ctype):
+    wcs = make_wcs()
+    wcs.wcs.ctype = ctype
+    with pytest.raises(ard.FormatError, match=r"the WCS of a (map|cube) is celestial"):
+        make().replace(wcs=wcs)
+    wide = WCS(naxis=3)
+    wide.wcs.ctype = ["RA---TAN", "DEC--TAN", "WAVE"]
+    with pytest.raises(ard.FormatError, match="has two axes"):
+        make().replace(wcs=wide)
+
+
+def test_a_file_with_a_layer_that_is_its_mask_is_refused(tmp_path):
+    path = tmp_path / "m.fits"
+    ard.write(path, make_map())
+    with fits.open(path) as hdus:
+        hdus["SNR"].header["LAYER"] = "mask"
+        write_hdus(path, hdus, overwrite=True)
+    with pytest.raises(ard.FormatError, match="cannot be named 'mask'") as caught:
+        ard.read(path)
+    assert caught.value.file == "m.fits"
+
+
+@pytest.mark.parametrize("name", ["x" * 80, "it's", "flux [O III] 5007"])
+def test_odd_names_and_units_that_are_taken_come_back(name, tmp_path):
+    product = make_map()
+    unit = "1e-18 erg / (s cm2 arcsec2)"
+    product = product.replace(layers={name: product["snr"]}, units={name: unit})
+    ard.write(tmp_path / "m.fits", product)
+    back = ard.read(tmp_path / "m.fits")
+    assert dict(back.units) == {name: unit}
+    np.testing.assert_array_equal(back[name], product[name])
 
 
 @settings(max_examples=25, deadline=None)
