@@ -59,6 +59,25 @@ def _require(condition: bool, problem: str, expected: object, found: object) -> 
         raise FormatError(problem, expected=expected, found=found)
 
 
+def require_sky(wcs: WCS, what: str) -> None:
+    """Refuse a WCS that a file of ours cannot hold: two axes, right ascension and declination.
+
+    Raises
+    ------
+    FormatError
+        If it has others, such as galactic coordinates, or has them in another order.
+    """
+    axes = [str(name) for name in wcs.wcs.ctype]
+    radec = len(axes) == 2 and axes[0].startswith("RA--") and axes[1].startswith("DEC-")
+    if not (wcs.naxis == 2 and wcs.has_celestial and radec):
+        raise FormatError(
+            f"the WCS of a {what} is celestial and has two axes",
+            expected="right ascension and declination: RA---TAN and DEC--TAN",
+            found=f"{wcs.naxis} axes, {axes}",
+            action="give a WCS in right ascension and declination",
+        )
+
+
 def require_increasing(wave: FloatArray, file: object = None) -> None:
     """Refuse a wavelength axis that is not finite, positive and strictly increasing.
 
@@ -198,8 +217,9 @@ class Cube:
     Raises
     ------
     FormatError
-        If shapes disagree, the wavelength axis is not strictly increasing, or a voxel that may
-        be used has no finite flux or no positive finite variance.
+        If shapes disagree, the wavelength axis is not strictly increasing, the WCS is not in right
+        ascension and declination, or a voxel that may be used has no finite flux or no positive
+        finite variance.
     """
 
     flux: FloatArray
@@ -262,12 +282,7 @@ class Cube:
             f"{self.flux.shape[0]} channels",
             self.wave.shape,
         )
-        _require(
-            self.wcs.naxis == 2 and self.wcs.has_celestial,
-            "the WCS of a cube is celestial and has two axes",
-            "a two-dimensional celestial WCS",
-            f"{self.wcs.naxis} axes, {list(self.wcs.wcs.ctype)}",
-        )
+        require_sky(self.wcs, "cube")
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -116,7 +116,8 @@ def write(
     path : path-like
         Where to; its suffix has to fit the type.
     product : Cube, Map, Noise, NoiseProduct, Table, mapping or bytes
-        The content; a `NoiseProduct` is a noise with unit, keywords and provenance.
+        The content. A noise is written with the unit, keywords and provenance that it was read
+        with; a `NoiseProduct` is one that is given others.
     overwrite : bool
         Replace a file that is there.
 

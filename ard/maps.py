@@ -12,12 +12,14 @@ from astropy.io import fits
 from astropy.units import Unit, UnrecognizedUnit
 from astropy.wcs import WCS
 
-from ard.cube import BoolArray, FloatArray, frozen
+from ard.cube import BoolArray, FloatArray, frozen, require_sky
 from ard.errors import FormatError, NotFoundError
 from ard.headers import celestial_cards, celestial_wcs, kept_cards, write_cards
-from ard.provenance import Provenance, from_hdus, to_hdu
+from ard.provenance import EXTENSION, Provenance, from_hdus, to_hdu
 
 MASK: Final = "MASK"
+# A layer is an extension of its name in capitals, and these are taken.
+_TAKEN: Final = frozenset({"PRIMARY", MASK, EXTENSION})
 
 
 class Flag(IntFlag):
@@ -38,17 +40,24 @@ class Map:
     Attributes
     ----------
     layers : mapping of str to ndarray, shape (ny, nx)
-        Named layers, float64; NaN where there is no value.
+        Named layers, float64; NaN where there is no value. Names are printable ASCII, differ in
+        more than case, and are none of mask, provenance and primary.
     units : mapping of str to str
-        Unit of each layer; "" for a pure number.
+        Unit of each layer, as astropy reads it; "" for a pure number.
     mask : ndarray of bool, shape (ny, nx)
         True = do not use.
     wcs : astropy.wcs.WCS
-        Celestial coordinates of (x, y), two axes.
+        Right ascension and declination of (x, y), two axes.
     meta : mapping
         FITS keywords of the primary header.
     provenance : Provenance or None
         What made this map.
+
+    Raises
+    ------
+    FormatError
+        If shapes disagree, or a name, a unit or the WCS is one that cannot be read back from a
+        file.
     """
 
     layers: Mapping[str, FloatArray]
@@ -71,6 +80,16 @@ class Map:
                 expected=sorted(layers),
                 found=sorted(self.units),
             )
+        _require_names(list(layers))
+        for name, unit in self.units.items():
+            if not _is_unit(unit):
+                raise FormatError(
+                    f"layer {name} has a unit that cannot be read",
+                    expected="a unit of the FITS standard",
+                    found=unit,
+                    action='give a unit that astropy.units.Unit reads, or "" for a pure number',
+                )
+        require_sky(self.wcs, "map")
         for name, data in layers.items():
             if mask.ndim != 2 or data.shape != mask.shape:
                 raise FormatError(
@@ -111,6 +130,27 @@ class Map:
         )
 
 
+def _require_names(names: list[str]) -> None:
+    """Refuse names of layers that are none of an extension, or another's."""
+    for number, name in enumerate(names):
+        proper = name.isascii() and name.isprintable() and name == name.strip() != ""
+        twin = next((one for one in names[:number] if one.upper() == name.upper()), None)
+        if not proper or twin is not None or name.upper() in _TAKEN:
+            taken = ", ".join(sorted(word.lower() for word in _TAKEN))
+            raise FormatError(
+                f"a layer of a map cannot be named {name!r}",
+                expected=f"printable ASCII, differing in more than case, and none of {taken}",
+                found=repr(name) if twin is None else f"{twin!r} and {name!r}",
+                action="choose another name",
+            )
+
+
+def _is_unit(unit: Any) -> bool:
+    if not isinstance(unit, str) or not unit.isascii():
+        return False
+    return not isinstance(Unit(unit, parse_strict="silent"), UnrecognizedUnit)
+
+
 def map_hdus(product: Map) -> fits.HDUList:
     """Lay a map out as FITS: one float32 image for each layer, a MASK image, PROVENANCE."""
     primary = fits.PrimaryHDU()
@@ -137,7 +177,7 @@ def map_from_hdus(hdus: fits.HDUList, file: str) -> Map:
     Raises
     ------
     FormatError
-        If it has no MASK or no layer, or a unit that nobody can read.
+        If it has no MASK or no layer, or a unit or a name of a layer that nobody can read.
     """
     images = [hdu for hdu in hdus if isinstance(hdu, fits.ImageHDU) and "LAYER" in hdu.header]
     if not images or MASK not in hdus:
@@ -150,18 +190,28 @@ def map_from_hdus(hdus: fits.HDUList, file: str) -> Map:
         )
     units = {str(hdu.header["LAYER"]): str(hdu.header.get("BUNIT", "")) for hdu in images}
     for name, unit in units.items():
-        if isinstance(Unit(unit, parse_strict="silent"), UnrecognizedUnit):
+        if not _is_unit(unit):
             raise FormatError(
                 f"layer {name} has a unit that cannot be read",
                 file=file,
                 expected="a unit of the FITS standard",
                 found=unit,
             )
-    return Map(
-        layers={str(hdu.header["LAYER"]): hdu.data for hdu in images},
-        units=units,
-        mask=hdus[MASK].data != 0,
-        wcs=celestial_wcs(images[0].header, file),
-        meta=kept_cards(hdus[0].header),
-        provenance=from_hdus(hdus),
-    )
+    wcs = celestial_wcs(images[0].header, file)
+    try:
+        return Map(
+            layers={str(hdu.header["LAYER"]): hdu.data for hdu in images},
+            units=units,
+            mask=hdus[MASK].data != 0,
+            wcs=wcs,
+            meta=kept_cards(hdus[0].header),
+            provenance=from_hdus(hdus),
+        )
+    except FormatError as error:
+        raise FormatError(
+            error.problem,
+            file=file,
+            expected=error.expected,
+            found=error.found,
+            action=error.action or "make or fetch the file again",
+        ) from error

@@ -9,6 +9,7 @@ from typing import Any, Final
 from schemas import Field, Problem, SchemaError
 
 _TABLE_WIDE: Final = "."
+_MISSING: Final = "NaN"
 
 
 def names() -> tuple[str, ...]:
@@ -38,6 +39,8 @@ def model(name: str) -> Any:
 def fields(name: str) -> tuple[Field, ...]:
     """Give the columns of a table as rows of the data dictionary.
 
+    Of numbers that a row may lack it is said that they are NaN there.
+
     Raises
     ------
     SchemaError
@@ -50,11 +53,18 @@ def fields(name: str) -> tuple[Field, ...]:
             type=str(column.dtype),
             unit=(column.metadata or {}).get("unit", ""),
             title=column.title or "",
-            description=column.description or "",
+            description=_description(column),
             required=column.required,
         )
         for key, column in columns.items()
     )
+
+
+def _description(column: Any) -> str:
+    text = column.description or ""
+    if not column.nullable or _MISSING in text:
+        return text
+    return f"{text} {_MISSING} where there is none.".strip()
 
 
 def validate(

@@ -113,7 +113,8 @@ def mask_more(noise: Noise, mask: Any, *, limit: int = LIMIT) -> Noise:
     Returns
     -------
     Noise
-        Exact, or approximate where `noise` was allowed to be; of the same scale.
+        Exact, or approximate where `noise` was allowed to be; of the same scale, unit, keywords
+        and provenance.
 
     Raises
     ------
@@ -128,7 +129,8 @@ def mask_more(noise: Noise, mask: Any, *, limit: int = LIMIT) -> Noise:
     else:
         matrices = tuple(None if f is None else _correlation(f) for f in noise.factors)
         exact = _of_factors(noise.sigma, joined, matrices, limit)
-    return exact.scaled(noise.scale)
+    exact = exact.scaled(noise.scale)
+    return exact.labelled(unit=noise.unit, meta=noise.meta, provenance=noise.provenance)
 
 
 def _true_or_false(mask: Any, shape: tuple[int, ...]) -> np.ndarray:

@@ -13,7 +13,8 @@ need no filling where the factors of R are those of the others alone.
 
 import copy
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final, Literal, Self
 
@@ -30,6 +31,7 @@ from ard.likelihood.factors import (
     kept_places,
     require_triangle,
 )
+from ard.provenance import Provenance
 
 LOG_2PI: Final = math.log(2.0 * math.pi)
 EXACT: Final = "exact"
@@ -73,6 +75,13 @@ class Noise:
         takes their residual to be known to be zero, and lets correlations count in the
         determinant by the share of voxels that are used: differences of ln L between models are
         then wrong near masked voxels, always as if there were more data than there are.
+    unit : str
+        Unit of `sigma`; "" where nobody said.
+    meta : mapping
+        FITS keywords of the file that it was read from, such as SIMULATD. Like unit and
+        provenance, it has no part in any number.
+    provenance : Provenance or None
+        What made it.
 
     Raises
     ------
@@ -88,6 +97,9 @@ class Noise:
     fill: Any = None
     scale: Any = 1.0
     masks: Masks = "exact"
+    unit: str = ""
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Provenance | None = None
 
     def __post_init__(self) -> None:
         for name in ("sigma", "mask", "taps", "fill"):
@@ -104,6 +116,7 @@ class Noise:
         self._check_scale()
         if self.correlated and self.masks == EXACT:
             self._check_exact()
+        self._set("meta", dict(self.meta))
 
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
@@ -194,6 +207,12 @@ class Noise:
                 found="another",
                 action="make the noise with ard.likelihood.exact_noise",
             )
+
+    @property
+    def simulated(self) -> bool:
+        """True if the file that it was read from says that its data are simulated."""
+        marked = bool(self.meta.get("SIMULATD", False))
+        return marked or (self.provenance is not None and self.provenance.simulated)
 
     @property
     def correlated(self) -> bool:
@@ -388,6 +407,30 @@ class Noise:
         scaled._set_scale(self.scale * plain(scale, "the scale of the errors"))
         scaled._check_scale()
         return scaled
+
+    def labelled(
+        self,
+        *,
+        unit: str = "",
+        meta: Mapping[str, Any] | None = None,
+        provenance: Provenance | None = None,
+    ) -> Self:
+        """Give the noise with other words about it, and the same numbers.
+
+        Parameters
+        ----------
+        unit : str
+            Unit of `sigma`.
+        meta : mapping, optional
+            FITS keywords.
+        provenance : Provenance, optional
+            What made it.
+        """
+        other = copy.copy(self)
+        other._set("unit", unit)
+        other._set("meta", dict(meta or {}))
+        other._set("provenance", provenance)
+        return other
 
 
 def _shifted(xp: Any, values: Any, by: tuple[int, int, int]) -> Any:

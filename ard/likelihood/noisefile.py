@@ -16,12 +16,14 @@ from astropy.io import fits
 
 from ard.errors import FormatError
 from ard.fitsio import FETCH_AGAIN, native, open_hdus, write_hdus
-from ard.headers import write_cards
+from ard.headers import kept_cards, write_cards
 from ard.likelihood.noise import Noise
-from ard.provenance import Provenance, to_hdu
+from ard.provenance import Provenance, from_hdus, to_hdu
 
 KIND: Final = "noise"
 _AXES: Final = {2: ("WAVE", "SKY"), 3: ("WAVE", "Y", "X")}
+# What is said of the numbers, and follows from them; the other cards are kept.
+_OF_NUMBERS: Final = frozenset({"MASKS", "LOGDET", "NUSED", "NFACTOR"})
 # Sums of a million terms in another order differ by less, for each voxel; a wrong error of one
 # voxel in a million shows from 0.1 per mille.
 _LOGDET_ATOL_PER_VOXEL: Final = 1e-10
@@ -29,17 +31,17 @@ _LOGDET_ATOL_PER_VOXEL: Final = 1e-10
 
 @dataclass(frozen=True, eq=False)
 class NoiseProduct:
-    """A noise with everything that its file says.
+    """A noise with everything that its file is to say.
 
     Attributes
     ----------
     noise : Noise
     unit : str
-        Of its `sigma`.
+        Of its `sigma`; "" for what the noise itself says.
     meta : mapping
-        FITS keywords of the primary header.
+        FITS keywords of the primary header, besides those of the noise itself.
     provenance : Provenance or None
-        What made it.
+        What made it; None for what the noise itself says.
     """
 
     noise: Noise
@@ -62,15 +64,16 @@ def noise_hdus(
     noise : Noise
         Its scale has to have numbers.
     unit : str
-        Of `sigma`.
+        Of `sigma`; without, that of the noise.
     meta : mapping, optional
-        FITS keywords of the primary header.
+        FITS keywords of the primary header, before those of the noise itself.
     provenance : Provenance, optional
-        What made it.
+        What made it; without, that of the noise.
     """
+    unit, provenance = unit or noise.unit, provenance or noise.provenance
     primary = fits.PrimaryHDU()
     header = primary.header
-    write_cards(header, meta or {})
+    write_cards(header, {**noise.meta, **(meta or {})})
     header["ARDKIND"] = (KIND, "product type of rbh1-ard")
     header["MASKS"] = (noise.masks, "treatment of masked voxels among correlated")
     header["LOGDET"] = (float(noise.logdet), "ln det of the covariance of used voxels")
@@ -100,7 +103,7 @@ def noise_hdus(
 
 
 def noise_from_hdus(hdus: fits.HDUList, file: str) -> Noise:
-    """Read a noise from an open FITS file.
+    """Read a noise from an open FITS file, with its unit, keywords and provenance.
 
     Raises
     ------
@@ -117,6 +120,7 @@ def noise_from_hdus(hdus: fits.HDUList, file: str) -> Noise:
         )
     axes = _AXES.get(header.get("NFACTOR"), ())
     scale = _optional(hdus, "SCALE")
+    made_by = from_hdus(hdus)
     try:
         noise = Noise(
             native(hdus["SIGMA"].data),
@@ -126,6 +130,9 @@ def noise_from_hdus(hdus: fits.HDUList, file: str) -> Noise:
             fill=_optional(hdus, "FILL"),
             scale=1.0 if scale is None else (scale if scale.size > 1 else float(scale[0])),
             masks=header.get("MASKS", ""),
+            unit=str(hdus["SIGMA"].header.get("BUNIT", "")),
+            meta={k: v for k, v in kept_cards(header).items() if k not in _OF_NUMBERS},
+            provenance=made_by,
         )
     except FormatError as error:
         raise _wrong(error.problem, file, error.expected, error.found) from error
@@ -176,7 +183,7 @@ def write_noise(
 
 
 def read_noise(path: str | os.PathLike[str]) -> Noise:
-    """Read a noise from a file, and hold it against what the file says of it.
+    """Read a noise from a file, with all that the file says, and hold it against that.
 
     Parameters
     ----------

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 from astropy import units
-from astropy.table import Column, MaskedColumn
+from astropy.table import Column
 from astropy.table import Table as AstropyTable
 
 from ard.cube import FloatArray
@@ -334,9 +334,10 @@ def document_of(found: Fit) -> dict[str, Any]:
     }
 
 
-def _column(values: FloatArray, text: str, unit: Any) -> MaskedColumn:
-    missing = ~np.isfinite(values)
-    return MaskedColumn(np.where(missing, 0.0, values), mask=missing, description=text, unit=unit)
+def _column(values: FloatArray, text: str, unit: Any) -> Column:
+    # Not masked: numpy would take what stands under the mask for a number.
+    known = np.where(np.isfinite(values), values, np.nan)
+    return Column(known, description=text, unit=unit)
 
 
 def geometry_draws(table: Table, name: str = "v_shock") -> FloatArray:

@@ -122,12 +122,12 @@ class Strengths(pa.DataFrameModel):
     misfit: float = column(
         "misfit",
         "Mean square of what was taken off less the strength times own light, over that of noise; "
-        "empty where nothing was taken off.",
+        "NaN where nothing was taken off.",
         nullable=True, ge=0,
     )  # fmt: skip
     misfit_err: float = column("misfit error", "Its scatter by noise.", nullable=True, ge=0)
     truth_strength: float = column(
-        "true strength", "Of a simulated observation; empty elsewhere.", nullable=True
+        "true strength", "Of a simulated observation; NaN elsewhere.", nullable=True
     )
     places: int = column(
         "places",

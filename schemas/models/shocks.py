@@ -47,13 +47,16 @@ class GeometryDraws(pa.DataFrameModel):
     )
 
 
-_QUANTILES = "Quantiles 2.5, 16, 50, 84 and 97.5 % of the velocity of the shock."
+_QUANTILES = (
+    "Quantiles 2.5, 16, 50, 84 and 97.5 % of the velocity of the shock; NaN where H alpha is too "
+    "weak to divide by."
+)
 
 
 class ShockVelocities(pa.DataFrameModel):
     """Which shocks make the lines of each spectrum, on which assumptions?
 
-    All numbers are missing where H alpha is too weak to divide by.
+    All numbers are NaN where H alpha is too weak to divide by.
     """
 
     spectrum: str = column("spectrum", "Its name.", str_length={"min_value": 1})
@@ -83,7 +86,9 @@ class ShockVelocities(pa.DataFrameModel):
         nullable=True, ge=-1e-9, le=1 + 1e-9,
     )  # fmt: skip
     p_metal_poor: float = column(
-        "metal-poor", "Probability of less than the declared part of the Sun's O/H.",
+        "metal-poor",
+        "Probability of less than the declared part of the Sun's O/H; NaN without a posterior, or "
+        "where the O/H of a set is not known.",
         nullable=True, ge=-1e-9, le=1 + 1e-9,
     )  # fmt: skip
     p_metal_poor_prior: float = column(

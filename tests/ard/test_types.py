@@ -5,14 +5,18 @@ import pickle
 import numpy as np
 import pytest
 from astropy import units as u
-from astropy.table import QTable
-from builders import make_cube, make_map
+from astropy.io import fits
+from astropy.table import Column, MaskedColumn, QTable
+from astropy.table import Table as AstropyTable
+from astropy.wcs import WCS
+from builders import make_cube, make_map, make_wcs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import ard
 from ard.fileio import json_bytes
+from ard.fitsio import write_hdus
 
 
 def test_cubes_refuse_what_would_mislead():
@@ -112,6 +116,57 @@ def test_maps_refuse_layers_that_do_not_fit():
         product.replace(mask=product.mask[:-1])
 
 
+@pytest.mark.parametrize(
+    "name", ["mask", "Mask", "provenance", "primary", "SNR", "", " v", "v ", "v\n", "größe"]
+)
+def test_maps_refuse_names_that_their_files_would_mistake(name):
+    product = make_map()
+    layers = {**product.layers, name: product["snr"]}
+    with pytest.raises(ard.FormatError, match="a layer of a map cannot be named"):
+        product.replace(layers=layers, units={**product.units, name: ""})
+
+
+@pytest.mark.parametrize("unit", ["kms-1 foo", "µm", None, 3])
+def test_maps_refuse_units_that_cannot_be_read_back(unit):
+    with pytest.raises(ard.FormatError, match="layer snr has a unit that cannot be read"):
+        make_map().replace(units={"velocity": "km/s", "snr": unit})
+
+
+@pytest.mark.parametrize("make", [make_map, make_cube])
+@pytest.mark.parametrize("ctype", [("GLON-TAN", "GLAT-TAN"), ("DEC--TAN", "RA---TAN"), ("X", "Y")])
+def test_a_sky_that_cannot_be_read_back_is_refused(make, ctype):
+    wcs = make_wcs()
+    wcs.wcs.ctype = ctype
+    with pytest.raises(ard.FormatError, match=r"the WCS of a (map|cube) is celestial"):
+        make().replace(wcs=wcs)
+    wide = WCS(naxis=3)
+    wide.wcs.ctype = ["RA---TAN", "DEC--TAN", "WAVE"]
+    with pytest.raises(ard.FormatError, match="has two axes"):
+        make().replace(wcs=wide)
+
+
+def test_a_file_with_a_layer_that_is_its_mask_is_refused(tmp_path):
+    path = tmp_path / "m.fits"
+    ard.write(path, make_map())
+    with fits.open(path) as hdus:
+        hdus["SNR"].header["LAYER"] = "mask"
+        write_hdus(path, hdus, overwrite=True)
+    with pytest.raises(ard.FormatError, match="cannot be named 'mask'") as caught:
+        ard.read(path)
+    assert caught.value.file == "m.fits"
+
+
+@pytest.mark.parametrize("name", ["x" * 80, "it's", "flux [O III] 5007"])
+def test_odd_names_and_units_that_are_taken_come_back(name, tmp_path):
+    product = make_map()
+    unit = "1e-18 erg / (s cm2 arcsec2)"
+    product = product.replace(layers={name: product["snr"]}, units={name: unit})
+    ard.write(tmp_path / "m.fits", product)
+    back = ard.read(tmp_path / "m.fits")
+    assert dict(back.units) == {name: unit}
+    np.testing.assert_array_equal(back[name], product[name])
+
+
 @settings(max_examples=25, deadline=None)
 @given(
     hnp.arrays(np.float64, st.integers(1, 8), elements=st.floats(allow_nan=False, width=64)),
@@ -129,6 +184,72 @@ def test_a_table_survives_its_file(tmp_path_factory, values, unit):
     assert u.Unit(str(back.data["v"].unit or "")) == u.Unit(unit)
     assert back.provenance == table.provenance
     assert dict(back.meta) == {"note": "a test"}
+
+
+def texts():
+    data = AstropyTable({"name": ["", "a", "b"], "none": ["", "", ""], "x": [1.0, np.nan, 3.0]})
+    data["name"].description = "Some are empty."
+    data["masked"] = MaskedColumn(["", "hidden", "b"], mask=[False, True, False])
+    data["counts"] = MaskedColumn([1, 2, 3], mask=[False, True, False])
+    data["bytes"] = [b"", b"a", b"b"]
+    data["full"] = ["x", "y", "z"]
+    return data
+
+
+def test_empty_texts_survive_their_file_for_ard_and_for_astropy(tmp_path):
+    path = tmp_path / "t.ecsv"
+    ard.write(path, ard.Table(texts(), {"SIMULATD": True}))
+    back = ard.read(path)
+    for data in (back.data, AstropyTable.read(path, format="ascii.ecsv")):
+        assert data.colnames == texts().colnames
+        assert np.count_nonzero(data["name"] == "") == 1
+        assert data["name"].tolist() == data["bytes"].tolist() == ["", "a", "b"]
+        assert data["none"].tolist() == ["", "", ""]
+        assert data["masked"].tolist() == ["", None, "b"]
+        assert data["counts"].tolist() == [1, None, 3]
+        assert data["name"].description == "Some are empty."
+    plain = [name for name in back.data.colnames if not isinstance(back.data[name], MaskedColumn)]
+    assert plain == ["name", "none", "x", "bytes", "full"]
+    assert "hidden" not in path.read_text()
+    ard.write(tmp_path / "again.ecsv", back)
+    assert (tmp_path / "again.ecsv").read_bytes() == path.read_bytes()
+
+
+def test_a_table_without_empty_texts_is_written_as_by_astropy(tmp_path):
+    data = AstropyTable({"name": ["a", "b"], "x": [1.0, np.nan]})
+    ard.write(tmp_path / "t.ecsv", ard.Table(data))
+    data.write(tmp_path / "plain.ecsv", format="ascii.ecsv")
+    assert (tmp_path / "t.ecsv").read_bytes() == (tmp_path / "plain.ecsv").read_bytes()
+
+
+def test_empty_texts_of_other_writers_are_empty(tmp_path):
+    data = AstropyTable({"name": ["", "a"], "x": MaskedColumn([1.0, 2.0], mask=[True, False])})
+    data.write(tmp_path / "t.ecsv", format="ascii.ecsv")
+    back = ard.read(tmp_path / "t.ecsv").data
+    assert type(back["name"]) is Column
+    assert back["name"].tolist() == ["", "a"]
+    assert back["x"].tolist() == [None, 2.0]
+
+
+def test_what_an_astropy_table_says_of_itself_is_kept(tmp_path):
+    data = AstropyTable({"x": [1.0]}, meta={"note": "kept", "SIMULATD": True, "both": [1, 2]})
+    table = ard.Table(data, {"more": 1, "both": [1, 2]})
+    expected = {"note": "kept", "SIMULATD": True, "both": [1, 2], "more": 1}
+    ard.write(tmp_path / "t.ecsv", table)
+    for one in (table, ard.read(tmp_path / "t.ecsv")):
+        assert one.simulated
+        assert one.meta == expected
+    data.meta["late"] = "too"
+    ard.write(tmp_path / "t.ecsv", table, overwrite=True)
+    assert ard.read(tmp_path / "t.ecsv").meta == expected | {"late": "too"}
+    data.meta["more"] = 2
+    with pytest.raises(ard.FormatError, match="two values of more"):
+        ard.write(tmp_path / "other.ecsv", table)
+    with pytest.raises(ard.FormatError, match="two values of note"):
+        ard.Table(data, {"note": "another"})
+    with pytest.raises(ard.FormatError, match="cannot be named provenance"):
+        ard.Table(AstropyTable({"x": [1.0]}), {"provenance": "mine"})
+    assert not (tmp_path / "other.ecsv").exists()
 
 
 def test_types_survive_pickling():

@@ -67,6 +67,14 @@ def test_every_schema_gives_a_data_dictionary(name):
     assert all(row.title and row.description for row in rows)
 
 
+def test_the_dictionary_says_of_each_column_whether_its_numbers_may_be_missing():
+    for name in tables.names():
+        columns = tables.model(name).to_schema().columns
+        said = {row.name for row in tables.fields(name) if "NaN" in row.description}
+        assert said == {str(key) for key, column in columns.items() if column.nullable}, name
+    assert len(said) > 3
+
+
 @pytest.mark.parametrize("name", schemas.names())
 def test_numbers_have_units(name):
     """A number without a unit is a trap; counts, fractions and codes carry the unit 1."""

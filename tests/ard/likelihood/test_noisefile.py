@@ -12,7 +12,7 @@ from builders import make_cube, make_map
 import ard
 from ard import fitsio, likelihood
 from ard.errors import FormatError, IntegrityError
-from ard.likelihood import Noise, exact_noise, read_noise, write_noise
+from ard.likelihood import Noise, exact_noise, mask_more, read_noise, write_noise
 
 SHAPE = (4, 3, 5)
 
@@ -96,6 +96,47 @@ def test_ard_reads_and_writes_it_like_any_product(noise, tmp_path):
     assert again.count == noise.count
     with pytest.raises(FormatError, match="name does not fit"):
         ard.write(tmp_path / "noise.txt", noise)
+
+
+def test_what_a_file_says_of_a_noise_is_kept(noise, tmp_path):
+    """Simulated noise that is read and written again says so still: every byte is the same."""
+    first, second = tmp_path / "first.fits", tmp_path / "second.fits"
+    meta = {"TARGNAME": "TEST", "SIMULATD": True, "WAVEMIN": 0.97}
+    provenance = make_cube().provenance
+    write_noise(first, noise, unit="MJy/sr", meta=meta, provenance=provenance)
+    again = ard.read(first)
+    assert (again.unit, again.meta, again.provenance) == ("MJy/sr", meta, provenance)
+    assert again.simulated
+    ard.write(second, again)
+    assert second.read_bytes() == first.read_bytes()
+    product = likelihood.NoiseProduct(again)
+    ard.write(second, product, overwrite=True)
+    assert second.read_bytes() == first.read_bytes()
+    write_noise(second, again, unit="Jy", meta={"TARGNAME": "OTHER"}, overwrite=True)
+    other = read_noise(second)
+    assert (other.unit, other.meta["TARGNAME"]) == ("Jy", "OTHER")
+    assert other.simulated
+    assert other.provenance == provenance
+
+
+def test_what_is_made_of_a_noise_is_marked_as_it_is(noise):
+    assert not noise.simulated
+    said = {"unit": "MJy/sr", "meta": {"SIMULATD": True}, "provenance": make_cube().provenance}
+    marked, more = noise.labelled(**said), np.zeros(SHAPE, bool)
+    more[0, 0, 0] = True
+    for one in (marked, marked.scaled(2.0), mask_more(marked, more)):
+        assert one.simulated
+        assert {name: getattr(one, name) for name in said} == said
+    assert noise.meta == {}
+    recorded = noise.labelled(provenance=make_cube().provenance)
+    assert recorded.simulated
+
+
+def test_a_noise_of_which_nothing_is_said_has_no_unit(noise, tmp_path):
+    write_noise(tmp_path / "noise.fits", noise)
+    again = read_noise(tmp_path / "noise.fits")
+    assert (again.unit, again.meta, again.provenance) == ("", {}, None)
+    assert not again.simulated
 
 
 @pytest.mark.parametrize(
