@@ -6,9 +6,9 @@ stops at the first finding.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from astropy.io import fits
 
@@ -26,6 +26,7 @@ from release.model import DEPOSIT
 from release.reservation import Reservation
 from release.stamp import stamp_cards
 from release.validation import own_verdicts
+from release.verdict import Verdict
 
 # The DOI of one version stands in these papers only: they are small, and change with it anyway.
 # Any other file that a new version does not change keeps its bytes.
@@ -79,8 +80,36 @@ def readiness(
     NotFoundError
         If there is no such folder.
     """
+    return assess(folder, reservation, judge=judge, verified=verified).findings
+
+
+def assess(
+    folder: Path,
+    reservation: Reservation | None = None,
+    *,
+    judge: Judge | None = None,
+    verified: bool = False,
+) -> Verdict:
+    """Do what `readiness` does, and say under which rules.
+
+    Parameters
+    ----------
+    folder, reservation, judge, verified
+        As for `readiness`.
+
+    Returns
+    -------
+    Verdict
+        With the findings of `readiness`.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such folder.
+    """
     findings = list(verify(folder, "fast" if verified else "full"))
-    findings += [*_judgement(folder, judge), *limit_findings(folder)]
+    report = judged(folder, judge)
+    findings += [*_judgement(report), *limit_findings(folder)]
     path = folder / layout.MANIFEST_FILE
     manifest = parse_manifest_bytes(path.read_bytes())[0] if path.is_file() else None
     if manifest is not None:
@@ -88,7 +117,7 @@ def readiness(
         findings += _dois(manifest, reservation)
         findings += _stray_dois(folder, manifest)
         findings += _papers(folder)
-    return tuple(sorted(set(findings)))
+    return Verdict.of(sorted(set(findings)), report)
 
 
 def limit_findings(folder: Path) -> Iterator[Finding]:
@@ -108,8 +137,7 @@ def limit_findings(folder: Path) -> Iterator[Finding]:
             yield Finding(name, "is larger than a zip of a deposit may be", expected, found)
 
 
-def _judgement(folder: Path, judge: Judge | None) -> Iterator[Finding]:
-    report = judged(folder, judge)
+def _judgement(report: Mapping[str, Any]) -> Iterator[Finding]:
     for row in forbidding(report):
         if row["check"] != _SAID_ALREADY:
             problem = f"{row['check']}: {row['status']}"

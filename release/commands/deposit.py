@@ -31,7 +31,7 @@ from release.deposit.target import DEFAULT, parse_target
 from release.deposit.token import require_token
 from release.deposit.transport import Transport
 from release.model import RefusedError
-from release.ready import readiness
+from release.ready import assess
 from release.reservation import read_reservation
 
 _USAGE: Final = 2
@@ -42,7 +42,7 @@ _target = click.option(
 _release = click.option(
     "--release", type=PATH, required=True, help="The release.json of rbh1-release reserve."
 )
-_ready = functools.partial(readiness, verified=True)
+_ready = functools.partial(assess, verified=True)
 _dry_run = click.option("--dry-run", is_flag=True, help="Say what would be sent, and stop.")
 
 
@@ -181,7 +181,7 @@ def publish_command(
     """
     archive = _reserved(release, target)
     if dry_run or confirm is None:
-        show.preview(preview(bundle, release, archive), as_json)
+        show.preview(preview(bundle, release, archive, ready=_ready), as_json)
         if not dry_run:
             sys.exit(_USAGE)
         return
@@ -191,7 +191,7 @@ def publish_command(
         log.print(text, style="yellow", markup=False, soft_wrap=True)
 
     with log.status("publishing"):
-        published = publish(bundle, release, archive, confirm=confirm, say=say)
+        published = publish(bundle, release, archive, confirm=confirm, ready=_ready, say=say)
     show.published(published, as_json)
 
 

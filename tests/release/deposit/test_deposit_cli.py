@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from consignments import write_consignment
+from consignments import approve, write_consignment
 from depositors import bundled, held
 
 from release.cli import cli
 from release.deposit.records import Archive
 from release.deposit.token import Token
 from release.deposit.transport import Policy, Transport
-from release.ready import readiness
+from release.ready import assess
 from release.reservation import read_reservation
 from release.testing import ContractServer, Fault
 
@@ -74,8 +74,7 @@ def server(tmp_path):
 def terminal(server, tmp_path, monkeypatch):
     (tmp_path / "desk").mkdir()
     monkeypatch.chdir(tmp_path / "desk")
-    # The bundles here hold no products, which is a matter for the judge and not for the verbs.
-    monkeypatch.setattr("release.commands.deposit._ready", lambda _bundle, _reservation: ())
+    monkeypatch.setattr("release.commands.deposit._ready", approve)
     typed = Terminal(tmp_path / "desk", server)
     yield typed
     secret = server.token.encode()
@@ -370,7 +369,7 @@ def test_a_lost_publishing_is_in_the_status(terminal, server, monkeypatch):
 
 
 def test_what_the_judge_does_not_know_is_not_planned(terminal, monkeypatch):
-    monkeypatch.setattr("release.commands.deposit._ready", partial(readiness, verified=True))
+    monkeypatch.setattr("release.commands.deposit._ready", partial(assess, verified=True))
     terminal.reserve()
     terminal.build()
     found = terminal.json("plan", "bundle", "--release", "release.json", code=1)
