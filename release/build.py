@@ -4,9 +4,7 @@ Plan, judge, write into a folder beside the final one, verify every byte of it, 
 it its name.
 """
 
-import contextlib
 import os
-import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -16,15 +14,16 @@ from typing import Any, Final
 from ard import layout
 from ard.bundle import Bundle
 from ard.describe import describe
-from ard.errors import ArdError, IntegrityError
+from ard.errors import IntegrityError
 from ard.fileio import atomic_write_bytes, json_bytes, sha256_file
-from ard.integrity import bundle_digest, not_intact, read_manifest, verify
+from ard.integrity import bundle_digest, not_intact, verify
 from manifests.dataset import load_dataset
 from release.gate import Judge, describe_products, judge_run
 from release.hlsp import Collection, collection_of
 from release.manifest import manifest_document, product_record, rendered_record, sums_text
 from release.model import INSIDE, Built, FileRecord, Plan, PlannedFile, RefusedError, Release
 from release.pack import archive_comment, write_archive
+from release.place import beside, give_name, require_place
 from release.plan import FIRST_VERSION, declared_schemas, make_plan
 from release.ready import limit_findings
 from release.record import archived_files, record_of
@@ -109,9 +108,9 @@ def build(
         If the run or the place for the bundle is not usable; nothing is left behind.
     """
     tell = progress or _silent
-    _require_place(run, out, options.overwrite)
+    require_place(run, out, overwrite=options.overwrite)
     material = _approve(run, options, judge, tell)
-    with _beside(out) as folder:
+    with beside(out) as folder:
         _fill(folder, material, options, tell)
         tell("verifying every byte")
         findings = verify(folder, "full")
@@ -121,7 +120,7 @@ def build(
         # The run was good; what was made of it is what leaves the house.
         tell("judging the bundle")
         judge_run(folder, judge)
-        _give_name(folder, out)
+        give_name(folder, out)
     return Built(
         folder=out,
         digest=bundle_digest(out),
@@ -138,7 +137,7 @@ def rehearse(run: Path, out: Path, options: Options = Options()) -> Plan:
     RefusedError, ArdError
         As `build` does for the place, the content of the run, and the version before.
     """
-    _require_place(run, out, options.overwrite)
+    require_place(run, out, overwrite=options.overwrite)
     return _plan(run, options)[0]
 
 
@@ -196,71 +195,12 @@ def _silent(_: str) -> None:
     return None
 
 
-def _require_place(run: Path, out: Path, overwrite: bool) -> None:
-    """Refuse a place that holds anything but a bundle that may go, or that is the run itself."""
-    if out.is_symlink() or out.exists():
-        if not overwrite:
-            raise ArdError(
-                "there is something at the place for the bundle",
-                file=out,
-                expected="a name that is free",
-                found="a folder" if out.is_dir() else "a file",
-                action="choose another name, or give --overwrite if it is a bundle",
-            )
-        if out.is_symlink() or not out.is_dir():
-            raise ArdError("only a bundle can be overwritten", file=out, found="no folder")
-        try:
-            read_manifest(out)
-        except IntegrityError as error:
-            raise ArdError(
-                "only a bundle can be overwritten, and this folder is none",
-                file=out,
-                expected=f"a folder with a sound {layout.MANIFEST_FILE}",
-                found=error.problem,
-                action="choose another name",
-            ) from error
-    products = (run / layout.PRODUCTS_DIR).resolve()
-    if out.resolve() == run.resolve() or out.resolve().is_relative_to(products):
-        raise ArdError(
-            "the bundle cannot be written over the run or among its products",
-            file=out,
-            action="choose another place",
-        )
-
-
-@contextlib.contextmanager
-def _beside(out: Path) -> Iterator[Path]:
-    """Lend a new folder beside the final one, and leave none behind."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    folder = out.with_name(f".{out.name}.{secrets.token_hex(4)}.part")
-    folder.mkdir()
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
 def _require_room(folder: Path) -> None:
     """Refuse what only shows when everything is written: papers and headers take room as well."""
     reasons = tuple(str(finding) for finding in limit_findings(folder))
     if reasons:
         problem = "the bundle is not built: no deposit takes it"
         raise RefusedError(problem, reasons, "leave products out, or divide the release")
-
-
-def _give_name(folder: Path, out: Path) -> None:
-    """Move the finished folder to its name; an old bundle goes only when the new one is there."""
-    if not out.exists():
-        folder.rename(out)
-        return
-    old = folder.with_suffix(".old")
-    out.rename(old)
-    try:
-        folder.rename(out)
-    except OSError:
-        old.rename(out)
-        raise
-    shutil.rmtree(old)
 
 
 def _collection(plan: Plan, options: Options) -> Collection:

@@ -23,6 +23,7 @@ from release.commands.common import (
     stop,
 )
 from release.model import DEPOSIT, Built, Plan, RefusedError
+from release.place import leftovers
 from release.reservation import read_reservation
 
 _WIDE: Final = 1000
@@ -33,6 +34,10 @@ _NO_DATE: Final = (
 _NO_DOI: Final = (
     "No --release was given: the bundle has no DOI and cannot be deposited. "
     "rbh1-release reserve gets one."
+)
+_LEFT: Final = (
+    "{path}: a build of this bundle is at work, or was killed and left it. "
+    "Delete it if none is; a name that ends with .old is the bundle that was there before."
 )
 
 
@@ -57,7 +62,11 @@ _NO_DOI: Final = (
     metavar="BUNDLE",
     help="Folder or DOI of the version before: refuses where this one is worse.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace a bundle that is there.")
+@click.option(
+    "--overwrite",
+    is_flag=True,
+    help="Replace a bundle that is there, if nothing else is in its folder.",
+)
 @click.option("--dry-run", is_flag=True, help="Print what would be written, and why so.")
 @json_option
 def build_command(
@@ -77,6 +86,8 @@ def build_command(
     try:
         reserved = None if reservation is None else read_reservation(reservation)
         options = Options(version, date, overwrite, reserved, previous)
+        for path in leftovers(out):
+            log.print(_LEFT.format(path=path), style="yellow", markup=False, soft_wrap=True)
         if dry_run:
             _show_plan(rehearse(run, out, options), as_json)
             return

@@ -21,6 +21,7 @@ from ard.fitsio import walk
 from ard.integrity import bundle_digest
 from ard.likelihood import noise_from_model
 from release import build as build_module
+from release import place
 from release.build import Options, build
 from release.model import RefusedError
 from release.plan import make_plan
@@ -559,6 +560,7 @@ def test_the_old_bundle_survives_if_the_new_one_cannot_take_its_name(
     run_folder, bundle_folder, monkeypatch
 ):
     before, rename = contents(bundle_folder), Path.rename
+    monkeypatch.setattr(place, "_exchange", lambda *_: False)
 
     def fail(path: Path, target: Path) -> Path:
         if path.name.endswith(".part"):

@@ -129,6 +129,15 @@ def test_overwriting_has_to_be_asked_for(run_folder, bundle_folder, judge):
     assert call(*arguments, "--overwrite").exit_code == 0
 
 
+def test_what_a_killed_build_left_is_said(run_folder, tmp_path, judge):
+    left = tmp_path / ".b.0123abcd.part"
+    left.mkdir()
+    shown = call("build", "--run", run_folder, "--out", tmp_path / "b")
+    assert shown.exit_code == 0
+    assert f"{left}: a build of this bundle is at work, or was killed and left it." in shown.stderr
+    assert left.is_dir()
+
+
 def test_verify_is_quiet_about_an_intact_bundle(built_bundle):
     shown = call("verify", built_bundle)
     assert (shown.exit_code, shown.stdout) == (0, "intact (full)\n")
