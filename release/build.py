@@ -23,20 +23,12 @@ from release.hlsp import Collection, collection_of
 from release.manifest import manifest_document, product_record, rendered_record, sums_text
 from release.model import INSIDE, Built, FileRecord, Plan, PlannedFile, RefusedError, Release
 from release.pack import archive_comment, write_archive
+from release.papers import crate_of, page_of, papers_of
 from release.place import beside, give_name, require_place
 from release.plan import FIRST_VERSION, declared_schemas, make_plan
 from release.ready import limit_findings
-from release.record import archived_files, record_of
+from release.record import archived_files
 from release.render.changelog import render_changelog
-from release.render.citation import render_citation
-from release.render.datacite import datacite_document
-from release.render.datapackage import datapackage_document
-from release.render.datasheet import render_datasheet
-from release.render.dictionary import render_dictionary
-from release.render.landing import render_landing
-from release.render.readme import render_readme
-from release.render.rocrate import crate_document
-from release.render.zenodo import zenodo_document
 from release.reservation import Reservation
 from release.stamp import stamp
 from release.versions import previous_bundle, with_changes
@@ -275,24 +267,15 @@ def _require_same(source: Path, before: str, written: str) -> None:
 
 def _write_documents(folder: Path, release: Release) -> None:
     """Write what tells about the products, then the two lists of everything."""
-    record = record_of(release)
-    papers: dict[str, bytes] = {
+    papers = {
         layout.CHECKS_FILE: json_bytes(release.report),
         layout.CHANGELOG_FILE: render_changelog(release).encode(),
-        layout.DICTIONARY_FILE: render_dictionary(release).encode(),
-        layout.DATASHEET_FILE: render_datasheet(release).encode(),
-        layout.CITATION_FILE: render_citation(record).encode(),
-        layout.README_FILE: render_readme(release).encode(),
-        layout.RECORD_FILE: json_bytes(zenodo_document(record)),
-        layout.DATACITE_FILE: json_bytes(datacite_document(record)),
-        layout.DATAPACKAGE_FILE: json_bytes(datapackage_document(release, folder)),
+        **papers_of(release, folder),
     }
     rendered = [_write_paper(folder / name, data) for name, data in papers.items()]
     # The page lists these with their sums, and the crate lists the page as well.
-    page = render_landing(release, rendered).encode()
-    rendered.append(_write_paper(folder / layout.LANDING_FILE, page))
-    crate = json_bytes(crate_document(release, rendered))
-    rendered.append(_write_paper(folder / layout.CRATE_FILE, crate))
+    rendered.append(_write_paper(folder / layout.LANDING_FILE, page_of(release, rendered)))
+    rendered.append(_write_paper(folder / layout.CRATE_FILE, crate_of(release, rendered)))
     everything = (*release.products, *rendered)
     manifest = json_bytes(manifest_document(release, everything))
     atomic_write_bytes(folder / layout.MANIFEST_FILE, manifest)

@@ -23,6 +23,7 @@ from manifests.dataset import load_dataset
 from release.gate import Judge, against_all, forbidding, judged
 from release.hlsp import Collection, collection_of, parse_name, product_name
 from release.model import DEPOSIT
+from release.reread import paper_findings, report_findings
 from release.reservation import Reservation
 from release.stamp import stamp_cards
 from release.validation import own_verdicts
@@ -108,6 +109,7 @@ def assess(
         If there is no such folder.
     """
     findings = list(verify(folder, "fast" if verified else "full"))
+    intact = not findings
     report = judged(folder, judge)
     findings += [*_judgement(report), *limit_findings(folder)]
     path = folder / layout.MANIFEST_FILE
@@ -117,6 +119,10 @@ def assess(
         findings += _dois(manifest, reservation)
         findings += _stray_dois(folder, manifest)
         findings += _papers(folder)
+        if intact:
+            # Of other bytes than the listed ones, nothing follows that a paper could say.
+            findings += paper_findings(folder, manifest, reservation)
+            findings += report_findings(folder, manifest, report)
     return Verdict.of(sorted(set(findings)), report)
 
 

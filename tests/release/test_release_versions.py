@@ -5,6 +5,7 @@ every one has to be named; and `rbh1-release diff` on the finished bundles for t
 """
 
 import datetime
+import json
 import shutil
 from itertools import pairwise
 from pathlib import Path
@@ -15,10 +16,13 @@ from small_run import DIGEST, WAIVER, FakeJudge, png, provenance, result, write_
 
 import ard
 import release.versions
+from ard.sums import file_digests
 from manifests.waivers import Waiver
 from release.build import Options, build
 from release.cli import cli
+from release.manifest import sums_text
 from release.model import RefusedError
+from release.ready import readiness
 from release.reservation import Reservation
 from release.versions import semantic_key
 
@@ -350,6 +354,30 @@ def test_two_builds_of_a_new_version_are_bit_identical(changed_run, published, t
     assert {p.name: p.read_bytes() for p in one.iterdir()} == {
         p.name: p.read_bytes() for p in two.iterdir()
     }
+
+
+def test_the_papers_of_a_new_version_are_held_against_it(changed_run, published, tmp_path):
+    folder = follow(changed_run, tmp_path / "b", published)
+    assert readiness(folder, reservation(), judge=FakeJudge()) == ()
+    for name, old in (("zenodo.json", "likelihood/more"), ("CHANGELOG.md", "](https://doi.org/")):
+        other = Path(shutil.copytree(folder, tmp_path / name))
+        text = (other / name).read_text()
+        assert old in text
+        (other / name).write_text(text.replace(old, "something else", 1))
+        write_lists(other)
+        said = {finding.file for finding in readiness(other, reservation(), judge=FakeJudge())}
+        assert "CHANGELOG.md" in said
+
+
+def write_lists(folder: Path) -> None:
+    """Make manifest and sums fit what lies in the folder now."""
+    document = json.loads((folder / "manifest.json").read_text())
+    for row in document["files"]:
+        sums = file_digests(folder / row["name"])
+        row.update(size=sums.size, sha256=sums.sha256, md5=sums.md5)
+    (folder / "manifest.json").write_text(json.dumps(document))
+    (folder / "sha256sums.txt").unlink()
+    (folder / "sha256sums.txt").write_text(sums_text(folder))
 
 
 def test_a_bundle_may_be_replaced_by_its_own_successor(changed_run, published, tmp_path):
