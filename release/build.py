@@ -31,7 +31,7 @@ from release.record import archived_files
 from release.render.changelog import render_changelog
 from release.reservation import Reservation
 from release.stamp import stamp
-from release.versions import previous_bundle, with_changes
+from release.versions import previous_bundle, require_ordered, with_changes
 
 _BLOCK: Final = 1 << 20
 
@@ -96,6 +96,8 @@ def build(
     ------
     RefusedError
         If a check, the content of the run or the version before forbids it; nothing is written.
+    FormatError
+        If the version is none of Semantic Versioning.
     ArdError
         If the run or the place for the bundle is not usable; nothing is left behind.
     """
@@ -134,6 +136,7 @@ def rehearse(run: Path, out: Path, options: Options = Options()) -> Plan:
 
 
 def _plan(run: Path, options: Options) -> tuple[Plan, Bundle | None]:
+    require_ordered(options.version)
     plan = make_plan(run, options.version)
     return plan, previous_bundle(plan, options.version, options.reservation, options.previous)
 

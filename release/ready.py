@@ -28,6 +28,7 @@ from release.reservation import Reservation
 from release.stamp import stamp_cards
 from release.validation import own_verdicts
 from release.verdict import Verdict
+from release.versions import semantic_key
 
 # The DOI of one version stands in these papers only: they are small, and change with it anyway.
 # Any other file that a new version does not change keeps its bytes.
@@ -116,6 +117,7 @@ def assess(
     manifest = parse_manifest_bytes(path.read_bytes())[0] if path.is_file() else None
     if manifest is not None:
         findings += _products(folder, manifest)
+        findings += _order(manifest)
         findings += _dois(manifest, reservation)
         findings += _stray_dois(folder, manifest)
         findings += _papers(folder)
@@ -234,6 +236,13 @@ def _cards(entry: Entry, spans: tuple[HduSpan, ...], about: Collection) -> Itera
     icrs = any(card.keyword == "RADESYS" and card.value == "ICRS" for card in wanted)
     if icrs and "EQUINOX" in header:
         yield Finding(entry.name, "the card EQUINOX is not right", "none", quote(header["EQUINOX"]))
+
+
+def _order(manifest: Manifest) -> Iterator[Finding]:
+    """A version that is published without a place in the order could never be followed."""
+    if semantic_key(manifest.version) is None:
+        problem, expected = "the version has no place in an order", "a version such as 1.4.2"
+        yield Finding(layout.MANIFEST_FILE, problem, expected, quote(manifest.version))
 
 
 def _dois(manifest: Manifest, reservation: Reservation | None) -> Iterator[Finding]:

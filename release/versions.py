@@ -15,6 +15,7 @@ from typing import Any, Final
 import ard
 from ard import layout
 from ard.bundle import Bundle, BundleFile
+from ard.errors import FormatError
 from ard.integrity import not_intact
 from ard.manifest import Manifest, parse_manifest
 from ard.source import LocalSource
@@ -53,6 +54,25 @@ def semantic_key(version: str) -> tuple[Any, ...] | None:
         (0, int(name), "") if name.isdigit() else (1, 0, name) for name in before.split(".")
     )
     return (*numbers, 0, names)
+
+
+def require_ordered(version: str) -> None:
+    """Refuse a version that no other one could be later than.
+
+    What is published stays, and every version after it has to be later in the order.
+
+    Raises
+    ------
+    FormatError
+        If it is not one of Semantic Versioning.
+    """
+    if semantic_key(version) is None:
+        raise FormatError(
+            "the version has no place in an order, so that none could ever follow it",
+            expected="a version of Semantic Versioning, such as 1.4.2",
+            found=version,
+            action="give another --version",
+        )
 
 
 def previous_bundle(

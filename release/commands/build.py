@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ard.bundle import human_size
-from ard.errors import ArdError
+from ard.errors import ArdError, FormatError
 from manifests import ManifestError
 from release.build import Options, build, rehearse
 from release.commands.common import (
@@ -25,6 +25,7 @@ from release.commands.common import (
 from release.model import DEPOSIT, Built, Plan, RefusedError
 from release.place import leftovers
 from release.reservation import read_reservation
+from release.versions import require_ordered
 
 _WIDE: Final = 1000
 _NO_DATE: Final = (
@@ -44,7 +45,15 @@ _LEFT: Final = (
 @click.command("build")
 @click.option("--run", "run", type=PATH, required=True, help="The run folder.")
 @click.option("--out", type=PATH, required=True, help="The bundle to write.")
-@click.option("--version", "version", default=Options.version, show_default=True)
+@click.option(
+    "--version",
+    "version",
+    default=Options.version,
+    show_default=True,
+    callback=lambda _context, _option, value: _ordered(value),
+    metavar="MAJOR.MINOR.PATCH",
+    help="Version of the data, as of Semantic Versioning.",
+)
 @click.option(
     "--date",
     callback=lambda _context, _option, value: _day(value),
@@ -101,6 +110,15 @@ def build_command(
         stop(log, error, COULD_NOT_RUN)
     warnings = [text for text, given in ((_NO_DATE, date), (_NO_DOI, reservation)) if not given]
     _show_built(log, built, warnings, as_json)
+
+
+def _ordered(value: str) -> str:
+    try:
+        require_ordered(value)
+    except FormatError as error:
+        problem = f"{value!r}: {error.problem}; expected is {error.expected}"
+        raise click.BadParameter(problem) from error
+    return value
 
 
 def _day(value: str | None) -> str | None:

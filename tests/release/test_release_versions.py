@@ -81,6 +81,25 @@ def refusal(run: Path, out: Path, previous, **how) -> tuple[str, ...]:
 # ---- the order of versions
 
 
+@pytest.mark.parametrize("version", ["1", "1.0", "1.banana", "01.0.0", "1.0.0.0"])
+def test_a_version_that_none_could_follow_is_neither_built_nor_ready(
+    run_template, published, tmp_path, version
+):
+    with pytest.raises(ard.FormatError, match="none could ever follow it"):
+        build(run_template, tmp_path / "b", Options(version), judge=FakeJudge())
+    arguments = ["build", "--run", run_template, "--out", tmp_path / "b", "--version", version]
+    shown = CliRunner().invoke(cli, [str(one) for one in arguments])
+    assert shown.exit_code == 2
+    assert "such as 1.4.2" in shown.stderr
+    assert not (tmp_path / "b").exists()
+    other = Path(shutil.copytree(published, tmp_path / "other"))
+    text = (other / "manifest.json").read_text()
+    (other / "manifest.json").write_text(text.replace('"1.0.0"', f'"{version}"'))
+    write_lists(other)
+    problems = {row.problem for row in readiness(other, FIRST_OF_ALL, judge=FakeJudge())}
+    assert "the version has no place in an order" in problems
+
+
 def test_versions_are_ordered_as_semver_does():
     order = ORDER.split()
     keys = [semantic_key(version) for version in order]
@@ -128,8 +147,12 @@ def test_a_version_has_to_be_later(run_template, published, tmp_path, version):
     assert reason == f"version {version} is not later than 1.0.0, the version before"
 
 
-def test_a_version_has_to_have_an_order(run_template, published, tmp_path):
-    (reason,) = refusal(run_template, tmp_path / "b", published, version="1.x")
+def test_the_version_before_has_to_have_an_order(run_template, published, tmp_path):
+    old = Path(shutil.copytree(published, tmp_path / "old" / "bundle"))
+    text = (old / "manifest.json").read_text()
+    (old / "manifest.json").write_text(text.replace('"version": "1.0.0"', '"version": "1.x"'))
+    write_lists(old)
+    (reason,) = refusal(run_template, tmp_path / "b", old)
     assert "'1.x' has no place in an order" in reason
 
 
