@@ -18,6 +18,7 @@ from ard.errors import IntegrityError
 from ard.fileio import atomic_write_bytes, json_bytes, sha256_file
 from ard.integrity import bundle_digest, not_intact, verify
 from manifests.dataset import load_dataset
+from release.days import judging_day
 from release.gate import Judge, describe_products, judge_run
 from release.hlsp import Collection, collection_of
 from release.manifest import manifest_document, product_record, rendered_record, sums_text
@@ -83,7 +84,8 @@ def build(
     options : Options
         Version, date, overwriting.
     judge : callable, optional
-        Judges the run; the registry of `checks` by default.
+        Judges the run; the registry of `checks` by default, with the waivers that hold on the day
+        of release, or today if that is later.
     progress : callable, optional
         Is told, in a few words, what is being done.
 
@@ -113,7 +115,7 @@ def build(
         _require_room(folder)
         # The run was good; what was made of it is what leaves the house.
         tell("judging the bundle")
-        judge_run(folder, judge)
+        judge_run(folder, judge, judging_day(options.date))
         give_name(folder, out)
     return Built(
         folder=out,
@@ -161,7 +163,8 @@ def _approve(run: Path, options: Options, judge: Judge | None, tell: Progress) -
     # Taken before the checks run, so that what is released is what was judged.
     before = {path: sha256_file(path) for file in plan.products for path in file.sources.values()}
     tell("running the checks")
-    report = judge_run(run, judge)
+    # What is accepted has to be accepted still when it is released.
+    report = judge_run(run, judge, judging_day(options.date))
     return _Material(plan, before, report, describe_products(plan), previous)
 
 

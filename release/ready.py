@@ -20,6 +20,7 @@ from ard.integrity import verify
 from ard.manifest import Entry, Manifest, parse_manifest_bytes
 from ard.sums import Finding, quote
 from manifests.dataset import load_dataset
+from release.days import EARLIEST, day_problem, today
 from release.gate import Judge, against_all, forbidding, judged
 from release.hlsp import Collection, collection_of, parse_name, product_name
 from release.model import DEPOSIT
@@ -118,6 +119,7 @@ def assess(
     if manifest is not None:
         findings += _products(folder, manifest)
         findings += _order(manifest)
+        findings += _day(manifest)
         findings += _dois(manifest, reservation)
         findings += _stray_dois(folder, manifest)
         findings += _papers(folder)
@@ -243,6 +245,13 @@ def _order(manifest: Manifest) -> Iterator[Finding]:
     if semantic_key(manifest.version) is None:
         problem, expected = "the version has no place in an order", "a version such as 1.4.2"
         yield Finding(layout.MANIFEST_FILE, problem, expected, quote(manifest.version))
+
+
+def _day(manifest: Manifest) -> Iterator[Finding]:
+    problem = day_problem(manifest.date)
+    if problem:
+        span = f"a day from {EARLIEST} to {today()}"
+        yield Finding(layout.MANIFEST_FILE, problem, span, str(manifest.date))
 
 
 def _dois(manifest: Manifest, reservation: Reservation | None) -> Iterator[Finding]:

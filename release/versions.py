@@ -5,7 +5,6 @@ the same marks. And it has to be at least as good: nothing that passed before ma
 unknown, now.
 """
 
-import datetime
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -20,6 +19,7 @@ from ard.integrity import not_intact
 from ard.manifest import Manifest, parse_manifest
 from ard.source import LocalSource
 from manifests.waivers import NEVER_WAIVED, load_waivers
+from release.days import judging_day
 from release.diff.acceptance import Accepted
 from release.diff.compare import Progress, compare_snapshots
 from release.diff.markdown import older_sections
@@ -195,7 +195,7 @@ def with_changes(
         return release
     bundle = Bundle(LocalSource(folder), _manifest(release, folder))
     old, new = Snapshot.of(previous).products, replace(Snapshot.of(bundle), checks=release.report)
-    accepted = Accepted(load_waivers(), datetime.date.today())
+    accepted = Accepted(load_waivers(), judging_day(release.date))
     difference = compare_snapshots(old, new, accepted=accepted, progress=progress)
     reasons = [_regression(row) for row in difference.regressions]
     reasons += _unexplained(old.files, new.files)

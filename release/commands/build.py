@@ -22,6 +22,7 @@ from release.commands.common import (
     print_json,
     stop,
 )
+from release.days import EARLIEST
 from release.model import DEPOSIT, Built, Plan, RefusedError
 from release.place import leftovers
 from release.reservation import read_reservation
@@ -58,7 +59,7 @@ _LEFT: Final = (
     "--date",
     callback=lambda _context, _option, value: _day(value),
     metavar="YYYY-MM-DD",
-    help="Day of release; without it no file holds a date.",
+    help="Day of release, on which waivers have to hold; without it no file holds a date.",
 )
 @click.option(
     "--release",
@@ -125,9 +126,12 @@ def _day(value: str | None) -> str | None:
     if value is None:
         return None
     try:
-        return datetime.date.fromisoformat(value).isoformat()
+        day = datetime.date.fromisoformat(value)
     except ValueError as error:
         raise click.BadParameter(f"{value!r} is no day of the form YYYY-MM-DD") from error
+    if day < EARLIEST:
+        raise click.BadParameter(f"{value} is before {EARLIEST}: there were no data of this kind")
+    return day.isoformat()
 
 
 def _show_plan(plan: Plan, as_json: bool) -> None:

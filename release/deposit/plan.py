@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ard import layout
-from ard.errors import FormatError
+from ard.errors import ArdError, FormatError
 from ard.fileio import json_bytes, read_json, write_json
 from ard.sums import quote
 from release.deposit.cargo import Cargo, read_cargo, require_fit
@@ -220,9 +220,47 @@ def require_draft(archive: Archive, reservation: Reservation) -> Record:
     return draft
 
 
-def write_plan(path: str | PathLike[str], plan: DepositPlan) -> None:
-    """Write a plan; an existing one is never replaced."""
-    write_json(path, plan.to_dict())
+def require_place(path: str | PathLike[str], *, overwrite: bool = False) -> None:
+    """Refuse a place at which a plan cannot be written.
+
+    Parameters
+    ----------
+    path : path-like
+        The plan to write.
+    overwrite : bool
+        Whether a plan that is there may go; anything else never does.
+
+    Raises
+    ------
+    ArdError
+        If something is there that may not go, or there is no such folder.
+    """
+    place = Path(path)
+    if not place.parent.is_dir():
+        raise ArdError(
+            "there is no folder for the plan", file=place, action="make it, or choose another one"
+        )
+    if not (place.exists() or place.is_symlink()):
+        return
+    if not overwrite:
+        raise ArdError(
+            "there is something at the place for the plan",
+            file=place,
+            expected="a name that is free",
+            action="choose another --out, or give --overwrite if it is a plan",
+        )
+    # One that an older version wrote is a plan all the same.
+    if place.is_symlink() or not place.is_file() or read_json(place).get("schema") != SCHEMA:
+        raise ArdError(
+            "only a plan can be overwritten, and this is none",
+            file=place,
+            action="choose another --out",
+        )
+
+
+def write_plan(path: str | PathLike[str], plan: DepositPlan, *, overwrite: bool = False) -> None:
+    """Write a plan; an existing one is replaced on demand only."""
+    write_json(path, plan.to_dict(), overwrite=overwrite)
 
 
 def read_plan(path: str | PathLike[str]) -> DepositPlan:

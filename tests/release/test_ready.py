@@ -4,6 +4,7 @@ Oracle: a bundle that is ready, with one fault planted, and its lists made anew 
 the fault is wrong.
 """
 
+import datetime
 import json
 import shutil
 from collections.abc import Callable
@@ -276,6 +277,30 @@ def test_the_dois_have_to_be_the_reserved_ones(ready_bundle, changes, fields):
     other = Reservation(**{**RESERVED.__dict__, **changes})
     problems = [finding.problem for finding in found(ready_bundle, other)]
     assert problems == [f"{field} is not the reserved one" for field in fields]
+
+
+def later(days: int) -> str:
+    return (datetime.date.today() + datetime.timedelta(days)).isoformat()
+
+
+@pytest.mark.parametrize(
+    ("day", "problem"),
+    [
+        (later(2), "the day of release is still to come"),
+        ("2999-12-31", "the day of release is still to come"),
+        (later(0), None),
+        ("2022-07-12", None),
+        ("2022-07-11", "the day of release is older than any data of the telescope"),
+        ("0001-01-01", "the day of release is older than any data of the telescope"),
+    ],
+)
+def test_the_day_of_release_is_bounded(bundle, day, problem):
+    relist(bundle, date=day)
+    tell_again(bundle)
+    changelog = bundle / "CHANGELOG.md"
+    changelog.write_text(changelog.read_text().replace("2026-02-03", day))
+    tell_again(bundle)
+    assert [row.problem for row in found(bundle)] == ([] if problem is None else [problem])
 
 
 def test_version_and_dataset_have_dois_of_their_own(bundle):

@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from consignments import approve, write_consignment
 from depositors import bundled, held
 
+from manifests import ManifestError
 from release.cli import cli
 from release.deposit.records import Archive
 from release.deposit.token import Token
@@ -375,6 +376,44 @@ def test_what_the_judge_does_not_know_is_not_planned(terminal, monkeypatch):
     found = terminal.json("plan", "bundle", "--release", "release.json", code=1)
     assert found["problem"].startswith("the bundle is not ready to be deposited")
     assert any("structure.papers: FAILED" in reason for reason in found["refused"])
+
+
+def test_a_place_for_the_plan_is_looked_at_first(terminal, server, monkeypatch):
+    terminal.reserve()
+    terminal.build()
+    plan = ("plan", "bundle", "--release", "release.json", "--out")
+    terminal(*plan, "plan.json")
+    Path("notes.json").write_text('{"mine": 1}')
+    Path("link.json").symlink_to("plan.json")
+    before = Path("plan.json").read_bytes()
+    server.clear_log()
+    for arguments, words in (
+        (("plan.json",), "give --overwrite if it is a plan"),
+        (("notes.json", "--overwrite"), "only a plan can be overwritten"),
+        (("link.json", "--overwrite"), "only a plan can be overwritten"),
+        (("nowhere/plan.json",), "no folder for the plan"),
+    ):
+        terminal(*plan, *arguments, code=3)
+        assert words in terminal.stderr
+    assert server.log == []
+    assert Path("plan.json").read_bytes() == before
+    Path("plan.json").write_text('{"schema": "deposit-plan", "of": "an older version"}')
+    terminal(*plan, "plan.json", "--overwrite")
+    assert Path("plan.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("verb", ["plan", "publish"])
+def test_faulty_waivers_are_an_error_and_no_refusal(terminal, monkeypatch, verb):
+    doi = terminal.deposit()
+
+    def faulty(*_, **__):
+        raise ManifestError("a field is missing", file="waivers.toml", found="none")
+
+    monkeypatch.setattr("release.commands.deposit._ready", faulty)
+    monkeypatch.setattr("release.verdict.load_acceptance", faulty)
+    more = ("--yes", doi) if verb == "publish" else ()
+    terminal(verb, "bundle", "--release", "release.json", *more, code=3)
+    assert "a field is missing" in terminal.stderr
 
 
 # Real processes
