@@ -32,6 +32,7 @@ from release.deposit.status import status, unreserved
 from release.deposit.target import DEFAULT, parse_target
 from release.deposit.token import require_token
 from release.deposit.transport import Transport
+from release.deposit.twins import require_no_twin
 from release.model import RefusedError
 from release.ready import assess
 from release.reservation import read_reservation
@@ -110,6 +111,11 @@ def reserve_command(
 @_release
 @click.option("--out", type=PATH, help="The plan to write, for apply.")
 @click.option("--overwrite", is_flag=True, help="Replace a plan that is there.")
+@click.option(
+    "--another-dataset",
+    is_flag=True,
+    help="Plan a first version although a dataset of this title is published already.",
+)
 @_target
 @click.option(
     "--allow-simulated",
@@ -124,6 +130,7 @@ def plan_command(
     release: Path,
     out: Path | None,
     overwrite: bool,
+    another_dataset: bool,
     target: str | None,
     allow_simulated: bool,
     as_json: bool,
@@ -134,6 +141,8 @@ def plan_command(
         require_place(out, overwrite=overwrite)
     with log_console().status("verifying the bundle, reading the draft"):
         archive = _reserved(release, target)
+        if not another_dataset:
+            require_no_twin(bundle, read_reservation(release), archive)
         plan = make_plan(bundle, release, archive, allow_simulated=allow_simulated, ready=_ready)
     say_day(log_console(), bundle)
     if out is not None:

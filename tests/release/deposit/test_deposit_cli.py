@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from consignments import approve, write_consignment
+from consignments import RECORD, approve, write_consignment
 from depositors import bundled, held
 
 from manifests import ManifestError
@@ -414,6 +414,34 @@ def test_faulty_waivers_are_an_error_and_no_refusal(terminal, monkeypatch, verb)
     more = ("--yes", doi) if verb == "publish" else ()
     terminal(verb, "bundle", "--release", "release.json", *more, code=3)
     assert "a field is missing" in terminal.stderr
+
+
+def test_a_second_dataset_of_one_title_is_not_planned(terminal, server):
+    doi = terminal.deposit()
+    terminal("publish", "bundle", "--release", "release.json", "--yes", doi)
+    terminal("reserve", "--out", "second.json", "--target", server.url)
+    second = read_reservation("second.json")
+    write_consignment(Path("second"), {"a.txt": b"content"}, second)
+    found = terminal.json("plan", "second", "--release", "second.json", code=1)
+    assert found["problem"].startswith("a dataset of this title is published already")
+    assert found["refused"] == [f"{doi}: [SIMULATED] A dataset"]
+    # Also where it can be seen through the draft of its next version only.
+    terminal("reserve", "--out", "next.json", "--target", server.url, "--new-version-of", doi)
+    found = terminal.json("plan", "second", "--release", "second.json", code=1)
+    assert "a dataset of this title" in found["problem"]
+    terminal("plan", "second", "--release", "second.json", "--another-dataset")
+    write_consignment(Path("next"), {"a.txt": b"content"}, read_reservation("next.json"))
+    terminal("plan", "next", "--release", "next.json")
+
+
+def test_another_title_or_a_draft_is_no_twin(terminal, server):
+    terminal.deposit()
+    for name, title in (("same", "[SIMULATED] A dataset"), ("other", "Another")):
+        release = f"{name}.json"
+        terminal("reserve", "--out", release, "--target", server.url)
+        record = {**RECORD, "metadata": {**RECORD["metadata"], "title": title}}
+        write_consignment(Path(name), {"a.txt": b"a"}, read_reservation(release), record=record)
+        terminal("plan", name, "--release", release)
 
 
 # Real processes

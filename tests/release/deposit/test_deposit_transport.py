@@ -475,11 +475,13 @@ def test_what_a_dead_proxy_never_took_had_no_effect(monkeypatch):
         monkeypatch.setenv(name, f"http://me:secret@127.0.0.1:{port}")
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
-    with contextlib.closing(
-        Transport("https://archive.example", Token("abc12345"), quick())
-    ) as line:
-        with pytest.raises(NotReachedError, match="could not be delivered") as caught:
-            line.write("POST", "/api/records/1/draft/actions/publish")
+    with (
+        contextlib.closing(
+            Transport("https://archive.example", Token("abc12345"), quick())
+        ) as line,
+        pytest.raises(NotReachedError, match="could not be delivered") as caught,
+    ):
+        line.write("POST", "/api/records/1/draft/actions/publish")
     assert "the proxy cannot be reached" in str(caught.value)
     assert "secret" not in str(caught.value)
 
