@@ -244,7 +244,7 @@ def require_place(path: str | PathLike[str], *, overwrite: bool = False) -> None
         return
     if not overwrite:
         raise ArdError(
-            "there is something at the place for the plan",
+            "the file for the plan exists already",
             file=place,
             expected="a name that is free",
             action="choose another --out, or give --overwrite if it is a plan",
