@@ -4,9 +4,7 @@ Plan, judge, write into a folder beside the final one, verify every byte of it, 
 it its name.
 """
 
-import contextlib
 import os
-import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -16,31 +14,25 @@ from typing import Any, Final
 from ard import layout
 from ard.bundle import Bundle
 from ard.describe import describe
-from ard.errors import ArdError, IntegrityError
+from ard.errors import IntegrityError
 from ard.fileio import atomic_write_bytes, json_bytes, sha256_file
-from ard.integrity import bundle_digest, not_intact, read_manifest, verify
+from ard.integrity import bundle_digest, not_intact, verify
 from manifests.dataset import load_dataset
+from release.days import judging_day
 from release.gate import Judge, describe_products, judge_run
 from release.hlsp import Collection, collection_of
 from release.manifest import manifest_document, product_record, rendered_record, sums_text
 from release.model import INSIDE, Built, FileRecord, Plan, PlannedFile, RefusedError, Release
 from release.pack import archive_comment, write_archive
+from release.papers import crate_of, page_of, papers_of
+from release.place import beside, give_name, require_place
 from release.plan import FIRST_VERSION, declared_schemas, make_plan
 from release.ready import limit_findings
-from release.record import archived_files, record_of
+from release.record import archived_files
 from release.render.changelog import render_changelog
-from release.render.citation import render_citation
-from release.render.datacite import datacite_document
-from release.render.datapackage import datapackage_document
-from release.render.datasheet import render_datasheet
-from release.render.dictionary import render_dictionary
-from release.render.landing import render_landing
-from release.render.readme import render_readme
-from release.render.rocrate import crate_document
-from release.render.zenodo import zenodo_document
 from release.reservation import Reservation
 from release.stamp import stamp
-from release.versions import previous_bundle, with_changes
+from release.versions import previous_bundle, require_ordered, with_changes
 
 _BLOCK: Final = 1 << 20
 
@@ -92,7 +84,8 @@ def build(
     options : Options
         Version, date, overwriting.
     judge : callable, optional
-        Judges the run; the registry of `checks` by default.
+        Judges the run; the registry of `checks` by default, with the waivers that hold on the day
+        of release, or today if that is later.
     progress : callable, optional
         Is told, in a few words, what is being done.
 
@@ -105,13 +98,15 @@ def build(
     ------
     RefusedError
         If a check, the content of the run or the version before forbids it; nothing is written.
+    FormatError
+        If the version is none of Semantic Versioning.
     ArdError
         If the run or the place for the bundle is not usable; nothing is left behind.
     """
     tell = progress or _silent
-    _require_place(run, out, options.overwrite)
+    require_place(run, out, overwrite=options.overwrite)
     material = _approve(run, options, judge, tell)
-    with _beside(out) as folder:
+    with beside(out) as folder:
         _fill(folder, material, options, tell)
         tell("verifying every byte")
         findings = verify(folder, "full")
@@ -120,8 +115,8 @@ def build(
         _require_room(folder)
         # The run was good; what was made of it is what leaves the house.
         tell("judging the bundle")
-        judge_run(folder, judge)
-        _give_name(folder, out)
+        judge_run(folder, judge, judging_day(options.date))
+        give_name(folder, out)
     return Built(
         folder=out,
         digest=bundle_digest(out),
@@ -138,11 +133,12 @@ def rehearse(run: Path, out: Path, options: Options = Options()) -> Plan:
     RefusedError, ArdError
         As `build` does for the place, the content of the run, and the version before.
     """
-    _require_place(run, out, options.overwrite)
+    require_place(run, out, overwrite=options.overwrite)
     return _plan(run, options)[0]
 
 
 def _plan(run: Path, options: Options) -> tuple[Plan, Bundle | None]:
+    require_ordered(options.version)
     plan = make_plan(run, options.version)
     return plan, previous_bundle(plan, options.version, options.reservation, options.previous)
 
@@ -167,7 +163,8 @@ def _approve(run: Path, options: Options, judge: Judge | None, tell: Progress) -
     # Taken before the checks run, so that what is released is what was judged.
     before = {path: sha256_file(path) for file in plan.products for path in file.sources.values()}
     tell("running the checks")
-    report = judge_run(run, judge)
+    # What is accepted has to be accepted still when it is released.
+    report = judge_run(run, judge, judging_day(options.date))
     return _Material(plan, before, report, describe_products(plan), previous)
 
 
@@ -196,71 +193,12 @@ def _silent(_: str) -> None:
     return None
 
 
-def _require_place(run: Path, out: Path, overwrite: bool) -> None:
-    """Refuse a place that holds anything but a bundle that may go, or that is the run itself."""
-    if out.is_symlink() or out.exists():
-        if not overwrite:
-            raise ArdError(
-                "there is something at the place for the bundle",
-                file=out,
-                expected="a name that is free",
-                found="a folder" if out.is_dir() else "a file",
-                action="choose another name, or give --overwrite if it is a bundle",
-            )
-        if out.is_symlink() or not out.is_dir():
-            raise ArdError("only a bundle can be overwritten", file=out, found="no folder")
-        try:
-            read_manifest(out)
-        except IntegrityError as error:
-            raise ArdError(
-                "only a bundle can be overwritten, and this folder is none",
-                file=out,
-                expected=f"a folder with a sound {layout.MANIFEST_FILE}",
-                found=error.problem,
-                action="choose another name",
-            ) from error
-    products = (run / layout.PRODUCTS_DIR).resolve()
-    if out.resolve() == run.resolve() or out.resolve().is_relative_to(products):
-        raise ArdError(
-            "the bundle cannot be written over the run or among its products",
-            file=out,
-            action="choose another place",
-        )
-
-
-@contextlib.contextmanager
-def _beside(out: Path) -> Iterator[Path]:
-    """Lend a new folder beside the final one, and leave none behind."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    folder = out.with_name(f".{out.name}.{secrets.token_hex(4)}.part")
-    folder.mkdir()
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
 def _require_room(folder: Path) -> None:
     """Refuse what only shows when everything is written: papers and headers take room as well."""
     reasons = tuple(str(finding) for finding in limit_findings(folder))
     if reasons:
         problem = "the bundle is not built: no deposit takes it"
         raise RefusedError(problem, reasons, "leave products out, or divide the release")
-
-
-def _give_name(folder: Path, out: Path) -> None:
-    """Move the finished folder to its name; an old bundle goes only when the new one is there."""
-    if not out.exists():
-        folder.rename(out)
-        return
-    old = folder.with_suffix(".old")
-    out.rename(old)
-    try:
-        folder.rename(out)
-    except OSError:
-        old.rename(out)
-        raise
-    shutil.rmtree(old)
 
 
 def _collection(plan: Plan, options: Options) -> Collection:
@@ -335,24 +273,15 @@ def _require_same(source: Path, before: str, written: str) -> None:
 
 def _write_documents(folder: Path, release: Release) -> None:
     """Write what tells about the products, then the two lists of everything."""
-    record = record_of(release)
-    papers: dict[str, bytes] = {
+    papers = {
         layout.CHECKS_FILE: json_bytes(release.report),
         layout.CHANGELOG_FILE: render_changelog(release).encode(),
-        layout.DICTIONARY_FILE: render_dictionary(release).encode(),
-        layout.DATASHEET_FILE: render_datasheet(release).encode(),
-        layout.CITATION_FILE: render_citation(record).encode(),
-        layout.README_FILE: render_readme(release).encode(),
-        layout.RECORD_FILE: json_bytes(zenodo_document(record)),
-        layout.DATACITE_FILE: json_bytes(datacite_document(record)),
-        layout.DATAPACKAGE_FILE: json_bytes(datapackage_document(release, folder)),
+        **papers_of(release, folder),
     }
     rendered = [_write_paper(folder / name, data) for name, data in papers.items()]
     # The page lists these with their sums, and the crate lists the page as well.
-    page = render_landing(release, rendered).encode()
-    rendered.append(_write_paper(folder / layout.LANDING_FILE, page))
-    crate = json_bytes(crate_document(release, rendered))
-    rendered.append(_write_paper(folder / layout.CRATE_FILE, crate))
+    rendered.append(_write_paper(folder / layout.LANDING_FILE, page_of(release, rendered)))
+    rendered.append(_write_paper(folder / layout.CRATE_FILE, crate_of(release, rendered)))
     everything = (*release.products, *rendered)
     manifest = json_bytes(manifest_document(release, everything))
     atomic_write_bytes(folder / layout.MANIFEST_FILE, manifest)

@@ -3,6 +3,8 @@
 The checks are run anew on the run folder; a stored report is never believed.
 """
 
+import datetime
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -29,7 +31,9 @@ class Report(Protocol):
 Judge = Callable[[Path], Report]
 
 
-def judge_run(run: Path, judge: Judge | None = None) -> dict[str, Any]:
+def judge_run(
+    run: Path, judge: Judge | None = None, day: datetime.date | None = None
+) -> dict[str, Any]:
     """Run the checks on a run folder and give their report, if nothing in it forbids a release.
 
     Parameters
@@ -38,6 +42,8 @@ def judge_run(run: Path, judge: Judge | None = None) -> dict[str, Any]:
         The run folder.
     judge : callable, optional
         Judges a folder; the registry of `checks` by default.
+    day : date, optional
+        On which waivers have to hold, where the registry judges; today by default.
 
     Returns
     -------
@@ -49,7 +55,7 @@ def judge_run(run: Path, judge: Judge | None = None) -> dict[str, Any]:
     RefusedError
         If a check failed, broke or could not be made, and no waiver covers it; names each.
     """
-    report = judged(run, judge)
+    report = judged(run, judge, day)
     reasons = [_sentence(row) for row in forbidding(report)]
     reasons += filter(None, [against_all(report)])
     if reasons:
@@ -62,12 +68,22 @@ def judge_run(run: Path, judge: Judge | None = None) -> dict[str, Any]:
     return report
 
 
-def judged(folder: Path, judge: Judge | None = None) -> dict[str, Any]:
-    """Run the checks on a run or a bundle and give their report, whatever it says."""
+def judged(
+    folder: Path, judge: Judge | None = None, day: datetime.date | None = None
+) -> dict[str, Any]:
+    """Run the checks on a run or a bundle and give their report, whatever it says.
+
+    Parameters
+    ----------
+    folder : Path
+        A run folder, or a bundle.
+    judge, day
+        As for `judge_run`.
+    """
     if judge is None:
         from checks.judging import judge as registry
 
-        judge = registry
+        judge = functools.partial(registry, today=day)
     return judge(folder).to_dict()
 
 

@@ -6,6 +6,7 @@ be fetched by their byte range.
 """
 
 import hashlib
+import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -50,11 +51,15 @@ def write_archive(path: Path, sources: Mapping[str, Path], comment: str = "") ->
         Member name to sha256.
     """
     sums: dict[str, str] = {}
-    with path.open("xb") as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
-        archive.comment = comment.encode("ascii")
-        for name in sorted(sources):
-            sums[name] = _add(archive, name, sources[name])
-        archive.writestr(_info(layout.SUMS_FILE), format_sums(sums))
+    with path.open("xb") as stream:
+        with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
+            archive.comment = comment.encode("ascii")
+            for name in sorted(sources):
+                sums[name] = _add(archive, name, sources[name])
+            archive.writestr(_info(layout.SUMS_FILE), format_sums(sums))
+        # These are the largest files of a bundle, which gets its name when all are on the disk.
+        stream.flush()
+        os.fsync(stream.fileno())
     return sums
 
 

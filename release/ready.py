@@ -6,9 +6,9 @@ stops at the first finding.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from astropy.io import fits
 
@@ -20,12 +20,16 @@ from ard.integrity import verify
 from ard.manifest import Entry, Manifest, parse_manifest_bytes
 from ard.sums import Finding, quote
 from manifests.dataset import load_dataset
+from release.days import EARLIEST, day_problem, today
 from release.gate import Judge, against_all, forbidding, judged
 from release.hlsp import Collection, collection_of, parse_name, product_name
 from release.model import DEPOSIT
+from release.reread import paper_findings, report_findings
 from release.reservation import Reservation
 from release.stamp import stamp_cards
 from release.validation import own_verdicts
+from release.verdict import Verdict
+from release.versions import semantic_key
 
 # The DOI of one version stands in these papers only: they are small, and change with it anyway.
 # Any other file that a new version does not change keeps its bytes.
@@ -79,16 +83,51 @@ def readiness(
     NotFoundError
         If there is no such folder.
     """
+    return assess(folder, reservation, judge=judge, verified=verified).findings
+
+
+def assess(
+    folder: Path,
+    reservation: Reservation | None = None,
+    *,
+    judge: Judge | None = None,
+    verified: bool = False,
+) -> Verdict:
+    """Do what `readiness` does, and say under which rules.
+
+    Parameters
+    ----------
+    folder, reservation, judge, verified
+        As for `readiness`.
+
+    Returns
+    -------
+    Verdict
+        With the findings of `readiness`.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such folder.
+    """
     findings = list(verify(folder, "fast" if verified else "full"))
-    findings += [*_judgement(folder, judge), *limit_findings(folder)]
+    intact = not findings
+    report = judged(folder, judge)
+    findings += [*_judgement(report), *limit_findings(folder)]
     path = folder / layout.MANIFEST_FILE
     manifest = parse_manifest_bytes(path.read_bytes())[0] if path.is_file() else None
     if manifest is not None:
         findings += _products(folder, manifest)
+        findings += _order(manifest)
+        findings += _day(manifest)
         findings += _dois(manifest, reservation)
         findings += _stray_dois(folder, manifest)
         findings += _papers(folder)
-    return tuple(sorted(set(findings)))
+        if intact:
+            # Of other bytes than the listed ones, nothing follows that a paper could say.
+            findings += paper_findings(folder, manifest, reservation)
+            findings += report_findings(folder, manifest, report)
+    return Verdict.of(sorted(set(findings)), report)
 
 
 def limit_findings(folder: Path) -> Iterator[Finding]:
@@ -108,8 +147,7 @@ def limit_findings(folder: Path) -> Iterator[Finding]:
             yield Finding(name, "is larger than a zip of a deposit may be", expected, found)
 
 
-def _judgement(folder: Path, judge: Judge | None) -> Iterator[Finding]:
-    report = judged(folder, judge)
+def _judgement(report: Mapping[str, Any]) -> Iterator[Finding]:
     for row in forbidding(report):
         if row["check"] != _SAID_ALREADY:
             problem = f"{row['check']}: {row['status']}"
@@ -200,6 +238,20 @@ def _cards(entry: Entry, spans: tuple[HduSpan, ...], about: Collection) -> Itera
     icrs = any(card.keyword == "RADESYS" and card.value == "ICRS" for card in wanted)
     if icrs and "EQUINOX" in header:
         yield Finding(entry.name, "the card EQUINOX is not right", "none", quote(header["EQUINOX"]))
+
+
+def _order(manifest: Manifest) -> Iterator[Finding]:
+    """A version that is published without a place in the order could never be followed."""
+    if semantic_key(manifest.version) is None:
+        problem, expected = "the version has no place in an order", "a version such as 1.4.2"
+        yield Finding(layout.MANIFEST_FILE, problem, expected, quote(manifest.version))
+
+
+def _day(manifest: Manifest) -> Iterator[Finding]:
+    problem = day_problem(manifest.date)
+    if problem:
+        span = f"a day from {EARLIEST} to {today()}"
+        yield Finding(layout.MANIFEST_FILE, problem, span, str(manifest.date))
 
 
 def _dois(manifest: Manifest, reservation: Reservation | None) -> Iterator[Finding]:

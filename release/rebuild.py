@@ -16,12 +16,11 @@ from ard.errors import FormatError
 from ard.fileio import read_json
 from ard.integrity import bundle_digest, read_manifest
 from ard.manifest import Manifest
-from ard.remote.address import ARCHIVES
 from ard.sums import file_digests
 from manifests.waivers import Waiver
 from release.build import Options, Progress, build
 from release.gate import Judge
-from release.reservation import Reservation
+from release.reservation import Reservation, reserved
 
 
 @dataclass(frozen=True)
@@ -145,28 +144,6 @@ def _results(folder: Path) -> list[dict[str, Any]]:
         )
     results: list[dict[str, Any]] = report["results"]
     return results
-
-
-def reserved(manifest: Manifest) -> Reservation | None:
-    """Give what a bundle was built with, as far as its DOIs tell: no file says where they are from.
-
-    The archive follows from the prefix of the DOI, the number of the record from its end.
-    """
-    if manifest.doi is None or manifest.concept_doi is None:
-        return None
-    return Reservation(
-        target=ARCHIVES.get(manifest.doi.partition("/")[0], ""),
-        record_id=_number(manifest.doi),
-        parent_id=_number(manifest.concept_doi),
-        doi=manifest.doi,
-        concept_doi=manifest.concept_doi,
-        previous_id=None if manifest.previous_doi is None else _number(manifest.previous_doi),
-        previous_doi=manifest.previous_doi,
-    )
-
-
-def _number(doi: str) -> str:
-    return doi.rpartition(".")[2]
 
 
 def _differing(folder: Path, again: Path) -> dict[str, str]:

@@ -21,7 +21,8 @@ from release.reservation import Reservation
 NOT_RESERVED: Final = "not yet reserved"
 RESOLVER: Final = "https://doi.org/"
 SIMULATED: Final = "simulated"
-_URI: Final = "uri"
+# The column of a table of archived files that names each.
+SOURCE_URI: Final = "uri"
 
 
 @dataclass(frozen=True)
@@ -216,7 +217,7 @@ def archived_files(plan: Plan) -> tuple[str, ...]:
         if not plan.simulated and PurePath(name).stem == layout.ARCHIVE
     ]
     return tuple(
-        sorted({str(uri) for path in tables for uri in read_ecsv(path).data[_URI].tolist()})
+        sorted({str(uri) for path in tables for uri in read_ecsv(path).data[SOURCE_URI].tolist()})
     )
 
 

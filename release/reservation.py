@@ -11,6 +11,8 @@ from typing import Any, Final
 
 from ard.errors import FormatError
 from ard.fileio import read_json, write_json
+from ard.manifest import Manifest
+from ard.remote.address import ARCHIVES
 from schemas import validate
 
 SCHEMA: Final = "reservation"
@@ -78,3 +80,25 @@ def read_reservation(path: str | PathLike[str]) -> Reservation:
 def write_reservation(path: str | PathLike[str], reservation: Reservation) -> None:
     """Write `release.json`; an existing one is never replaced."""
     write_json(Path(path), reservation.to_dict())
+
+
+def reserved(manifest: Manifest) -> Reservation | None:
+    """Give what a bundle was built with, as far as its DOIs tell: no file says where they are from.
+
+    The archive follows from the prefix of the DOI, the number of the record from its end.
+    """
+    if manifest.doi is None or manifest.concept_doi is None:
+        return None
+    return Reservation(
+        target=ARCHIVES.get(manifest.doi.partition("/")[0], ""),
+        record_id=_number(manifest.doi),
+        parent_id=_number(manifest.concept_doi),
+        doi=manifest.doi,
+        concept_doi=manifest.concept_doi,
+        previous_id=None if manifest.previous_doi is None else _number(manifest.previous_doi),
+        previous_doi=manifest.previous_doi,
+    )
+
+
+def _number(doi: str) -> str:
+    return doi.rpartition(".")[2]

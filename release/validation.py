@@ -11,6 +11,8 @@ from ard import layout
 from ard.errors import ArdError, IntegrityError, NotFoundError
 from ard.fileio import read_json, sha256_file
 from ard.integrity import read_manifest
+from ard.manifest import Manifest
+from release.forms import FORM, form_problems
 from release.pages import page_problems
 from release.render.zenodo import SCHEMA, record_problems
 from release.validators import TOOLS, ask_outside
@@ -158,10 +160,8 @@ def own_verdicts(bundle: Path) -> tuple[Verdict, ...]:
     IntegrityError
         If the manifest of the bundle is not sound.
     """
-    listed = _listed(bundle)
-    return tuple(
-        _own_verdict(name, path, listed.get(path.name)) for name, path in _present(bundle).items()
-    )
+    manifest = read_manifest(bundle)
+    return tuple(_own_verdict(name, path, manifest) for name, path in _present(bundle).items())
 
 
 def _present(bundle: Path) -> dict[str, Path]:
@@ -171,14 +171,18 @@ def _present(bundle: Path) -> dict[str, Path]:
 
 def _listed(bundle: Path) -> dict[str, str]:
     """Give the sha256 of each file, by a manifest that is sound."""
-    return {entry.name: entry.sha256 for entry in read_manifest(bundle).entries}
+    return _sums(read_manifest(bundle))
 
 
-def _own_verdict(format: str, path: Path, sha256: str | None) -> Verdict:
+def _sums(manifest: Manifest) -> dict[str, str]:
+    return {entry.name: entry.sha256 for entry in manifest.entries}
+
+
+def _own_verdict(format: str, path: Path, manifest: Manifest) -> Verdict:
     """Say what we can tell ourselves: the bytes, our schemas, and DataCite's where installed."""
     verdict = Verdict(format, path.name)
     if format != "manifest":
-        changed = sha256 != sha256_file(path)
+        changed = _sums(manifest).get(path.name) != sha256_file(path)
         problems = ("it is not the file that the manifest lists",) if changed else ()
         verdict = verdict.heard(layout.MANIFEST_FILE, problems)
     try:
@@ -190,6 +194,9 @@ def _own_verdict(format: str, path: Path, sha256: str | None) -> Verdict:
             return verdict.heard(f"schema {schema}", _texts(found))
         if format == "datacite":
             return verdict.heard("DataCite 4.5", _datacite_problems(read_json(path)))
+        form = form_problems(format, path, manifest)
+        if form is not None:
+            return verdict.heard(FORM, form)
     except ArdError as error:
         return verdict.heard("JSON", (f"{error.problem}: {error.found}",))
     if format == "html":
@@ -202,9 +209,15 @@ def _texts(problems: tuple[schemas.Problem, ...]) -> tuple[str, ...]:
     return tuple(map(str, problems))
 
 
-def _datacite_problems(document: dict[str, Any]) -> tuple[str, ...]:
-    """Ask the validator of the distribution datacite, which takes half a second to import."""
-    from datacite.schema45 import validator
+def _datacite_problems(document: dict[str, Any]) -> tuple[str, ...] | None:
+    """Ask the validator of the distribution datacite, which takes half a second to import.
+
+    None where it is not installed.
+    """
+    try:
+        from datacite.schema45 import validator
+    except ModuleNotFoundError:
+        return None
 
     found = sorted(validator.iter_errors(document), key=lambda error: error.json_path)
     return tuple(f"{error.json_path.removeprefix('$.')}: {error.message}" for error in found)

@@ -5,7 +5,6 @@ the same marks. And it has to be at least as good: nothing that passed before ma
 unknown, now.
 """
 
-import datetime
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -15,10 +14,12 @@ from typing import Any, Final
 import ard
 from ard import layout
 from ard.bundle import Bundle, BundleFile
+from ard.errors import FormatError
 from ard.integrity import not_intact
 from ard.manifest import Manifest, parse_manifest
 from ard.source import LocalSource
 from manifests.waivers import NEVER_WAIVED, load_waivers
+from release.days import judging_day
 from release.diff.acceptance import Accepted
 from release.diff.compare import Progress, compare_snapshots
 from release.diff.markdown import older_sections
@@ -53,6 +54,25 @@ def semantic_key(version: str) -> tuple[Any, ...] | None:
         (0, int(name), "") if name.isdigit() else (1, 0, name) for name in before.split(".")
     )
     return (*numbers, 0, names)
+
+
+def require_ordered(version: str) -> None:
+    """Refuse a version that no other one could be later than.
+
+    What is published stays, and every version after it has to be later in the order.
+
+    Raises
+    ------
+    FormatError
+        If it is not one of Semantic Versioning.
+    """
+    if semantic_key(version) is None:
+        raise FormatError(
+            "the version has no place in an order, so that none could ever follow it",
+            expected="a version of Semantic Versioning, such as 1.4.2",
+            found=version,
+            action="give another --version",
+        )
 
 
 def previous_bundle(
@@ -175,7 +195,7 @@ def with_changes(
         return release
     bundle = Bundle(LocalSource(folder), _manifest(release, folder))
     old, new = Snapshot.of(previous).products, replace(Snapshot.of(bundle), checks=release.report)
-    accepted = Accepted(load_waivers(), datetime.date.today())
+    accepted = Accepted(load_waivers(), judging_day(release.date))
     difference = compare_snapshots(old, new, accepted=accepted, progress=progress)
     reasons = [_regression(row) for row in difference.regressions]
     reasons += _unexplained(old.files, new.files)

@@ -7,6 +7,7 @@ from pathlib import Path
 from handmade import sha256, write_sums
 
 from release.reservation import Reservation
+from release.verdict import Rules, Verdict
 
 ABSENT = dict.fromkeys(
     ("likelihood", "inference", "representative", "validation"), "not part of the test"
@@ -42,6 +43,11 @@ RECORD = {
         ],
     },
 }
+
+
+def approve(_bundle: Path, _reservation: Reservation) -> Verdict:
+    """Find any bundle ready: those here hold no products, which is a matter for the judge alone."""
+    return Verdict((), Rules.now())
 
 
 def write_consignment(

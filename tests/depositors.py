@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import requests
-from consignments import write_consignment
+from consignments import approve, write_consignment
 
 from release.deposit.apply import Applied, apply
 from release.deposit.line import LineAdapter
@@ -129,7 +129,7 @@ class Depositor:
         return write_consignment(self.bundle, self.files, reservation, **changes)
 
     def plan(self) -> DepositPlan:
-        return make_plan(self.bundle, self.release, self.archive())
+        return make_plan(self.bundle, self.release, self.archive(), ready=approve)
 
     def apply(self, plan: DepositPlan) -> Applied:
         return apply(plan, self.bundle, self.release, self.archive(), workers=self.workers)

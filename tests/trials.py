@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 import requests
-from consignments import RECORD, write_consignment
+from consignments import RECORD, approve, write_consignment
 from depositors import POLICY, FakeClock
 from requests.adapters import HTTPAdapter
 
@@ -245,7 +245,8 @@ class Trial:
             write_consignment(self.bundle, self.files, reservation, record=record)
 
     def plan(self, archive: Archive) -> None:
-        write_plan(self._plan(+1), make_plan(self.bundle, self.release, archive))
+        plan = make_plan(self.bundle, self.release, archive, ready=approve)
+        write_plan(self._plan(+1), plan)
 
     def apply(self, archive: Archive) -> None:
         plan = read_plan(self._plan(0))

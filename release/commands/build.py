@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ard.bundle import human_size
-from ard.errors import ArdError
+from ard.errors import ArdError, FormatError
 from manifests import ManifestError
 from release.build import Options, build, rehearse
 from release.commands.common import (
@@ -22,8 +22,11 @@ from release.commands.common import (
     print_json,
     stop,
 )
+from release.days import EARLIEST
 from release.model import DEPOSIT, Built, Plan, RefusedError
+from release.place import leftovers
 from release.reservation import read_reservation
+from release.versions import require_ordered
 
 _WIDE: Final = 1000
 _NO_DATE: Final = (
@@ -34,17 +37,29 @@ _NO_DOI: Final = (
     "No --release was given: the bundle has no DOI and cannot be deposited. "
     "rbh1-release reserve gets one."
 )
+_LEFT: Final = (
+    "{path}: a build of this bundle is at work, or was killed and left it. "
+    "Delete it if none is; a name that ends with .old is the bundle that was there before."
+)
 
 
 @click.command("build")
 @click.option("--run", "run", type=PATH, required=True, help="The run folder.")
 @click.option("--out", type=PATH, required=True, help="The bundle to write.")
-@click.option("--version", "version", default=Options.version, show_default=True)
+@click.option(
+    "--version",
+    "version",
+    default=Options.version,
+    show_default=True,
+    callback=lambda _context, _option, value: _ordered(value),
+    metavar="MAJOR.MINOR.PATCH",
+    help="Version of the data, as of Semantic Versioning.",
+)
 @click.option(
     "--date",
     callback=lambda _context, _option, value: _day(value),
     metavar="YYYY-MM-DD",
-    help="Day of release; without it no file holds a date.",
+    help="Day of release, on which waivers have to hold; without it no file holds a date.",
 )
 @click.option(
     "--release",
@@ -57,7 +72,11 @@ _NO_DOI: Final = (
     metavar="BUNDLE",
     help="Folder or DOI of the version before: refuses where this one is worse.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace a bundle that is there.")
+@click.option(
+    "--overwrite",
+    is_flag=True,
+    help="Replace a bundle that is there, if nothing else is in its folder.",
+)
 @click.option("--dry-run", is_flag=True, help="Print what would be written, and why so.")
 @json_option
 def build_command(
@@ -77,6 +96,8 @@ def build_command(
     try:
         reserved = None if reservation is None else read_reservation(reservation)
         options = Options(version, date, overwrite, reserved, previous)
+        for path in leftovers(out):
+            log.print(_LEFT.format(path=path), style="yellow", markup=False, soft_wrap=True)
         if dry_run:
             _show_plan(rehearse(run, out, options), as_json)
             return
@@ -92,13 +113,25 @@ def build_command(
     _show_built(log, built, warnings, as_json)
 
 
+def _ordered(value: str) -> str:
+    try:
+        require_ordered(value)
+    except FormatError as error:
+        problem = f"{value!r}: {error.problem}; expected is {error.expected}"
+        raise click.BadParameter(problem) from error
+    return value
+
+
 def _day(value: str | None) -> str | None:
     if value is None:
         return None
     try:
-        return datetime.date.fromisoformat(value).isoformat()
+        day = datetime.date.fromisoformat(value)
     except ValueError as error:
         raise click.BadParameter(f"{value!r} is no day of the form YYYY-MM-DD") from error
+    if day < EARLIEST:
+        raise click.BadParameter(f"{value} is before {EARLIEST}: there were no data of this kind")
+    return day.isoformat()
 
 
 def _show_plan(plan: Plan, as_json: bool) -> None:

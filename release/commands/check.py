@@ -16,6 +16,7 @@ from release.commands.common import (
     json_option,
     log_console,
     print_json,
+    say_day,
     stop,
 )
 from release.ready import readiness
@@ -40,6 +41,7 @@ def check_command(*, folder: Path, reservation: Path | None, as_json: bool) -> N
             findings = readiness(folder, reserved)
     except (ArdError, ManifestError, OSError) as error:
         stop(log, error, COULD_NOT_RUN)
+    say_day(log, folder)
     _show(log, folder, findings, as_json)
     if findings:
         sys.exit(FAILED)

@@ -12,6 +12,10 @@ from typing import Any, Final, NoReturn
 import click
 from rich.console import Console
 
+from ard.errors import ArdError
+from ard.integrity import read_manifest
+from release.days import day_note
+
 FAILED: Final = 1
 COULD_NOT_RUN: Final = 3
 
@@ -28,6 +32,16 @@ def stop(log: Console, error: Exception, code: int) -> NoReturn:
     """Say what went wrong, and end with an exit code."""
     log.print(str(error), style="red", markup=False, soft_wrap=True)
     sys.exit(code)
+
+
+def say_day(log: Console, bundle: Path) -> None:
+    """Say where the day of release of a bundle is not the present one."""
+    try:
+        note = day_note(read_manifest(bundle).date)
+    except ArdError:
+        return  # as is said of the bundle anyway
+    if note:
+        log.print(note, style="yellow", markup=False, soft_wrap=True)
 
 
 def print_json(document: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Final
 import click
 
 from ard.errors import ArdError, IntegrityError
+from manifests import ManifestError
 from release.commands import show
 from release.commands.common import (
     COULD_NOT_RUN,
@@ -17,12 +18,13 @@ from release.commands.common import (
     json_option,
     log_console,
     print_json,
+    say_day,
     stop,
 )
 from release.deposit.apply import apply, rehearse
 from release.deposit.clean import discard, is_doubtful, leftovers
 from release.deposit.journal import journal_path, read_history
-from release.deposit.plan import make_plan, read_plan, write_plan
+from release.deposit.plan import make_plan, read_plan, require_place, write_plan
 from release.deposit.publish import preview, publish
 from release.deposit.records import Archive
 from release.deposit.reserve import reservation_requests, reserve
@@ -30,8 +32,9 @@ from release.deposit.status import status, unreserved
 from release.deposit.target import DEFAULT, parse_target
 from release.deposit.token import require_token
 from release.deposit.transport import Transport
+from release.deposit.twins import require_no_twin
 from release.model import RefusedError
-from release.ready import readiness
+from release.ready import assess
 from release.reservation import read_reservation
 
 _USAGE: Final = 2
@@ -42,7 +45,7 @@ _target = click.option(
 _release = click.option(
     "--release", type=PATH, required=True, help="The release.json of rbh1-release reserve."
 )
-_ready = functools.partial(readiness, verified=True)
+_ready = functools.partial(assess, verified=True)
 _dry_run = click.option("--dry-run", is_flag=True, help="Say what would be sent, and stop.")
 
 
@@ -59,7 +62,7 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
                 reasons = getattr(error, "reasons", (error.found or error.problem,))
                 print_json({"refused": list(reasons), "problem": error.problem})
             stop(log, error, FAILED)
-        except (ArdError, OSError) as error:
+        except (ArdError, ManifestError, OSError) as error:
             stop(log, error, COULD_NOT_RUN)
         except KeyboardInterrupt:
             log.print("stopped; type the same command again, and it goes on", style="yellow")
@@ -107,6 +110,12 @@ def reserve_command(
 @click.argument("bundle", type=PATH)
 @_release
 @click.option("--out", type=PATH, help="The plan to write, for apply.")
+@click.option("--overwrite", is_flag=True, help="Replace a plan that is there.")
+@click.option(
+    "--another-dataset",
+    is_flag=True,
+    help="Plan a first version although a dataset of this title is published already.",
+)
 @_target
 @click.option(
     "--allow-simulated",
@@ -120,16 +129,24 @@ def plan_command(
     bundle: Path,
     release: Path,
     out: Path | None,
+    overwrite: bool,
+    another_dataset: bool,
     target: str | None,
     allow_simulated: bool,
     as_json: bool,
 ) -> None:
     """List every request that would make the draft hold BUNDLE, and change nothing."""
+    if out is not None:
+        # Before what takes minutes: verifying, judging.
+        require_place(out, overwrite=overwrite)
     with log_console().status("verifying the bundle, reading the draft"):
         archive = _reserved(release, target)
+        if not another_dataset:
+            require_no_twin(bundle, read_reservation(release), archive)
         plan = make_plan(bundle, release, archive, allow_simulated=allow_simulated, ready=_ready)
+    say_day(log_console(), bundle)
     if out is not None:
-        write_plan(out, plan)
+        write_plan(out, plan, overwrite=overwrite)
     show.plan(plan, as_json)
 
 
@@ -181,7 +198,8 @@ def publish_command(
     """
     archive = _reserved(release, target)
     if dry_run or confirm is None:
-        show.preview(preview(bundle, release, archive), as_json)
+        say_day(log_console(), bundle)
+        show.preview(preview(bundle, release, archive, ready=_ready), as_json)
         if not dry_run:
             sys.exit(_USAGE)
         return
@@ -191,7 +209,7 @@ def publish_command(
         log.print(text, style="yellow", markup=False, soft_wrap=True)
 
     with log.status("publishing"):
-        published = publish(bundle, release, archive, confirm=confirm, say=say)
+        published = publish(bundle, release, archive, confirm=confirm, ready=_ready, say=say)
     show.published(published, as_json)
 
 

@@ -61,7 +61,8 @@ def _show_verdicts(folder: Path, verdicts: tuple[Verdict, ...], as_json: bool) -
         print_json({"bundle": str(folder), "valid": valid, "papers": papers})
         return
     for verdict in verdicts:
-        word = "valid" if verdict.valid else "NOT VALID"
+        # Whoever was not asked has not agreed.
+        word = "NOT VALID" if verdict.problems else "not asked" if verdict.missing else "valid"
         asked = f"asked: {', '.join(verdict.asked)}"
         missing = f"; not installed: {', '.join(verdict.missing)}" if verdict.missing else ""
         click.echo(f"{word:<9}  {verdict.format:<11}  {verdict.file:<22}  {asked}{missing}")

@@ -217,8 +217,14 @@ class _Work:
         """Compare the draft with the bundle, and note in which state it was found to hold it."""
         draft = require_draft(self.archive, self.reservation)
         require_held(self.cargo, draft)
-        note = {"plan": self.digest, "revision": draft.revision}
-        note["files"] = files_digest(draft.files)
+        note: dict[str, object] = {
+            "plan": self.digest,
+            "revision": draft.revision,
+            "files": files_digest(draft.files),
+            # Publishing asks for what was found about these very bytes.
+            "bundle_digest": self.cargo.digest,
+            "rules": self.plan.rules.to_dict(),
+        }
         if note not in self.journal.notes(APPLIED)[-1:]:
             self.journal.note(APPLIED, **note)
 

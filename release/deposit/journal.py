@@ -29,6 +29,7 @@ from release.deposit.errors import (
 )
 from release.deposit.governor import Clock, SystemClock
 from release.model import RefusedError
+from release.place import sync_folder
 
 VERSION: Final = 1
 DONE: Final = "done"
@@ -269,7 +270,8 @@ def open_journal(
     with path.open("a+b", buffering=0) as stream:
         _lock(stream, path)
         if new:
-            _sync_folder(path.parent)
+            # The name of a new journal has to be as lasting as its lines.
+            sync_folder(path.parent)
         stream.seek(0)
         data = stream.read()
         whole = data.rfind(b"\n") + 1
@@ -304,15 +306,6 @@ def _lock(stream: io.FileIO, path: Path) -> None:
             file=path,
             action="wait until it has ended; rbh1-release status shows how far it is",
         ) from error
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the name of a new journal as lasting as its lines."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _parse(data: bytes, path: Path) -> list[Mapping[str, Any]]:

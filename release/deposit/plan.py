@@ -5,16 +5,16 @@ with.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any, Final
 
 from ard import layout
-from ard.errors import FormatError
+from ard.errors import ArdError, FormatError
 from ard.fileio import json_bytes, read_json, write_json
-from ard.sums import Finding, quote
+from ard.sums import quote
 from release.deposit.cargo import Cargo, read_cargo, require_fit
 from release.deposit.compare import identity_differences
 from release.deposit.decide import Decision, Step, decide, steps_of
@@ -24,6 +24,7 @@ from release.deposit.paths import is_addressable
 from release.deposit.records import Archive, Record, RemoteFile
 from release.model import RefusedError
 from release.reservation import Reservation, read_reservation
+from release.verdict import Rules, Verdict
 from schemas import validate
 
 SCHEMA: Final = "deposit-plan"
@@ -48,6 +49,8 @@ class DepositPlan:
         What the draft held, sorted by name.
     decisions : tuple of Decision
         What happens to each file.
+    rules : Rules
+        Under which the bundle was found ready.
     """
 
     target: str
@@ -58,6 +61,7 @@ class DepositPlan:
     revision: int
     live: tuple[RemoteFile, ...]
     decisions: tuple[Decision, ...]
+    rules: Rules
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -87,6 +91,7 @@ class DepositPlan:
             "doi": self.doi,
             "concept_doi": self.concept_doi,
             "bundle_digest": self.bundle_digest,
+            "rules": self.rules.to_dict(),
             "revision": self.revision,
             "live": [file.to_dict() for file in self.live],
             "files": [row.to_dict() for row in self.decisions],
@@ -104,8 +109,8 @@ class DepositPlan:
         }
 
 
-# What has to change in a bundle, all bytes of which are verified, before it may be deposited.
-Ready = Callable[[Path, Reservation], Iterable[Finding]]
+# Says whether a bundle, all bytes of which are verified, may be deposited.
+Ready = Callable[[Path, Reservation], Verdict]
 
 
 def make_plan(
@@ -114,7 +119,7 @@ def make_plan(
     archive: Archive,
     *,
     allow_simulated: bool = False,
-    ready: Ready = lambda _bundle, _reservation: (),
+    ready: Ready,
 ) -> DepositPlan:
     """Compare a bundle with the live draft, and say what would be done.
 
@@ -132,7 +137,7 @@ def make_plan(
         Let simulated data go to an archive that is neither Zenodo nor on this machine.
     ready : callable
         Says what has to change in the bundle before it may be deposited, besides what is looked at
-        here; `release.ready.readiness` asks the judge.
+        here; `release.ready.assess` asks the judge.
 
     Raises
     ------
@@ -146,10 +151,7 @@ def make_plan(
     require_not_discarded(read_history(journal_path(release)))
     cargo = read_cargo(bundle, "full")
     require_fit(cargo, reservation, allow_simulated=allow_simulated)
-    findings = tuple(map(str, ready(bundle, reservation)))
-    if findings:
-        action = "mend what is named, and build the bundle anew; rbh1-release check says the same"
-        raise RefusedError("the bundle is not ready to be deposited", findings, action)
+    rules = require_approved(bundle, reservation, ready)
     draft = require_draft(archive, reservation)
     live = archive.files(draft.id)
     previous = {}
@@ -166,7 +168,33 @@ def make_plan(
         revision=draft.revision,
         live=tuple(live[name] for name in sorted(live)),
         decisions=decisions,
+        rules=rules,
     )
+
+
+def require_approved(bundle: Path, reservation: Reservation, ready: Ready) -> Rules:
+    """Refuse a bundle that is not ready to be deposited; say under which rules it is.
+
+    Parameters
+    ----------
+    bundle : Path
+        Every byte of it has been verified.
+    reservation : Reservation
+        The DOIs that it has to bear.
+    ready : callable
+        As for `make_plan`.
+
+    Raises
+    ------
+    RefusedError
+        With everything that has to change.
+    """
+    verdict = ready(bundle, reservation)
+    findings = tuple(map(str, verdict.findings))
+    if findings:
+        action = "mend what is named, and build the bundle anew; rbh1-release check says the same"
+        raise RefusedError("the bundle is not ready to be deposited", findings, action)
+    return verdict.rules
 
 
 def require_draft(archive: Archive, reservation: Reservation) -> Record:
@@ -192,9 +220,47 @@ def require_draft(archive: Archive, reservation: Reservation) -> Record:
     return draft
 
 
-def write_plan(path: str | PathLike[str], plan: DepositPlan) -> None:
-    """Write a plan; an existing one is never replaced."""
-    write_json(path, plan.to_dict())
+def require_place(path: str | PathLike[str], *, overwrite: bool = False) -> None:
+    """Refuse a place at which a plan cannot be written.
+
+    Parameters
+    ----------
+    path : path-like
+        The plan to write.
+    overwrite : bool
+        Whether a plan that is there may go; anything else never does.
+
+    Raises
+    ------
+    ArdError
+        If something is there that may not go, or there is no such folder.
+    """
+    place = Path(path)
+    if not place.parent.is_dir():
+        raise ArdError(
+            "there is no folder for the plan", file=place, action="make it, or choose another one"
+        )
+    if not (place.exists() or place.is_symlink()):
+        return
+    if not overwrite:
+        raise ArdError(
+            "the file for the plan exists already",
+            file=place,
+            expected="a name that is free",
+            action="choose another --out, or give --overwrite if it is a plan",
+        )
+    # One that an older version wrote is a plan all the same.
+    if place.is_symlink() or not place.is_file() or read_json(place).get("schema") != SCHEMA:
+        raise ArdError(
+            "only a plan can be overwritten, and this is none",
+            file=place,
+            action="choose another --out",
+        )
+
+
+def write_plan(path: str | PathLike[str], plan: DepositPlan, *, overwrite: bool = False) -> None:
+    """Write a plan; an existing one is replaced on demand only."""
+    write_json(path, plan.to_dict(), overwrite=overwrite)
 
 
 def read_plan(path: str | PathLike[str]) -> DepositPlan:
@@ -235,6 +301,7 @@ def _parse(document: Mapping[str, Any]) -> DepositPlan:
             Decision(**row | {"before": row["before"] and RemoteFile(**row["before"])})
             for row in document["files"]
         ),
+        rules=Rules(**document["rules"]),
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 from ard.errors import IntegrityError
 from release.deposit import ops
 from release.deposit.apply import APPLIED
+from release.deposit.approval import APPROVED, find_approval
 from release.deposit.cargo import Cargo, doi_reasons, mark_reasons, read_cargo
 from release.deposit.compare import file_differences, identity_differences, metadata_differences
 from release.deposit.errors import DepositError, RefusedByArchiveError, UnknownOutcomeError
@@ -26,6 +27,7 @@ from release.deposit.journal import (
     open_journal,
     read_history,
 )
+from release.deposit.plan import Ready
 from release.deposit.records import Archive, Record, unexpected_errors
 from release.deposit.settle import patience_s
 from release.model import RefusedError
@@ -94,8 +96,15 @@ class _Case:
         )
 
 
-def preview(bundle: Path, release: Path, archive: Archive) -> Published:
+def preview(
+    bundle: Path, release: Path, archive: Archive, *, ready: Ready | None = None
+) -> Published:
     """Make all comparisons that `publish` makes before it sends anything, and say what it would do.
+
+    Parameters
+    ----------
+    bundle, release, archive, ready
+        As for `publish`.
 
     Raises
     ------
@@ -106,7 +115,9 @@ def preview(bundle: Path, release: Path, archive: Archive) -> Published:
     draft = archive.draft(case.reservation.record_id)
     if draft is None:
         return _already(case)
-    _require_ready(case, draft, read_history(journal_path(release)))
+    history = read_history(journal_path(release))
+    _require_ready(case, draft, history)
+    find_approval(case.cargo, case.reservation, archive, history, ready)
     return case.published(already=False)
 
 
@@ -116,6 +127,7 @@ def publish(
     archive: Archive,
     *,
     confirm: str,
+    ready: Ready | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Published:
     """Make the draft public, if it holds the bundle, and read it again as anybody.
@@ -129,13 +141,18 @@ def publish(
         The archive of the reservation.
     confirm : str
         The DOI of this version.
+    ready : callable, optional
+        Says whether the bundle may be deposited, as for `make_plan`, where the journal does not:
+        where no plan for this very bundle was applied, or the rules are others since. None refuses
+        such a bundle.
     say : callable, optional
         Is told for what is waited, and how long.
 
     Raises
     ------
     RefusedError
-        If another DOI is confirmed, or the draft is not the bundle. Nothing is sent.
+        If another DOI is confirmed, the draft is not the bundle, or the bundle was not found
+        ready. Nothing is sent.
     IntegrityError
         If what is public is not what was sent.
     UnknownOutcomeError
@@ -156,6 +173,9 @@ def publish(
             _note(journal, case)
             return public
         _require_ready(case, draft, journal)
+        rules = find_approval(case.cargo, case.reservation, archive, journal, ready)
+        if rules is not None:
+            journal.note(APPROVED, bundle_digest=case.cargo.digest, rules=rules.to_dict())
         record = _send(archive, journal, record_id)
         _require_same(case, record, "the record that the archive made")
         _reread(case)

@@ -127,13 +127,19 @@ class Listed:
     title : str
     doi : str or None
     published : bool
-        It is a draft of changes to a record.
+        It is a record, or a draft of changes to one.
+    parent_id : str or None
+        Identifier of the family of all versions.
+    later : bool
+        There was a version before.
     """
 
     id: str
     title: str
     doi: str | None
     published: bool
+    parent_id: str | None = None
+    later: bool = False
 
 
 class Archive:
@@ -207,8 +213,15 @@ class Archive:
 
     def drafts(self) -> tuple[Listed, ...]:
         """List this user's drafts, newest first. The list may lag behind by some seconds."""
+        return self._own("q=is_published:false&", "drafts")
+
+    def datasets(self) -> tuple[Listed, ...]:
+        """List the newest state of whatever this user has, newest first; it may lag behind, too."""
+        return self._own("", "records")
+
+    def _own(self, which: str, what: str) -> tuple[Listed, ...]:
         found: list[Listed] = []
-        query = f"{DRAFTS}?q=is_published:false&size={PAGE}&sort=updated-desc"
+        query = f"{DRAFTS}?{which}size={PAGE}&sort=updated-desc"
         for page in range(1, _PAGES + 1):
             answer = self.transport.read(f"{query}&page={page}", missing=())
             hits = shape.fields(shape.fields(answer.document, "answer").get("hits"), "hits")
@@ -217,7 +230,7 @@ class Archive:
             if len(rows) < PAGE:
                 return tuple(found)
         raise DepositError(
-            "there are more drafts than can be looked through",
+            f"there are more {what} than can be looked through",
             expected=f"fewer than {_PAGES * PAGE}",
             found=f"{len(found)} and more",
             action="discard in the browser those that nobody needs",
@@ -362,11 +375,14 @@ def _parse(value: object) -> Record:
 def _listed(value: object) -> Listed:
     document = shape.fields(value, "hits.hits[]")
     title, doi = (shape.inner(document, path) for path in ("metadata.title", "pids.doi.identifier"))
+    parent, index = (shape.inner(document, path) for path in ("parent.id", "versions.index"))
     return Listed(
         id=shape.text(document, "id"),
         title=title if isinstance(title, str) else "",
         doi=doi if isinstance(doi, str) and doi else None,
         published=shape.flag(document, "is_published"),
+        parent_id=parent if isinstance(parent, str) else None,
+        later=isinstance(index, int) and index > 1,
     )
 
 

@@ -7,6 +7,7 @@ the token goes to one host only.
 """
 
 import random
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,7 +17,13 @@ from typing import Any, Final, Protocol
 import requests
 from requests.adapters import BaseAdapter
 from requests.auth import AuthBase
-from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnectionError
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    MaxRetryError,
+    NewConnectionError,
+    ProxyError,
+    SSLError,
+)
 
 import ard
 from ard.fileio import parse_json
@@ -37,6 +44,7 @@ ACCEPT: Final = "application/vnd.inveniordm.v1+json, application/json;q=0.5"
 USER_AGENT: Final = f"rbh1-ard/{ard.__version__} (rbh1-release; python-requests)"
 _TOO_MANY: Final = 429
 _NOT_FOUND: Final = 404
+_LATER: Final = "look whether the archive works, then type the same command again"
 
 
 @dataclass(frozen=True)
@@ -226,7 +234,7 @@ class Transport:
         UnknownOutcomeError
             If nobody knows.
         """
-        request, cause = f"{method} {path}", ""
+        request, cause, action = f"{method} {path}", "", _LATER
         timeout = self.policy.slow_s if slow else self.policy.read_s
         for attempt in range(self.policy.attempts):
             if attempt:
@@ -238,10 +246,11 @@ class Transport:
             except requests.RequestException as error:
                 cause = self._describe(error)
                 if _never_left(error):
+                    action = _advice(error)
                     continue
                 raise UnknownOutcomeError.of(request, cause) from error
             if reply.status == _TOO_MANY:
-                cause = self._describe_status(reply)
+                cause, action = self._describe_status(reply), _LATER
                 continue
             if reply.status >= 500 or reply.status == 408 or self._is_pages(reply):
                 cause = self._describe_status(reply)
@@ -251,7 +260,7 @@ class Transport:
             f"{request} could not be delivered",
             expected=f"to be taken within {self.policy.attempts} attempts",
             found=cause,
-            action="look whether the archive works, then type the same command again",
+            action=action,
         )
 
     def _send(
@@ -353,12 +362,39 @@ class Transport:
 
 
 def _never_left(error: requests.RequestException) -> bool:
-    """Tell whether not even a connection was made."""
+    """Tell whether not even a connection was made that a request could have been sent over."""
     if isinstance(error, requests.exceptions.ConnectTimeout):
         return True
+    reason = _reason(error)
+    if isinstance(reason, ProxyError):
+        # The request goes through the proxy, which was not reached either.
+        return isinstance(reason.original_error, NewConnectionError | ConnectTimeoutError)
+    return isinstance(reason, NewConnectionError | ConnectTimeoutError) or _is_untrusted(error)
+
+
+def _reason(error: requests.RequestException) -> object:
+    """Give what the layer below says."""
     cause = error.args[0] if error.args else None
-    reason = cause.reason if isinstance(cause, MaxRetryError) else cause
-    return isinstance(reason, NewConnectionError | ConnectTimeoutError)
+    return cause.reason if isinstance(cause, MaxRetryError) else cause
+
+
+def _is_untrusted(error: requests.RequestException) -> bool:
+    """Tell whether it ended at the certificate, which is looked at before anything is sent."""
+    reason = _reason(error)
+    told = reason.args[0] if isinstance(reason, SSLError) and reason.args else reason
+    return isinstance(told, ssl.SSLCertVerificationError)
+
+
+def _advice(error: requests.RequestException) -> str:
+    """Say what to do where no request got out."""
+    if _is_untrusted(error):
+        return (
+            "the certificate of the archive, or of a proxy before it, is not trusted here: check"
+            " the address, or name the right authorities in REQUESTS_CA_BUNDLE"
+        )
+    if isinstance(error, requests.exceptions.ProxyError):
+        return "the proxy cannot be reached: check HTTPS_PROXY and NO_PROXY, then type it again"
+    return _LATER
 
 
 class _Bearer(AuthBase):

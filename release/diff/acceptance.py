@@ -104,6 +104,20 @@ class _Row:
     label: str
 
 
+def product_results(snapshot: Snapshot) -> dict[tuple[str, str], Verdict]:
+    """Give the results about single products, by check and by layer and name of the product.
+
+    Those about a run or a bundle as a whole, and about folders, are left out: a run and its bundle
+    differ in them.
+    """
+    single = {name for name, file in snapshot.files.items() if file.kind != _ARCHIVE}
+    return {
+        (key.check, key.product): row.verdict
+        for key, row in _rows(snapshot, {}).items()
+        if key.product in single and "/" in key.product and not key.member
+    }
+
+
 @dataclass(frozen=True)
 class _There:
     """Know which files there were, under the names they have now, and which there are."""

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,8 @@ from ard.errors import IntegrityError, NotFoundError
 from release import validation
 from release.build import build
 from release.cli import cli
-from release.validation import FORMATS, examine, read_paper
+from release.ready import readiness
+from release.validation import FORMATS, examine, own_verdicts, read_paper
 
 
 @pytest.fixture(scope="module")
@@ -70,9 +72,10 @@ def test_a_paper_is_printed_byte_for_byte(deposit, format):
 def test_papers_are_listed_with_who_looked_at_them(deposit):
     shown = call(deposit)
     assert shown.exit_code == 0, shown.output
-    rows = {line.split()[2]: line for line in shown.stdout.splitlines()}
+    rows = {line[24:].split()[0]: line for line in shown.stdout.splitlines()}
     assert set(rows) == {path.name for path in deposit.iterdir()} & set(FORMATS.values())
-    assert all(line.startswith("valid ") for line in rows.values())
+    for line in rows.values():
+        assert line.startswith("not asked " if "; not installed: " in line else "valid ")
     assert "schema deposit-record" in rows["zenodo.json"]
     assert "DataCite 4.5" in rows["datacite.json"]
 
@@ -96,7 +99,7 @@ def test_the_validators_of_others_are_asked_where_they_are(deposit, environment)
     verdicts = {row.format: row for row in examine(deposit, environment)}
     for format, tool in (("cff", "cffconvert"), ("datapackage", "frictionless"),
                          ("rocrate", "roc-validator")):  # fmt: skip
-        assert verdicts[format].asked == ("manifest.json", tool)
+        assert verdicts[format].asked == ("manifest.json", "required fields", tool)
         assert verdicts[format].valid
 
 
@@ -108,7 +111,38 @@ def test_validators_that_are_not_there_are_named(deposit, monkeypatch):
         "rocrate": ("roc-validator",),
         "datapackage": ("frictionless",),
     }
-    assert "not installed: cffconvert" in call(deposit).stdout
+    shown = call(deposit).stdout
+    assert "not installed: cffconvert" in shown
+    assert [line for line in shown.splitlines() if line.startswith("valid      cff")] == []
+
+
+def test_a_validator_that_is_not_installed_has_not_agreed(deposit, monkeypatch):
+    monkeypatch.setitem(sys.modules, "datacite.schema45", None)
+    (verdict,) = (row for row in own_verdicts(deposit) if row.format == "datacite")
+    assert (verdict.asked, verdict.missing) == (("manifest.json",), ("DataCite 4.5",))
+    problems = {row.file: row.problem for row in readiness(deposit, judge=FakeJudge())}
+    assert problems["datacite.json"] == "DataCite 4.5 could not be asked"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "problem"),
+    [
+        ("CITATION.cff", "nothing: here", "it has no authors"),
+        ("CITATION.cff", "a: [", "it is no YAML"),
+        ("CITATION.cff", "just words", "it is missing, or has no fields"),
+        ("ro-crate-metadata.json", '{"@graph": []}', "the entity './' is missing"),
+        ("ro-crate-metadata.json", "{}", "it does not list 'README.md'"),
+        ("datapackage.json", '{"resources": []}', "it has no resources"),
+        ("datapackage.json", '{"resources": [{"path": "x"}]}', "it lists 'x', which is not in"),
+        ("datapackage.json", '{"resources": [{"path": "x"}]}', "resources[0] has no name"),
+    ],
+)
+def test_what_a_paper_cannot_do_without_is_asked_for_without_validators(
+    damaged, name, text, problem
+):
+    (damaged / name).write_text(text)
+    verdict = next(row for row in own_verdicts(damaged) if row.file == name)
+    assert any(problem in found for found in verdict.problems), verdict.problems
 
 
 @pytest.mark.parametrize(

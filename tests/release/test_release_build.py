@@ -1,5 +1,6 @@
 """Is a bundle written whole, always with the same bytes, and refused where it has to be?"""
 
+import datetime
 import json
 import os
 import shutil
@@ -21,6 +22,7 @@ from ard.fitsio import walk
 from ard.integrity import bundle_digest
 from ard.likelihood import noise_from_model
 from release import build as build_module
+from release import place
 from release.build import Options, build
 from release.model import RefusedError
 from release.plan import make_plan
@@ -503,6 +505,24 @@ def test_a_folder_may_be_declared_as_a_whole(run_folder):
     assert "validation_figures.zip" in {file.name for file in make_plan(run_folder).files}
 
 
+@pytest.mark.parametrize(
+    ("date", "day"), [("2999-12-31", "2999-12-31"), ("2023-01-01", None), (None, None)]
+)
+def test_waivers_have_to_hold_on_the_day_of_release(run_folder, tmp_path, monkeypatch, date, day):
+    asked = []
+
+    def judge(folder: Path, *, today: datetime.date) -> FakeJudge:
+        asked.append(today)
+        return FakeJudge()
+
+    monkeypatch.setattr("checks.judging.judge", judge)
+    before = datetime.date.today()
+    build(run_folder, tmp_path / "b", Options(date=date))
+    wanted = {before, datetime.date.today()}
+    assert set(asked) <= (wanted if day is None else {datetime.date.fromisoformat(day)})
+    assert len(asked) == 2
+
+
 # ---- nothing half-written, nothing lost
 
 
@@ -559,6 +579,7 @@ def test_the_old_bundle_survives_if_the_new_one_cannot_take_its_name(
     run_folder, bundle_folder, monkeypatch
 ):
     before, rename = contents(bundle_folder), Path.rename
+    monkeypatch.setattr(place, "_exchange", lambda *_: False)
 
     def fail(path: Path, target: Path) -> Path:
         if path.name.endswith(".part"):

@@ -129,6 +129,29 @@ def test_overwriting_has_to_be_asked_for(run_folder, bundle_folder, judge):
     assert call(*arguments, "--overwrite").exit_code == 0
 
 
+def test_a_day_before_there_were_data_is_wrong_usage(run_folder, tmp_path):
+    arguments = ["build", "--run", run_folder, "--out", tmp_path / "b", "--date", "0001-01-01"]
+    shown = call(*arguments)
+    assert shown.exit_code == 2
+    assert "is before 2022-07-12" in shown.stderr
+
+
+def test_another_day_than_the_present_one_is_said(built_bundle, bundle_folder, judge):
+    assert "The bundle says" not in call("check", built_bundle).stderr
+    path = bundle_folder / "manifest.json"
+    path.write_text(path.read_text().replace('"date": null', '"date": "2026-02-03"'))
+    assert "released on 2026-02-03, and today is" in call("check", bundle_folder).stderr
+
+
+def test_what_a_killed_build_left_is_said(run_folder, tmp_path, judge):
+    left = tmp_path / ".b.0123abcd.part"
+    left.mkdir()
+    shown = call("build", "--run", run_folder, "--out", tmp_path / "b")
+    assert shown.exit_code == 0
+    assert f"{left}: a build of this bundle is at work, or was killed and left it." in shown.stderr
+    assert left.is_dir()
+
+
 def test_verify_is_quiet_about_an_intact_bundle(built_bundle):
     shown = call("verify", built_bundle)
     assert (shown.exit_code, shown.stdout) == (0, "intact (full)\n")

@@ -5,6 +5,7 @@ every one has to be named; and `rbh1-release diff` on the finished bundles for t
 """
 
 import datetime
+import json
 import shutil
 from itertools import pairwise
 from pathlib import Path
@@ -15,10 +16,13 @@ from small_run import DIGEST, WAIVER, FakeJudge, png, provenance, result, write_
 
 import ard
 import release.versions
+from ard.sums import file_digests
 from manifests.waivers import Waiver
 from release.build import Options, build
 from release.cli import cli
+from release.manifest import sums_text
 from release.model import RefusedError
+from release.ready import readiness
 from release.reservation import Reservation
 from release.versions import semantic_key
 
@@ -77,6 +81,25 @@ def refusal(run: Path, out: Path, previous, **how) -> tuple[str, ...]:
 # ---- the order of versions
 
 
+@pytest.mark.parametrize("version", ["1", "1.0", "1.banana", "01.0.0", "1.0.0.0"])
+def test_a_version_that_none_could_follow_is_neither_built_nor_ready(
+    run_template, published, tmp_path, version
+):
+    with pytest.raises(ard.FormatError, match="none could ever follow it"):
+        build(run_template, tmp_path / "b", Options(version), judge=FakeJudge())
+    arguments = ["build", "--run", run_template, "--out", tmp_path / "b", "--version", version]
+    shown = CliRunner().invoke(cli, [str(one) for one in arguments])
+    assert shown.exit_code == 2
+    assert "such as 1.4.2" in shown.stderr
+    assert not (tmp_path / "b").exists()
+    other = Path(shutil.copytree(published, tmp_path / "other"))
+    text = (other / "manifest.json").read_text()
+    (other / "manifest.json").write_text(text.replace('"1.0.0"', f'"{version}"'))
+    write_lists(other)
+    problems = {row.problem for row in readiness(other, FIRST_OF_ALL, judge=FakeJudge())}
+    assert "the version has no place in an order" in problems
+
+
 def test_versions_are_ordered_as_semver_does():
     order = ORDER.split()
     keys = [semantic_key(version) for version in order]
@@ -124,8 +147,12 @@ def test_a_version_has_to_be_later(run_template, published, tmp_path, version):
     assert reason == f"version {version} is not later than 1.0.0, the version before"
 
 
-def test_a_version_has_to_have_an_order(run_template, published, tmp_path):
-    (reason,) = refusal(run_template, tmp_path / "b", published, version="1.x")
+def test_the_version_before_has_to_have_an_order(run_template, published, tmp_path):
+    old = Path(shutil.copytree(published, tmp_path / "old" / "bundle"))
+    text = (old / "manifest.json").read_text()
+    (old / "manifest.json").write_text(text.replace('"version": "1.0.0"', '"version": "1.x"'))
+    write_lists(old)
+    (reason,) = refusal(run_template, tmp_path / "b", old)
     assert "'1.x' has no place in an order" in reason
 
 
@@ -350,6 +377,30 @@ def test_two_builds_of_a_new_version_are_bit_identical(changed_run, published, t
     assert {p.name: p.read_bytes() for p in one.iterdir()} == {
         p.name: p.read_bytes() for p in two.iterdir()
     }
+
+
+def test_the_papers_of_a_new_version_are_held_against_it(changed_run, published, tmp_path):
+    folder = follow(changed_run, tmp_path / "b", published)
+    assert readiness(folder, reservation(), judge=FakeJudge()) == ()
+    for name, old in (("zenodo.json", "likelihood/more"), ("CHANGELOG.md", "](https://doi.org/")):
+        other = Path(shutil.copytree(folder, tmp_path / name))
+        text = (other / name).read_text()
+        assert old in text
+        (other / name).write_text(text.replace(old, "something else", 1))
+        write_lists(other)
+        said = {finding.file for finding in readiness(other, reservation(), judge=FakeJudge())}
+        assert "CHANGELOG.md" in said
+
+
+def write_lists(folder: Path) -> None:
+    """Make manifest and sums fit what lies in the folder now."""
+    document = json.loads((folder / "manifest.json").read_text())
+    for row in document["files"]:
+        sums = file_digests(folder / row["name"])
+        row.update(size=sums.size, sha256=sums.sha256, md5=sums.md5)
+    (folder / "manifest.json").write_text(json.dumps(document))
+    (folder / "sha256sums.txt").unlink()
+    (folder / "sha256sums.txt").write_text(sums_text(folder))
 
 
 def test_a_bundle_may_be_replaced_by_its_own_successor(changed_run, published, tmp_path):

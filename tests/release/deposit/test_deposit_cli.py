@@ -14,14 +14,15 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from consignments import write_consignment
+from consignments import RECORD, approve, write_consignment
 from depositors import bundled, held
 
+from manifests import ManifestError
 from release.cli import cli
 from release.deposit.records import Archive
 from release.deposit.token import Token
 from release.deposit.transport import Policy, Transport
-from release.ready import readiness
+from release.ready import assess
 from release.reservation import read_reservation
 from release.testing import ContractServer, Fault
 
@@ -74,8 +75,7 @@ def server(tmp_path):
 def terminal(server, tmp_path, monkeypatch):
     (tmp_path / "desk").mkdir()
     monkeypatch.chdir(tmp_path / "desk")
-    # The bundles here hold no products, which is a matter for the judge and not for the verbs.
-    monkeypatch.setattr("release.commands.deposit._ready", lambda _bundle, _reservation: ())
+    monkeypatch.setattr("release.commands.deposit._ready", approve)
     typed = Terminal(tmp_path / "desk", server)
     yield typed
     secret = server.token.encode()
@@ -370,12 +370,78 @@ def test_a_lost_publishing_is_in_the_status(terminal, server, monkeypatch):
 
 
 def test_what_the_judge_does_not_know_is_not_planned(terminal, monkeypatch):
-    monkeypatch.setattr("release.commands.deposit._ready", partial(readiness, verified=True))
+    monkeypatch.setattr("release.commands.deposit._ready", partial(assess, verified=True))
     terminal.reserve()
     terminal.build()
     found = terminal.json("plan", "bundle", "--release", "release.json", code=1)
     assert found["problem"].startswith("the bundle is not ready to be deposited")
     assert any("structure.papers: FAILED" in reason for reason in found["refused"])
+
+
+def test_a_place_for_the_plan_is_looked_at_first(terminal, server, monkeypatch):
+    terminal.reserve()
+    terminal.build()
+    plan = ("plan", "bundle", "--release", "release.json", "--out")
+    terminal(*plan, "plan.json")
+    Path("notes.json").write_text('{"mine": 1}')
+    Path("link.json").symlink_to("plan.json")
+    before = Path("plan.json").read_bytes()
+    server.clear_log()
+    for arguments, words in (
+        (("plan.json",), "give --overwrite if it is a plan"),
+        (("notes.json", "--overwrite"), "only a plan can be overwritten"),
+        (("link.json", "--overwrite"), "only a plan can be overwritten"),
+        (("nowhere/plan.json",), "no folder for the plan"),
+    ):
+        terminal(*plan, *arguments, code=3)
+        assert words in terminal.stderr
+    assert server.log == []
+    assert Path("plan.json").read_bytes() == before
+    Path("plan.json").write_text('{"schema": "deposit-plan", "of": "an older version"}')
+    terminal(*plan, "plan.json", "--overwrite")
+    assert Path("plan.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("verb", ["plan", "publish"])
+def test_faulty_waivers_are_an_error_and_no_refusal(terminal, monkeypatch, verb):
+    doi = terminal.deposit()
+
+    def faulty(*_, **__):
+        raise ManifestError("a field is missing", file="waivers.toml", found="none")
+
+    monkeypatch.setattr("release.commands.deposit._ready", faulty)
+    monkeypatch.setattr("release.verdict.load_acceptance", faulty)
+    more = ("--yes", doi) if verb == "publish" else ()
+    terminal(verb, "bundle", "--release", "release.json", *more, code=3)
+    assert "a field is missing" in terminal.stderr
+
+
+def test_a_second_dataset_of_one_title_is_not_planned(terminal, server):
+    doi = terminal.deposit()
+    terminal("publish", "bundle", "--release", "release.json", "--yes", doi)
+    terminal("reserve", "--out", "second.json", "--target", server.url)
+    second = read_reservation("second.json")
+    write_consignment(Path("second"), {"a.txt": b"content"}, second)
+    found = terminal.json("plan", "second", "--release", "second.json", code=1)
+    assert found["problem"].startswith("a dataset of this title is published already")
+    assert found["refused"] == [f"{doi}: [SIMULATED] A dataset"]
+    # Also where it can be seen through the draft of its next version only.
+    terminal("reserve", "--out", "next.json", "--target", server.url, "--new-version-of", doi)
+    found = terminal.json("plan", "second", "--release", "second.json", code=1)
+    assert "a dataset of this title" in found["problem"]
+    terminal("plan", "second", "--release", "second.json", "--another-dataset")
+    write_consignment(Path("next"), {"a.txt": b"content"}, read_reservation("next.json"))
+    terminal("plan", "next", "--release", "next.json")
+
+
+def test_another_title_or_a_draft_is_no_twin(terminal, server):
+    terminal.deposit()
+    for name, title in (("same", "[SIMULATED] A dataset"), ("other", "Another")):
+        release = f"{name}.json"
+        terminal("reserve", "--out", release, "--target", server.url)
+        record = {**RECORD, "metadata": {**RECORD["metadata"], "title": title}}
+        write_consignment(Path(name), {"a.txt": b"a"}, read_reservation(release), record=record)
+        terminal("plan", name, "--release", release)
 
 
 # Real processes

@@ -10,14 +10,18 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
-from consignments import RECORD
+from consignments import RECORD, approve
 from depositors import Depositor, Killed, bundled, held
 from proxies import PAGES, behind
 
 from ard.errors import IntegrityError
+from ard.integrity import bundle_digest
+from ard.sums import Finding
+from release.deposit.cargo import read_cargo
 from release.deposit.compare import metadata_differences
 from release.deposit.errors import (
     DepositError,
@@ -33,8 +37,10 @@ from release.deposit.records import Archive, Record, unexpected_errors
 from release.deposit.status import status as how_far
 from release.deposit.token import Token
 from release.deposit.transport import Transport
+from release.deposit.upload import State, Uploader
 from release.model import RefusedError
 from release.testing import Fault, audit
+from release.verdict import Rules, Verdict
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -129,6 +135,114 @@ def test_a_wait_that_is_too_long_publishes_nothing_and_says_so(ready, server, cl
     found = how_far(ready.release, ready.archive())
     assert (found.stage, [fact for fact in found.facts if "publishing" in fact]) == ("ready", [])
     assert not ready.publish(name).already
+
+
+# The bundle was not found ready
+
+
+def filled(depositor) -> str:
+    """Somebody fills the draft without any plan, as a browser does; gives the DOI."""
+    reservation = depositor.reserve()
+    cargo = read_cargo(depositor.build(reservation), "full")
+    archive, record_id = depositor.archive(), reservation.record_id
+    archive.put_draft(record_id, dict(cargo.record), archive.draft(record_id).revision)
+    archive.init(record_id, list(cargo.files))
+    uploader = Uploader(archive, Unwritten(), record_id, "", cargo.folder, lambda *_: None)
+    for file in cargo.files.values():
+        uploader.bring(file, State.EMPTY)
+    return reservation.doi
+
+
+class Unwritten:
+    """A journal of somebody who keeps none."""
+
+    def attempt(self, _op, action, *_, **__):
+        return action()
+
+    def note(self, *_, **__):
+        pass
+
+
+def refuse(_bundle, _reservation) -> Verdict:
+    return Verdict((Finding(".", "the judge says no"),), Rules.now())
+
+
+def test_a_draft_that_no_plan_filled_is_published_after_a_judgement_only(depositor, server):
+    name = filled(depositor)
+    for ready, reason in ((None, "no plan was applied at all"), (refuse, "the judge says no")):
+        for verb in (preview, partial(publish, confirm=name)):
+            with pytest.raises(RefusedError, match=reason):
+                verb(depositor.bundle, depositor.release, depositor.archive(), ready=ready)
+    assert sent(server) == []
+    publish(depositor.bundle, depositor.release, depositor.archive(), confirm=name, ready=approve)
+    assert len(sent(server)) == 1
+
+
+def test_what_was_found_once_is_not_asked_again(ready, server):
+    asked = []
+
+    def ask(bundle, reservation):
+        asked.append(bundle)
+        return approve(bundle, reservation)
+
+    preview(ready.bundle, ready.release, ready.archive(), ready=ask)
+    assert asked == []
+    (note,) = read_history(ready.journal).notes("applied")
+    assert note["rules"] == Rules.now().to_dict()
+    assert note["bundle_digest"] == bundle_digest(ready.bundle)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"acceptance_sha256": "0" * 64}, "the thresholds are others since"),
+        ({"waivers_sha256": "0" * 64}, "the waivers are others since"),
+        ({"waived_until": "2020-01-01"}, "a waiver that it needs ended on 2020-01-01"),
+    ],
+)
+def test_what_was_found_under_other_rules_is_found_anew(ready, server, changes, reason):
+    name, text = doi(ready), ready.journal.read_text()
+    rows = [json.loads(line) for line in text.splitlines()]
+    rows[-1]["detail"]["rules"] |= changes
+    ready.journal.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(RefusedError, match=reason):
+        ready.publish(name)
+    with pytest.raises(RefusedError, match="the judge says no"):
+        publish(ready.bundle, ready.release, ready.archive(), confirm=name, ready=refuse)
+    assert sent(server) == []
+    publish(ready.bundle, ready.release, ready.archive(), confirm=name, ready=approve)
+    (note,) = read_history(ready.journal).notes("approved")
+    assert note["rules"] == Rules.now().to_dict()
+
+
+@pytest.mark.parametrize(
+    ("kept", "reason"),
+    [
+        ({"plan", "revision", "files"}, "the journal is of an older version"),
+        ({"plan", "revision", "files", "rules"}, "the plan that was applied was for another"),
+    ],
+)
+def test_a_journal_without_what_was_found_is_understood(ready, server, kept, reason):
+    name, rows = doi(ready), [json.loads(line) for line in ready.journal.read_text().splitlines()]
+    rows[-1]["detail"] = {key: value for key, value in rows[-1]["detail"].items() if key in kept}
+    ready.journal.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(RefusedError, match=reason) as caught:
+        ready.publish(name)
+    assert caught.value.action == "make a new plan, and apply it"
+    ready.apply(ready.plan())
+    ready.publish(name)
+    assert len(sent(server)) == 1
+
+
+def test_what_is_judged_before_publishing_is_read_in_full(depositor, server):
+    name = filled(depositor)
+    path = depositor.bundle / "f0.txt"
+    path.write_bytes(path.read_bytes().swapcase())
+    with pytest.raises(IntegrityError, match="not intact"):
+        publish(
+            depositor.bundle, depositor.release, depositor.archive(), confirm=name, ready=approve
+        )
+    assert sent(server) == []
 
 
 # The draft is not the bundle

@@ -9,6 +9,11 @@ import gzip
 import io
 import json
 import logging
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
 import time
 import tracemalloc
 import zlib
@@ -33,7 +38,7 @@ from release.deposit.errors import (
 from release.deposit.line import LONGEST
 from release.deposit.messages import messages
 from release.deposit.token import Token
-from release.deposit.transport import ACCEPT, Transport
+from release.deposit.transport import ACCEPT, Policy, Transport
 
 SECRET = "s3cret-token-of-somebody"
 TARGET = "http://127.0.0.1:1"
@@ -453,3 +458,70 @@ def test_a_stop_ends_what_waits():
     transport.stop.set()
     with pytest.raises(StoppedError, match="the work was stopped"):
         transport.read("/api")
+
+
+# What never left
+
+
+def quick() -> Policy:
+    return Policy(attempts=2, backoff_s=0.01, connect_s=2.0)
+
+
+def test_what_a_dead_proxy_never_took_had_no_effect(monkeypatch):
+    """Nothing leaves this machine: the port is closed."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    for name in ("HTTPS_PROXY", "https_proxy"):
+        monkeypatch.setenv(name, f"http://me:secret@127.0.0.1:{port}")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with (
+        contextlib.closing(
+            Transport("https://archive.example", Token("abc12345"), quick())
+        ) as line,
+        pytest.raises(NotReachedError, match="could not be delivered") as caught,
+    ):
+        line.write("POST", "/api/records/1/draft/actions/publish")
+    assert "the proxy cannot be reached" in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.fixture
+def untrusted(tmp_path):
+    """The port of a server whose certificate nobody has signed."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("no openssl here, which makes the certificate")
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    made = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"]
+    subprocess.run(
+        [openssl, *made, "-keyout", str(key), "-out", str(certificate)],
+        check=True,
+        capture_output=True,
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = server.accept()
+                    with contextlib.suppress(OSError), connection:
+                        context.wrap_socket(connection, server_side=True).close()
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield server.getsockname()[1]
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+def test_what_ended_at_a_certificate_had_no_effect(untrusted):
+    line = Transport(f"https://127.0.0.1:{untrusted}", Token("abc12345"), quick())
+    with (
+        contextlib.closing(line),
+        pytest.raises(NotReachedError, match="CERTIFICATE_VERIFY_FAILED") as caught,
+    ):
+        line.write("POST", "/api/records/1/draft/actions/publish")
+    assert "REQUESTS_CA_BUNDLE" in str(caught.value.action)
