@@ -63,7 +63,7 @@ def publish(run: Path, name: str, version: str, reserve: tuple, build: tuple = (
 def test_a_run_is_published_twice_and_opened_by_its_doi(tiny_run, server):
     first = publish(tiny_run, "first", "1.0.0", ("--target", server.url))
     files = list(Path("first").iterdir())
-    assert len(server.log) <= 2 * len(files) + 10 + 2  # and two looks of status
+    assert len(server.log) <= 2 * len(files) + 10 + 3  # two looks of status, one for the title
     opened = ard.open(first["doi"])
     assert opened.doi == first["doi"]
     assert opened.verify("full") == ()
