@@ -64,10 +64,9 @@ demo: $(STAMP) ## a simulated observation, end to end, into demo-run/
 test: $(STAMP) $(VALIDATORS)/.rbh1-ready ## the tests (PYTEST_OPTIONS="--run-long -k name" for more or fewer)
 	$(THREADS) $(BIN)/python -m pytest $(SHARED_OUT) $(PYTEST_OPTIONS)
 
-# Of the scene and of the reduction, what uses all of their parts.
+# Of the scene, what uses all of its parts. The stages of the reduction go through these versions in
+# the run that the acceptance tests make and hold against its truth.
 SCENE := $(addprefix pipeline/scene/test_,observed.py psf.py scene_cube.py)
-REDUCE := $(patsubst tests/%,%,$(wildcard tests/pipeline/reduce/test_*.py \
-	tests/pipeline/reduce/*/test_*stage*.py))
 
 # No library has a say in what is left out: fakes of servers, validators with versions of their own,
 # what is done after accidents of a deposit (its transport and its commands stay), and the faults of
@@ -75,7 +74,7 @@ REDUCE := $(patsubst tests/%,%,$(wildcard tests/pipeline/reduce/test_*.py \
 OURS_ALONE := checks/test_planted_faults.py release/testing release/test_papers_validators.py \
 	$(patsubst tests/%,%,$(wildcard tests/pipeline/acquire/test_testing_*.py)) \
 	$(addprefix release/deposit/test_,converges.py kill_matrix.py \
-		$(addprefix deposit_,apply.py clean.py journal.py kills.py plan.py publish.py \
+		$(addprefix deposit_,apply.py bench.py clean.py journal.py kills.py plan.py publish.py \
 			records.py reserve.py versions.py))
 
 # Warnings of libraries as old as these say what has changed since, which is not ours to mend.
@@ -83,7 +82,7 @@ lowest: $(LOWEST)/.rbh1-ready ## the tests of products and judge with the oldest
 	$(THREADS) $(LOWEST)/bin/python -m pytest $(SHARED_OUT) \
 		-o filterwarnings=default -W ignore -q \
 		$(addprefix tests/,acceptance ard checks manifests release schemas \
-			pipeline/acquire $(REDUCE) pipeline/linemaps pipeline/test_batches.py \
+			pipeline/acquire pipeline/linemaps pipeline/test_batches.py \
 			pipeline/test_runtime.py $(SCENE)) \
 		$(addprefix --ignore tests/,$(OURS_ALONE))
 
