@@ -1,6 +1,7 @@
 """Are the schemas themselves sound, do they accept good products and refuse bad ones?"""
 
 import copy
+import re
 import subprocess
 import sys
 
@@ -11,6 +12,7 @@ from runs import make_run
 import schemas
 from ard import io
 from ard.describe import describe
+from ard.maps import Flag
 from schemas import tables
 
 PRODUCTS = {
@@ -182,3 +184,10 @@ def test_importing_schemas_imports_neither_jsonschema_nor_pandera():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_dictionary_names_every_flag_of_a_spaxel():
+    """Whoever has numpy alone learns from it what the bits mean."""
+    (flag,) = (row for row in schemas.fields("kinematics") if row.name == "flag")
+    named = {int(number) for number in re.findall(r"(?:of|,) (\d+) ", flag.description)}
+    assert named == {int(bit) for bit in Flag}
